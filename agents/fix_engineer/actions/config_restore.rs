@@ -1,0 +1,66 @@
+//! `config.restore`: puts back the last content with which the container was healthy.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{Act, Reversal};
+use crate::fix_engineer::config_file;
+use crate::model::{Captured, FileContent, TargetId};
+use crate::ports::{World, WorldResult};
+
+/// Restores a configuration file as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigRestore {
+    /// The container that reads it.
+    pub target: TargetId,
+    /// The file on the host.
+    pub file: String,
+    /// The good content: text, since only text files are remembered.
+    pub good: String,
+    /// When the container was last healthy with it, for the record.
+    pub good_since: crate::model::Timestamp,
+}
+
+#[async_trait]
+impl Act for ConfigRestore {
+    fn target(&self) -> TargetId {
+        self.target.clone()
+    }
+
+    fn describe(&self) -> String {
+        format!("restore {} as it was when `{}` last worked", self.file, self.target)
+    }
+
+    fn reversal(&self) -> Reversal {
+        Reversal::Undo
+    }
+
+    fn by_hand(&self) -> String {
+        format!("restore {} from its last good version", self.file)
+    }
+
+    fn interruption_secs(&self) -> u64 {
+        0
+    }
+
+    async fn capture(&self, world: &World) -> WorldResult<Captured> {
+        world.files.read(&self.file).await.map(Captured::File)
+    }
+
+    async fn is_applied(&self, world: &World, _before: &Captured) -> WorldResult<bool> {
+        Ok(world.files.read(&self.file).await?.bytes == self.good.as_bytes())
+    }
+
+    async fn apply(&self, world: &World, _before: &Captured) -> WorldResult<Option<String>> {
+        let now = world.files.read(&self.file).await?;
+        let bytes = self.good.clone().into_bytes();
+        let sha256 = config_file::sha256(&bytes);
+        let restored = FileContent { bytes, sha256: sha256.clone(), ..now.clone() };
+        world.files.replace(&restored, Some(&now.sha256)).await?;
+        Ok(Some(sha256))
+    }
+
+    async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()> {
+        super::restore_file(world, before).await
+    }
+}

@@ -1,0 +1,44 @@
+//! The vocabulary: one type per word of the design, illegal states unbuildable.
+//!
+//! Nothing here does anything but hold, check and convert values. Every type that
+//! is stored or shown derives `Serialize`; the JSON form is what the store keeps
+//! and what the API answers, so a renamed field is a migration.
+
+mod backup;
+mod confidence;
+mod diagnosis;
+mod event;
+mod facts;
+mod finding;
+mod fix;
+mod hold;
+mod incident;
+mod journal;
+mod log;
+mod observation;
+mod outcome;
+mod redact;
+mod runbook;
+mod target;
+mod validation;
+
+pub use backup::*;
+pub use confidence::*;
+pub use diagnosis::*;
+pub use event::*;
+pub use facts::*;
+pub use finding::*;
+pub use fix::*;
+pub use hold::*;
+pub use incident::*;
+pub use journal::*;
+pub use log::*;
+pub use observation::*;
+pub use outcome::*;
+pub use redact::*;
+pub use runbook::*;
+pub use target::*;
+pub use validation::*;
+
+/// A moment in UTC. Agents are given it; they never ask the machine.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

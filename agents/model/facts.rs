@@ -1,0 +1,424 @@
+//! What was seen of the world at one moment, before anybody judged it.
+//!
+//! Facts are what adapters deliver through the ports: plain values with their unit
+//! in the name, no verdicts. A value that could not be read is `None`, never zero.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{RuntimeEvent, Target, Timestamp};
+
+/// The facts of one target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Facts {
+    /// Of the host.
+    Host(HostFacts),
+    /// Of a container.
+    Container(Box<ContainerFacts>),
+    /// Of a PostgreSQL server.
+    Postgres(PostgresFacts),
+    /// Of a Redis server.
+    Redis(RedisFacts),
+    /// Of an HTTP endpoint.
+    Http(HttpFacts),
+    /// Of a TCP endpoint.
+    Tcp(TcpFacts),
+}
+
+/// One target with its facts, or why there are none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetState {
+    /// What was looked at.
+    pub target: Target,
+    /// What was seen; `Err` says why nothing could be.
+    pub facts: Result<Facts, String>,
+    /// The container's remembered events, oldest first; empty for other kinds.
+    pub events: Vec<RuntimeEvent>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl TargetState {
+    /// The container facts, if these are a container's and could be read.
+    pub fn container(&self) -> Option<&ContainerFacts> {
+        match &self.facts {
+            Ok(Facts::Container(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+}
+
+/// Docker's word for what a container does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerStatus {
+    /// Made, never started.
+    Created,
+    /// Its first process lives.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Waiting for the restart policy's next try.
+    Restarting,
+    /// Being removed.
+    Removing,
+    /// Ended.
+    Exited,
+    /// Could not be removed.
+    Dead,
+    /// A word this version does not know.
+    Unknown,
+}
+
+impl ContainerStatus {
+    /// Docker's own word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Removing => "removing",
+            Self::Exited => "exited",
+            Self::Dead => "dead",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What Docker's own health check says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// Still in its start period, or not asked yet.
+    Starting,
+    /// The last probe succeeded.
+    Healthy,
+    /// As many probes failed in a row as the container allows.
+    Unhealthy,
+}
+
+impl HealthStatus {
+    /// Docker's own word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// One run of Docker's health check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeOutput {
+    /// When it ended.
+    pub at: Option<Timestamp>,
+    /// 0 is healthy.
+    pub exit_code: i64,
+    /// What it printed, shortened.
+    pub output: String,
+}
+
+/// How Docker checks the container's health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// `CMD` or `CMD-SHELL` and its words, as declared.
+    pub test: Vec<String>,
+    /// Time between two checks.
+    pub interval: Duration,
+    /// Time limit of one.
+    pub timeout: Duration,
+    /// Failures in a row that make it unhealthy.
+    pub retries: u32,
+    /// Time after the start in which failures do not count.
+    pub start_period: Duration,
+}
+
+/// Docker's restart policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartPolicy {
+    /// Never restarted by Docker.
+    #[default]
+    No,
+    /// Restarted after a failure.
+    OnFailure,
+    /// Always restarted.
+    Always,
+    /// Restarted unless a person stopped it.
+    UnlessStopped,
+}
+
+/// A container on one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkAttachment {
+    /// The network's name.
+    pub network: String,
+    /// The names others reach it by, beside its own.
+    pub aliases: Vec<String>,
+    /// Its address there.
+    pub ip: Option<String>,
+}
+
+/// A file or folder of the host, or a volume, seen inside the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountFacts {
+    /// Whether it is a bind mount of a host path.
+    pub bind: bool,
+    /// The path on the host.
+    pub source: String,
+    /// The path in the container.
+    pub destination: String,
+    /// Whether the container may write.
+    pub writable: bool,
+}
+
+/// Memory limits of a container, in bytes; `None` is unlimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MemoryLimits {
+    /// Memory.
+    pub memory_bytes: Option<u64>,
+    /// Memory and swap together, as Docker counts; `None` is unlimited.
+    pub memory_swap_bytes: Option<u64>,
+}
+
+/// What a container uses right now.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Percent of one core, over the time since the previous sample; `None` on the
+    /// first.
+    pub cpu_percent: Option<f64>,
+    /// Working set: usage without reclaimable page cache.
+    pub memory_bytes: Option<u64>,
+    /// Processes.
+    pub processes: Option<u64>,
+}
+
+/// Everything Docker says about one container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerFacts {
+    /// Docker's id.
+    pub id: String,
+    /// Name without the slash.
+    pub name: String,
+    /// Image as named at creation.
+    pub image: String,
+    /// Image id (digest).
+    pub image_id: String,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its environment; values may be secrets, so they are never stored.
+    #[serde(skip)]
+    pub environment: BTreeMap<String, SecretValue>,
+    /// What it does.
+    pub status: ContainerStatus,
+    /// Exit code of the last end.
+    pub exit_code: Option<i64>,
+    /// Docker's own OOM flag; misses children (count `oom` events too).
+    pub oom_killed: bool,
+    /// Why the last start failed, in Docker's words; empty if it did not.
+    pub start_error: String,
+    /// When its first process was started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Docker's restart policy.
+    pub restart_policy: RestartPolicy,
+    /// Docker's own counter, reset by a restart.
+    pub restart_count: u64,
+    /// What the health check says; `None` without one.
+    pub health: Option<HealthStatus>,
+    /// The last outputs of the health check, newest last.
+    pub health_log: Vec<ProbeOutput>,
+    /// How health is checked; `None` without a check.
+    pub health_check: Option<HealthCheck>,
+    /// Limits.
+    pub limits: MemoryLimits,
+    /// Use; `None` when it does not run or was not sampled.
+    pub usage: Option<Usage>,
+    /// The networks it is on.
+    pub networks: Vec<NetworkAttachment>,
+    /// The network it was created for (`HostConfig.NetworkMode`).
+    pub network_mode: String,
+    /// Mounts.
+    pub mounts: Vec<MountFacts>,
+    /// TCP ports the image or the container exposes.
+    pub exposed_ports: Vec<u16>,
+    /// Whether it has a terminal: its log is then one raw stream.
+    pub tty: bool,
+    /// Time Docker waits between the stop signal and killing, if the container says so.
+    pub stop_timeout_secs: Option<u32>,
+    /// The stop signal, if the container says so.
+    pub stop_signal: Option<String>,
+}
+
+/// One environment value, hidden from `Debug`.
+pub type SecretValue = super::SecretText;
+
+impl ContainerFacts {
+    /// Whether its first process lives: running and not between two restarts.
+    pub fn is_up(&self) -> bool {
+        self.status == ContainerStatus::Running
+    }
+
+    /// The address on the first network that has one.
+    pub fn ip(&self) -> Option<&str> {
+        self.networks.iter().find_map(|n| n.ip.as_deref()).filter(|ip| !ip.is_empty())
+    }
+}
+
+/// Share of time in which something waited, percent over ten seconds
+/// (`/proc/pressure/*`, avg10 of the line `some`).
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Pressure {
+    /// Waiting for a processor.
+    pub cpu_percent: Option<f64>,
+    /// Waiting for memory.
+    pub memory_percent: Option<f64>,
+    /// Waiting for disks.
+    pub io_percent: Option<f64>,
+}
+
+/// One mounted file system.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DiskFacts {
+    /// Where it is mounted.
+    pub mount: String,
+    /// File system type.
+    pub file_system: String,
+    /// Size in bytes.
+    pub total_bytes: u64,
+    /// Free for users, in bytes.
+    pub available_bytes: u64,
+    /// All inodes; `None` where the file system has no fixed number.
+    pub total_inodes: Option<u64>,
+    /// Free inodes.
+    pub free_inodes: Option<u64>,
+}
+
+/// What the host says.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Percent of all cores together; `None` on the first sample.
+    pub cpu_percent: Option<f64>,
+    /// Number of cores.
+    pub cores: usize,
+    /// Load over one, five and fifteen minutes.
+    pub load: Option<[f64; 3]>,
+    /// Memory in bytes.
+    pub memory_total_bytes: u64,
+    /// Not available to new programs, in bytes.
+    pub memory_used_bytes: u64,
+    /// Swap in bytes.
+    pub swap_total_bytes: u64,
+    /// Swap used in bytes.
+    pub swap_used_bytes: u64,
+    /// File systems on real devices.
+    pub disks: Vec<DiskFacts>,
+    /// Pressure.
+    pub pressure: Pressure,
+}
+
+/// A backend that is in the way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Process id of the backend.
+    pub pid: i32,
+    /// When the backend started; with the pid it names one session for ever.
+    pub backend_start: Option<Timestamp>,
+    /// `pg_stat_activity.state`.
+    pub state: String,
+    /// Seconds in that state.
+    pub state_secs: f64,
+    /// Its user.
+    pub user: String,
+    /// `application_name`.
+    pub application: String,
+    /// How many backends wait for it, directly or not.
+    pub blocks: u32,
+}
+
+/// What a PostgreSQL server says. A connection that failed leaves all but `error` empty.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PostgresFacts {
+    /// Whether a connection and a query succeeded.
+    pub reachable: bool,
+    /// Why not, shortened and without secrets.
+    pub error: Option<String>,
+    /// The SQLSTATE of the refusal, such as `53300`.
+    pub sqlstate: Option<String>,
+    /// Time to connect and answer `SELECT 1`, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// Client connections in use.
+    pub connections: Option<u32>,
+    /// `max_connections`.
+    pub max_connections: Option<u32>,
+    /// Sessions idle in transaction, longest first.
+    pub idle_in_transaction: Vec<Backend>,
+    /// Sessions others wait for, most waited-for first.
+    pub blockers: Vec<Backend>,
+    /// Backends waiting for a lock.
+    pub blocked: Option<u32>,
+    /// Whether the server is in recovery or starting up: hands off.
+    pub in_recovery: bool,
+}
+
+/// What a Redis server says.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RedisFacts {
+    /// Whether `PING` was answered.
+    pub reachable: bool,
+    /// Why not.
+    pub error: Option<String>,
+    /// Time to connect and answer, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// `used_memory`.
+    pub used_memory_bytes: Option<u64>,
+    /// `maxmemory`; `None` when unlimited.
+    pub maxmemory_bytes: Option<u64>,
+    /// `maxmemory_policy`.
+    pub maxmemory_policy: Option<String>,
+    /// Whether a write would be refused (`noeviction` at the limit, or a failed
+    /// background save with `stop-writes-on-bgsave-error`).
+    pub writes_rejected: bool,
+    /// Whether it still loads its data.
+    pub loading: bool,
+    /// Connected clients.
+    pub clients: Option<u32>,
+    /// `maxclients`.
+    pub max_clients: Option<u32>,
+}
+
+/// What an HTTP endpoint answered.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct HttpFacts {
+    /// Whether status and body were as asked.
+    pub ok: bool,
+    /// Status code, if any answer came.
+    pub status: Option<u16>,
+    /// What was wrong.
+    pub error: Option<String>,
+    /// Whether the time limit ended it: the peer hangs rather than refuses.
+    pub timed_out: bool,
+    /// Time to the whole answer, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// End of the certificate's validity, for https.
+    pub certificate_expires_at: Option<Timestamp>,
+}
+
+/// What a TCP endpoint did.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TcpFacts {
+    /// Whether it accepted.
+    pub reachable: bool,
+    /// Why not.
+    pub error: Option<String>,
+    /// Time to accept, in milliseconds.
+    pub latency_ms: Option<f64>,
+}

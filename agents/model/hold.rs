@@ -1,0 +1,263 @@
+//! Why a fix was not applied automatically: always a reason a person can read.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Confidence, Mode, TargetId, Timestamp};
+
+/// One reason to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Hold {
+    /// The mode asks a person, or nobody, to act.
+    Mode {
+        /// The mode in force for this target.
+        mode: Mode,
+    },
+    /// Not sure enough.
+    ConfidenceTooLow {
+        /// How sure.
+        confidence: Confidence,
+        /// How sure it must be.
+        threshold: Confidence,
+    },
+    /// Nothing is known that would repair it.
+    NoFixKnown,
+    /// `selfheal.enable=false`.
+    TargetExcluded {
+        /// Which.
+        target: TargetId,
+    },
+    /// The cause is outside: only a person can mend it.
+    TargetExternal {
+        /// Which.
+        target: TargetId,
+    },
+    /// A person stopped it.
+    StoppedByPerson {
+        /// Which.
+        target: TargetId,
+    },
+    /// It has not had its time to start.
+    InStartPeriod {
+        /// Which.
+        target: TargetId,
+        /// When that time is over.
+        until: Timestamp,
+    },
+    /// A deployment, image update or backup is under way.
+    DeploymentUnderWay {
+        /// What was seen.
+        seen: String,
+    },
+    /// Another healer owns it.
+    OtherHealer {
+        /// Which.
+        healer: String,
+    },
+    /// Frozen by a person.
+    Frozen {
+        /// Until when; `None` for ever.
+        until: Option<Timestamp>,
+        /// Why.
+        why: String,
+    },
+    /// Inside a maintenance window.
+    MaintenanceWindow {
+        /// Its cron expression.
+        window: String,
+    },
+    /// Leased to another node.
+    LeasedElsewhere {
+        /// The node.
+        node: String,
+    },
+    /// Enough was done here lately.
+    BudgetSpent {
+        /// Whose budget: `target`, `action`, `host`.
+        scope: String,
+        /// How many in the last hour.
+        used: u32,
+        /// How many are allowed.
+        allowed: u32,
+    },
+    /// Too many targets fail at once and no shared cause was found.
+    CommonCause {
+        /// How many fail.
+        failing: u32,
+        /// Of how many.
+        watched: u32,
+    },
+    /// Fixes failed in a row; a person must look.
+    SafetyStop {
+        /// How many.
+        failures: u32,
+    },
+    /// The world changed since the diagnosis.
+    StaleDiagnosis {
+        /// What changed.
+        changed: String,
+    },
+    /// The database is in recovery.
+    DatabaseInRecovery {
+        /// Which.
+        target: TargetId,
+    },
+    /// This fix failed here before, or is not proven.
+    Quarantined {
+        /// The fix type.
+        fix_type: String,
+        /// Why.
+        why: String,
+    },
+    /// It would touch Selfheal itself.
+    TouchesSelfheal,
+    /// The machine is so loaded that only an exit is believed.
+    UnderPressure {
+        /// Percent of time something waited for a processor.
+        cpu_percent: u32,
+    },
+    /// An action that can be neither undone nor checked.
+    Irreversible {
+        /// Which.
+        action: String,
+    },
+    /// A guard lacked the facts it needs.
+    FactsMissing {
+        /// Which facts.
+        what: String,
+    },
+    /// A dependency is being repaired; this one is looked at again afterwards.
+    WaitsForDependency {
+        /// Which.
+        dependency: TargetId,
+    },
+    /// The fix could not be prepared or applied.
+    CouldNotApply {
+        /// Why.
+        why: String,
+    },
+    /// A dry run decides, and applies nothing.
+    DryRun,
+}
+
+impl Hold {
+    /// The reason's name, as in the API.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Mode { .. } => "mode",
+            Self::ConfidenceTooLow { .. } => "confidence_too_low",
+            Self::NoFixKnown => "no_fix_known",
+            Self::TargetExcluded { .. } => "target_excluded",
+            Self::TargetExternal { .. } => "target_external",
+            Self::StoppedByPerson { .. } => "stopped_by_person",
+            Self::InStartPeriod { .. } => "in_start_period",
+            Self::DeploymentUnderWay { .. } => "deployment_under_way",
+            Self::OtherHealer { .. } => "other_healer",
+            Self::Frozen { .. } => "frozen",
+            Self::MaintenanceWindow { .. } => "maintenance_window",
+            Self::LeasedElsewhere { .. } => "leased_elsewhere",
+            Self::BudgetSpent { .. } => "budget_spent",
+            Self::CommonCause { .. } => "common_cause",
+            Self::SafetyStop { .. } => "safety_stop",
+            Self::StaleDiagnosis { .. } => "stale_diagnosis",
+            Self::DatabaseInRecovery { .. } => "database_in_recovery",
+            Self::Quarantined { .. } => "quarantined",
+            Self::TouchesSelfheal => "touches_selfheal",
+            Self::UnderPressure { .. } => "under_pressure",
+            Self::Irreversible { .. } => "irreversible",
+            Self::FactsMissing { .. } => "facts_missing",
+            Self::WaitsForDependency { .. } => "waits_for_dependency",
+            Self::CouldNotApply { .. } => "could_not_apply",
+            Self::DryRun => "dry_run",
+        }
+    }
+
+    /// Whether it passes by itself, so that the next cycle may try again.
+    pub const fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::InStartPeriod { .. }
+                | Self::DeploymentUnderWay { .. }
+                | Self::Frozen { .. }
+                | Self::MaintenanceWindow { .. }
+                | Self::LeasedElsewhere { .. }
+                | Self::BudgetSpent { .. }
+                | Self::StaleDiagnosis { .. }
+                | Self::DatabaseInRecovery { .. }
+                | Self::UnderPressure { .. }
+                | Self::WaitsForDependency { .. }
+                | Self::FactsMissing { .. }
+        )
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mode { mode: Mode::Observe } => {
+                f.write_str("mode is `observe`: it only reports what it would have done")
+            }
+            Self::Mode { mode } => write!(f, "mode is `{}`: a person must approve", mode.as_str()),
+            Self::ConfidenceTooLow { confidence, threshold } => {
+                write!(f, "only {confidence} sure; {threshold} is needed to act alone")
+            }
+            Self::NoFixKnown => f.write_str("no safe automatic fix is known for this"),
+            Self::TargetExcluded { target } => {
+                write!(f, "`{target}` is labelled selfheal.enable=false: never touched")
+            }
+            Self::TargetExternal { target } => {
+                write!(f, "the cause is outside this host's control ({target})")
+            }
+            Self::StoppedByPerson { target } => {
+                write!(f, "a person stopped `{target}`; that is respected")
+            }
+            Self::InStartPeriod { target, until } => {
+                write!(f, "`{target}` is still starting (until {})", until.format("%H:%M:%S UTC"))
+            }
+            Self::DeploymentUnderWay { seen } => write!(f, "a deployment is under way: {seen}"),
+            Self::OtherHealer { healer } => {
+                write!(f, "another healer ({healer}) looks after it; two would fight")
+            }
+            Self::Frozen { until: Some(until), why } => {
+                write!(f, "frozen until {}: {why}", until.format("%Y-%m-%d %H:%M UTC"))
+            }
+            Self::Frozen { until: None, why } => write!(f, "frozen: {why}"),
+            Self::MaintenanceWindow { window } => write!(f, "maintenance window `{window}`"),
+            Self::LeasedElsewhere { node } => write!(f, "node `{node}` is working on it"),
+            Self::BudgetSpent { scope, used, allowed } => {
+                write!(f, "{used} fixes in the last hour for this {scope}; {allowed} are allowed")
+            }
+            Self::CommonCause { failing, watched } => write!(
+                f,
+                "{failing} of {watched} targets fail at once and no shared cause was found"
+            ),
+            Self::SafetyStop { failures } => {
+                write!(f, "{failures} fixes failed in a row; a person must look first")
+            }
+            Self::StaleDiagnosis { changed } => write!(f, "the world changed meanwhile: {changed}"),
+            Self::DatabaseInRecovery { target } => {
+                write!(f, "`{target}` is recovering; touching it now could do harm")
+            }
+            Self::Quarantined { fix_type, why } => {
+                write!(f, "`{fix_type}` is not trusted here: {why}")
+            }
+            Self::TouchesSelfheal => f.write_str("the fix would touch Selfheal itself"),
+            Self::UnderPressure { cpu_percent } => write!(
+                f,
+                "the host is overloaded (something waits {cpu_percent} % of the time); slow answers prove nothing"
+            ),
+            Self::Irreversible { action } => {
+                write!(f, "`{action}` can be neither undone nor checked")
+            }
+            Self::FactsMissing { what } => write!(f, "not enough is known: {what}"),
+            Self::WaitsForDependency { dependency } => {
+                write!(f, "`{dependency}` is being repaired first")
+            }
+            Self::CouldNotApply { why } => write!(f, "it could not be applied: {why}"),
+            Self::DryRun => f.write_str("dry run: nothing was applied"),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! An incident: findings that belong together over time, with one life.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{BackupId, Diagnosis, Finding, Fix, Hold, Severity, TargetId, Timestamp, Validation};
+
+/// Names an incident.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+pub struct IncidentId(pub Uuid);
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for IncidentId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+/// Where an incident is in its life.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentState {
+    /// Something is wrong; nobody is blamed yet.
+    Open,
+    /// The cause is named.
+    Diagnosed,
+    /// A fix, if any, waits for a person or for a reason to pass.
+    Held,
+    /// Steps are being applied.
+    Fixing,
+    /// The fix must prove itself.
+    Validating,
+    /// It works again.
+    Resolved,
+    /// The fix did not help and was taken back.
+    RolledBack,
+    /// Taking the fix back failed; a person must look.
+    Stuck,
+}
+
+impl IncidentState {
+    /// Every state, in the order of a life.
+    pub const ALL: [Self; 8] = [
+        Self::Open,
+        Self::Diagnosed,
+        Self::Held,
+        Self::Fixing,
+        Self::Validating,
+        Self::Resolved,
+        Self::RolledBack,
+        Self::Stuck,
+    ];
+
+    /// The word used in the store and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Diagnosed => "diagnosed",
+            Self::Held => "held",
+            Self::Fixing => "fixing",
+            Self::Validating => "validating",
+            Self::Resolved => "resolved",
+            Self::RolledBack => "rolled_back",
+            Self::Stuck => "stuck",
+        }
+    }
+
+    /// Whether its life is over.
+    pub const fn is_closed(self) -> bool {
+        matches!(self, Self::Resolved | Self::RolledBack | Self::Stuck)
+    }
+
+    /// The only place that knows which state may follow which.
+    ///
+    /// `Resolved -> RolledBack` is a person taking a kept fix back;
+    /// `Validating -> Fixing` is a follow-up step of the same repair.
+    pub const fn may_become(self, next: Self) -> bool {
+        use IncidentState::{
+            Diagnosed, Fixing, Held, Open, Resolved, RolledBack, Stuck, Validating,
+        };
+        matches!(
+            (self, next),
+            (Open, Diagnosed | Held | Resolved)
+                | (Diagnosed, Held | Fixing | Resolved)
+                | (Held, Diagnosed | Fixing | Resolved)
+                | (Fixing, Validating | RolledBack | Stuck | Held)
+                | (Validating, Fixing | Resolved | RolledBack | Stuck)
+                | (Resolved, RolledBack | Stuck)
+        )
+    }
+}
+
+impl fmt::Display for IncidentState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A step in life that the design does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an incident cannot go from {from} to {to}")]
+pub struct IllegalTransition {
+    /// The state it is in.
+    pub from: IncidentState,
+    /// The state it was to take.
+    pub to: IncidentState,
+}
+
+/// One agent or person, as the timeline names them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// Sees.
+    HealthMonitor,
+    /// Groups.
+    ErrorDetector,
+    /// Blames.
+    RootCause,
+    /// Proposes and applies.
+    FixEngineer,
+    /// Decides.
+    PolicyGate,
+    /// Keeps what was.
+    Backup,
+    /// Watches the window.
+    Validation,
+    /// Counts.
+    LearningEngine,
+    /// After a crash of Selfheal.
+    Recovery,
+    /// A person, by the name they gave.
+    Person(String),
+}
+
+/// One line of the timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// What, in one sentence.
+    pub text: String,
+    /// The state after it, where it changed.
+    pub state: Option<IncidentState>,
+}
+
+/// One incident with its whole record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its name.
+    pub id: IncidentId,
+    state: IncidentState,
+    /// When the first finding was made.
+    pub opened_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When its life ended.
+    pub closed_at: Option<Timestamp>,
+    /// How bad the worst finding is.
+    pub severity: Severity,
+    /// The target it is about: the blamed one once there is a diagnosis.
+    pub target: TargetId,
+    /// What is wrong, merged by key.
+    pub findings: Vec<Finding>,
+    /// Whom it is blamed on.
+    pub diagnosis: Option<Diagnosis>,
+    /// The fix proposed or applied last.
+    pub fix: Option<Fix>,
+    /// Why the fix was not applied automatically.
+    pub holds: Vec<Hold>,
+    /// Backups made for it, oldest first.
+    pub backups: Vec<BackupId>,
+    /// The window, once a fix was applied.
+    pub validation: Option<Validation>,
+    /// What happened, oldest first.
+    pub timeline: Vec<TimelineEntry>,
+}
+
+impl Incident {
+    /// Opens an incident.
+    pub fn open(id: IncidentId, target: TargetId, findings: Vec<Finding>, at: Timestamp) -> Self {
+        let severity = findings.iter().map(|f| f.severity).max().unwrap_or(Severity::Warning);
+        let mut incident = Self {
+            id,
+            state: IncidentState::Open,
+            opened_at: at,
+            updated_at: at,
+            closed_at: None,
+            severity,
+            target,
+            findings,
+            diagnosis: None,
+            fix: None,
+            holds: vec![],
+            backups: vec![],
+            validation: None,
+            timeline: vec![],
+        };
+        let text = incident
+            .findings
+            .iter()
+            .map(|f| format!("{}: {}", f.target, f.message))
+            .collect::<Vec<_>>()
+            .join("; ");
+        incident.note(at, Actor::ErrorDetector, text);
+        incident
+    }
+
+    /// Where it is in its life.
+    pub const fn state(&self) -> IncidentState {
+        self.state
+    }
+
+    /// Goes on in life and writes it down.
+    pub fn become_state(
+        &mut self,
+        next: IncidentState,
+        at: Timestamp,
+        actor: Actor,
+        text: impl Into<String>,
+    ) -> Result<(), IllegalTransition> {
+        if !self.state.may_become(next) {
+            return Err(IllegalTransition { from: self.state, to: next });
+        }
+        self.state = next;
+        self.updated_at = at;
+        self.closed_at = next.is_closed().then_some(at);
+        self.timeline.push(TimelineEntry { at, actor, text: text.into(), state: Some(next) });
+        Ok(())
+    }
+
+    /// Writes something down without a change of state.
+    pub fn note(&mut self, at: Timestamp, actor: Actor, text: impl Into<String>) {
+        self.updated_at = at;
+        self.timeline.push(TimelineEntry { at, actor, text: text.into(), state: None });
+    }
+
+    /// Every target it is about: those with findings, the blamed one and the affected.
+    pub fn targets(&self) -> Vec<TargetId> {
+        let mut targets: Vec<TargetId> = self.findings.iter().map(|f| f.target.clone()).collect();
+        targets.push(self.target.clone());
+        if let Some(diagnosis) = &self.diagnosis {
+            targets.push(diagnosis.blamed.clone());
+            targets.extend(diagnosis.affected.iter().cloned());
+        }
+        targets.sort();
+        targets.dedup();
+        targets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn incident() -> Incident {
+        Incident::open(
+            IncidentId(Uuid::nil()),
+            TargetId::container("web"),
+            vec![],
+            Timestamp::UNIX_EPOCH,
+        )
+    }
+
+    #[test]
+    fn an_illegal_step_changes_nothing() {
+        let mut incident = incident();
+        let before = incident.clone();
+        let at = Timestamp::UNIX_EPOCH;
+        let refused = incident.become_state(IncidentState::Validating, at, Actor::Validation, "no");
+        assert_eq!(
+            refused,
+            Err(IllegalTransition { from: IncidentState::Open, to: IncidentState::Validating })
+        );
+        assert_eq!(incident, before);
+    }
+
+    #[test]
+    fn nothing_leaves_stuck_or_rolled_back() {
+        for closed in [IncidentState::Stuck, IncidentState::RolledBack] {
+            assert!(IncidentState::ALL.iter().all(|next| !closed.may_become(*next)));
+        }
+    }
+
+    #[test]
+    fn every_open_state_can_reach_an_end() {
+        for state in IncidentState::ALL.into_iter().filter(|s| !s.is_closed()) {
+            let reaches = IncidentState::ALL.iter().any(|mid| {
+                state.may_become(*mid)
+                    && (mid.is_closed()
+                        || IncidentState::ALL
+                            .iter()
+                            .any(|end| end.is_closed() && mid.may_become(*end)))
+            });
+            assert!(reaches, "{state} is a dead end");
+        }
+    }
+}

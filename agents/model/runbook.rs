@@ -1,0 +1,226 @@
+//! One file of `knowledge/`: what a kind of trouble looks like, what it means, what mends it.
+//!
+//! These types *are* the file format: the TOML of a runbook deserialises into
+//! [`Runbook`], the JSON schema is derived from it, and unknown keys are refused.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Category, Severity, TargetKind, TunableRole, Verdict};
+
+/// One runbook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Runbook {
+    /// Unique; lower case with hyphens; the issue type that learning counts by.
+    pub id: String,
+    /// One line.
+    pub title: String,
+    /// The family.
+    pub category: Category,
+    /// How bad.
+    pub severity: Severity,
+    /// The component it is about, such as `postgresql`; the folder's name.
+    pub technology: String,
+    /// Whether the trouble was provoked in the real program.
+    pub status: Provenance,
+    /// Where it applies.
+    #[serde(default)]
+    pub applies: Applies,
+    /// What it looks like; one match is enough.
+    #[serde(rename = "signature", default)]
+    pub signatures: Vec<Signature>,
+    /// What it means.
+    pub diagnosis: DiagnosisTemplate,
+    /// What makes it more or less likely.
+    #[serde(default)]
+    pub evidence: Vec<Evidence>,
+    /// What mends it, best first.
+    #[serde(rename = "fix", default)]
+    pub fixes: Vec<FixTemplate>,
+    /// What not to do, and why.
+    #[serde(default)]
+    pub avoid: Vec<String>,
+    /// Authoritative sources of the facts.
+    #[serde(default)]
+    pub links: Vec<String>,
+    /// Log lines that must and must not match.
+    #[serde(default)]
+    pub examples: Examples,
+}
+
+/// Where the knowledge comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Provenance {
+    /// Provoked in the real program; its own lines are the examples.
+    Reproduced,
+    /// Taken from documentation; never reaches the automatic threshold by itself.
+    Documented,
+}
+
+/// Where a runbook applies; an empty list means everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Applies {
+    /// Kinds of target.
+    pub kinds: Vec<TargetKind>,
+    /// Parts of image names, such as `postgres`.
+    pub images: Vec<String>,
+}
+
+/// What the trouble looks like: a log pattern or a check's verdict, never both.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Signature {
+    /// A regular expression on one line; case matters unless it begins with `(?i)`.
+    pub log: Option<String>,
+    /// Lines that must match within the last ten minutes before it counts.
+    pub at_least: Option<u64>,
+    /// A check's name; the part after a colon (`host.disk:/var`) is left out.
+    pub check: Option<String>,
+    /// The values that count; empty means any.
+    pub is: Vec<String>,
+    /// The least verdict that counts; `warning` without it.
+    pub verdict: Option<Verdict>,
+}
+
+/// What the trouble means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiagnosisTemplate {
+    /// A sentence or two; `{target}` and `{value}` are filled in.
+    pub summary: String,
+    /// Confidence before any evidence, percent.
+    pub base: u8,
+    /// Whose fault it is.
+    #[serde(default)]
+    pub blames: Blames,
+    /// Expected time to fix, in seconds.
+    #[serde(default = "default_fix_secs")]
+    pub expected_fix_secs: u64,
+}
+
+const fn default_fix_secs() -> u64 {
+    10
+}
+
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Blames {
+    /// The target that shows it.
+    #[default]
+    Itself,
+    /// The container that the target runs in or stands for.
+    Container,
+    /// Something it depends on; by itself this runbook only points away.
+    Dependency,
+    /// Somebody outside this host.
+    Outside,
+}
+
+/// A piece of evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// When it holds.
+    pub when: Condition,
+    /// Percentage points if it holds; below zero speaks against.
+    pub weight: i32,
+    /// In words.
+    pub why: String,
+    /// If this does not hold, the runbook is no candidate at all.
+    #[serde(default)]
+    pub required: bool,
+}
+
+/// Something that is or is not so. All parts given must hold.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Condition {
+    /// Of whom.
+    pub on: Scope,
+    /// A check's name.
+    pub check: Option<String>,
+    /// Its value is one of these.
+    pub is: Vec<String>,
+    /// Its value is above this number.
+    pub above: Option<f64>,
+    /// Its value is below this number.
+    pub below: Option<f64>,
+    /// Its verdict is at least this.
+    pub verdict: Option<Verdict>,
+    /// This runbook's log signature was found there.
+    pub finding: Option<String>,
+    /// A tunable of this role is declared there.
+    pub tunable: Option<TunableRole>,
+    /// Turns the whole condition round.
+    pub not: bool,
+}
+
+/// Of whom a condition speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// The target that shows the signature.
+    #[default]
+    Target,
+    /// The container it runs in or stands for.
+    Container,
+    /// Any target it depends on, however far.
+    Dependency,
+    /// Any target that depends on it, however far.
+    Dependent,
+    /// The host.
+    Host,
+}
+
+/// A way to mend it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FixTemplate {
+    /// The action's name.
+    pub action: String,
+    /// Percentage points added to the diagnosis' confidence for this fix.
+    #[serde(default)]
+    pub adjust: i32,
+    /// Why it helps, in words.
+    pub why: String,
+    /// Only then.
+    #[serde(default)]
+    pub when: Option<Condition>,
+    /// Arguments.
+    #[serde(rename = "with", default)]
+    pub parameters: FixParameters,
+}
+
+/// Arguments of a fix; which ones are needed depends on the action.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FixParameters {
+    /// `config.set`: which tunable.
+    pub role: Option<TunableRole>,
+    /// `config.set`, `container.set_memory`: the new value is the old one times this,
+    /// 0.67 to 1.5 (up to 2 for memory).
+    pub factor: Option<f64>,
+    /// `container.signal`: such as `HUP`.
+    pub signal: Option<String>,
+    /// `container.restart`: time between stop signal and kill, in seconds.
+    pub stop_timeout_secs: Option<u32>,
+    /// `postgres.terminate_backends`: `idle_in_transaction` or `blocker`.
+    pub sessions: Option<String>,
+    /// `postgres.terminate_backends`: only sessions idle for at least this long, in seconds.
+    pub older_than_secs: Option<u64>,
+}
+
+/// Lines that must and must not match.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Examples {
+    /// Each must match one of this runbook's log signatures.
+    #[serde(rename = "match")]
+    pub matching: Vec<String>,
+    /// None may match.
+    pub near_miss: Vec<String>,
+}

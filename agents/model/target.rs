@@ -1,0 +1,413 @@
+//! What is watched: targets, how they are named, and what they depend on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The kind of a target: the part of its id before the colon.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// The machine Selfheal runs on.
+    Host,
+    /// A container of the local runtime.
+    Container,
+    /// A PostgreSQL server.
+    Postgres,
+    /// A Redis or Valkey server.
+    Redis,
+    /// An HTTP endpoint.
+    Http,
+    /// A TCP endpoint that only has to accept.
+    Tcp,
+}
+
+impl TargetKind {
+    /// The word used in ids, settings and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Container => "container",
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// Every kind, in the order in which tables show them.
+    pub const ALL: [Self; 6] =
+        [Self::Host, Self::Container, Self::Postgres, Self::Redis, Self::Http, Self::Tcp];
+}
+
+/// The name of one target, `kind:name`, or `host` alone.
+///
+/// Names come from strangers (container names, settings), so they are bounded and
+/// hold only printable characters without white space.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetId {
+    kind: TargetKind,
+    name: String,
+}
+
+/// Why a text is not a target id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a target: {reason}; write `host` or KIND:NAME, such as `container:web`")]
+pub struct InvalidTargetId {
+    text: String,
+    reason: &'static str,
+}
+
+impl TargetId {
+    /// The longest name accepted, in characters.
+    pub const MAX_NAME: usize = 200;
+
+    /// The one host.
+    pub fn host() -> Self {
+        Self { kind: TargetKind::Host, name: String::new() }
+    }
+
+    /// A container by its name, without Docker's leading slash.
+    pub fn container(name: &str) -> Self {
+        Self::lossy(TargetKind::Container, name)
+    }
+
+    /// A target of any kind; characters that an id may not hold become `_`.
+    pub fn lossy(kind: TargetKind, name: &str) -> Self {
+        if kind == TargetKind::Host {
+            return Self::host();
+        }
+        let name: String = name
+            .chars()
+            .take(Self::MAX_NAME)
+            .map(|c| if is_name_char(c) { c } else { '_' })
+            .collect();
+        Self { kind, name: if name.is_empty() { "_".to_owned() } else { name } }
+    }
+
+    /// The kind.
+    pub const fn kind(&self) -> TargetKind {
+        self.kind
+    }
+
+    /// The name after the colon; empty for the host.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The container's name, if this is a container.
+    pub fn container_name(&self) -> Option<&str> {
+        (self.kind == TargetKind::Container).then_some(self.name.as_str())
+    }
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_.-/@+".contains(c) || (c.is_alphanumeric() && !c.is_control())
+}
+
+impl fmt::Display for TargetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            TargetKind::Host => f.write_str("host"),
+            kind => write!(f, "{}:{}", kind.as_str(), self.name),
+        }
+    }
+}
+
+impl FromStr for TargetId {
+    type Err = InvalidTargetId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let shown: String = text.chars().take(60).collect();
+        let refuse = |reason| InvalidTargetId { text: shown.clone(), reason };
+        if text == "host" {
+            return Ok(Self::host());
+        }
+        let (kind, name) = text.split_once(':').ok_or_else(|| refuse("it has no colon"))?;
+        let kind = TargetKind::ALL
+            .into_iter()
+            .find(|k| k.as_str() == kind && *k != TargetKind::Host)
+            .ok_or_else(|| refuse("the kind is unknown"))?;
+        if name.is_empty() {
+            return Err(refuse("the name is empty"));
+        }
+        if name.chars().count() > Self::MAX_NAME {
+            return Err(refuse("the name is longer than 200 characters"));
+        }
+        if !name.chars().all(is_name_char) {
+            return Err(refuse("the name holds a character that no target name has"));
+        }
+        Ok(Self { kind, name: name.to_owned() })
+    }
+}
+
+impl Serialize for TargetId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TargetId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for TargetId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "TargetId".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "`host` or KIND:NAME, such as `container:web`",
+            "pattern": "^(host|(container|postgres|redis|http|tcp):.+)$"
+        })
+    }
+}
+
+/// How far Selfheal may go by itself.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Report what it would have done.
+    Observe,
+    /// Ask a person for each fix.
+    Approve,
+    /// Act when every guard agrees.
+    #[default]
+    Auto,
+}
+
+impl Mode {
+    /// The word used in settings and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Approve => "approve",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// What a person said about a target, by settings or by container labels.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TargetPolicy {
+    /// `selfheal.enable=false`: never touch; it may still be blamed.
+    pub excluded: bool,
+    /// `selfheal.external=true`: a cause that only a person can mend.
+    pub external: bool,
+    /// `selfheal.mode`: overrides the global mode when it is stricter or set.
+    pub mode: Option<Mode>,
+    /// `autoheal.stop.timeout` or the container's own, in seconds.
+    pub stop_timeout_secs: Option<u32>,
+}
+
+/// Where a dependency was learnt. The order is the order of trust.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencySource {
+    /// Settings: `container = "web"` of a target, or a declared dependency.
+    Settings,
+    /// The label `selfheal.depends-on`.
+    Label,
+    /// Compose's `com.docker.compose.depends_on`.
+    Compose,
+    /// An environment variable that names the other one as a host.
+    Environment,
+    /// A data service found inside the container it runs in.
+    Hosting,
+}
+
+/// `from` needs `to`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Dependency {
+    /// Who needs.
+    pub from: TargetId,
+    /// Who is needed.
+    pub to: TargetId,
+    /// Where this was learnt.
+    pub source: DependencySource,
+}
+
+/// A target and what is known about it without observing it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its name.
+    pub id: TargetId,
+    /// How it is reached, where it is not the host or a container.
+    pub endpoint: Option<Endpoint>,
+    /// The container whose symptom this target shows: `container` in settings,
+    /// or the container a data service was found in.
+    pub container: Option<String>,
+    /// What a person said about it.
+    pub policy: TargetPolicy,
+    /// What a fix may turn here.
+    pub tunables: Vec<Tunable>,
+}
+
+impl Target {
+    /// A target with no endpoint, no policy and no tunables.
+    pub fn bare(id: TargetId) -> Self {
+        let container = id.container_name().map(str::to_owned);
+        Self { id, endpoint: None, container, policy: TargetPolicy::default(), tunables: vec![] }
+    }
+}
+
+/// How a data service or an endpoint is reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Endpoint {
+    /// PostgreSQL.
+    Postgres(DatabaseEndpoint),
+    /// Redis.
+    Redis(DatabaseEndpoint),
+    /// HTTP.
+    Http(HttpEndpoint),
+    /// TCP: `host:port`.
+    Tcp {
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+}
+
+/// Address and credentials of a data service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseEndpoint {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// User, where one is needed.
+    pub user: Option<String>,
+    /// Password; never shown, never stored.
+    #[serde(skip)]
+    pub password: Option<SecretText>,
+    /// Database name (PostgreSQL) or number (Redis).
+    pub database: Option<String>,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
+
+/// What is asked of an HTTP target and what answer is right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpEndpoint {
+    /// Address with scheme, path and query.
+    pub url: String,
+    /// Status codes that are right; empty means 200 to 399.
+    pub expected_status: Vec<u16>,
+    /// A text the body must hold.
+    pub body_contains: Option<String>,
+    /// Additional request headers.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// A text that must not reach a log, a page or the store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+    /// The secret itself; only for handing it to the server it belongs to.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What a tunable means to the service; decides in which direction a fix turns it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TunableRole {
+    /// A pause between calls; raised against rate limits.
+    Delay,
+    /// How much is done at once; lowered against overload.
+    BatchSize,
+    /// How long an answer is waited for; raised against slow but working peers.
+    Timeout,
+    /// How many connections are kept; lowered when a server runs out of them.
+    PoolSize,
+    /// A memory allowance inside the service.
+    Memory,
+}
+
+impl TunableRole {
+    /// The word used in settings, labels and runbooks.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delay => "delay",
+            Self::BatchSize => "batch_size",
+            Self::Timeout => "timeout",
+            Self::PoolSize => "pool_size",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// Every role.
+    pub const ALL: [Self; 5] =
+        [Self::Delay, Self::BatchSize, Self::Timeout, Self::PoolSize, Self::Memory];
+}
+
+/// How a changed file reaches the running service.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplyMethod {
+    /// Restart the container.
+    #[default]
+    Restart,
+    /// Send this signal to the container's first process, such as `HUP`.
+    Signal(String),
+    /// The service reads the file by itself.
+    None,
+}
+
+/// A declared setting that fixes may turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tunable {
+    /// Whose behaviour it changes.
+    pub target: TargetId,
+    /// The file on the host.
+    pub file: String,
+    /// The key in it: dots separate levels.
+    pub key: String,
+    /// What it means.
+    pub role: TunableRole,
+    /// Lowest value a fix may set.
+    pub min: f64,
+    /// Highest value a fix may set.
+    pub max: f64,
+    /// How a change takes effect.
+    pub apply: ApplyMethod,
+}

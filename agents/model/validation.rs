@@ -1,0 +1,56 @@
+//! The window in which a fix must prove itself, judged from outside.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// One look at the service during the window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ValidationSample {
+    /// When.
+    pub at: Timestamp,
+    /// Whether the target and everything that depended on it worked.
+    pub healthy: bool,
+    /// Error lines in the target's log since the previous sample.
+    pub error_lines: u64,
+    /// What was seen, in one sentence.
+    pub detail: String,
+}
+
+/// What the window decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ValidationVerdict {
+    /// The fix stays.
+    Kept,
+    /// The fix is taken back.
+    RolledBack,
+}
+
+/// The durable timer of an incident in validation, with what was seen so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Validation {
+    /// When the last step was applied.
+    pub started_at: Timestamp,
+    /// When the window ends.
+    pub ends_at: Timestamp,
+    /// Until then failures do not count: the service is starting.
+    pub grace_until: Timestamp,
+    /// Length of the window, in seconds.
+    pub window_secs: u64,
+    /// Error lines a minute before the fault; `None` when unknown.
+    pub baseline_errors_per_minute: Option<f64>,
+    /// When it first worked again; `None` until then.
+    pub recovered_at: Option<Timestamp>,
+    /// Failed samples in a row, after the grace time.
+    pub failing_in_a_row: u32,
+    /// Deaths of the target since the fix.
+    pub deaths: u32,
+    /// What was seen, oldest first, bounded.
+    pub samples: Vec<ValidationSample>,
+    /// What the window decided; `None` while it runs.
+    pub verdict: Option<ValidationVerdict>,
+    /// Why.
+    pub why: Option<String>,
+}

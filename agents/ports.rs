@@ -1,0 +1,355 @@
+//! How agents reach the world: a few traits in domain words.
+//!
+//! Every call returns within a time limit that the adapter keeps (an agent has no
+//! clock to race against), and every call may be repeated. Each port has two
+//! implementations: the real one in the package `selfheal` and one in memory in
+//! [`crate::fakes`].
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+use crate::model::{
+    Backup, BackupId, ContainerFacts, Endpoint, Facts, FileContent, HostFacts, Incident,
+    IncidentId, IncidentState, JournalEntry, JournalRecord, LogBatch, LogCursor, LogLine,
+    MemoryLimits, NetworkAttachment, Observation, Outcome, RuntimeEvent, TargetId, Timestamp,
+    Usage,
+};
+use crate::model::{FixId, Hold};
+
+/// Why the world could not be reached or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// The thing is not there.
+    #[error("{what} does not exist")]
+    NotFound {
+        /// What was looked for.
+        what: String,
+    },
+    /// It is there but must not be touched by us.
+    #[error("not permitted: {what}; {remedy}")]
+    Denied {
+        /// What was refused.
+        what: String,
+        /// What a person can do.
+        remedy: String,
+    },
+    /// It did not answer in time.
+    #[error("{what} did not answer within {limit:?}")]
+    TimedOut {
+        /// What was asked.
+        what: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// It cannot be reached now.
+    #[error("{what} cannot be reached: {why}")]
+    Unreachable {
+        /// What.
+        what: String,
+        /// Why.
+        why: String,
+    },
+    /// It answered that it will not.
+    #[error("{what} was refused: {why}")]
+    Refused {
+        /// What was asked.
+        what: String,
+        /// The answer.
+        why: String,
+    },
+    /// Somebody changed the thing meanwhile.
+    #[error("{what} was changed by somebody else")]
+    Conflict {
+        /// What.
+        what: String,
+    },
+}
+
+impl WorldError {
+    /// Whether a repeat has a chance.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::TimedOut { .. } | Self::Unreachable { .. })
+    }
+}
+
+/// What a world call answers.
+pub type WorldResult<T> = Result<T, WorldError>;
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Now, in UTC.
+    fn now(&self) -> Timestamp;
+}
+
+/// The container runtime of the host. Container arguments are names.
+#[async_trait]
+pub trait ContainerRuntime: Send + Sync {
+    /// Every container, stopped ones too, without [`ContainerFacts::usage`].
+    async fn containers(&self) -> WorldResult<Vec<ContainerFacts>>;
+    /// One container, without usage.
+    async fn container(&self, name: &str) -> WorldResult<ContainerFacts>;
+    /// What a running container uses.
+    async fn usage(&self, name: &str) -> WorldResult<Usage>;
+    /// Lines written after `since` (everything recent without it), at most `max_lines`.
+    async fn logs(
+        &self,
+        name: &str,
+        since: Option<LogCursor>,
+        max_lines: usize,
+    ) -> WorldResult<LogBatch>;
+    /// Lines as they are written, from `since` on; ends when the container ends.
+    fn follow_logs(&self, name: &str, since: Timestamp) -> BoxStream<'static, LogLine>;
+    /// Events from `since` on; ends with an error when the connection is lost.
+    fn events(&self, since: Option<Timestamp>) -> BoxStream<'static, WorldResult<RuntimeEvent>>;
+
+    /// Starts a stopped container; no error if it runs.
+    async fn start(&self, name: &str) -> WorldResult<()>;
+    /// Stops, with this signal and time limit if given, and starts.
+    async fn restart(
+        &self,
+        name: &str,
+        signal: Option<&str>,
+        stop_timeout_secs: u32,
+    ) -> WorldResult<()>;
+    /// Sends a signal to the first process.
+    async fn signal(&self, name: &str, signal: &str) -> WorldResult<()>;
+    /// Thaws a paused container.
+    async fn unpause(&self, name: &str) -> WorldResult<()>;
+    /// Sets both limits at once.
+    async fn set_memory_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()>;
+    /// Joins a network with aliases; no error if already on it.
+    async fn connect_network(&self, name: &str, attachment: &NetworkAttachment) -> WorldResult<()>;
+    /// Leaves a network; no error if not on it.
+    async fn disconnect_network(&self, name: &str, network: &str) -> WorldResult<()>;
+}
+
+/// The machine.
+#[async_trait]
+pub trait HostSensor: Send + Sync {
+    /// What it says now.
+    async fn host(&self) -> WorldResult<HostFacts>;
+}
+
+/// Asks data services and endpoints from outside.
+#[async_trait]
+pub trait Prober: Send + Sync {
+    /// Asks once. That the service is down is an answer, not an error.
+    async fn probe(&self, endpoint: &Endpoint, limit: Duration) -> Facts;
+    /// Ends these PostgreSQL sessions, each recognised by pid *and* start time; returns how
+    /// many were ended. Sessions that are gone are no error.
+    async fn terminate_backends(
+        &self,
+        endpoint: &Endpoint,
+        backends: &[(i32, Option<Timestamp>)],
+    ) -> WorldResult<u32>;
+}
+
+/// Configuration files of the host.
+#[async_trait]
+pub trait ConfigFiles: Send + Sync {
+    /// The file as it is.
+    async fn read(&self, path: &str) -> WorldResult<FileContent>;
+    /// Puts `content` in its place, if it still has the checksum `expected_sha256`; keeps
+    /// owner and permissions of `content`. Atomic where the file may change its inode, in
+    /// place where it is itself a mount.
+    async fn replace(
+        &self,
+        content: &FileContent,
+        expected_sha256: Option<&str>,
+    ) -> WorldResult<()>;
+}
+
+/// The world that agents see and change. Cloning shares it.
+#[derive(Clone)]
+pub struct World {
+    /// Time.
+    pub clock: std::sync::Arc<dyn Clock>,
+    /// Containers.
+    pub runtime: std::sync::Arc<dyn ContainerRuntime>,
+    /// The machine.
+    pub host: std::sync::Arc<dyn HostSensor>,
+    /// Endpoints.
+    pub prober: std::sync::Arc<dyn Prober>,
+    /// Configuration files.
+    pub files: std::sync::Arc<dyn ConfigFiles>,
+}
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, is full or not writable.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// What it holds cannot be read.
+    #[error("the store holds something unreadable: {0}")]
+    Corrupt(String),
+    /// The thing changed meanwhile, or is there already.
+    #[error("conflict: {0}")]
+    Conflict(String),
+}
+
+/// What a store call answers.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Which incidents are wanted. Empty lists everything, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IncidentQuery {
+    /// Only in one of these states; empty means any.
+    pub states: Vec<IncidentState>,
+    /// Only about this target, as blamed, affected or with a finding.
+    pub target: Option<TargetId>,
+    /// Only opened at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only older than this one: the cursor of paging.
+    pub before: Option<IncidentId>,
+    /// At most this many; 0 means 100.
+    pub limit: usize,
+}
+
+/// Incidents.
+#[async_trait]
+pub trait Incidents: Send + Sync {
+    /// Inserts or replaces the whole record.
+    async fn save_incident(&self, incident: &Incident) -> StoreResult<()>;
+    /// One.
+    async fn incident(&self, id: IncidentId) -> StoreResult<Option<Incident>>;
+    /// Those that match, newest first.
+    async fn incidents(&self, query: &IncidentQuery) -> StoreResult<Vec<Incident>>;
+    /// Every incident that is not closed, oldest first.
+    async fn open_incidents(&self) -> StoreResult<Vec<Incident>>;
+}
+
+/// The journal. Appending returns only after the record is on disk.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Appends.
+    async fn append(
+        &self,
+        at: Timestamp,
+        incident: IncidentId,
+        fix: FixId,
+        entry: &JournalEntry,
+    ) -> StoreResult<JournalRecord>;
+    /// All records of a fix, in order.
+    async fn journal(&self, fix: FixId) -> StoreResult<Vec<JournalRecord>>;
+    /// Fixes without a final record, oldest first.
+    async fn unfinished_fixes(&self) -> StoreResult<Vec<FixId>>;
+}
+
+/// Outcomes of fixes.
+#[async_trait]
+pub trait Outcomes: Send + Sync {
+    /// Records one; a second for the same fix replaces the first (a kept fix that a person
+    /// takes back).
+    async fn record_outcome(&self, outcome: &Outcome) -> StoreResult<()>;
+    /// All since a time, oldest first.
+    async fn outcomes(&self, since: Option<Timestamp>) -> StoreResult<Vec<Outcome>>;
+}
+
+/// Backups: the record in the store, the bytes on disk.
+#[async_trait]
+pub trait Backups: Send + Sync {
+    /// Writes everything to disk, verifies it, and lists it. The id of `backup` is made
+    /// unique if it is taken; the id kept is returned.
+    async fn save_backup(&self, backup: &Backup) -> StoreResult<BackupId>;
+    /// One, with its files' content, verified against the checksums.
+    async fn backup(&self, id: &BackupId) -> StoreResult<Option<Backup>>;
+    /// All, newest first, without the files' content.
+    async fn backups(&self, limit: usize) -> StoreResult<Vec<Backup>>;
+    /// Changes the mutable part: `left_behind` and `rolled_back_at`.
+    async fn update_backup(&self, backup: &Backup) -> StoreResult<()>;
+}
+
+/// What is remembered between cycles and across restarts.
+#[async_trait]
+pub trait Memory: Send + Sync {
+    /// Adds events; one seen twice (after a reconnect) is kept once.
+    async fn record_events(&self, events: &[RuntimeEvent]) -> StoreResult<()>;
+    /// A target's events since a time, oldest first; every target's without one.
+    async fn events(
+        &self,
+        target: Option<&TargetId>,
+        since: Timestamp,
+    ) -> StoreResult<Vec<RuntimeEvent>>;
+    /// How far a container's log was read, by Docker id.
+    async fn log_cursor(&self, container_id: &str) -> StoreResult<Option<LogCursor>>;
+    /// Remembers it.
+    async fn set_log_cursor(&self, container_id: &str, cursor: LogCursor) -> StoreResult<()>;
+    /// Adds observations for charts.
+    async fn record_observations(&self, observations: &[Observation]) -> StoreResult<()>;
+    /// A target's observations since a time, oldest first.
+    async fn observations(
+        &self,
+        target: &TargetId,
+        since: Timestamp,
+    ) -> StoreResult<Vec<Observation>>;
+    /// A small named value, as JSON.
+    async fn value(&self, name: &str) -> StoreResult<Option<serde_json::Value>>;
+    /// Sets it; `None` removes it.
+    async fn set_value(&self, name: &str, value: Option<&serde_json::Value>) -> StoreResult<()>;
+    /// All named values whose name begins so, sorted by name.
+    async fn values(&self, prefix: &str) -> StoreResult<Vec<(String, serde_json::Value)>>;
+}
+
+/// What an alert is about.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Alert {
+    /// The same key is sent once: `INCIDENT EVENT`.
+    pub key: String,
+    /// `held`, `resolved`, `rolled_back`, `stuck`, `blind`, ...
+    pub event: String,
+    /// How bad.
+    pub severity: crate::model::Severity,
+    /// First line: what broke, what was done, the result, what you must do.
+    pub title: String,
+    /// The rest, plain text.
+    pub body: String,
+    /// Which incident, if any.
+    pub incident: Option<IncidentId>,
+    /// Which target, if any.
+    pub target: Option<TargetId>,
+    /// Why it was held, if it was.
+    pub holds: Vec<Hold>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// One alert on its way to one channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// Position in the outbox.
+    pub id: i64,
+    /// The channel's name.
+    pub channel: String,
+    /// What to say.
+    pub alert: Alert,
+    /// Tries so far.
+    pub attempts: u32,
+}
+
+/// Alerts on their way: nothing is lost while a channel is down.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Queues an alert for every channel; a key that was queued before is ignored.
+    async fn enqueue(&self, alert: &Alert, channels: &[String]) -> StoreResult<()>;
+    /// Deliveries due at that time, oldest first, at most one an incident and channel.
+    async fn due(&self, now: Timestamp, limit: usize) -> StoreResult<Vec<Delivery>>;
+    /// It arrived.
+    async fn delivered(&self, id: i64, at: Timestamp) -> StoreResult<()>;
+    /// It did not; try again at `retry_at`, or never (`None`).
+    async fn failed(&self, id: i64, error: &str, retry_at: Option<Timestamp>) -> StoreResult<()>;
+    /// How many wait.
+    async fn waiting(&self) -> StoreResult<u64>;
+}
+
+/// Everything that is kept.
+#[async_trait]
+pub trait Store: Incidents + Journal + Outcomes + Backups + Memory + Outbox {
+    /// Whether something can be written now; the error says why not.
+    async fn check_writable(&self) -> StoreResult<()>;
+    /// Removes closed incidents, observations, events and backups older than `before`,
+    /// never what an open incident needs; returns how many rows went.
+    async fn prune(&self, before: Timestamp) -> StoreResult<u64>;
+}

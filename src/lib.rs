@@ -1,0 +1,17 @@
+//! Selfheal: everything that touches the world, and the program around the agents.
+//!
+//! `main` puts the parts together; the flow itself is in [`coordinator`]. Arrows run one
+//! way: `http` and `cli` know the coordinator, the coordinator knows the agents and their
+//! ports, and the adapters (`docker`, `host`, `probes`, `store`, `alerts`) know only ports
+//! and model.
+
+pub mod alerts;
+pub mod cli;
+pub mod config;
+pub mod coordinator;
+pub mod docker;
+pub mod host;
+pub mod http;
+pub mod knowledge;
+pub mod probes;
+pub mod store;

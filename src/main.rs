@@ -1,0 +1,3 @@
+//! The program: reads the command line, puts the parts together, runs.
+
+fn main() {}
