@@ -1,1 +1,177 @@
-//! learning_engine.
+//! Learns from outcomes: moves confidence, quarantines what fails, keeps the statistics.
+//!
+//! Pure: it is given every outcome that is kept and answers questions about them. Only a
+//! proven success counts as one; everything else counts against.
+//!
+//! The documented adjustment alone is unsafe, since it moves a confidence by at most ten
+//! points: a base of 95 that always fails would stay at 85 and be applied for ever. That
+//! is why [`History::distrust`] can hold a fix whatever its confidence.
+
+mod statistics;
+
+use chrono::{DateTime, Utc};
+
+use crate::model::{Confidence, Ledger, LedgerSource, Outcome, TargetId};
+
+pub use statistics::{CalibrationBin, Statistics, TypeStatistics};
+
+/// Outcomes of one pair of issue and fix that are enough to judge by their rate.
+pub const ENOUGH: usize = 5;
+
+/// Failures in a row on one target that quarantine a fix type there.
+pub const QUARANTINE_AFTER: usize = 2;
+
+/// z for a two-sided confidence of 95 %.
+const Z_95: f64 = 1.959_963_985;
+
+/// Lower end of the Wilson score interval (E. B. Wilson, 1927) for a success rate, 95 %.
+///
+/// `successes` of `total` trials; 0 without any trial. The result is a share, 0 to 1.
+pub fn wilson_lower_bound(successes: usize, total: usize) -> f64 {
+    if total == 0 {
+        return 0.0;
+    }
+    let n = total as f64;
+    let p = successes as f64 / n;
+    let z2 = Z_95 * Z_95;
+    let centre = p + z2 / (2.0 * n);
+    let margin = Z_95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    ((centre - margin) / (1.0 + z2 / n)).max(0.0)
+}
+
+/// `clamp(base + (success_rate - 0.5) * 20, 50, 100)`, rounded half away from zero.
+///
+/// `success_rate` is a share, 0 to 1.
+pub fn adjusted(base: Confidence, success_rate: f64) -> Confidence {
+    let moved = f64::from(base.percent()) + (success_rate - 0.5) * 20.0;
+    #[expect(clippy::cast_possible_truncation, reason = "clamped to 50..=100 just before")]
+    Confidence::clamped(moved.clamp(50.0, 100.0).round() as i64)
+}
+
+/// Every outcome that is kept, oldest first, with what people released.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    outcomes: Vec<Outcome>,
+    releases: Vec<Release>,
+}
+
+/// A person's word that a fix type may be tried again on a target.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Release {
+    /// The fix type.
+    pub fix_type: String,
+    /// The target.
+    pub target: TargetId,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl History {
+    /// A history of these outcomes; they may come in any order.
+    pub fn new(mut outcomes: Vec<Outcome>, releases: Vec<Release>) -> Self {
+        outcomes.sort_by_key(|o| o.timestamp);
+        Self { outcomes, releases }
+    }
+
+    /// Every outcome, oldest first.
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    /// The outcomes that speak about this pair: the target's own when there are enough,
+    /// else those of all targets.
+    fn relevant(&self, issue_type: &str, fix_type: &str, target: &TargetId) -> Vec<&Outcome> {
+        let of_pair: Vec<&Outcome> = self
+            .outcomes
+            .iter()
+            .filter(|o| o.issue_type == issue_type && o.fix_type == fix_type)
+            .collect();
+        let here: Vec<&Outcome> = of_pair.iter().copied().filter(|o| o.target == *target).collect();
+        if here.len() >= ENOUGH { here } else { of_pair }
+    }
+
+    /// Adds what history says to the ledger and returns the adjusted confidence.
+    ///
+    /// Without any outcome nothing is added.
+    pub fn adjust(
+        &self,
+        ledger: &mut Ledger,
+        issue_type: &str,
+        fix_type: &str,
+        target: &TargetId,
+    ) -> Confidence {
+        let relevant = self.relevant(issue_type, fix_type, target);
+        let base = ledger.total();
+        if relevant.is_empty() {
+            return base;
+        }
+        let successes = relevant.iter().filter(|o| o.success).count();
+        let rate = successes as f64 / relevant.len() as f64;
+        let confidence = adjusted(base, rate);
+        let points = i32::from(confidence.percent()) - i32::from(base.percent());
+        let what = format!("`{fix_type}` helped {successes} of {} times", relevant.len());
+        ledger.add(points, what, LedgerSource::History);
+        ledger.total()
+    }
+
+    /// Why this fix type must not be applied automatically here, whatever its confidence.
+    pub fn distrust(&self, issue_type: &str, fix_type: &str, target: &TargetId) -> Option<String> {
+        self.quarantine(fix_type, target).or_else(|| self.unproven(issue_type, fix_type, target))
+    }
+
+    fn unproven(&self, issue_type: &str, fix_type: &str, target: &TargetId) -> Option<String> {
+        let relevant = self.relevant(issue_type, fix_type, target);
+        if relevant.len() < ENOUGH {
+            return None;
+        }
+        let successes = relevant.iter().filter(|o| o.success).count();
+        let bound = wilson_lower_bound(successes, relevant.len());
+        (bound <= 0.5).then(|| {
+            format!(
+                "it helped {successes} of {} times; that is not proof that it helps more often than not",
+                relevant.len()
+            )
+        })
+    }
+
+    /// Failures in a row, newest backwards, that nothing released: neither a person nor a
+    /// success of the same fix type, here or elsewhere.
+    fn quarantine(&self, fix_type: &str, target: &TargetId) -> Option<String> {
+        let released_at = self
+            .releases
+            .iter()
+            .filter(|r| r.fix_type == fix_type && r.target == *target)
+            .map(|r| r.at)
+            .max();
+        let mut failures = 0;
+        for outcome in self.outcomes.iter().rev().filter(|o| o.fix_type == fix_type) {
+            if released_at.is_some_and(|at| outcome.timestamp <= at) || outcome.success {
+                break;
+            }
+            if outcome.target == *target {
+                failures += 1;
+            }
+        }
+        (failures >= QUARANTINE_AFTER).then(|| {
+            format!("it failed {failures} times in a row on `{target}`; a person or a success elsewhere releases it")
+        })
+    }
+
+    /// Failed fixes in a row on a target, whatever their type.
+    pub fn failures_in_a_row(&self, target: &TargetId) -> usize {
+        self.outcomes
+            .iter()
+            .rev()
+            .filter(|o| o.target == *target)
+            .take_while(|o| !o.success)
+            .count()
+    }
+
+    /// Numbers for the statistics page.
+    pub fn statistics(&self) -> Statistics {
+        Statistics::of(&self.outcomes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

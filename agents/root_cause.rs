@@ -1,1 +1,281 @@
-//! root_cause.
+//! Blames one target for what many show, with the evidence.
+//!
+//! Pure: findings, facts, dependencies and runbooks in, diagnoses out; running it twice on
+//! the same input gives the same answer. The rule is *cause, not symptom*: among the
+//! targets that fail, one that needs another failing target is a symptom of it, so the
+//! deepest is blamed and the others wait until it works again. It does not choose a fix.
+//!
+//! Rejected: blaming whichever failed first. Health checks of different intervals make the
+//! order of symptoms nearly random, so time only breaks ties.
+
+mod candidates;
+mod conditions;
+mod graph;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{
+    Category, Confidence, Considered, Diagnosis, Facts, Finding, HealthReport, Ledger, Runbook,
+    Severity, Target, TargetId, TargetState, Timestamp,
+};
+
+use candidates::Candidate;
+pub use conditions::{holds, signature_matches};
+pub use graph::Graph;
+
+/// The issue type of trouble that no runbook explains.
+pub const UNEXPLAINED: &str = "unexplained";
+
+/// Everything a diagnosis is made from.
+#[derive(Clone, Copy)]
+pub struct Evidence<'a> {
+    /// What was observed, dependencies included.
+    pub report: &'a HealthReport,
+    /// What is wrong.
+    pub findings: &'a [Finding],
+    /// Who needs whom.
+    pub graph: &'a Graph,
+    /// What is known about troubles.
+    pub runbooks: &'a [&'a Runbook],
+    /// Every target that is watched.
+    pub targets: &'a BTreeMap<TargetId, Target>,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl<'a> Evidence<'a> {
+    /// The container a target runs in or stands for; itself if it is one.
+    pub fn container_of(&self, id: &TargetId) -> Option<TargetId> {
+        if id.container_name().is_some() {
+            return Some(id.clone());
+        }
+        self.targets.get(id)?.container.as_deref().map(TargetId::container)
+    }
+
+    fn findings_of(&self, id: &TargetId) -> impl Iterator<Item = &'a Finding> {
+        let id = id.clone();
+        self.findings.iter().filter(move |f| f.target == id)
+    }
+}
+
+/// A diagnosis with the findings it explains.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explained {
+    /// Whom and why.
+    pub diagnosis: Diagnosis,
+    /// What it explains.
+    pub findings: Vec<Finding>,
+}
+
+/// Diagnoses everything that is wrong: one answer a root, worst first.
+pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
+    let failing: BTreeSet<TargetId> = evidence
+        .findings
+        .iter()
+        .filter(|f| f.severity >= Severity::Warning)
+        .map(|f| f.target.clone())
+        .collect();
+    let suspects = suspects(&evidence, &failing);
+    let mut explained: Vec<Explained> = suspects
+        .iter()
+        .filter(|id| explaining(&evidence, id, &suspects).is_empty())
+        .filter_map(|root| explain(&evidence, root, &failing, &suspects))
+        .collect();
+    merge_same_blame(&mut explained);
+    explained.sort_by_key(|e| {
+        let worst = e.findings.iter().map(|f| f.severity).max();
+        (std::cmp::Reverse(worst), std::cmp::Reverse(e.diagnosis.affected.len()))
+    });
+    explained
+}
+
+/// What fails, and what lies still although something failing needs it.
+fn suspects(evidence: &Evidence<'_>, failing: &BTreeSet<TargetId>) -> BTreeSet<TargetId> {
+    let mut suspects = failing.clone();
+    for id in failing {
+        suspects.extend(
+            evidence.graph.needed_by(id).into_iter().filter(|needed| lies_still(evidence, needed)),
+        );
+    }
+    suspects
+}
+
+/// Whether a container does not run, whoever stopped it.
+fn lies_still(evidence: &Evidence<'_>, id: &TargetId) -> bool {
+    evidence
+        .report
+        .target(id)
+        .and_then(|report| report.state.container())
+        .is_some_and(|facts| !facts.is_up())
+}
+
+/// The suspects below `id` that can explain why it fails.
+///
+/// A dependency explains when it is broken outright, or when the target itself points at
+/// its dependencies; a mere warning below a broken target explains nothing.
+fn explaining(
+    evidence: &Evidence<'_>,
+    id: &TargetId,
+    suspects: &BTreeSet<TargetId>,
+) -> Vec<TargetId> {
+    let points_away = candidates::points_at_dependency(evidence, id);
+    evidence
+        .graph
+        .needed_by(id)
+        .into_iter()
+        .filter(|needed| suspects.contains(needed) && needed != id)
+        // In a circle of needs nobody is deeper; each stands for itself.
+        .filter(|needed| !evidence.graph.needed_by(needed).contains(id))
+        .filter(|needed| {
+            points_away
+                || lies_still(evidence, needed)
+                || evidence.findings_of(needed).any(|f| f.severity == Severity::Critical)
+        })
+        .collect()
+}
+
+fn explain(
+    evidence: &Evidence<'_>,
+    root: &TargetId,
+    failing: &BTreeSet<TargetId>,
+    suspects: &BTreeSet<TargetId>,
+) -> Option<Explained> {
+    let members: Vec<TargetId> = failing
+        .iter()
+        .filter(|id| *id == root || explaining(evidence, id, suspects).contains(root))
+        .cloned()
+        .collect();
+    let findings: Vec<Finding> =
+        members.iter().flat_map(|id| evidence.findings_of(id)).cloned().collect();
+    if findings.is_empty() {
+        return None;
+    }
+    let mut all: Vec<Candidate<'_>> = std::iter::once(root)
+        .chain(members.iter().filter(|id| *id != root))
+        .flat_map(|id| candidates::of_target(evidence, id))
+        .collect();
+    all.sort_by_key(|c| std::cmp::Reverse(c.rank(root)));
+    let mut all = all.into_iter();
+    let best = all.next().filter(|c| c.speaks_of(root));
+    let diagnosis = match best {
+        Some(best) => diagnosed(evidence, root, &members, &best, all),
+        None => unexplained(evidence, root, &members, &findings),
+    };
+    Some(Explained { diagnosis, findings })
+}
+
+fn diagnosed<'a>(
+    evidence: &Evidence<'_>,
+    root: &TargetId,
+    members: &[TargetId],
+    best: &Candidate<'a>,
+    others: impl Iterator<Item = Candidate<'a>>,
+) -> Diagnosis {
+    let considered = others
+        .take(10)
+        .map(|c| Considered {
+            target: c.blamed.clone(),
+            runbook: c.runbook.id.clone(),
+            confidence: c.ledger.total(),
+            why_not: if c.speaks_of(root) {
+                format!("less sure than `{}`", best.runbook.id)
+            } else {
+                format!("`{}` needs `{root}`, which is broken itself", c.shown_on)
+            },
+        })
+        .collect();
+    Diagnosis {
+        issue_type: best.runbook.id.clone(),
+        title: best.runbook.title.clone(),
+        category: best.runbook.category,
+        summary: best.summary(),
+        confidence: best.ledger.total(),
+        ledger: best.ledger.clone(),
+        affected: affected(members, &best.blamed),
+        external: best.is_outside(),
+        expected_fix_secs: best.runbook.diagnosis.expected_fix_secs,
+        considered,
+        basis: basis_of(evidence, &best.blamed),
+        blamed: best.blamed.clone(),
+        at: evidence.now,
+    }
+}
+
+fn unexplained(
+    evidence: &Evidence<'_>,
+    root: &TargetId,
+    members: &[TargetId],
+    findings: &[Finding],
+) -> Diagnosis {
+    let worst = findings.iter().max_by_key(|f| f.severity);
+    let message = worst.map_or_else(String::new, |f| f.message.clone());
+    let mut ledger = Ledger::with_base(30, "something is wrong, and no runbook explains it");
+    if members.len() > 1 {
+        let what = format!("{} targets above it fail too", members.len() - 1);
+        ledger.add(10, what, crate::model::LedgerSource::Evidence);
+    }
+    Diagnosis {
+        issue_type: UNEXPLAINED.to_owned(),
+        title: "No runbook explains this".to_owned(),
+        category: worst.map_or(Category::Exceptions, |f| f.category),
+        blamed: root.clone(),
+        summary: format!("{message}. No runbook explains it, so a person has to look."),
+        confidence: ledger.total(),
+        ledger,
+        affected: affected(members, root),
+        external: false,
+        expected_fix_secs: 0,
+        considered: vec![],
+        basis: basis_of(evidence, root),
+        at: evidence.now,
+    }
+}
+
+fn affected(members: &[TargetId], blamed: &TargetId) -> Vec<TargetId> {
+    members.iter().filter(|id| *id != blamed).cloned().collect()
+}
+
+/// Two roots may blame the same container (a database and the endpoint before it): one
+/// answer, the surer one, with the findings of both.
+fn merge_same_blame(explained: &mut Vec<Explained>) {
+    let mut merged: Vec<Explained> = vec![];
+    for mut next in explained.drain(..) {
+        let Some(same) = merged.iter_mut().find(|m| m.diagnosis.blamed == next.diagnosis.blamed)
+        else {
+            merged.push(next);
+            continue;
+        };
+        if next.diagnosis.confidence > same.diagnosis.confidence {
+            std::mem::swap(same, &mut next);
+        }
+        let known: BTreeSet<String> = same.findings.iter().map(|f| f.key.clone()).collect();
+        same.findings.extend(next.findings.into_iter().filter(|f| !known.contains(&f.key)));
+        for id in next.diagnosis.affected {
+            if id != same.diagnosis.blamed && !same.diagnosis.affected.contains(&id) {
+                same.diagnosis.affected.push(id);
+            }
+        }
+    }
+    *explained = merged;
+}
+
+fn basis_of(evidence: &Evidence<'_>, id: &TargetId) -> String {
+    evidence.report.target(id).map_or_else(String::new, |report| basis(&report.state))
+}
+
+/// What a diagnosis rests on, as a text: if it differs just before applying, somebody else
+/// acted meanwhile and the diagnosis is stale.
+pub fn basis(state: &TargetState) -> String {
+    match &state.facts {
+        Ok(Facts::Container(facts)) => format!("container {} of {}", facts.id, facts.image_id),
+        Ok(_) => "reachable or not, judged again by its probe".to_owned(),
+        Err(_) => "unseen".to_owned(),
+    }
+}
+
+/// How sure a diagnosis without a proven runbook may become: one point below the default
+/// threshold, so that it never acts alone.
+const DOCUMENTED_LIMIT: Confidence = Confidence::literal(84);
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,12 @@ impl Confidence {
     /// Nothing is known.
     pub const ZERO: Self = Self(0);
 
+    /// A constant; anything above 100 does not compile where it is a constant.
+    pub const fn literal(percent: u8) -> Self {
+        assert!(percent <= 100, "a confidence is 0 to 100");
+        Self(percent)
+    }
+
     /// The nearest value inside the range.
     pub fn clamped(points: i64) -> Self {
         Self(u8::try_from(points.clamp(0, 100)).expect("clamped to 0..=100"))

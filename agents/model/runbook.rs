@@ -81,7 +81,7 @@ pub struct Signature {
     pub check: Option<String>,
     /// The values that count; empty means any.
     pub is: Vec<String>,
-    /// The least verdict that counts; `warning` without it.
+    /// The least verdict that counts; without it `warning`, or any when `is` is given.
     pub verdict: Option<Verdict>,
 }
 
