@@ -151,6 +151,10 @@ pub trait Prober: Send + Sync {
 pub trait ConfigFiles: Send + Sync {
     /// The file as it is.
     async fn read(&self, path: &str) -> WorldResult<FileContent>;
+    /// The files that look like configuration: `path` itself if it is a file, else those
+    /// directly in that folder whose name ends like a configuration file's. Bounded, so that
+    /// a data folder costs nothing.
+    async fn list(&self, path: &str) -> WorldResult<Vec<String>>;
     /// Puts `content` in its place, if it still has the checksum `expected_sha256`; keeps
     /// owner and permissions of `content`. Atomic where the file may change its inode, in
     /// place where it is itself a mount.

@@ -29,8 +29,7 @@ pub fn signature_matches(signature: &Signature, observation: &Observation) -> bo
     } else {
         Verdict::Ok
     });
-    observation.verdict >= least
-        && (signature.is.is_empty() || signature.is.iter().any(|wanted| *wanted == value))
+    observation.verdict >= least && (signature.is.is_empty() || signature.is.contains(&value))
 }
 
 /// Whether `condition` holds, seen from the target that shows the signature.
