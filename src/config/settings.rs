@@ -1,0 +1,372 @@
+//! Every setting, typed. The doc comments are the reference: the JSON schema takes its
+//! descriptions from them.
+//!
+//! A value of these types has passed the reader in this module's parent: it holds no
+//! impossible value. It does not say where a value came from; `Loaded` does.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use selfheal_agents::model::{Mode, TargetId};
+use serde::{Deserialize, Serialize};
+
+use super::declared::{DependencySettings, TargetSettings, TunableSettings};
+use super::values::{
+    Address, CronText, DurationText, MemoryCap, Secret, TargetText, TimeZoneText, duration,
+};
+
+/// The settings of Selfheal. All are optional: with none, Selfheal finds the local Docker
+/// socket, watches every container and the host, and heals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// How far Selfheal may go by itself: `observe` reports what it would have done,
+    /// `approve` asks a person for each fix, `auto` acts when every guard agrees.
+    pub mode: Mode,
+    /// Where history, journal and backups are kept; made if missing.
+    pub data_dir: PathBuf,
+    /// When Selfheal looks.
+    pub schedule: Schedule,
+    /// The container runtime.
+    pub docker: Docker,
+    /// What Selfheal may do by itself, and how much of it.
+    pub healing: Healing,
+    /// Exceptions to `mode`.
+    pub policy: Policy,
+    /// History.
+    pub store: Storage,
+    /// Redis Streams.
+    pub streams: Streams,
+    /// The HTTP interface and the page.
+    pub api: Api,
+    /// How people are told.
+    pub alerts: Alerts,
+    /// The light probes between the cycles.
+    pub probes: Probes,
+    /// Selfheal's own log.
+    pub logs: Logs,
+    /// What discovery cannot see.
+    #[serde(rename = "target")]
+    pub targets: Vec<TargetSettings>,
+    /// What fixes may turn, and how far.
+    #[serde(rename = "tunable")]
+    pub tunables: Vec<TunableSettings>,
+    /// Who needs whom, where discovery cannot see it.
+    #[serde(rename = "dependency")]
+    pub dependencies: Vec<DependencySettings>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Auto,
+            data_dir: PathBuf::from("./selfheal-data"),
+            schedule: Schedule::default(),
+            docker: Docker::default(),
+            healing: Healing::default(),
+            policy: Policy::default(),
+            store: Storage::default(),
+            streams: Streams::default(),
+            api: Api::default(),
+            alerts: Alerts::default(),
+            probes: Probes::default(),
+            logs: Logs::default(),
+            targets: vec![],
+            tunables: vec![],
+            dependencies: vec![],
+        }
+    }
+}
+
+/// When Selfheal looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Schedule {
+    /// When a full cycle runs: five fields (minute, hour, day, month, weekday), or six with
+    /// seconds first.
+    #[schemars(with = "CronText")]
+    pub cron: String,
+    /// The time zone `cron` is read in, by its name in the IANA database.
+    #[schemars(with = "TimeZoneText")]
+    pub timezone: String,
+    /// Each slot starts up to this much later, so that many hosts do not start at once.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub jitter: Duration,
+    /// Whether Docker's events start a cycle at once over the containers they name.
+    pub docker_events: bool,
+    /// Whether container logs are followed live, so that known error lines start a cycle.
+    pub follow_logs: bool,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            cron: "*/5 * * * *".to_owned(),
+            timezone: "UTC".to_owned(),
+            jitter: Duration::ZERO,
+            docker_events: true,
+            follow_logs: true,
+        }
+    }
+}
+
+/// The container runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Docker {
+    /// Where the Docker engine listens: `unix://` with a path, `tcp://` or `http://` with
+    /// host and port. Without this setting `DOCKER_HOST` is used if it is set.
+    pub host: String,
+}
+
+impl Default for Docker {
+    fn default() -> Self {
+        Self { host: "unix:///var/run/docker.sock".to_owned() }
+    }
+}
+
+/// What Selfheal may do by itself, and how much of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Healing {
+    /// How sure Selfheal must be to act alone, in percent.
+    #[schemars(range(min = 50, max = 100))]
+    pub confidence_threshold: u8,
+    /// How long a fix is watched before it counts as kept. Lengthened by itself where a
+    /// container's health check needs more.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub validation_window: Duration,
+    /// A decision older than this is made anew instead of being carried out.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub plan_lifetime: Duration,
+    /// How many fixes an hour.
+    pub budget: Budget,
+    /// After so many failed fixes in a row Selfheal stops acting until a person looks.
+    #[schemars(range(min = 1, max = 100))]
+    pub safety_stop_after: u32,
+    /// When more than this share of all targets fails at once and no shared cause is found,
+    /// nothing is touched. From 0 to 1.
+    #[schemars(range(min = 0.05, max = 1.0))]
+    pub common_cause_share: f64,
+    /// The highest memory limit a fix may give a container: a share of the host's memory or
+    /// a size.
+    pub memory_cap: MemoryCap,
+    /// Times in which nothing is touched.
+    pub maintenance: Vec<Maintenance>,
+}
+
+impl Default for Healing {
+    fn default() -> Self {
+        Self {
+            confidence_threshold: 85,
+            validation_window: Duration::from_mins(2),
+            plan_lifetime: Duration::from_mins(10),
+            budget: Budget::default(),
+            safety_stop_after: 3,
+            common_cause_share: 0.4,
+            memory_cap: MemoryCap::Percent(50),
+            maintenance: vec![],
+        }
+    }
+}
+
+/// How many fixes an hour; beyond it Selfheal holds and says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budget {
+    /// On one target.
+    #[schemars(range(min = 0, max = 1000))]
+    pub per_target: u32,
+    /// Of one kind of action, on all targets together.
+    #[schemars(range(min = 0, max = 1000))]
+    pub per_action: u32,
+    /// On the whole host.
+    #[schemars(range(min = 0, max = 1000))]
+    pub per_host: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { per_target: 6, per_action: 20, per_host: 30 }
+    }
+}
+
+/// A time in which nothing is touched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Maintenance {
+    /// When it begins, as a cron expression in the time zone of the schedule.
+    #[schemars(with = "CronText")]
+    pub cron: String,
+    /// How long it lasts.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub duration: Duration,
+    /// Which target; without it all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<TargetText>")]
+    pub target: Option<TargetId>,
+}
+
+/// Exceptions to `mode`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// By target, such as `[policy.target."container:web"]`. Goes before the container's
+    /// label and before the global mode.
+    pub target: BTreeMap<String, ModeOnly>,
+    /// By runbook, such as `[policy.runbook.container-oom]`. Where target and runbook both
+    /// say something, the more careful one holds.
+    pub runbook: BTreeMap<String, ModeOnly>,
+}
+
+/// A mode for one target or runbook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModeOnly {
+    /// How far Selfheal may go here: `observe`, `approve` or `auto`.
+    pub mode: Mode,
+}
+
+/// History.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Storage {
+    /// Where history is kept; empty means SQLite in `data_dir`. PostgreSQL
+    /// (`postgres://...`) is not available in this version.
+    pub url: Address,
+    /// How long closed incidents, measurements and backups are kept.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub retention: Duration,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { url: Address::default(), retention: Duration::from_hours(30 * 24) }
+    }
+}
+
+/// Redis Streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Streams {
+    /// The Redis server (`redis://...`) for jobs and results; empty switches streams off.
+    /// They are not available in this version.
+    pub url: Address,
+    /// What the names of all streams begin with.
+    pub prefix: String,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { url: Address::default(), prefix: "maestro:streams:automation".to_owned() }
+    }
+}
+
+/// The HTTP interface and the page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Api {
+    /// Address and port to listen on. Whoever reaches it may do everything: keep it local.
+    #[schemars(with = "String", extend("format" = "listen"))]
+    pub listen: SocketAddr,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8003)) }
+    }
+}
+
+/// How people are told.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// A web address that gets every alert as JSON by POST.
+    pub webhook: Webhook,
+}
+
+/// A web address that gets every alert as JSON by POST.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Webhook {
+    /// The address; without one nothing is sent. It often holds a secret: see `url_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// A file that holds the address, instead of `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
+    /// More request headers, such as `Authorization`.
+    pub headers: BTreeMap<String, Secret>,
+}
+
+/// The light probes between the cycles: what answers badly calls for a cycle over it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Probes {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// Time between two probes of one target.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub interval: Duration,
+    /// How long a target may take to answer.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub limit: Duration,
+    /// How many failures in a row make a verdict.
+    #[schemars(range(min = 1, max = 100))]
+    pub failures: u32,
+    /// Time between the probes that confirm a first failure.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub confirm_after: Duration,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Duration::from_secs(5),
+            limit: Duration::from_secs(3),
+            failures: 2,
+            confirm_after: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Selfheal's own log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Logs {
+    /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or by module such as
+    /// `info,selfheal::docker=debug`.
+    #[schemars(with = "String", extend("format" = "log-level"))]
+    pub level: String,
+    /// How it is written: `text` for people, `json` for machines.
+    pub format: LogFormat,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
