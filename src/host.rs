@@ -1,1 +1,25 @@
-//! Placeholder: host.
+//! The machine itself: its time, what it says of its load, and its configuration files.
+//!
+//! Nothing here can hang a caller: every look runs beside the runtime under a time limit,
+//! and file systems that can hang (network, FUSE) are never asked. It judges nothing and
+//! changes nothing but the one file it is told to replace.
+
+mod files;
+mod mounts;
+mod sensor;
+
+pub use files::LocalFiles;
+pub use sensor::LocalHost;
+
+use selfheal_agents::model::Timestamp;
+use selfheal_agents::ports::Clock;
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        chrono::Utc::now()
+    }
+}
