@@ -5,6 +5,8 @@
 //! write is taken back. A symbolic link never leads outside what was declared. It does
 //! not know what the content means.
 
+mod listing;
+
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -81,6 +83,12 @@ impl ConfigFiles for LocalFiles {
         let boundaries = self.boundaries();
         let path = path.to_owned();
         beside(format!("reading {path}"), move || read(&path, &boundaries)).await
+    }
+
+    async fn list(&self, path: &str) -> WorldResult<Vec<String>> {
+        let boundaries = self.boundaries();
+        let path = path.to_owned();
+        beside(format!("listing {path}"), move || listing::list(&path, &boundaries)).await
     }
 
     async fn replace(

@@ -204,3 +204,19 @@ async fn a_full_disk_leaves_the_old_content() {
         assert_eq!(std::fs::read_dir(disk.0.path()).unwrap().count(), 1, "no rest of the try");
     }
 }
+
+#[tokio::test]
+async fn a_folder_lists_its_configuration_files_and_a_file_itself() {
+    let fixture = Fixture::with(b"{}");
+    for name in [".env", "b.YAML", "settings.py", "main.py", "data.db", "README"] {
+        std::fs::write(fixture.path(name), b"").unwrap();
+    }
+    std::fs::create_dir(fixture.path("folder.conf")).unwrap();
+    let folder = fixture.folder.path().to_str().unwrap();
+    let wanted = [".env", "app.json", "b.YAML", "settings.py"].map(|name| fixture.path(name));
+    assert_eq!(fixture.files.list(folder).await.unwrap(), wanted);
+    let database = fixture.path("data.db");
+    assert_eq!(fixture.files.list(&database).await.unwrap(), [database]);
+    let missing = fixture.files.list(&fixture.path("missing")).await;
+    assert!(matches!(missing, Err(WorldError::NotFound { .. })), "{missing:?}");
+}
