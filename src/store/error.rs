@@ -1,0 +1,77 @@
+//! Why a store could not be opened. Every message says what to do.
+
+use std::path::PathBuf;
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another instance writes there.
+    #[error(
+        "the data directory {dir} is in use by another selfheal{}; \
+         stop that one, or give this one a `data_dir` of its own",
+        pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+    )]
+    InUse {
+        /// The data directory.
+        dir: PathBuf,
+        /// The other process, where its lock file says so.
+        pid: Option<u32>,
+    },
+    /// The directory cannot be made or written.
+    #[error(
+        "the data directory {dir} cannot be written: {source}; make it writable for the user \
+         that runs selfheal (`chown`, `chmod u+rwx`), or set another `data_dir`"
+    )]
+    Unwritable {
+        /// The data directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is nothing to read.
+    #[error("there is no store in {dir} yet; it comes with the first `selfheal run`")]
+    Missing {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// A newer Selfheal wrote it.
+    #[error(
+        "the store {file} was written by a newer selfheal (schema {found}, this one knows \
+         {known}); install that version again, or set another `data_dir`"
+    )]
+    Newer {
+        /// The database file.
+        file: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema known here.
+        known: i64,
+    },
+    /// An older Selfheal wrote it and it is opened for reading only.
+    #[error(
+        "the store {file} was written by an older selfheal (schema {found}, this one needs \
+         {known}); start `selfheal run` once to bring it up to date"
+    )]
+    Older {
+        /// The database file.
+        file: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The schema needed.
+        known: i64,
+    },
+    /// It is damaged and is opened for reading only.
+    #[error("the store {file} is damaged; `selfheal run` sets it aside and starts a new one")]
+    Damaged {
+        /// The database file.
+        file: PathBuf,
+    },
+    /// Anything else.
+    #[error("the store {file} cannot be opened: {why}")]
+    Failed {
+        /// The database file.
+        file: PathBuf,
+        /// What the database said.
+        why: String,
+    },
+}

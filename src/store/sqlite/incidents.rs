@@ -1,0 +1,85 @@
+//! Incidents: the whole record as a document, what is filtered by in columns.
+
+use async_trait::async_trait;
+use selfheal_agents::model::{Incident, IncidentId, IncidentState};
+use selfheal_agents::ports::{IncidentQuery, Incidents, StoreResult};
+
+use super::{
+    Change, SqliteStore, Urgency, decode, decode_all, encode, limit, store_error, time_text,
+};
+
+const DEFAULT_LIMIT: usize = 100;
+
+#[async_trait]
+impl Incidents for SqliteStore {
+    async fn save_incident(&self, incident: &Incident) -> StoreResult<()> {
+        let id = incident.id.to_string();
+        let mut changes = vec![
+            Change::new(
+                "INSERT INTO incident
+                     (id, state, open, target, severity, opened_at, updated_at, closed_at, document)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                 ON CONFLICT (id) DO UPDATE SET
+                     state = excluded.state, open = excluded.open, target = excluded.target,
+                     severity = excluded.severity, opened_at = excluded.opened_at,
+                     updated_at = excluded.updated_at, closed_at = excluded.closed_at,
+                     document = excluded.document",
+            )
+            .with(id.as_str())
+            .with(incident.state().as_str())
+            .with(!incident.state().is_closed())
+            .with(incident.target.to_string())
+            .with(format!("{:?}", incident.severity).to_lowercase())
+            .with(time_text(incident.opened_at))
+            .with(time_text(incident.updated_at))
+            .with(incident.closed_at.map(time_text))
+            .with(encode(incident)?),
+            Change::new("DELETE FROM incident_target WHERE incident = $1").with(id.as_str()),
+        ];
+        changes.extend(incident.targets().iter().map(|target| {
+            Change::new("INSERT INTO incident_target (target, incident) VALUES ($1, $2)")
+                .with(target.to_string())
+                .with(id.as_str())
+        }));
+        self.commit(Urgency::MustFinish, &changes).await.map(drop)
+    }
+
+    async fn incident(&self, id: IncidentId) -> StoreResult<Option<Incident>> {
+        let row: Option<(String,)> = sqlx::query_as("SELECT document FROM incident WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(|error| store_error(&error))?;
+        row.map(|(document,)| decode(&format!("incident {id}"), &document)).transpose()
+    }
+
+    async fn incidents(&self, query: &IncidentQuery) -> StoreResult<Vec<Incident>> {
+        let states: Vec<&str> = query.states.iter().copied().map(IncidentState::as_str).collect();
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT document FROM incident
+             WHERE ($1 = '[]' OR state IN (SELECT value FROM json_each($1)))
+               AND ($2 IS NULL OR id IN (SELECT incident FROM incident_target WHERE target = $2))
+               AND ($3 IS NULL OR opened_at >= $3)
+               AND ($4 IS NULL OR id < $4)
+             ORDER BY id DESC LIMIT $5",
+        )
+        .bind(encode(&states)?)
+        .bind(query.target.as_ref().map(ToString::to_string))
+        .bind(query.since.map(time_text))
+        .bind(query.before.map(|id| id.to_string()))
+        .bind(limit(if query.limit == 0 { DEFAULT_LIMIT } else { query.limit }))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| store_error(&error))?;
+        decode_all("an incident", &rows)
+    }
+
+    async fn open_incidents(&self) -> StoreResult<Vec<Incident>> {
+        let rows: Vec<(String,)> =
+            sqlx::query_as("SELECT document FROM incident WHERE open = 1 ORDER BY id")
+                .fetch_all(&self.reader)
+                .await
+                .map_err(|error| store_error(&error))?;
+        decode_all("an open incident", &rows)
+    }
+}

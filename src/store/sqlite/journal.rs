@@ -1,0 +1,71 @@
+//! The journal: appended, never changed; a trigger in the database sees to that.
+
+use async_trait::async_trait;
+use selfheal_agents::model::{FixId, IncidentId, JournalEntry, JournalRecord, Timestamp};
+use selfheal_agents::ports::{Journal, StoreError, StoreResult};
+use uuid::Uuid;
+
+use super::{Change, SqliteStore, Urgency, decode, encode, store_error, time_text};
+
+#[async_trait]
+impl Journal for SqliteStore {
+    async fn append(
+        &self,
+        at: Timestamp,
+        incident: IncidentId,
+        fix: FixId,
+        entry: &JournalEntry,
+    ) -> StoreResult<JournalRecord> {
+        // A full disk is no moment to begin a fix; one that was begun must be finished.
+        let urgency = match entry {
+            JournalEntry::Planned { .. } => Urgency::Refusable,
+            _ => Urgency::MustFinish,
+        };
+        let mut record = JournalRecord { sequence: 0, at, fix, incident, entry: entry.clone() };
+        let change = Change::new(
+            "INSERT INTO journal (at, fix, incident, final, entry) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .with(time_text(at))
+        .with(fix.to_string())
+        .with(incident.to_string())
+        .with(entry.is_final())
+        .with(encode(&record)?);
+        let results = self.commit(urgency, &[change]).await?;
+        record.sequence =
+            results.first().map_or(0, sqlx::sqlite::SqliteQueryResult::last_insert_rowid);
+        Ok(record)
+    }
+
+    async fn journal(&self, fix: FixId) -> StoreResult<Vec<JournalRecord>> {
+        let rows: Vec<(i64, String)> =
+            sqlx::query_as("SELECT sequence, entry FROM journal WHERE fix = $1 ORDER BY sequence")
+                .bind(fix.to_string())
+                .fetch_all(&self.reader)
+                .await
+                .map_err(|error| store_error(&error))?;
+        rows.into_iter()
+            .map(|(sequence, document)| {
+                let what = format!("journal record {sequence}");
+                let record: JournalRecord = decode(&what, &document)?;
+                Ok(JournalRecord { sequence, ..record })
+            })
+            .collect()
+    }
+
+    /// Those whose *last* record is not final: a kept fix that a person began to take back
+    /// is unfinished again.
+    async fn unfinished_fixes(&self) -> StoreResult<Vec<FixId>> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT fix FROM journal GROUP BY fix
+             HAVING MAX(sequence) > MAX(CASE final WHEN 1 THEN sequence ELSE 0 END)
+             ORDER BY MIN(sequence)",
+        )
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| store_error(&error))?;
+        rows.iter()
+            .map(|(fix,)| Uuid::parse_str(fix).map(FixId))
+            .collect::<Result<_, _>>()
+            .map_err(|error| StoreError::Corrupt(format!("a fix id in the journal: {error}")))
+    }
+}

@@ -1,0 +1,139 @@
+//! What is remembered between cycles: events, log positions, observations, named values.
+
+use async_trait::async_trait;
+use selfheal_agents::model::{LogCursor, Observation, RuntimeEvent, TargetId, Timestamp};
+use selfheal_agents::ports::{Memory, StoreResult};
+
+use super::{Change, SqliteStore, Urgency, decode, decode_all, encode, store_error, time_text};
+
+#[async_trait]
+impl Memory for SqliteStore {
+    async fn record_events(&self, events: &[RuntimeEvent]) -> StoreResult<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut changes = Vec::with_capacity(events.len());
+        for event in events {
+            changes.push(
+                Change::new(
+                    "INSERT OR IGNORE INTO event (target, at, kind, document)
+                     VALUES ($1, $2, $3, $4)",
+                )
+                .with(event.target.to_string())
+                .with(time_text(event.at))
+                .with(encode(&event.kind)?)
+                .with(encode(event)?),
+            );
+        }
+        self.commit(Urgency::Refusable, &changes).await.map(drop)
+    }
+
+    async fn events(
+        &self,
+        target: Option<&TargetId>,
+        since: Timestamp,
+    ) -> StoreResult<Vec<RuntimeEvent>> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT document FROM event WHERE ($1 IS NULL OR target = $1) AND at >= $2
+             ORDER BY at, rowid",
+        )
+        .bind(target.map(ToString::to_string))
+        .bind(time_text(since))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| store_error(&error))?;
+        decode_all("an event", &rows)
+    }
+
+    async fn log_cursor(&self, container_id: &str) -> StoreResult<Option<LogCursor>> {
+        let row: Option<(String,)> =
+            sqlx::query_as("SELECT document FROM log_cursor WHERE container = $1")
+                .bind(container_id)
+                .fetch_optional(&self.reader)
+                .await
+                .map_err(|error| store_error(&error))?;
+        row.map(|(document,)| decode("a log position", &document)).transpose()
+    }
+
+    async fn set_log_cursor(&self, container_id: &str, cursor: LogCursor) -> StoreResult<()> {
+        let change =
+            Change::new("INSERT OR REPLACE INTO log_cursor (container, document) VALUES ($1, $2)")
+                .with(container_id)
+                .with(encode(&cursor)?);
+        self.commit(Urgency::Refusable, &[change]).await.map(drop)
+    }
+
+    async fn record_observations(&self, observations: &[Observation]) -> StoreResult<()> {
+        if observations.is_empty() {
+            return Ok(());
+        }
+        let mut changes = Vec::with_capacity(observations.len());
+        for observation in observations {
+            changes.push(
+                Change::new(
+                    "INSERT OR REPLACE INTO observation (target, at, check_name, document)
+                     VALUES ($1, $2, $3, $4)",
+                )
+                .with(observation.target.to_string())
+                .with(time_text(observation.at))
+                .with(observation.check.as_str())
+                .with(encode(observation)?),
+            );
+        }
+        self.commit(Urgency::Refusable, &changes).await.map(drop)
+    }
+
+    async fn observations(
+        &self,
+        target: &TargetId,
+        since: Timestamp,
+    ) -> StoreResult<Vec<Observation>> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT document FROM observation WHERE target = $1 AND at >= $2
+             ORDER BY at, check_name",
+        )
+        .bind(target.to_string())
+        .bind(time_text(since))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| store_error(&error))?;
+        decode_all("an observation", &rows)
+    }
+
+    async fn value(&self, name: &str) -> StoreResult<Option<serde_json::Value>> {
+        let row: Option<(String,)> = sqlx::query_as("SELECT document FROM value WHERE name = $1")
+            .bind(name)
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(|error| store_error(&error))?;
+        row.map(|(document,)| decode(&format!("the value `{name}`"), &document)).transpose()
+    }
+
+    async fn set_value(&self, name: &str, value: Option<&serde_json::Value>) -> StoreResult<()> {
+        let change = match value {
+            Some(value) => {
+                Change::new("INSERT OR REPLACE INTO value (name, document) VALUES ($1, $2)")
+                    .with(name)
+                    .with(encode(value)?)
+            }
+            None => Change::new("DELETE FROM value WHERE name = $1").with(name),
+        };
+        self.commit(Urgency::MustFinish, &[change]).await.map(drop)
+    }
+
+    async fn values(&self, prefix: &str) -> StoreResult<Vec<(String, serde_json::Value)>> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT name, document FROM value WHERE substr(name, 1, length($1)) = $1 ORDER BY name",
+        )
+        .bind(prefix)
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| store_error(&error))?;
+        rows.into_iter()
+            .map(|(name, document)| {
+                let value = decode(&format!("the value `{name}`"), &document)?;
+                Ok((name, value))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,49 @@
+//! Outcomes: one a fix, and each also a line of the export.
+
+use async_trait::async_trait;
+use selfheal_agents::model::{Outcome, Timestamp};
+use selfheal_agents::ports::{Outcomes, StoreResult};
+
+use super::{Change, SqliteStore, Urgency, decode_all, encode, store_error, time_text};
+use crate::store::export;
+
+#[async_trait]
+impl Outcomes for SqliteStore {
+    async fn record_outcome(&self, outcome: &Outcome) -> StoreResult<()> {
+        let change = Change::new(
+            "INSERT INTO outcome (fix, timestamp, document) VALUES ($1, $2, $3)
+             ON CONFLICT (fix) DO UPDATE SET
+                 timestamp = excluded.timestamp, document = excluded.document
+             WHERE document <> excluded.document",
+        )
+        .with(outcome.fix.to_string())
+        .with(time_text(outcome.timestamp))
+        .with(encode(outcome)?);
+        let results = self.commit(Urgency::MustFinish, &[change]).await?;
+        if results.iter().all(|result| result.rows_affected() == 0) {
+            return Ok(()); // the same outcome, recorded again after a crash
+        }
+        let (dir, line) = (self.dir.clone(), outcome.clone());
+        let written = tokio::task::spawn_blocking(move || export::append(&dir, &line)).await;
+        if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+            tracing::warn!(
+                fix.id = %outcome.fix,
+                "an outcome counts but could not be added to {}: {error}",
+                export::EXPORT_FILE
+            );
+        }
+        Ok(())
+    }
+
+    async fn outcomes(&self, since: Option<Timestamp>) -> StoreResult<Vec<Outcome>> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT document FROM outcome WHERE $1 IS NULL OR timestamp >= $1
+             ORDER BY timestamp, rowid",
+        )
+        .bind(since.map(time_text))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| store_error(&error))?;
+        decode_all("an outcome", &rows)
+    }
+}

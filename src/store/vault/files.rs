@@ -1,0 +1,66 @@
+//! Files that only their owner may read and that are on disk when the call returns.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+/// Lower-case hex.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Whether the text could come from [`sha256`]; only then it may become a path.
+pub(super) fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+pub(super) fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Puts `bytes` in the place of `path`: either the old content is there or the new one.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
+    // A temporary file is made for its owner only (0600).
+    let mut file = NamedTempFile::new_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|refused| refused.error)?;
+    sync_dir(dir)
+}
+
+/// Stores a content under its checksum; one that is there and right stays as it is.
+pub(super) fn write_blob(path: &Path, bytes: &[u8], checksum: &str) -> io::Result<()> {
+    if std::fs::read(path).is_ok_and(|there| sha256(&there) == checksum) {
+        return Ok(());
+    }
+    replace(path, bytes)
+}
+
+/// The names in a directory that are text.
+pub(super) fn names(dir: &Path) -> io::Result<Vec<String>> {
+    std::fs::read_dir(dir)?
+        .map(|entry| entry.map(|entry| entry.file_name().into_string().unwrap_or_default()))
+        .collect()
+}
+
+/// Removes every content that is not `needed`, and what interrupted writes left.
+pub(super) fn remove_others(dir: &Path, needed: &BTreeSet<String>) -> io::Result<()> {
+    for name in names(dir)?.into_iter().filter(|name| !name.is_empty() && !needed.contains(name)) {
+        std::fs::remove_file(dir.join(name))?;
+    }
+    Ok(())
+}
