@@ -1,1 +1,106 @@
-//! Placeholder: knowledge.
+//! The runbooks: those built into the program, and those a person laid over them.
+//!
+//! Whatever is wrong with a file (unreadable, not text, against the rules), the others
+//! work, and the file is named. It does not watch for changes; loading again is cheap.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rust_embed::RustEmbed;
+use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
+
+/// The largest file that is read, in bytes; the catalogue's own limit is lower.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+#[derive(RustEmbed)]
+#[folder = "knowledge"]
+struct Embedded;
+
+/// The runbooks built into the program, as (`TECHNOLOGY/ID.toml`, text), ordered by name.
+pub fn embedded() -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = Embedded::iter()
+        .filter(|name| Path::new(name.as_ref()).extension().is_some_and(|e| e == "toml"))
+        .filter_map(|name| {
+            let file = Embedded::get(&name)?;
+            Some((name.into_owned(), String::from_utf8_lossy(&file.data).into_owned()))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+/// The catalogue of the built-in runbooks and those under the folder `overlay`, which is
+/// laid out like `knowledge/`. A sound file there replaces the built-in one with its id; a
+/// broken one replaces nothing and is named by its path.
+pub fn load(overlay: Option<&Path>) -> (Catalogue, Vec<BrokenRunbook>) {
+    let mut broken = Vec::new();
+    let mut files = Vec::new();
+    if let Some(folder) = overlay {
+        collect(folder, &mut files, &mut broken);
+    }
+    // A runbook of the overlay may lean on a built-in one, so it is judged among all.
+    let (_, refused) = Catalogue::load(files.iter().cloned().chain(embedded()));
+    let refused: BTreeSet<&str> = refused.iter().map(|b| b.file.as_str()).collect();
+    let replaced: BTreeSet<String> = files
+        .iter()
+        .filter(|(name, _)| !refused.contains(name.as_str()))
+        .map(|(name, _)| stem(name))
+        .collect();
+    let kept = embedded().into_iter().filter(|(name, _)| !replaced.contains(&stem(name)));
+    let (catalogue, refused) = Catalogue::load(files.into_iter().chain(kept));
+    broken.extend(refused);
+    (catalogue, broken)
+}
+
+/// A runbook's id is its file's stem; the catalogue holds to that.
+fn stem(name: &str) -> String {
+    Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Reads every `FOLDER/*.toml` and `FOLDER/*/*.toml`, in order of their names.
+fn collect(folder: &Path, files: &mut Vec<(String, String)>, broken: &mut Vec<BrokenRunbook>) {
+    let mut paths = Vec::new();
+    let listed = entries(folder).and_then(|entries| {
+        for path in entries {
+            if path.is_dir() { paths.extend(self::entries(&path)?) } else { paths.push(path) }
+        }
+        Ok(())
+    });
+    if let Err(error) = listed {
+        broken.push(unreadable(folder, &error));
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    for path in paths {
+        match read(&path) {
+            Ok(text) => files.push((path.to_string_lossy().into_owned(), text)),
+            Err(error) => broken.push(unreadable(&path, &error)),
+        }
+    }
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths =
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let size = fs::metadata(path)?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes")));
+    }
+    fs::read_to_string(path)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> BrokenRunbook {
+    BrokenRunbook {
+        file: path.to_string_lossy().into_owned(),
+        faults: vec![format!("it cannot be read: {error}")],
+    }
+}
+
+#[cfg(test)]
+mod tests;

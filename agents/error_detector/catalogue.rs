@@ -1,0 +1,196 @@
+//! The runbooks in force: read, checked, and ready to be matched.
+//!
+//! Invariant: every runbook in a [`Catalogue`] passed every rule of [`super::rules`]; a
+//! broken file is refused by name with all its faults, and the others work. It reads no
+//! file itself (the caller hands over names and texts) and it decides nothing about a
+//! target beyond whether a runbook applies to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::matcher::Matcher;
+use super::rules;
+use crate::model::{Observation, Runbook, TargetKind};
+use crate::root_cause::signature_matches;
+
+/// The largest runbook file accepted, in bytes.
+const MAX_FILE_BYTES: usize = 64 * 1024;
+
+/// A file that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenRunbook {
+    /// The file's name as it was handed over, such as `nginx/upstream-timeout.toml`.
+    pub file: String,
+    /// Everything that is wrong with it, each in one sentence.
+    pub faults: Vec<String>,
+}
+
+impl fmt::Display for BrokenRunbook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "runbook {} was refused: {}", self.file, self.faults.join("; "))
+    }
+}
+
+/// A line that shows a runbook's trouble.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Match<'a> {
+    /// Whose signature it is.
+    pub runbook: &'a Runbook,
+    /// Which of its signatures, counted from 0.
+    pub signature: usize,
+}
+
+/// All runbooks in force.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    runbooks: Vec<Runbook>,
+    matcher: Matcher,
+}
+
+impl Catalogue {
+    /// Reads runbooks from (file name, text) pairs; names are `TECHNOLOGY/ID.toml`.
+    ///
+    /// Of two files with the same id the first one stays.
+    pub fn load(files: impl IntoIterator<Item = (String, String)>) -> (Self, Vec<BrokenRunbook>) {
+        let mut broken = Vec::new();
+        let mut sound: BTreeMap<String, (String, Runbook)> = BTreeMap::new();
+        for (file, text) in files {
+            match parse(&file, &text) {
+                Ok(runbook) => match sound.get(&runbook.id) {
+                    Some((other, _)) => {
+                        let fault = format!("its id `{}` is taken by {other}", runbook.id);
+                        broken.push(BrokenRunbook { file, faults: vec![fault] });
+                    }
+                    None => {
+                        sound.insert(runbook.id.clone(), (file, runbook));
+                    }
+                },
+                Err(faults) => broken.push(BrokenRunbook { file, faults }),
+            }
+        }
+        broken.extend(refuse_dangling(&mut sound));
+        let mut files: Vec<(String, Runbook)> = sound.into_values().collect();
+        loop {
+            let runbooks: Vec<Runbook> = files.iter().map(|(_, runbook)| runbook.clone()).collect();
+            if let Ok(matcher) = Matcher::new(&runbooks) {
+                return (Self { runbooks, matcher }, broken);
+            }
+            // No runbook is at fault alone; giving up the last keeps all the others.
+            let Some((file, _)) = files.pop() else {
+                return (Self::default(), broken);
+            };
+            let fault = "all log signatures together are too large; shorten some".to_owned();
+            broken.push(BrokenRunbook { file, faults: vec![fault] });
+        }
+    }
+
+    /// One runbook.
+    pub fn get(&self, id: &str) -> Option<&Runbook> {
+        let found = self.runbooks.binary_search_by(|runbook| runbook.id.as_str().cmp(id));
+        found.ok().map(|index| &self.runbooks[index])
+    }
+
+    /// All of them, ordered by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Runbook> {
+        self.runbooks.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.runbooks.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.runbooks.is_empty()
+    }
+
+    /// The ids of the runbooks whose log signatures this line shows, wherever they apply;
+    /// each id once.
+    pub fn matching(&self, line: &str) -> impl Iterator<Item = &str> {
+        let ids: BTreeSet<&str> = self.matches(line).map(|m| m.runbook.id.as_str()).collect();
+        ids.into_iter()
+    }
+
+    /// Every log signature this line shows, wherever it applies.
+    pub fn matches(&self, line: &str) -> impl Iterator<Item = Match<'_>> {
+        self.matcher
+            .matches(line)
+            .into_iter()
+            .map(|(runbook, signature)| Match { runbook: &self.runbooks[runbook], signature })
+    }
+
+    /// The runbooks whose check signature this observation shows, the most specific first
+    /// (a signature that names values before one that does not), then the surest.
+    pub fn signed_by(&self, observation: &Observation, image: Option<&str>) -> Vec<&Runbook> {
+        let kind = observation.target.kind();
+        let mut found: Vec<(bool, &Runbook)> = self
+            .runbooks
+            .iter()
+            .filter(|runbook| applies(runbook, kind, image))
+            .filter_map(|runbook| {
+                let mut signed =
+                    runbook.signatures.iter().filter(|s| signature_matches(s, observation));
+                let first = signed.next()?;
+                Some((first.is.is_empty() && signed.all(|s| s.is.is_empty()), runbook))
+            })
+            .collect();
+        found.sort_by_key(|(general, runbook)| {
+            (*general, std::cmp::Reverse(runbook.diagnosis.base))
+        });
+        found.into_iter().map(|(_, runbook)| runbook).collect()
+    }
+}
+
+/// Whether a runbook is about this kind of target and, for containers, this image.
+///
+/// A runbook that names images does not apply where the image is unknown.
+pub fn applies(runbook: &Runbook, kind: TargetKind, image: Option<&str>) -> bool {
+    let kinds = &runbook.applies.kinds;
+    let images = &runbook.applies.images;
+    let kind_fits = kinds.is_empty() || kinds.contains(&kind);
+    let image_fits = images.is_empty()
+        || image.is_some_and(|image| images.iter().any(|part| image.contains(part.as_str())));
+    kind_fits && image_fits
+}
+
+/// The JSON schema of one runbook file.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Runbook).to_value()
+}
+
+fn parse(file: &str, text: &str) -> Result<Runbook, Vec<String>> {
+    if text.len() > MAX_FILE_BYTES {
+        return Err(vec![format!("it is larger than {MAX_FILE_BYTES} bytes")]);
+    }
+    let runbook: Runbook = toml::from_str(text).map_err(|error| {
+        // The caret drawing of the message is for a terminal; one line is enough here.
+        let line = error.span().map(|span| text[..span.start].lines().count().max(1));
+        let place = line.map_or(String::new(), |line| format!("line {line}: "));
+        vec![format!("{place}{}", error.message())]
+    })?;
+    let faults = rules::faults(file, &runbook);
+    if faults.is_empty() { Ok(runbook) } else { Err(faults) }
+}
+
+/// Refuses runbooks whose evidence names a runbook that is not there.
+fn refuse_dangling(sound: &mut BTreeMap<String, (String, Runbook)>) -> Vec<BrokenRunbook> {
+    let known: BTreeSet<String> = sound.keys().cloned().collect();
+    let mut broken = Vec::new();
+    sound.retain(|_, (file, runbook)| {
+        let faults: Vec<String> = rules::conditions(runbook)
+            .filter_map(|condition| condition.finding.as_ref())
+            .filter(|id| !known.contains(*id))
+            .map(|id| format!("its evidence names the runbook `{id}`, which there is not"))
+            .collect();
+        let stays = faults.is_empty();
+        if !stays {
+            broken.push(BrokenRunbook { file: file.clone(), faults });
+        }
+        stays
+    });
+    broken
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+use super::*;
+
+const OWN: &str = r#"
+id = "ID"
+title = "Our own trouble"
+category = "exceptions"
+severity = "warning"
+technology = "ours"
+status = "documented"
+links = ["https://example.org/handbook"]
+[[signature]]
+log = 'E-4711'
+[diagnosis]
+summary = "{target} met our own trouble."
+base = 40
+[examples]
+match = ["job failed: E-4711"]
+near_miss = ["job E-4712 done"]
+"#;
+
+fn overlay(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn every_built_in_runbook_obeys_the_rules() {
+    let (catalogue, broken) = load(None);
+    let told: Vec<String> = broken.iter().map(ToString::to_string).collect();
+    assert_eq!(told, Vec::<String>::new());
+    assert_eq!(catalogue.len(), embedded().len());
+}
+
+#[test]
+fn a_file_of_the_overlay_is_added() {
+    let folder = overlay(&[("ours/own-trouble.toml", &OWN.replace("ID", "own-trouble"))]);
+    let (catalogue, broken) = load(Some(folder.path()));
+    assert_eq!(broken, []);
+    assert_eq!(catalogue.matching("job failed: E-4711").collect::<Vec<_>>(), ["own-trouble"]);
+    assert_eq!(catalogue.len(), embedded().len() + 1);
+}
+
+#[test]
+fn a_sound_file_of_the_overlay_replaces_the_built_in_one_and_a_broken_one_does_not() {
+    let (name, _) = embedded().remove(0);
+    let id = stem(&name);
+    let own = OWN.replace("ID", &id);
+    let sound = overlay(&[(&format!("ours/{id}.toml"), &own)]);
+    let (catalogue, broken) = load(Some(sound.path()));
+    assert_eq!(broken, []);
+    assert_eq!(catalogue.get(&id).unwrap().technology, "ours");
+    assert_eq!(catalogue.len(), embedded().len());
+
+    let spoilt = overlay(&[(&format!("ours/{id}.toml"), &own.replace("base = 40", "base = 400"))]);
+    let (catalogue, broken) = load(Some(spoilt.path()));
+    assert_eq!(broken.len(), 1);
+    assert!(broken[0].file.starts_with(&*spoilt.path().to_string_lossy()));
+    assert_ne!(catalogue.get(&id).unwrap().technology, "ours");
+    assert_eq!(catalogue.len(), embedded().len());
+}
+
+#[test]
+fn a_folder_that_is_not_there_and_a_file_that_is_not_text_are_named() {
+    let folder = overlay(&[("ours/own-trouble.toml", &OWN.replace("ID", "own-trouble"))]);
+    fs::write(folder.path().join("ours/bytes.toml"), [0xff, 0xfe, 0x00]).unwrap();
+    let (catalogue, broken) = load(Some(folder.path()));
+    assert!(catalogue.get("own-trouble").is_some());
+    assert_eq!(broken.len(), 1);
+    assert!(broken[0].to_string().contains("bytes.toml was refused: it cannot be read"));
+
+    let (catalogue, broken) = load(Some(&folder.path().join("missing")));
+    assert_eq!(catalogue.len(), embedded().len());
+    assert!(broken[0].faults[0].contains("cannot be read"));
+}
