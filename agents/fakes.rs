@@ -1,1 +1,4 @@
 //! fakes.
+
+mod store;
+pub use store::MemoryStore;

@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use selfheal_agents::fix_engineer::config_file::sha256;
 use selfheal_agents::model::{Backup, BackupId, Captured};
 use selfheal_agents::ports::{StoreError, StoreResult};
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,7 @@ impl Vault {
         let _changing = self.lock();
         for captured in &backup.captured {
             if let Captured::File(file) = captured {
-                if files::sha256(&file.bytes) != file.sha256 {
+                if sha256(&file.bytes) != file.sha256 {
                     return Err(StoreError::Corrupt(format!(
                         "the content to back up of {} does not have its own checksum",
                         file.path
@@ -96,7 +97,7 @@ impl Vault {
                     }
                     Err(error) => return Err(unavailable(&self.blobs, &error)),
                 };
-                if files::sha256(&file.bytes) != file.sha256 {
+                if sha256(&file.bytes) != file.sha256 {
                     return Err(unusable("was changed on disk"));
                 }
             }
@@ -179,10 +180,8 @@ impl Vault {
     fn write_manifest(&self, backup: &Backup) -> StoreResult<()> {
         let corrupt = |error: serde_json::Error| StoreError::Corrupt(error.to_string());
         let backup_json = serde_json::to_value(backup).map_err(corrupt)?;
-        let manifest = Manifest {
-            sha256: files::sha256(backup_json.to_string().as_bytes()),
-            backup: backup_json,
-        };
+        let manifest =
+            Manifest { sha256: sha256(backup_json.to_string().as_bytes()), backup: backup_json };
         let text = serde_json::to_string_pretty(&manifest).map_err(corrupt)?;
         let dir = self.dir.join(backup.id.as_str());
         files::replace(&dir.join(MANIFEST), text.as_bytes())
@@ -199,7 +198,7 @@ impl Vault {
         let corrupt = |why: String| StoreError::Corrupt(format!("{}: {why}", path.display()));
         let manifest: Manifest =
             serde_json::from_slice(&text).map_err(|error| corrupt(error.to_string()))?;
-        if files::sha256(manifest.backup.to_string().as_bytes()) != manifest.sha256 {
+        if sha256(manifest.backup.to_string().as_bytes()) != manifest.sha256 {
             return Err(corrupt("it was changed on disk".to_owned()));
         }
         serde_json::from_value(manifest.backup)

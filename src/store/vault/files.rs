@@ -1,22 +1,13 @@
 //! Files that only their owner may read and that are on disk when the call returns.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use selfheal_agents::fix_engineer::config_file::sha256;
 use tempfile::NamedTempFile;
-
-/// Lower-case hex.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
 
 /// Whether the text could come from [`sha256`]; only then it may become a path.
 pub(super) fn is_sha256(text: &str) -> bool {

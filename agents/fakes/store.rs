@@ -1,0 +1,399 @@
+//! A store in memory, under the same contract as the real one.
+//!
+//! It survives nothing, but it can be told to refuse writes, as a full disk does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::fix_engineer::config_file::sha256;
+use crate::model::{
+    Backup, BackupId, Captured, FixId, Incident, IncidentId, JournalEntry, JournalRecord,
+    LogCursor, Observation, Outcome, RuntimeEvent, TargetId, Timestamp,
+};
+use crate::ports::{
+    Alert, Backups, Delivery, IncidentQuery, Incidents, Journal, Memory, Outbox, Outcomes, Store,
+    StoreError, StoreResult,
+};
+
+/// Everything that is kept, until it is dropped.
+#[derive(Default)]
+pub struct MemoryStore {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    refusing: Option<String>,
+    incidents: BTreeMap<IncidentId, Incident>,
+    journal: Vec<JournalRecord>,
+    outcomes: Vec<Outcome>,
+    backups: Vec<Backup>,
+    events: Vec<RuntimeEvent>,
+    cursors: BTreeMap<String, LogCursor>,
+    observations: BTreeMap<(TargetId, Timestamp, String), Observation>,
+    values: BTreeMap<String, Value>,
+    outbox: Vec<Queued>,
+}
+
+struct Queued {
+    delivery: Delivery,
+    retry_at: Option<Timestamp>,
+    waiting: bool,
+}
+
+impl MemoryStore {
+    /// From now on every write fails for this reason; `None` ends that.
+    pub fn refuse_writes(&self, why: Option<&str>) {
+        self.read().refusing = why.map(str::to_owned);
+    }
+
+    fn read(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> StoreResult<MutexGuard<'_, Kept>> {
+        let kept = self.read();
+        match &kept.refusing {
+            Some(why) => Err(StoreError::Unavailable(why.clone())),
+            None => Ok(kept),
+        }
+    }
+}
+
+impl Kept {
+    fn unfinished(&self) -> Vec<FixId> {
+        let mut last: Vec<(FixId, bool)> = vec![];
+        for record in &self.journal {
+            let is_final = record.entry.is_final();
+            match last.iter_mut().find(|(fix, _)| *fix == record.fix) {
+                Some(known) => known.1 = is_final,
+                None => last.push((record.fix, is_final)),
+            }
+        }
+        last.into_iter().filter(|(_, is_final)| !is_final).map(|(fix, _)| fix).collect()
+    }
+
+    fn rows(&self) -> usize {
+        self.incidents.len()
+            + self.journal.len()
+            + self.observations.len()
+            + self.events.len()
+            + self.backups.len()
+            + self.outbox.len()
+    }
+
+    fn forget(&mut self, before: Timestamp) {
+        let unfinished: BTreeSet<FixId> = self.unfinished().into_iter().collect();
+        let is_open = |incident: &Incident| !incident.state().is_closed();
+        let begun = self.journal.iter().filter(|record| unfinished.contains(&record.fix));
+        let needed: BTreeSet<IncidentId> = begun.map(|record| record.incident).collect();
+        self.incidents.retain(|id, incident| {
+            is_open(incident)
+                || needed.contains(id)
+                || incident.closed_at.unwrap_or(incident.updated_at) >= before
+        });
+        let incidents = &self.incidents;
+        self.journal.retain(|record| {
+            record.at >= before
+                || incidents.contains_key(&record.incident)
+                || unfinished.contains(&record.fix)
+        });
+        self.observations.retain(|(_, at, _), _| *at >= before);
+        self.events.retain(|event| event.at >= before);
+        self.backups.retain(|backup| {
+            backup.at >= before
+                || incidents.get(&backup.incident).is_some_and(is_open)
+                || unfinished.contains(&backup.fix)
+        });
+        self.outbox.retain(|queued| {
+            let alert = &queued.delivery.alert;
+            queued.waiting
+                || alert.at >= before
+                || alert.incident.is_some_and(|id| incidents.contains_key(&id))
+        });
+    }
+}
+
+#[async_trait]
+impl Incidents for MemoryStore {
+    async fn save_incident(&self, incident: &Incident) -> StoreResult<()> {
+        self.write()?.incidents.insert(incident.id, incident.clone());
+        Ok(())
+    }
+
+    async fn incident(&self, id: IncidentId) -> StoreResult<Option<Incident>> {
+        Ok(self.read().incidents.get(&id).cloned())
+    }
+
+    async fn incidents(&self, query: &IncidentQuery) -> StoreResult<Vec<Incident>> {
+        let wanted = |incident: &Incident| {
+            (query.states.is_empty() || query.states.contains(&incident.state()))
+                && query.target.as_ref().is_none_or(|target| incident.targets().contains(target))
+                && query.since.is_none_or(|since| incident.opened_at >= since)
+                && query.before.is_none_or(|before| incident.id < before)
+        };
+        let limit = if query.limit == 0 { 100 } else { query.limit };
+        Ok(self
+            .read()
+            .incidents
+            .values()
+            .rev()
+            .filter(|i| wanted(i))
+            .take(limit)
+            .cloned()
+            .collect())
+    }
+
+    async fn open_incidents(&self) -> StoreResult<Vec<Incident>> {
+        let kept = self.read();
+        Ok(kept.incidents.values().filter(|i| !i.state().is_closed()).cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryStore {
+    async fn append(
+        &self,
+        at: Timestamp,
+        incident: IncidentId,
+        fix: FixId,
+        entry: &JournalEntry,
+    ) -> StoreResult<JournalRecord> {
+        let mut kept = self.write()?;
+        let sequence = kept.journal.last().map_or(1, |record| record.sequence + 1);
+        let record = JournalRecord { sequence, at, fix, incident, entry: entry.clone() };
+        kept.journal.push(record.clone());
+        Ok(record)
+    }
+
+    async fn journal(&self, fix: FixId) -> StoreResult<Vec<JournalRecord>> {
+        Ok(self.read().journal.iter().filter(|record| record.fix == fix).cloned().collect())
+    }
+
+    async fn unfinished_fixes(&self) -> StoreResult<Vec<FixId>> {
+        Ok(self.read().unfinished())
+    }
+}
+
+#[async_trait]
+impl Outcomes for MemoryStore {
+    async fn record_outcome(&self, outcome: &Outcome) -> StoreResult<()> {
+        let mut kept = self.write()?;
+        kept.outcomes.retain(|known| known.fix != outcome.fix);
+        kept.outcomes.push(outcome.clone());
+        kept.outcomes.sort_by_key(|known| known.timestamp);
+        Ok(())
+    }
+
+    async fn outcomes(&self, since: Option<Timestamp>) -> StoreResult<Vec<Outcome>> {
+        let wanted = |outcome: &&Outcome| since.is_none_or(|since| outcome.timestamp >= since);
+        Ok(self.read().outcomes.iter().filter(wanted).cloned().collect())
+    }
+}
+
+/// As a list shows it: the files without their content.
+fn listed(backup: &Backup) -> Backup {
+    let mut backup = backup.clone();
+    for captured in &mut backup.captured {
+        if let Captured::File(file) = captured {
+            file.bytes.clear();
+        }
+    }
+    backup
+}
+
+#[async_trait]
+impl Backups for MemoryStore {
+    async fn save_backup(&self, backup: &Backup) -> StoreResult<BackupId> {
+        let mut kept = self.write()?;
+        for captured in &backup.captured {
+            if let Captured::File(file) = captured
+                && sha256(&file.bytes) != file.sha256
+            {
+                return Err(StoreError::Corrupt(format!("the content of {}", file.path)));
+            }
+        }
+        let others = (2..).filter_map(|serial: u32| {
+            format!("backup_{}_{serial}", backup.id.stamp()).parse::<BackupId>().ok()
+        });
+        let id = std::iter::once(backup.id.clone())
+            .chain(others)
+            .find(|id| kept.backups.iter().all(|known| known.id != *id))
+            .ok_or_else(|| StoreError::Conflict(format!("no id is left for {}", backup.id)))?;
+        kept.backups.push(Backup { id: id.clone(), ..backup.clone() });
+        Ok(id)
+    }
+
+    async fn backup(&self, id: &BackupId) -> StoreResult<Option<Backup>> {
+        Ok(self.read().backups.iter().find(|backup| backup.id == *id).cloned())
+    }
+
+    async fn backups(&self, limit: usize) -> StoreResult<Vec<Backup>> {
+        let mut backups: Vec<Backup> = self.read().backups.iter().map(listed).collect();
+        // Stable: of one second, the later saved comes later, so the reverse is newest first.
+        backups.sort_by(|a, b| a.id.stamp().cmp(b.id.stamp()));
+        backups.reverse();
+        backups.truncate(limit);
+        Ok(backups)
+    }
+
+    async fn update_backup(&self, backup: &Backup) -> StoreResult<()> {
+        let mut kept = self.write()?;
+        let Some(known) = kept.backups.iter_mut().find(|known| known.id == backup.id) else {
+            return Err(StoreError::Conflict(format!("there is no {}", backup.id)));
+        };
+        known.left_behind.clone_from(&backup.left_behind);
+        known.rolled_back_at = backup.rolled_back_at;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Memory for MemoryStore {
+    async fn record_events(&self, events: &[RuntimeEvent]) -> StoreResult<()> {
+        let mut kept = self.write()?;
+        for event in events {
+            let same = |known: &RuntimeEvent| {
+                known.at == event.at && known.target == event.target && known.kind == event.kind
+            };
+            if !kept.events.iter().any(same) {
+                kept.events.push(event.clone());
+            }
+        }
+        kept.events.sort_by_key(|event| event.at);
+        Ok(())
+    }
+
+    async fn events(
+        &self,
+        target: Option<&TargetId>,
+        since: Timestamp,
+    ) -> StoreResult<Vec<RuntimeEvent>> {
+        let wanted = |event: &&RuntimeEvent| {
+            event.at >= since && target.is_none_or(|target| event.target == *target)
+        };
+        Ok(self.read().events.iter().filter(wanted).cloned().collect())
+    }
+
+    async fn log_cursor(&self, container_id: &str) -> StoreResult<Option<LogCursor>> {
+        Ok(self.read().cursors.get(container_id).copied())
+    }
+
+    async fn set_log_cursor(&self, container_id: &str, cursor: LogCursor) -> StoreResult<()> {
+        self.write()?.cursors.insert(container_id.to_owned(), cursor);
+        Ok(())
+    }
+
+    async fn record_observations(&self, observations: &[Observation]) -> StoreResult<()> {
+        let mut kept = self.write()?;
+        for seen in observations {
+            let key = (seen.target.clone(), seen.at, seen.check.clone());
+            kept.observations.insert(key, seen.clone());
+        }
+        Ok(())
+    }
+
+    async fn observations(
+        &self,
+        target: &TargetId,
+        since: Timestamp,
+    ) -> StoreResult<Vec<Observation>> {
+        let kept = self.read();
+        let wanted = |seen: &&Observation| seen.target == *target && seen.at >= since;
+        Ok(kept.observations.values().filter(wanted).cloned().collect())
+    }
+
+    async fn value(&self, name: &str) -> StoreResult<Option<Value>> {
+        Ok(self.read().values.get(name).cloned())
+    }
+
+    async fn set_value(&self, name: &str, value: Option<&Value>) -> StoreResult<()> {
+        let mut kept = self.write()?;
+        match value {
+            Some(value) => kept.values.insert(name.to_owned(), value.clone()),
+            None => kept.values.remove(name),
+        };
+        Ok(())
+    }
+
+    async fn values(&self, prefix: &str) -> StoreResult<Vec<(String, Value)>> {
+        let kept = self.read();
+        let wanted = kept.values.iter().filter(|(name, _)| name.starts_with(prefix));
+        Ok(wanted.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+}
+
+#[async_trait]
+impl Outbox for MemoryStore {
+    async fn enqueue(&self, alert: &Alert, channels: &[String]) -> StoreResult<()> {
+        let mut kept = self.write()?;
+        for channel in channels {
+            let queued = |known: &Queued| {
+                known.delivery.alert.key == alert.key && known.delivery.channel == *channel
+            };
+            if kept.outbox.iter().any(queued) {
+                continue;
+            }
+            let id = kept.outbox.last().map_or(1, |known| known.delivery.id + 1);
+            let delivery =
+                Delivery { id, channel: channel.clone(), alert: alert.clone(), attempts: 0 };
+            kept.outbox.push(Queued { delivery, retry_at: None, waiting: true });
+        }
+        Ok(())
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> StoreResult<Vec<Delivery>> {
+        let mut before: BTreeSet<(IncidentId, String)> = BTreeSet::new();
+        let mut due = vec![];
+        for queued in self.read().outbox.iter().filter(|queued| queued.waiting) {
+            let delivery = &queued.delivery;
+            let is_first = delivery
+                .alert
+                .incident
+                .is_none_or(|incident| before.insert((incident, delivery.channel.clone())));
+            if is_first && queued.retry_at.is_none_or(|at| at <= now) {
+                due.push(delivery.clone());
+            }
+        }
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    async fn delivered(&self, id: i64, _at: Timestamp) -> StoreResult<()> {
+        let mut kept = self.write()?;
+        kept.outbox.iter_mut().filter(|q| q.delivery.id == id).for_each(|q| q.waiting = false);
+        Ok(())
+    }
+
+    async fn failed(&self, id: i64, _error: &str, retry_at: Option<Timestamp>) -> StoreResult<()> {
+        let mut kept = self.write()?;
+        for queued in kept.outbox.iter_mut().filter(|q| q.delivery.id == id && q.waiting) {
+            queued.delivery.attempts += 1;
+            queued.retry_at = retry_at;
+            queued.waiting = retry_at.is_some();
+        }
+        Ok(())
+    }
+
+    async fn waiting(&self) -> StoreResult<u64> {
+        let kept = self.read();
+        Ok(kept.outbox.iter().filter(|queued| queued.waiting).map(|_| 1).sum())
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn check_writable(&self) -> StoreResult<()> {
+        self.write().map(drop)
+    }
+
+    async fn prune(&self, before: Timestamp) -> StoreResult<u64> {
+        let mut kept = self.write()?;
+        let rows = kept.rows();
+        kept.forget(before);
+        Ok((rows - kept.rows()) as u64)
+    }
+}
