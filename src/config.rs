@@ -3,11 +3,36 @@
 //! The one invariant: a [`Settings`] that leaves this module holds no impossible value, and
 //! every value knows where it came from. Nothing else in the program reads a settings file
 //! or an environment variable of ours. What the settings *do* is decided elsewhere.
+//!
+//! The way of a value: `tree` (what was written, with its place), `overlay` (environment and
+//! flags over the file), `shape` (against the schema), `settings` (typed), `meaning` (what
+//! the schema cannot say), `secrets` (files named by settings).
 
 mod declared;
+mod fault;
+mod formats;
+mod load;
+mod meaning;
+mod overlay;
+mod secrets;
 mod settings;
+mod shape;
+mod show;
+mod tree;
 mod values;
 
 pub use declared::*;
+pub use fault::{ConfigError, Fault, Place};
+pub use formats::{parse_cron, parse_time_zone};
+pub use load::{Loaded, Sources, load, load_from};
 pub use settings::*;
+pub use show::Shown;
 pub use values::{Address, MemoryCap, Secret};
+
+/// The JSON schema of the settings file.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Settings).to_value()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! What values must be beyond their form: bounds, addresses, duplicates, contradictions.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use selfheal_agents::model::{TargetId, clean};
+use url::Url;
+
+use super::declared::{TargetSettings, endpoint};
+use super::fault::Fault;
+use super::settings::Settings;
+use super::tree::{Places, joined};
+
+/// Collects faults by the name of the setting.
+struct Check<'a> {
+    places: &'a Places,
+    faults: Vec<Fault>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, name: &str, what: impl Into<String>) {
+        self.faults.push(Fault::new(self.places.near(name), name, what));
+    }
+
+    fn between(&mut self, name: &str, value: Duration, least: Duration, most: Duration) {
+        if value < least || value > most {
+            let shown = humantime::format_duration;
+            let what = format!("{} is outside {} to {}", shown(value), shown(least), shown(most));
+            self.wrong(name, what);
+        }
+    }
+
+    fn result(&mut self, name: &str, result: Result<(), String>) {
+        if let Err(what) = result {
+            self.wrong(name, what);
+        }
+    }
+}
+
+/// Everything that is wrong with settings whose values have the right form.
+pub(super) fn faults(settings: &Settings, places: &Places) -> Vec<Fault> {
+    let mut check = Check { places, faults: vec![] };
+    durations(settings, &mut check);
+    addresses(settings, &mut check);
+    webhook(settings, &mut check);
+    policy(settings, &mut check);
+    targets(settings, &mut check);
+    tunables(settings, &mut check);
+    dependencies(settings, &mut check);
+    check.faults
+}
+
+/// What is allowed but dangerous.
+pub(super) fn warnings(settings: &Settings) -> Vec<String> {
+    let listen = settings.api.listen;
+    let mut warnings = vec![];
+    if !listen.ip().is_loopback() {
+        warnings.push(format!(
+            "api.listen is {listen}: whoever reaches it can approve and undo fixes; keep it local or behind a proxy that asks who is there"
+        ));
+    }
+    warnings
+}
+
+fn durations(settings: &Settings, check: &mut Check<'_>) {
+    let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
+    let (minute, day) = (Duration::from_mins(1), Duration::from_hours(24));
+    let Settings { schedule, healing, probes, store, .. } = settings;
+    check.between("schedule.jitter", schedule.jitter, Duration::ZERO, hour);
+    check.between("healing.validation_window", healing.validation_window, second * 10, hour);
+    check.between("healing.plan_lifetime", healing.plan_lifetime, minute, day);
+    check.between("store.retention", store.retention, hour, day * 3660);
+    check.between("probes.interval", probes.interval, second, hour);
+    check.between("probes.limit", probes.limit, second / 10, minute);
+    check.between(
+        "probes.confirm_after",
+        probes.confirm_after,
+        second / 20,
+        probes.interval.max(second),
+    );
+    for (index, window) in healing.maintenance.iter().enumerate() {
+        let name = format!("healing.maintenance[{index}].duration");
+        check.between(&name, window.duration, minute, day * 7);
+    }
+}
+
+fn addresses(settings: &Settings, check: &mut Check<'_>) {
+    if settings.data_dir.as_os_str().is_empty() {
+        check.wrong("data_dir", "this is empty; name a folder, such as `./selfheal-data`");
+    }
+    check.result("docker.host", docker_host(&settings.docker.host));
+    check.result("store.url", store_url(settings.store.url.expose().trim()));
+    check.result("streams.url", streams_url(settings.streams.url.expose().trim()));
+    let prefix = &settings.streams.prefix;
+    if prefix.is_empty() || prefix.len() > 200 || prefix.contains(char::is_whitespace) {
+        check.wrong("streams.prefix", "write 1 to 200 characters without blanks");
+    }
+}
+
+fn docker_host(text: &str) -> Result<(), String> {
+    let shown = clean(text, 80);
+    if let Some(path) = text.strip_prefix("unix://") {
+        return match path.strip_prefix('/') {
+            Some(rest) if !rest.is_empty() => Ok(()),
+            _ => {
+                Err(format!("`{shown}` has no absolute path; write `unix:///var/run/docker.sock`"))
+            }
+        };
+    }
+    if text.starts_with('/') {
+        return Err(format!("`{shown}` has no scheme; write `unix://{shown}`"));
+    }
+    let known = ["tcp://", "http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    if known && Url::parse(text).is_ok_and(|url| url.host().is_some()) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{shown}` is no address of a Docker engine; write `unix:///var/run/docker.sock` or `tcp://HOST:2375`"
+    ))
+}
+
+fn store_url(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return Err("PostgreSQL as the store is not available in this version; leave it empty to keep history in SQLite in `data_dir`".to_owned());
+    }
+    Err(format!(
+        "`{}` is no store; leave it empty to keep history in SQLite in `data_dir`",
+        clean(text, 80)
+    ))
+}
+
+fn streams_url(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    if text.starts_with("redis://") || text.starts_with("rediss://") {
+        return Err("Redis Streams are not available in this version; leave it empty".to_owned());
+    }
+    Err(format!(
+        "`{}` is no address of a Redis server; leave it empty, which switches streams off",
+        clean(text, 80)
+    ))
+}
+
+fn webhook(settings: &Settings, check: &mut Check<'_>) {
+    let webhook = &settings.alerts.webhook;
+    if let Some(url) = &webhook.url {
+        if webhook.url_file.is_some() {
+            check.wrong("alerts.webhook.url", "`url` and `url_file` are both given; keep one");
+        }
+        let good = Url::parse(url.expose())
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+        if !good {
+            check.wrong(
+                "alerts.webhook.url",
+                "write an address that begins with https:// or http://",
+            );
+        }
+    }
+    for (name, value) in &webhook.headers {
+        header(&joined("alerts.webhook.headers", name), name, value.expose(), check);
+    }
+}
+
+fn header(setting: &str, name: &str, value: &str, check: &mut Check<'_>) {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if name.is_empty() || !name.chars().all(token) {
+        check.wrong(setting, "this is no name of a request header, such as `Authorization`");
+    }
+    if value.contains(char::is_control) {
+        check.wrong(setting, "a header's value holds no line breaks or control characters");
+    }
+}
+
+fn policy(settings: &Settings, check: &mut Check<'_>) {
+    for target in settings.policy.target.keys() {
+        if let Err(error) = target.parse::<TargetId>() {
+            check.wrong(&joined("policy.target", target), error.to_string());
+        }
+    }
+    for runbook in settings.policy.runbook.keys() {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if runbook.is_empty() || !runbook.chars().all(good) {
+            let name = joined("policy.runbook", runbook);
+            check.wrong(
+                &name,
+                "a runbook's id is lower case with hyphens; `selfheal knowledge list` shows them",
+            );
+        }
+    }
+}
+
+fn targets(settings: &Settings, check: &mut Check<'_>) {
+    let mut known = BTreeSet::new();
+    for (index, target) in settings.targets.iter().enumerate() {
+        let name = format!("target[{index}]");
+        match target.id() {
+            Err(error) => check.wrong(&format!("{name}.name"), error.to_string()),
+            Ok(id) if known.contains(&id) => {
+                check.wrong(
+                    &format!("{name}.name"),
+                    format!("there are two targets `{id}`; rename one"),
+                );
+            }
+            Ok(id) => {
+                known.insert(id);
+            }
+        }
+        one_target(&name, target, check);
+    }
+}
+
+fn one_target(name: &str, target: &TargetSettings, check: &mut Check<'_>) {
+    if let Err(what) = endpoint(target) {
+        check.wrong(&format!("{name}.url"), what);
+    }
+    if target.password.is_some() && target.password_file.is_some() {
+        check.wrong(
+            &format!("{name}.password"),
+            "`password` and `password_file` are both given; keep one",
+        );
+    }
+    for key in target.keys_of_other_kinds() {
+        let kind = target.kind.to_model().as_str();
+        check.wrong(&format!("{name}.{key}"), format!("a target of kind `{kind}` has no `{key}`"));
+    }
+    for (header_name, value) in &target.headers {
+        header(
+            &joined(&format!("{name}.headers"), header_name),
+            header_name,
+            value.expose(),
+            check,
+        );
+    }
+}
+
+fn tunables(settings: &Settings, check: &mut Check<'_>) {
+    let mut known = BTreeSet::new();
+    for (index, tunable) in settings.tunables.iter().enumerate() {
+        let name = format!("tunable[{index}]");
+        if tunable.min >= tunable.max {
+            let what = format!("`min` ({}) must be below `max` ({})", tunable.min, tunable.max);
+            check.wrong(&format!("{name}.min"), what);
+        }
+        if tunable.min < 0.0 {
+            check.wrong(&format!("{name}.min"), "no role has values below 0");
+        }
+        if !tunable.file.is_absolute() {
+            let what = format!(
+                "`{}` is not absolute; write the whole path on this host",
+                tunable.file.display()
+            );
+            check.wrong(&format!("{name}.file"), what);
+        }
+        if tunable.key.trim().is_empty() {
+            check.wrong(&format!("{name}.key"), "this is empty; name the key in the file");
+        }
+        if !known.insert((&tunable.file, &tunable.key)) {
+            let what = format!("`{}` in {} is declared twice", tunable.key, tunable.file.display());
+            check.wrong(&format!("{name}.key"), what);
+        }
+    }
+}
+
+fn dependencies(settings: &Settings, check: &mut Check<'_>) {
+    let mut known = BTreeSet::new();
+    for (index, dependency) in settings.dependencies.iter().enumerate() {
+        let name = format!("dependency[{index}]");
+        if dependency.from == dependency.to {
+            check.wrong(&name, format!("`{}` cannot need itself", dependency.from));
+        }
+        if !known.insert((&dependency.from, &dependency.to)) {
+            check.wrong(&name, "this dependency is declared twice");
+        }
+    }
+}

@@ -1,0 +1,388 @@
+use std::fs;
+use std::path::PathBuf;
+
+use selfheal_agents::model::{Endpoint, Mode, TargetId};
+use tempfile::TempDir;
+
+use super::*;
+
+/// A settings file in a folder of its own.
+struct Written {
+    folder: TempDir,
+}
+
+impl Written {
+    fn new(text: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("selfheal.toml"), text).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("selfheal.toml")
+    }
+
+    fn sources(&self) -> Sources {
+        Sources { explicit: Some(self.path()), ..Sources::default() }
+    }
+}
+
+fn read(text: &str) -> Result<Loaded, ConfigError> {
+    load_from(&Written::new(text).sources())
+}
+
+/// The faults as `LINE KEY`, with the whole text of each.
+fn faults(text: &str) -> Vec<(String, String)> {
+    match read(text) {
+        Err(ConfigError::Faults(faults)) => faults
+            .iter()
+            .map(|fault| {
+                let line = match &fault.place {
+                    Place::File { line, .. } => line.to_string(),
+                    other => other.to_string(),
+                };
+                (format!("{line} {}", fault.key), fault.to_string())
+            })
+            .collect(),
+        other => panic!("faults were expected, not {other:?}"),
+    }
+}
+
+/// Asserts that `text` has exactly one fault, at `place`, whose message holds `part`.
+fn refused(text: &str, place: &str, part: &str) {
+    let faults = faults(text);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert_eq!(faults[0].0, place, "{}", faults[0].1);
+    assert!(faults[0].1.contains(part), "{}", faults[0].1);
+}
+
+fn environment(sources: Sources, variables: &[(&str, &str)]) -> Sources {
+    let environment = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    Sources { environment, ..sources }
+}
+
+#[test]
+fn without_any_source_everything_is_default() {
+    let loaded = load_from(&Sources::default()).unwrap();
+    assert_eq!(loaded.settings, Settings::default());
+    assert_eq!(loaded.file, None);
+    assert!(loaded.warnings.is_empty());
+}
+
+#[test]
+fn the_example_of_the_contract_is_read() {
+    let loaded = read(
+        r#"
+mode = "auto"
+data_dir = "./selfheal-data"
+[schedule]
+cron = "*/5 * * * *"
+docker_events = true
+[docker]
+host = "unix:///var/run/docker.sock"
+[healing]
+confidence_threshold = 85
+validation_window = "2m"
+[store]
+url = ""
+[streams]
+url = ""
+[api]
+listen = "127.0.0.1:8003"
+[[target]]
+kind = "http"
+name = "shop"
+url = "http://127.0.0.1:8080/health"
+container = "web"
+[[tunable]]
+target = "container:worker"
+file = "/srv/worker/config.json"
+key = "upstream.delay_s"
+role = "delay"
+min = 0.1
+max = 10.0
+apply = "restart"
+"#,
+    )
+    .unwrap();
+    let Settings { targets, tunables, .. } = loaded.settings.clone();
+    let mut rest = loaded.settings;
+    rest.targets.clear();
+    rest.tunables.clear();
+    assert_eq!(rest, Settings::default());
+    assert_eq!((targets.len(), tunables.len()), (1, 1));
+}
+
+#[test]
+fn all_faults_are_told_at_once_in_the_order_of_the_file() {
+    let faults = faults(
+        r#"mode = "atuo"
+[api]
+lisetn = "127.0.0.1:1"
+[schedule]
+cron = "* * *"
+timezone = "Mars/Olympus"
+[healing]
+validation_window = 120
+confidence_threshold = 0.85
+common_cause_share = 40
+[[target]]
+kind = "htpp"
+name = "shop"
+url = "http://x/"
+[[tunable]]
+target = "container:worker"
+file = "/a.json"
+key = "x"
+role = "delay"
+min = 5
+max = 1
+"#,
+    );
+    let places: Vec<&str> = faults.iter().map(|(place, _)| place.as_str()).collect();
+    assert_eq!(
+        places,
+        [
+            "1 mode",
+            "3 api.lisetn",
+            "5 schedule.cron",
+            "6 schedule.timezone",
+            "8 healing.validation_window",
+            "9 healing.confidence_threshold",
+            "10 healing.common_cause_share",
+            "12 target[0].kind",
+            "20 tunable[0].min",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_key_comes_with_a_guess() {
+    refused("[api]\nlisetn = 1\n", "2 api.lisetn", "did you mean `listen`?");
+    refused("[apo]\n", "1 apo", "did you mean `api`?");
+    refused("listen = \"127.0.0.1:1\"\n", "1 listen", "`listen` belongs in [api]");
+    refused("[api]\nzebra = 1\n", "2 api.zebra", "known here: listen");
+}
+
+#[test]
+fn a_wrong_unit_says_what_to_write() {
+    refused("[probes]\ninterval = \"5\"\n", "2 probes.interval", "`5s`");
+    refused("[probes]\ninterval = 5\n", "2 probes.interval", "a duration with its unit");
+    refused("[healing]\nmemory_cap = \"512\"\n", "2 healing.memory_cap", "`512MiB`");
+}
+
+#[test]
+fn impossible_values_are_refused() {
+    refused(
+        "[healing]\nconfidence_threshold = 101\n",
+        "2 healing.confidence_threshold",
+        "50 to 100",
+    );
+    refused("[probes]\ninterval = \"0s\"\n", "2 probes.interval", "outside 1s");
+    refused("[healing]\ncommon_cause_share = nan\n", "2 healing.common_cause_share", "finite");
+    refused("[probes]\nfailures = 0\n", "2 probes.failures", "outside 1");
+    refused(
+        "[docker]\nhost = \"/var/run/docker.sock\"\n",
+        "2 docker.host",
+        "`unix:///var/run/docker.sock`",
+    );
+    refused("[api]\nlisten = \"8003\"\n", "2 api.listen", "`127.0.0.1:8003`");
+    refused("[schedule]\ndocker_events = \"yes\"\n", "2 schedule.docker_events", "true or false");
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_and_not_ignored() {
+    refused("[store]\nurl = \"postgres://db/x\"\n", "2 store.url", "not available in this version");
+    refused("[streams]\nurl = \"redis://db\"\n", "2 streams.url", "not available in this version");
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_shown_with_a_caret() {
+    let message = read("[api\nlisten = 3").unwrap_err().to_string();
+    assert!(message.contains("not TOML") && message.contains('^'), "{message}");
+}
+
+#[test]
+fn a_named_file_that_is_not_there_is_an_error_and_a_searched_one_is_not() {
+    let missing = PathBuf::from("/nonexistent/selfheal.toml");
+    let named = Sources { explicit: Some(missing.clone()), ..Sources::default() };
+    assert!(matches!(load_from(&named), Err(ConfigError::Unreadable { .. })));
+    let named = environment(Sources::default(), &[("SELFHEAL_CONFIG", "/nonexistent/a.toml")]);
+    assert!(matches!(load_from(&named), Err(ConfigError::Unreadable { .. })));
+    let searched = Sources { searched: vec![missing], ..Sources::default() };
+    assert_eq!(load_from(&searched).unwrap().settings, Settings::default());
+}
+
+#[test]
+fn a_file_that_is_no_text_is_refused() {
+    let written = Written::new("");
+    fs::write(written.path(), b"mode = \"\xff\"").unwrap();
+    let message = load_from(&written.sources()).unwrap_err().to_string();
+    assert!(message.contains("byte 8 is not UTF-8"), "{message}");
+}
+
+#[test]
+fn the_environment_goes_before_the_file_and_a_flag_before_both() {
+    let written = Written::new("[api]\nlisten = \"127.0.0.1:1\"\n[probes]\nfailures = 4\n");
+    let sources = environment(
+        written.sources(),
+        &[
+            ("SELFHEAL__API__LISTEN", "127.0.0.1:2"),
+            ("SELFHEAL__PROBES__FAILURES", "5"),
+            ("SELFHEAL__SCHEDULE__DOCKER_EVENTS", "false"),
+            ("SELFHEAL__POLICY__RUNBOOK__CONTAINER_OOM__MODE", "observe"),
+            ("SELFHEAL__TARGET", "[{kind='tcp',name='smtp',url='tcp://127.0.0.1:25'}]"),
+            ("SELFHEAL_SOMETHING_ELSE", "1"),
+        ],
+    )
+    .with_flag("api.listen", "127.0.0.1:3", "--listen");
+    let loaded = load_from(&sources).unwrap();
+    assert_eq!(loaded.settings.api.listen.port(), 3);
+    assert_eq!(loaded.settings.probes.failures, 5);
+    assert!(!loaded.settings.schedule.docker_events);
+    assert_eq!(loaded.settings.policy.runbook["container-oom"].mode, Mode::Observe);
+    assert_eq!(loaded.settings.targets[0].name, "smtp");
+    let origin = |key: &str| {
+        loaded.shown().into_iter().find(|shown| shown.key == key).map(|shown| shown.origin)
+    };
+    assert_eq!(origin("api.listen").as_deref(), Some("flag --listen"));
+    assert_eq!(
+        origin("probes.failures").as_deref(),
+        Some("environment SELFHEAL__PROBES__FAILURES")
+    );
+    assert_eq!(origin("probes.limit").as_deref(), Some("default"));
+}
+
+#[test]
+fn a_variable_that_names_no_setting_or_holds_no_value_is_a_fault() {
+    let sources = environment(
+        Sources::default(),
+        &[
+            ("SELFHEAL__API__LISTNE", "127.0.0.1:2"),
+            ("SELFHEAL__PROBES__FAILURES", "many"),
+            ("SELFHEAL__TARGET", "shop"),
+        ],
+    );
+    let message = load_from(&sources).unwrap_err().to_string();
+    assert!(message.starts_with("3 settings are wrong:"), "{message}");
+    for part in [
+        "did you mean SELFHEAL__API__LISTEN?",
+        "SELFHEAL__PROBES__FAILURES: `probes.failures`: this is a text; a whole number",
+        "SELFHEAL__TARGET: `target`: this is not a TOML value",
+    ] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+#[test]
+fn docker_host_counts_where_nobody_set_the_host() {
+    let variables = [("DOCKER_HOST", "unix:///run/user/1000/docker.sock")];
+    let host = |text: &str| {
+        let written = Written::new(text);
+        load_from(&environment(written.sources(), &variables)).unwrap().settings.docker.host
+    };
+    assert_eq!(host(""), "unix:///run/user/1000/docker.sock");
+    assert_eq!(host("[docker]\nhost = \"unix:///a.sock\"\n"), "unix:///a.sock");
+}
+
+#[test]
+fn secrets_come_from_files_and_are_never_shown() {
+    let written = Written::new("");
+    let secret = written.folder.path().join("password");
+    fs::write(&secret, "c4n4ry\n").unwrap();
+    let text = format!(
+        "[alerts.webhook]\nurl = \"https://hooks.example.org/c4n4ry\"\nheaders = {{ Authorization = \"Bearer c4n4ry\" }}\n[[target]]\nkind = \"postgres\"\nname = \"orders\"\nurl = \"postgres://monitor@db:5433/orders?sslmode=require\"\npassword_file = \"{}\"\n[[target]]\nkind = \"redis\"\nname = \"cache\"\nurl = \"redis://:c4n4ry@[::1]/2\"\n",
+        secret.display()
+    );
+    fs::write(written.path(), text).unwrap();
+    let loaded = load_from(&written.sources()).unwrap();
+    let shown = format!("{:?} {:?}", loaded.settings, loaded.shown());
+    assert!(!shown.contains("c4n4ry"), "{shown}");
+
+    let targets = loaded.settings.declared_targets();
+    let Some(Endpoint::Postgres(orders)) = &targets[0].endpoint else { panic!("{targets:?}") };
+    assert_eq!((orders.host.as_str(), orders.port, orders.tls), ("db", 5433, true));
+    assert_eq!(orders.password.as_ref().unwrap().expose(), "c4n4ry");
+    let Some(Endpoint::Redis(cache)) = &targets[1].endpoint else { panic!("{targets:?}") };
+    assert_eq!((cache.host.as_str(), cache.port), ("::1", 6379));
+    assert_eq!(cache.database.as_deref(), Some("2"));
+    assert_eq!(cache.password.as_ref().unwrap().expose(), "c4n4ry");
+}
+
+#[test]
+fn a_secret_file_that_cannot_be_used_is_a_fault_at_its_line() {
+    refused(
+        "[alerts.webhook]\nurl_file = \"/nonexistent/x\"\n",
+        "2 alerts.webhook.url_file",
+        "No such file",
+    );
+}
+
+#[test]
+fn targets_are_refused_where_they_contradict_themselves() {
+    let target = |rest: &str| format!("[[target]]\nname = \"a\"\n{rest}");
+    refused(&target("kind = \"http\"\n"), "1 target[0]", "`url` is missing");
+    refused(
+        &target("kind = \"tcp\"\nurl = \"tcp://host\"\n"),
+        "4 target[0].url",
+        "tcp://127.0.0.1:25",
+    );
+    refused(
+        &target("kind = \"http\"\nurl = \"127.0.0.1:80\"\n"),
+        "4 target[0].url",
+        "http://127.0.0.1:8080",
+    );
+    refused(
+        &target("kind = \"redis\"\nurl = \"redis://h\"\nbody_contains = \"x\"\n"),
+        "5 target[0].body_contains",
+        "a target of kind `redis` has no `body_contains`",
+    );
+    let twice = target("kind = \"tcp\"\nurl = \"tcp://h:1\"\n").repeat(2);
+    refused(&twice, "6 target[1].name", "two targets `tcp:a`");
+}
+
+#[test]
+fn an_address_in_a_message_shows_no_password() {
+    let faults =
+        faults("[[target]]\nkind = \"http\"\nname = \"a\"\nurl = \"redis://u:c4n4ry@h/\"\n");
+    assert!(!faults[0].1.contains("c4n4ry"), "{}", faults[0].1);
+}
+
+#[test]
+fn modes_are_found_by_target_then_label_then_globally_and_the_careful_one_wins() {
+    let loaded = read(
+        "mode = \"observe\"\n[policy.target.\"container:web\"]\nmode = \"auto\"\n[policy.runbook.container-oom]\nmode = \"approve\"\n",
+    )
+    .unwrap();
+    let (web, api) = (TargetId::container("web"), TargetId::container("api"));
+    let mode = |target, label, runbook| loaded.settings.mode_for(target, label, runbook);
+    assert_eq!(mode(&web, Some(Mode::Observe), None), Mode::Auto);
+    assert_eq!(mode(&web, None, Some("container-oom")), Mode::Approve);
+    assert_eq!(mode(&api, None, None), Mode::Observe);
+    assert_eq!(mode(&api, Some(Mode::Auto), None), Mode::Auto);
+    assert_eq!(mode(&api, None, Some("other")), Mode::Observe);
+}
+
+#[test]
+fn policies_name_targets_and_runbooks() {
+    refused("[policy.target.web]\nmode = \"auto\"\n", "1 policy.target.web", "container:web");
+    refused("[policy.runbook.Bad_Id]\nmode = \"auto\"\n", "1 policy.runbook.Bad_Id", "lower case");
+}
+
+#[test]
+fn an_address_open_to_others_is_a_warning() {
+    let loaded = read("[api]\nlisten = \"0.0.0.0:8003\"\n").unwrap();
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+}
+
+#[test]
+fn a_file_cut_off_anywhere_is_read_or_refused_but_never_a_crash() {
+    let text = "mode = \"auto\"\n[healing]\nvalidation_window = \"2m\"\n[[target]]\nkind = \"http\"\nname = \"é\"\nurl = \"http://h/\"\n";
+    let written = Written::new("");
+    for end in 0..text.len() {
+        fs::write(written.path(), &text.as_bytes()[..end]).unwrap();
+        if let Ok(loaded) = load_from(&written.sources()) {
+            assert_eq!(loaded.settings.mode, Mode::Auto);
+        }
+    }
+}
