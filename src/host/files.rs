@@ -146,7 +146,10 @@ fn resolve(path: &str, boundaries: &Boundaries) -> WorldResult<PathBuf> {
         .map(Path::new)
         .filter(|root| asked.starts_with(root))
         .max_by_key(|root| root.components().count())
-        .map_or(folder, |root| if root == asked { folder } else { root });
+        .unwrap_or(asked);
+    // What is declared as a file may be a link only within its folder: whoever writes there
+    // could point it anywhere. A folder was put there by whoever declared it.
+    let root = if root == asked && !asked.is_dir() { folder } else { root };
     let resolved = match asked.canonicalize() {
         Ok(resolved) => resolved,
         // A file that is gone may be put back, but only where its folder still is and no
