@@ -1,4 +1,27 @@
-//! fakes.
+//! A world in memory, for the tests of both packages.
+//!
+//! [`FakeWorld`] behaves as a Docker host does where that matters to a decision: a restart
+//! gives a later start time and the events `kill`, `die`, `stop`, `start`; a memory limit
+//! below what is in use is refused; a probe answers only while the container behind it
+//! works. It records every change asked of it, so that a test can say that nothing was
+//! touched. It has no timers: time moves only when a test moves [`FakeClock`].
+//!
+//! It does not run Docker's restart policies and does not imitate the daemon's failures by
+//! itself; a test injects those with [`FakeWorld::fail_next`].
 
+mod clock;
+mod containers;
+mod edges;
+mod runtime;
+mod scene;
 mod store;
+mod world;
+
+pub use clock::FakeClock;
+pub use containers::{container, environment, healthy, labels, network, start_time};
+pub use scene::{Behaviour, Condition, Failure, Scene};
 pub use store::MemoryStore;
+pub use world::FakeWorld;
+
+#[cfg(test)]
+mod tests;

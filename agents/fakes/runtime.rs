@@ -1,0 +1,315 @@
+//! The fake container runtime.
+
+use std::task::Poll;
+
+use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream, StreamExt};
+
+use super::world::{FakeContainer, State, When};
+use super::{Behaviour, Failure, FakeWorld, Scene};
+use crate::model::{
+    ContainerFacts, ContainerStatus, HealthStatus, LogBatch, LogCursor, LogLine, MemoryLimits,
+    NetworkAttachment, RuntimeEvent, RuntimeEventKind, Timestamp, Usage,
+};
+use crate::ports::{ContainerRuntime, WorldError, WorldResult};
+
+fn missing(name: &str) -> WorldError {
+    WorldError::NotFound { what: format!("container `{name}`") }
+}
+
+fn refused(what: String, why: &str) -> WorldError {
+    WorldError::Refused { what, why: why.to_owned() }
+}
+
+impl FakeWorld {
+    /// Runs a read or a change under the failures a test injected for `operation`.
+    pub(super) fn call<T>(
+        &self,
+        operation: &str,
+        what: &str,
+        run: impl FnOnce(&mut State) -> WorldResult<T>,
+    ) -> WorldResult<T> {
+        let injected = self.injected(operation);
+        let what = format!("{operation} {what}");
+        match injected {
+            Some(failure @ Failure::TimedOutAfterwards) => {
+                run(&mut self.state())?;
+                Err(failure.error(&what))
+            }
+            Some(failure) => Err(failure.error(&what)),
+            None => run(&mut self.state()),
+        }
+    }
+}
+
+impl State {
+    fn get(&mut self, name: &str) -> WorldResult<&mut FakeContainer> {
+        self.containers.get_mut(name).ok_or_else(|| missing(name))
+    }
+
+    fn stop(&mut self, name: &str, at: Timestamp, signal: Option<&str>) -> WorldResult<()> {
+        let container = self.get(name)?;
+        if !matches!(container.facts.status, ContainerStatus::Running | ContainerStatus::Paused) {
+            return Ok(());
+        }
+        // A process that hangs ignores the signal and is killed when the time is up.
+        let exit_code = if container.broken { 137 } else { 0 };
+        container.end(at, exit_code);
+        let signal = signal.unwrap_or("15").to_owned();
+        self.emit(at, name, RuntimeEventKind::Kill { signal });
+        self.emit(at, name, RuntimeEventKind::Die { exit_code });
+        self.emit(at, name, RuntimeEventKind::Stop);
+        Ok(())
+    }
+
+    fn start(&mut self, name: &str, at: Timestamp) -> WorldResult<()> {
+        let behaviour = self.get(name)?.behaviour.clone();
+        if let Behaviour::CannotStart { error } = behaviour {
+            self.get(name)?.facts.start_error.clone_from(&error);
+            return Err(refused(format!("starting container `{name}`"), &error));
+        }
+        let works_at_start = self.conditions_hold(name, When::AtStart);
+        let dies = match &behaviour {
+            Behaviour::DiesOnStart { exit_code } => Some(*exit_code),
+            Behaviour::DiesUnless { exit_code, cured } => {
+                let scene = Scene { containers: &self.containers, files: &self.files };
+                (!cured(&scene)).then_some(*exit_code)
+            }
+            _ => None,
+        };
+        let container = self.get(name)?;
+        let facts = &mut container.facts;
+        facts.status = ContainerStatus::Running;
+        facts.started_at = Some(at);
+        facts.exit_code = None;
+        facts.finished_at = None;
+        facts.oom_killed = false;
+        facts.start_error.clear();
+        facts.restart_count = 0;
+        facts.health = facts.health_check.as_ref().map(|_| HealthStatus::Healthy);
+        container.broken = !works_at_start || matches!(behaviour, Behaviour::StaysUnhealthy);
+        container.show_health(!container.broken);
+        self.emit(at, name, RuntimeEventKind::Start);
+        if let Some(exit_code) = dies {
+            self.get(name)?.end(at, exit_code);
+            self.emit(at, name, RuntimeEventKind::Die { exit_code });
+        }
+        Ok(())
+    }
+
+    fn effect(&mut self, text: String) {
+        self.effects.push(text);
+    }
+}
+
+fn set_limits(container: &mut FakeContainer, limits: MemoryLimits) -> WorldResult<()> {
+    let what = format!("setting the memory limits of `{}`", container.facts.name);
+    if let (Some(memory), Some(both)) = (limits.memory_bytes, limits.memory_swap_bytes)
+        && memory > both
+    {
+        return Err(refused(what, "the memory limit is above the swap limit"));
+    }
+    let in_use = container.usage.memory_bytes.unwrap_or(0);
+    if container.facts.is_up() && limits.memory_bytes.is_some_and(|limit| limit < in_use) {
+        return Err(refused(what, "device or resource busy"));
+    }
+    container.facts.limits = limits;
+    Ok(())
+}
+
+fn batch(lines: &[LogLine], since: Option<LogCursor>, max_lines: usize) -> LogBatch {
+    let mut seen_at_cursor = 0;
+    let fresh: Vec<&LogLine> = lines
+        .iter()
+        .filter(|line| {
+            since.is_none_or(|cursor| {
+                seen_at_cursor += u32::from(line.at == cursor.at);
+                line.at > cursor.at || (line.at == cursor.at && seen_at_cursor > cursor.seen_at)
+            })
+        })
+        .collect();
+    let cursor = fresh.last().map(|last| {
+        let same = lines.iter().filter(|line| line.at == last.at).count();
+        LogCursor { at: last.at, seen_at: u32::try_from(same).unwrap_or(u32::MAX) }
+    });
+    let dropped = fresh.len().saturating_sub(max_lines);
+    LogBatch {
+        lines: fresh.into_iter().skip(dropped).cloned().collect(),
+        cursor: cursor.or(since),
+        dropped: dropped as u64,
+    }
+}
+
+#[async_trait]
+impl ContainerRuntime for FakeWorld {
+    async fn containers(&self) -> WorldResult<Vec<ContainerFacts>> {
+        self.call("containers", "", |state| {
+            state.refresh_health();
+            Ok(state.containers.values().map(|c| c.facts.clone()).collect())
+        })
+    }
+
+    async fn container(&self, name: &str) -> WorldResult<ContainerFacts> {
+        self.call("container", name, |state| {
+            state.refresh_health();
+            state.get(name).map(|c| c.facts.clone())
+        })
+    }
+
+    async fn usage(&self, name: &str) -> WorldResult<Usage> {
+        self.call("usage", name, |state| {
+            let container = state.get(name)?;
+            if container.facts.is_up() {
+                Ok(container.usage)
+            } else {
+                Err(refused(format!("sampling `{name}`"), "it does not run"))
+            }
+        })
+    }
+
+    async fn logs(
+        &self,
+        name: &str,
+        since: Option<LogCursor>,
+        max_lines: usize,
+    ) -> WorldResult<LogBatch> {
+        self.call("logs", name, |state| Ok(batch(&state.get(name)?.logs, since, max_lines)))
+    }
+
+    fn follow_logs(&self, name: &str, since: Timestamp) -> BoxStream<'static, LogLine> {
+        let (world, name, mut next) = (self.clone(), name.to_owned(), 0);
+        stream::poll_fn(move |context| {
+            let mut state = world.state();
+            let Some(container) = state.containers.get(&name) else { return Poll::Ready(None) };
+            let fresh = container.logs.iter().skip(next).position(|line| line.at >= since);
+            if let Some(skipped) = fresh {
+                next += skipped + 1;
+                return Poll::Ready(Some(container.logs[next - 1].clone()));
+            }
+            next = container.logs.len();
+            if !container.facts.is_up() {
+                return Poll::Ready(None);
+            }
+            state.wait(context);
+            Poll::Pending
+        })
+        .boxed()
+    }
+
+    fn events(&self, since: Option<Timestamp>) -> BoxStream<'static, WorldResult<RuntimeEvent>> {
+        let world = self.clone();
+        let told = self.events_so_far();
+        let mut next = since.map_or(told.len(), |since| told.partition_point(|e| e.at < since));
+        stream::poll_fn(move |context| {
+            if let Some(failure) = world.injected("events") {
+                return Poll::Ready(Some(Err(failure.error("events"))));
+            }
+            let mut state = world.state();
+            if let Some(event) = state.events.get(next).cloned() {
+                next += 1;
+                return Poll::Ready(Some(Ok(event)));
+            }
+            state.wait(context);
+            Poll::Pending
+        })
+        .boxed()
+    }
+
+    async fn start(&self, name: &str) -> WorldResult<()> {
+        let now = self.now();
+        self.call("start", name, |state| {
+            if state.get(name)?.facts.is_up() {
+                return Ok(());
+            }
+            state.start(name, now)?;
+            state.effect(format!("start {name}"));
+            Ok(())
+        })
+    }
+
+    async fn restart(
+        &self,
+        name: &str,
+        signal: Option<&str>,
+        _stop_timeout_secs: u32,
+    ) -> WorldResult<()> {
+        let now = self.now();
+        self.call("restart", name, |state| {
+            state.stop(name, now, signal)?;
+            state.start(name, now)?;
+            state.effect(format!("restart {name}"));
+            Ok(())
+        })
+    }
+
+    async fn signal(&self, name: &str, signal: &str) -> WorldResult<()> {
+        let now = self.now();
+        self.call("signal", name, |state| {
+            if !state.get(name)?.facts.is_up() {
+                return Err(refused(format!("signalling `{name}`"), "it does not run"));
+            }
+            let works = state.conditions_hold(name, When::AtStart);
+            let container = state.get(name)?;
+            container.broken = container.broken && !works;
+            container.show_health(!container.broken);
+            state.emit(now, name, RuntimeEventKind::Kill { signal: signal.to_owned() });
+            state.effect(format!("signal {signal} {name}"));
+            Ok(())
+        })
+    }
+
+    async fn unpause(&self, name: &str) -> WorldResult<()> {
+        self.call("unpause", name, |state| {
+            let container = state.get(name)?;
+            if container.facts.status != ContainerStatus::Paused {
+                return Err(refused(format!("unpausing `{name}`"), "it is not paused"));
+            }
+            container.facts.status = ContainerStatus::Running;
+            state.effect(format!("unpause {name}"));
+            Ok(())
+        })
+    }
+
+    async fn set_memory_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()> {
+        self.call("set_memory_limits", name, |state| {
+            set_limits(state.get(name)?, limits)?;
+            let shown = limits
+                .memory_bytes
+                .map_or_else(|| "unlimited".to_owned(), |bytes| format!("{}MiB", bytes >> 20));
+            state.effect(format!("set_memory {name} {shown}"));
+            Ok(())
+        })
+    }
+
+    async fn connect_network(&self, name: &str, attachment: &NetworkAttachment) -> WorldResult<()> {
+        let now = self.now();
+        self.call("connect_network", name, |state| {
+            let networks = &mut state.get(name)?.facts.networks;
+            if networks.iter().any(|n| n.network == attachment.network) {
+                return Ok(());
+            }
+            let fallback = super::network(&attachment.network, name);
+            let ip = attachment.ip.clone().or(fallback.ip);
+            networks.push(NetworkAttachment { ip, ..attachment.clone() });
+            let network = attachment.network.clone();
+            state.effect(format!("connect {name} {network}"));
+            state.emit(now, name, RuntimeEventKind::NetworkConnect { network });
+            Ok(())
+        })
+    }
+
+    async fn disconnect_network(&self, name: &str, network: &str) -> WorldResult<()> {
+        let now = self.now();
+        self.call("disconnect_network", name, |state| {
+            let networks = &mut state.get(name)?.facts.networks;
+            if !networks.iter().any(|n| n.network == network) {
+                return Ok(());
+            }
+            networks.retain(|n| n.network != network);
+            let network = network.to_owned();
+            state.effect(format!("disconnect {name} {network}"));
+            state.emit(now, name, RuntimeEventKind::NetworkDisconnect { network });
+            Ok(())
+        })
+    }
+}

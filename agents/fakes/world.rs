@@ -1,0 +1,350 @@
+//! The state of the fake world and how a test sets the scene.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+use super::FakeClock;
+use super::scene::{Behaviour, Condition, Failure, Scene};
+use crate::fix_engineer::config_file::sha256;
+use crate::model::{
+    ContainerFacts, ContainerStatus, Endpoint, Facts, FileContent, HealthStatus, HostFacts,
+    LogLine, LogStream, RuntimeEvent, RuntimeEventKind, TargetId, Timestamp, Usage,
+};
+use crate::ports::{Clock, World};
+
+/// When a condition is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// At every look.
+    Always,
+    /// At a start, and when a signal makes it read its settings again.
+    AtStart,
+}
+
+pub(super) struct FakeContainer {
+    pub(super) facts: ContainerFacts,
+    pub(super) behaviour: Behaviour,
+    pub(super) usage: Usage,
+    /// Runs without working, until it is started again.
+    pub(super) broken: bool,
+    pub(super) conditions: Vec<(Condition, When)>,
+    pub(super) logs: Vec<LogLine>,
+}
+
+pub(super) struct Answer {
+    pub(super) facts: Facts,
+    /// Answers only while this container works.
+    pub(super) hosted_by: Option<String>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) containers: BTreeMap<String, FakeContainer>,
+    pub(super) files: BTreeMap<String, FileContent>,
+    pub(super) answers: BTreeMap<String, Answer>,
+    pub(super) host: HostFacts,
+    pub(super) effects: Vec<String>,
+    pub(super) events: Vec<RuntimeEvent>,
+    failures: BTreeMap<String, VecDeque<Failure>>,
+    wakers: Vec<Waker>,
+}
+
+impl State {
+    pub(super) fn wait(&mut self, context: &Context<'_>) {
+        self.wakers.push(context.waker().clone());
+    }
+
+    pub(super) fn emit(&mut self, at: Timestamp, container: &str, kind: RuntimeEventKind) {
+        let target = TargetId::container(container);
+        self.events.push(RuntimeEvent { at, target, kind, by_selfheal: false });
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Whether every condition of this kind holds for the container.
+    pub(super) fn conditions_hold(&self, name: &str, when: When) -> bool {
+        let scene = Scene { containers: &self.containers, files: &self.files };
+        self.containers.get(name).is_some_and(|container| {
+            container.conditions.iter().filter(|(_, w)| *w == when).all(|(holds, _)| holds(&scene))
+        })
+    }
+
+    /// Whether a container runs and does its work.
+    pub(super) fn works(&self, name: &str) -> bool {
+        self.containers.get(name).is_some_and(|c| c.facts.is_up() && !c.broken)
+            && self.conditions_hold(name, When::Always)
+    }
+
+    /// Brings the health of containers with live conditions up to date.
+    pub(super) fn refresh_health(&mut self) {
+        let verdicts: Vec<(String, bool)> = self
+            .containers
+            .iter()
+            .filter(|(_, c)| c.conditions.iter().any(|(_, when)| *when == When::Always))
+            .map(|(name, _)| (name.clone(), self.works(name)))
+            .collect();
+        for (name, works) in verdicts {
+            if let Some(container) = self.containers.get_mut(&name) {
+                container.show_health(works);
+            }
+        }
+    }
+}
+
+impl FakeContainer {
+    fn new(facts: ContainerFacts) -> Self {
+        Self {
+            facts,
+            behaviour: Behaviour::Works,
+            usage: Usage {
+                cpu_percent: Some(1.0),
+                memory_bytes: Some(16 << 20),
+                processes: Some(1),
+            },
+            broken: false,
+            conditions: vec![],
+            logs: vec![],
+        }
+    }
+
+    /// Shows it as the health check would, where there is one and the container runs.
+    pub(super) fn show_health(&mut self, works: bool) {
+        if self.facts.health.is_some() && self.facts.is_up() {
+            let status = if works { HealthStatus::Healthy } else { HealthStatus::Unhealthy };
+            self.facts.health = Some(status);
+        }
+    }
+
+    pub(super) fn end(&mut self, at: Timestamp, exit_code: i64) {
+        self.facts.status = ContainerStatus::Exited;
+        self.facts.exit_code = Some(exit_code);
+        self.facts.finished_at = Some(at);
+    }
+}
+
+/// The world in memory; cloning shares it.
+#[derive(Clone)]
+pub struct FakeWorld {
+    clock: FakeClock,
+    state: Arc<Mutex<State>>,
+}
+
+impl Default for FakeWorld {
+    fn default() -> Self {
+        Self::new(FakeClock::default())
+    }
+}
+
+impl FakeWorld {
+    /// An empty, idle host with four cores and 8 GiB of memory.
+    pub fn new(clock: FakeClock) -> Self {
+        let host = HostFacts {
+            cpu_percent: Some(5.0),
+            cores: 4,
+            load: Some([0.2, 0.2, 0.2]),
+            memory_total_bytes: 8 << 30,
+            memory_used_bytes: 2 << 30,
+            ..HostFacts::default()
+        };
+        Self { clock, state: Arc::new(Mutex::new(State { host, ..State::default() })) }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The clock of this world.
+    pub fn clock(&self) -> &FakeClock {
+        &self.clock
+    }
+
+    /// This world behind the ports.
+    pub fn world(&self) -> World {
+        let shared = Arc::new(self.clone());
+        World {
+            clock: Arc::new(self.clock.clone()),
+            runtime: shared.clone(),
+            host: shared.clone(),
+            prober: shared.clone(),
+            files: shared,
+        }
+    }
+
+    /// Adds a container, or replaces one of that name.
+    pub fn add(&self, facts: ContainerFacts) -> &Self {
+        self.state().containers.insert(facts.name.clone(), FakeContainer::new(facts));
+        self
+    }
+
+    /// Removes a container.
+    pub fn remove(&self, name: &str) -> &Self {
+        self.state().containers.remove(name);
+        self
+    }
+
+    /// Changes a container's facts directly. Panics if there is none of that name.
+    pub fn change(&self, name: &str, change: impl FnOnce(&mut ContainerFacts)) -> &Self {
+        self.with(name, |container| change(&mut container.facts))
+    }
+
+    fn with(&self, name: &str, change: impl FnOnce(&mut FakeContainer)) -> &Self {
+        let mut state = self.state();
+        let container = state.containers.get_mut(name);
+        change(container.unwrap_or_else(|| panic!("the test has no container `{name}`")));
+        drop(state);
+        self
+    }
+
+    /// A container's facts. Panics if there is none of that name.
+    pub fn facts(&self, name: &str) -> ContainerFacts {
+        let mut state = self.state();
+        state.refresh_health();
+        let container = state.containers.get(name);
+        container.unwrap_or_else(|| panic!("the test has no container `{name}`")).facts.clone()
+    }
+
+    /// What happens at the next starts of a container.
+    pub fn behaves(&self, name: &str, behaviour: Behaviour) -> &Self {
+        self.with(name, |container| container.behaviour = behaviour)
+    }
+
+    /// What a container uses.
+    pub fn uses(&self, name: &str, usage: Usage) -> &Self {
+        self.with(name, |container| container.usage = usage)
+    }
+
+    /// Makes a container run without working until it is started again.
+    pub fn hang(&self, name: &str) -> &Self {
+        self.with(name, |container| {
+            container.broken = true;
+            container.show_health(false);
+        })
+    }
+
+    /// A container works only while this holds, such as `|scene| scene.is_up("db")`.
+    pub fn works_while(
+        &self,
+        name: &str,
+        holds: impl Fn(&Scene<'_>) -> bool + Send + Sync + 'static,
+    ) -> &Self {
+        self.with(name, |c| c.conditions.push((Arc::new(holds), When::Always)))
+    }
+
+    /// A container works if this holds when it is started (or signalled): the way a setting
+    /// in a file takes effect. It does not work until then.
+    pub fn works_if_started_when(
+        &self,
+        name: &str,
+        holds: impl Fn(&Scene<'_>) -> bool + Send + Sync + 'static,
+    ) -> &Self {
+        self.with(name, |c| c.conditions.push((Arc::new(holds), When::AtStart))).hang(name)
+    }
+
+    /// A container's process ends by itself.
+    pub fn crash(&self, name: &str, exit_code: i64) -> &Self {
+        let now = self.now();
+        self.with(name, |container| container.end(now, exit_code));
+        self.emit(name, RuntimeEventKind::Die { exit_code })
+    }
+
+    /// A person types `docker stop`.
+    pub fn person_stops(&self, name: &str) -> &Self {
+        let now = self.now();
+        self.with(name, |container| container.end(now, 143));
+        self.emit(name, RuntimeEventKind::Kill { signal: "15".to_owned() });
+        self.emit(name, RuntimeEventKind::Die { exit_code: 143 });
+        self.emit(name, RuntimeEventKind::Stop)
+    }
+
+    /// The runtime tells something, now.
+    pub fn emit(&self, container: &str, kind: RuntimeEventKind) -> &Self {
+        let now = self.now();
+        self.state().emit(now, container, kind);
+        self
+    }
+
+    /// Everything the runtime told so far, oldest first.
+    pub fn events_so_far(&self) -> Vec<RuntimeEvent> {
+        self.state().events.clone()
+    }
+
+    /// A container writes a line, now.
+    pub fn log(&self, name: &str, text: &str) -> &Self {
+        let at = self.now();
+        let line = LogLine { at, stream: LogStream::Stderr, text: text.to_owned() };
+        self.with(name, |container| container.logs.push(line));
+        self.state().wake();
+        self
+    }
+
+    /// Changes what the host says.
+    pub fn change_host(&self, change: impl FnOnce(&mut HostFacts)) -> &Self {
+        change(&mut self.state().host);
+        self
+    }
+
+    /// Puts a file there.
+    pub fn file(&self, path: &str, text: &str) -> &Self {
+        let content = FileContent {
+            path: path.to_owned(),
+            bytes: text.as_bytes().to_vec(),
+            sha256: sha256(text.as_bytes()),
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            modified_secs: self.now().timestamp(),
+        };
+        self.state().files.insert(path.to_owned(), content);
+        self
+    }
+
+    /// A file's text; empty if it is not there.
+    pub fn text(&self, path: &str) -> String {
+        let state = self.state();
+        Scene { containers: &state.containers, files: &state.files }.text(path)
+    }
+
+    /// An endpoint answers so, whatever happens.
+    pub fn answers(&self, endpoint: &Endpoint, facts: Facts) -> &Self {
+        let answer = Answer { facts, hosted_by: None };
+        self.state().answers.insert(super::edges::key(endpoint), answer);
+        self
+    }
+
+    /// An endpoint answers so while that container works and has the endpoint's address;
+    /// otherwise it refuses (container down) or times out (container hangs).
+    pub fn hosts(&self, container: &str, endpoint: &Endpoint, facts: Facts) -> &Self {
+        let answer = Answer { facts, hosted_by: Some(container.to_owned()) };
+        self.state().answers.insert(super::edges::key(endpoint), answer);
+        self
+    }
+
+    /// The next `times` calls of a port function fail so. `operation` is its name:
+    /// `containers`, `restart`, `set_memory_limits`, `replace`, `terminate_backends`, ...
+    pub fn fail_next(&self, operation: &str, failure: &Failure, times: usize) -> &Self {
+        let mut state = self.state();
+        let queue = state.failures.entry(operation.to_owned()).or_default();
+        queue.extend(std::iter::repeat_n(failure.clone(), times));
+        drop(state);
+        self
+    }
+
+    /// The failure injected for this call, if any.
+    pub(super) fn injected(&self, operation: &str) -> Option<Failure> {
+        self.state().failures.get_mut(operation)?.pop_front()
+    }
+
+    /// Every change asked of the world, in order and in a person's words, such as
+    /// `restart web`, `replace /srv/a.json`. Refused ones are not listed.
+    pub fn effects(&self) -> Vec<String> {
+        self.state().effects.clone()
+    }
+}
