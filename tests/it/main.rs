@@ -1,2 +1,4 @@
 //! Integration tests.
-mod store;
+
+mod lab;
+mod support;

@@ -1,0 +1,13 @@
+//! The lab: real containers, real faults, and a judge who asks the service from outside.
+//!
+//! A [`stack::Stack`] is a handful of services on a network of their own. A [`faults::Fault`] breaks
+//! one of them. `by_hand` proves without Selfheal that each fault breaks what the
+//! judge asks for and that the right action, and time alone never, mends it.
+//!
+//! Containers, images and networks carry the label `selfheal.test`; nothing without it is
+//! touched. Where no Docker engine answers, each test says that it was skipped; in CI it fails.
+
+mod by_hand;
+mod engine;
+mod faults;
+mod stack;

@@ -1,0 +1,182 @@
+//! The faults: how a healthy stack is laid out, how it breaks, and what alone mends it.
+//!
+//! A fault is injected the way it happens in life: a process killed by the kernel, a file edited, a
+//! provider that lowers its limit. The judge is one address asked from outside; it
+//! knows nothing of containers.
+
+use anyhow::Result;
+
+use super::engine::docker;
+use super::stack::{Service, Stack};
+
+const DATABASE_URL: &str = "postgres://shop:not-a-secret@postgres:5432/shop";
+const REDIS_URL: &str = "redis://redis:6379";
+const GOOD_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080; } }\n";
+const BROKEN_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080 } }\n";
+const WORKER: &str = r#"{
+  "upstream": {
+    "url": "http://provider:8080/quote",
+    "delay_s": 0.2
+  }
+}
+"#;
+
+/// One way to break a stack.
+pub(crate) struct Fault {
+    /// Starts a healthy stack.
+    pub(crate) stage: fn(&mut Stack) -> Result<()>,
+    /// What the judge asks: a role and a path that answers 200 while all is well.
+    pub(crate) judge: (&'static str, &'static str),
+    /// Breaks it.
+    pub(crate) inject: fn(&Stack) -> Result<()>,
+    /// What looks like a cure and is none: to restart what shows the symptom.
+    pub(crate) futile: Option<fn(&Stack) -> Result<()>>,
+    /// The right cure, as a person would do it.
+    pub(crate) cure: fn(&Stack) -> Result<()>,
+}
+
+impl Fault {
+    /// Starts the stack and waits until the judge is content.
+    pub(crate) fn staged(&self) -> Result<Stack> {
+        let mut stack = Stack::new()?;
+        (self.stage)(&mut stack)?;
+        stack.wait_for(self.judge.0, self.judge.1)?;
+        Ok(stack)
+    }
+
+    /// Asks the service from outside.
+    pub(crate) fn judge(&self, stack: &Stack) -> Result<()> {
+        stack.get(self.judge.0, self.judge.1).map(|_| ())
+    }
+}
+
+fn app() -> Service {
+    Service::new("app", "app").publish(8080)
+}
+
+fn start_data_services(stack: &mut Stack) -> Result<()> {
+    let postgres = Service::new("postgres", "postgres")
+        .env("POSTGRES_USER", "shop")
+        .env("POSTGRES_PASSWORD", "not-a-secret")
+        .env("POSTGRES_DB", "shop");
+    stack.start(postgres)?;
+    stack.start(Service::new("redis", "redis"))?;
+    let app = app()
+        .env("DATABASE_URL", DATABASE_URL)
+        .env("REDIS_URL", REDIS_URL)
+        .env("DATABASE_PATIENCE_S", "30")
+        .env("DEEP_HEALTH", "1")
+        .asks_itself()
+        .needs(&["postgres", "redis"]);
+    stack.start(app)
+}
+
+/// The first process dies at once, and no policy brings it back.
+pub(crate) const CRASH: Fault = Fault {
+    stage: |stack| stack.start(app()),
+    judge: ("app", "/"),
+    inject: |stack| stack.signal_from_host("app", "KILL"),
+    futile: None,
+    cure: |stack| docker(&["start", &stack.name("app")]).map(drop),
+};
+
+/// The process lives and answers nothing.
+pub(crate) const HANG: Fault = Fault {
+    stage: |stack| stack.start(app().asks_itself()),
+    judge: ("app", "/"),
+    inject: |stack| stack.post("app", "/fault/hang"),
+    futile: None,
+    cure: |stack| docker(&["restart", &stack.name("app")]).map(drop),
+};
+
+/// The process answers that it is broken.
+pub(crate) const UNHEALTHY: Fault = Fault {
+    stage: |stack| stack.start(app().asks_itself()),
+    judge: ("app", "/"),
+    inject: |stack| stack.post("app", "/fault/unhealthy"),
+    futile: None,
+    cure: |stack| docker(&["restart", &stack.name("app")]).map(drop),
+};
+
+/// The database is stopped while the application needs it.
+pub(crate) const DATABASE_STOPPED: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/orders"),
+    inject: |stack| docker(&["stop", &stack.name("postgres")]).map(drop),
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| docker(&["start", &stack.name("postgres")]).map(drop),
+};
+
+/// The cache hangs; only the application says so, and restarting that is no help.
+pub(crate) const CACHE_FROZEN: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/cache"),
+    inject: |stack| stack.signal_from_host("redis", "STOP"),
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| docker(&["restart", &stack.name("redis")]).map(drop),
+};
+
+/// The service is started again with a memory limit that its start does not fit into.
+pub(crate) const MEMORY_TOO_LOW: Fault = Fault {
+    stage: |stack| {
+        let service = app().env("WARMUP_MB", "40");
+        stack.start(service.with(&["--memory=256m", "--memory-swap=256m", "--restart=always"]))
+    },
+    judge: ("app", "/"),
+    inject: |stack| {
+        let name = stack.name("app");
+        docker(&["stop", &name])?;
+        docker(&["update", "--memory=40m", "--memory-swap=40m", &name])?;
+        docker(&["start", &name]).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let name = stack.name("app");
+        docker(&["update", "--memory=128m", "--memory-swap=128m", &name])?;
+        // Docker's back-off between restarts would hide the cure for up to a minute.
+        docker(&["restart", &name]).map(drop)
+    },
+};
+
+/// A file edited wrongly, noticed only at the next start.
+pub(crate) const BROKEN_CONFIGURATION: Fault = Fault {
+    stage: |stack| {
+        stack.start(app())?;
+        let folder = stack.folder("site")?;
+        std::fs::write(folder.join("default.conf"), GOOD_SITE)?;
+        let web = Service::new("web", "nginx").publish(80).needs(&["app"]);
+        stack.start(web.mount(&folder, "/etc/nginx/conf.d").with(&["--restart=always"]))
+    },
+    judge: ("web", "/"),
+    inject: |stack| {
+        std::fs::write(stack.folder("site")?.join("default.conf"), BROKEN_SITE)?;
+        docker(&["restart", &stack.name("web")]).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("web")]).map(drop)),
+    cure: |stack| {
+        std::fs::write(stack.folder("site")?.join("default.conf"), GOOD_SITE)?;
+        docker(&["restart", &stack.name("web")]).map(drop)
+    },
+};
+
+/// A provider lowers its limit; only calling it less often helps.
+pub(crate) const RATE_LIMIT: Fault = Fault {
+    stage: |stack| {
+        let provider = Service::new("provider", "app").publish(8080);
+        let external = &["--entrypoint=/usr/bin/lab-provider", "--label=selfheal.external=true"];
+        stack.start(provider.with(external))?;
+        std::fs::write(stack.folder("worker")?.join("config.json"), WORKER)?;
+        let folder = stack.folder("worker")?;
+        let worker = Service::new("worker", "app").publish(8080).needs(&["provider"]);
+        let worker = worker.mount(&folder, "/config").env("CONFIG", "/config/config.json");
+        stack.start(worker.with(&["--entrypoint=/usr/bin/lab-worker"]))
+    },
+    judge: ("worker", "/status"),
+    inject: |stack| stack.post("provider", "/limit?rate=4"),
+    futile: Some(|stack| docker(&["restart", &stack.name("worker")]).map(drop)),
+    cure: |stack| {
+        let file = stack.folder("worker")?.join("config.json");
+        std::fs::write(file, WORKER.replace("0.2", "0.3"))?;
+        docker(&["restart", &stack.name("worker")]).map(drop)
+    },
+};

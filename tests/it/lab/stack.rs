@@ -1,0 +1,213 @@
+//! A handful of services on a network of their own, as Compose would lay them out.
+//!
+//! Everything of a stack carries its run's label and is removed when the stack is
+//! dropped, also when a test panics.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::engine::{self, TEST_LABEL, docker};
+use crate::support::{Answer, ask, free_port, until};
+
+/// How long a service may take until it answers for the first time, on a busy machine.
+const START_LIMIT: Duration = Duration::from_mins(1);
+
+/// The label whose value names the run.
+pub(crate) const RUN_LABEL: &str = "selfheal.test.run";
+
+/// One service: which image, and how it is run.
+#[derive(Clone)]
+pub(crate) struct Service {
+    role: &'static str,
+    image: &'static str,
+    arguments: Vec<String>,
+    port: Option<u16>,
+}
+
+impl Service {
+    /// A service whose name on the network is `role`, from one of the lab's images.
+    pub(crate) fn new(role: &'static str, image: &'static str) -> Self {
+        Self { role, image, arguments: vec![], port: None }
+    }
+
+    /// More arguments of `docker run`.
+    pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|a| (*a).to_owned()));
+        self
+    }
+
+    /// An environment variable.
+    pub(crate) fn env(self, name: &str, value: &str) -> Self {
+        self.with(&["--env", &format!("{name}={value}")])
+    }
+
+    /// Docker's health check, every second, unhealthy after two failures.
+    pub(crate) fn health(self, command: &str) -> Self {
+        self.with(&["--health-cmd", command, "--health-interval=1s"])
+            .with(&["--health-timeout=2s", "--health-retries=2"])
+    }
+
+    /// The usual health check of a service that speaks HTTP on port 8080.
+    pub(crate) fn asks_itself(self) -> Self {
+        self.health("wget -q -T 2 -O /dev/null http://127.0.0.1:8080/health")
+    }
+
+    /// What it needs, in Compose's words.
+    pub(crate) fn needs(self, roles: &[&str]) -> Self {
+        let each: Vec<String> =
+            roles.iter().map(|r| format!("{r}:service_started:false")).collect();
+        self.with(&["--label", &format!("com.docker.compose.depends_on={}", each.join(","))])
+    }
+
+    /// A folder of the host, mounted read-only.
+    pub(crate) fn mount(self, folder: &Path, at: &str) -> Self {
+        self.with(&["--volume", &format!("{}:{at}:ro", folder.display())])
+    }
+
+    /// Makes this port reachable from outside.
+    pub(crate) fn publish(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+}
+
+/// The services of one test.
+pub(crate) struct Stack {
+    run: String,
+    folder: TempDir,
+    ports: BTreeMap<&'static str, u16>,
+}
+
+impl Stack {
+    /// An empty stack with its network.
+    pub(crate) fn new() -> Result<Self> {
+        let unique = Uuid::now_v7().simple().to_string();
+        // The last digits of such an id are random; the first are the time.
+        let run = format!("lab-{}", &unique[24..]);
+        let stack = Self { run, folder: TempDir::new()?, ports: BTreeMap::new() };
+        let label = stack.label();
+        docker(&["network", "create", "--label", TEST_LABEL, "--label", &label, &stack.run])?;
+        Ok(stack)
+    }
+
+    /// The label that everything of this stack carries, with its value.
+    pub(crate) fn label(&self) -> String {
+        format!("{RUN_LABEL}={}", self.run)
+    }
+
+    /// The container's name.
+    pub(crate) fn name(&self, role: &str) -> String {
+        format!("{}-{role}", self.run)
+    }
+
+    /// A folder of the host for this stack's files, made if missing.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+
+    /// Starts a service. It may not be ready yet: see [`Self::wait_for`].
+    pub(crate) fn start(&mut self, service: Service) -> Result<()> {
+        let (name, label) = (self.name(service.role), self.label());
+        let image = format!("fault-lab/{}:{}", service.image, engine::tag()?);
+        let project = format!("com.docker.compose.project={}", self.run);
+        let compose = format!("com.docker.compose.service={}", service.role);
+        let mut line: Vec<String> =
+            ["run", "--detach", "--name", &name, "--hostname", service.role]
+                .into_iter()
+                .chain(["--network", &self.run, "--network-alias", service.role])
+                .chain(["--label", TEST_LABEL, "--label", &label])
+                .chain(["--label", &project, "--label", &compose, "--stop-timeout", "2"])
+                .map(str::to_owned)
+                .collect();
+        if let Some(inside) = service.port {
+            let outside = free_port()?;
+            line.extend(["--publish".to_owned(), format!("127.0.0.1:{outside}:{inside}")]);
+            self.ports.insert(service.role, outside);
+        }
+        line.extend(service.arguments);
+        line.push(image);
+        docker(&line)?;
+        Ok(())
+    }
+
+    /// The port at which a service is reached from outside.
+    pub(crate) fn port(&self, role: &str) -> Result<u16> {
+        self.ports.get(role).copied().with_context(|| format!("`{role}` publishes no port"))
+    }
+
+    /// Asks a service from outside; anything but status 200 is an error.
+    pub(crate) fn get(&self, role: &str, path: &str) -> Result<Answer> {
+        let answer = ask("GET", self.port(role)?, path, "")?;
+        if answer.status != 200 {
+            bail!("{role}{path} answered {}: {}", answer.status, answer.body);
+        }
+        Ok(answer)
+    }
+
+    /// Turns one of the switches that the lab's own services have.
+    pub(crate) fn post(&self, role: &str, path: &str) -> Result<()> {
+        let answer = ask("POST", self.port(role)?, path, "")?;
+        anyhow::ensure!(answer.status == 200, "{role}{path} answered {}", answer.status);
+        Ok(())
+    }
+
+    /// Waits until a service answers for the first time; else says what it logged.
+    pub(crate) fn wait_for(&self, role: &str, path: &str) -> Result<()> {
+        until(&format!("{role}{path} answers"), START_LIMIT, || self.get(role, path))
+            .map(|_| ())
+            .with_context(|| format!("its log: {}", self.log(role)))
+    }
+
+    /// The last lines of a service's log, both streams.
+    pub(crate) fn log(&self, role: &str) -> String {
+        std::process::Command::new("docker")
+            .args(["logs", "--tail", "15", &self.name(role)])
+            .output()
+            .map(|o| [o.stdout, o.stderr].concat())
+            .map_or_else(|e| e.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// One fact of a container, in the template language of `docker inspect`.
+    pub(crate) fn inspect(&self, role: &str, template: &str) -> Result<String> {
+        docker(&["inspect", "--type", "container", "--format", template, &self.name(role)])
+    }
+
+    /// Sends a signal to a container's first process behind the engine's back, as the kernel
+    /// or a crash would: Docker then reports a death and no `kill`.
+    pub(crate) fn signal_from_host(&self, role: &str, signal: &str) -> Result<()> {
+        let process = self.inspect(role, "{{.State.Pid}}")?;
+        let image = format!("fault-lab/base:{}", engine::tag()?);
+        let signal = format!("-{signal}");
+        docker(
+            &["run", "--rm", "--label", TEST_LABEL, "--pid=host", "--network=none", &image]
+                .into_iter()
+                .chain(["kill", &signal, &process])
+                .collect::<Vec<_>>(),
+        )?;
+        Ok(())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // Docker under load sometimes refuses once; a leftover is no reason to fail a test.
+        let label = format!("label={}", self.label());
+        let removed = until("the stack is removed", Duration::from_secs(30), || {
+            let containers = docker(&["ps", "--all", "--quiet", "--filter", &label])?;
+            if !containers.is_empty() {
+                let mut line = vec!["rm", "--force", "--volumes"];
+                line.extend(containers.lines());
+                docker(&line)?;
+            }
+            docker(&["network", "rm", &self.run])
+        });
+        drop(removed);
+    }
+}
