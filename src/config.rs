@@ -20,6 +20,7 @@ mod shape;
 mod show;
 mod tree;
 mod values;
+mod watch;
 
 pub use declared::*;
 pub use fault::{ConfigError, Fault, Place};
@@ -28,6 +29,7 @@ pub use load::{Loaded, Sources, load, load_from};
 pub use settings::*;
 pub use show::Shown;
 pub use values::{Address, MemoryCap, Secret};
+pub use watch::{Reloader, watch};
 
 /// The JSON schema of the settings file.
 pub fn schema() -> serde_json::Value {

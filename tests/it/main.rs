@@ -1,4 +1,6 @@
 //! Integration tests.
 
+mod config;
 mod lab;
+mod store;
 mod support;
