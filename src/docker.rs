@@ -1,1 +1,314 @@
-//! Placeholder: docker.
+//! Docker: the container runtime behind the port.
+//!
+//! Its invariant: every call returns within a time limit and works by itself. A connection
+//! is made for each request, so the daemon may be absent at the start, go away and come
+//! back; nothing has to be told. No type of the client library leaves this module.
+//!
+//! It does not judge what it sees, does not know which events Selfheal caused, and never
+//! removes anything.
+//!
+//! What it asks of Docker's API:
+//!
+//! | verb | for |
+//! |---|---|
+//! | `GET /version` | [`Docker::ping`]; agreeing on a version |
+//! | `GET /containers/json?all=1` | which containers there are |
+//! | `GET /containers/{id}/json` | facts of one; each is read by itself, with a time limit |
+//! | `GET /containers/{id}/stats?one-shot=1` | usage; the sample before is kept here |
+//! | `GET /containers/{id}/logs` | lines after a cursor, or as they come |
+//! | `GET /events` | events, filtered at the server |
+//! | `POST /containers/{id}/start`, `/restart` | bringing it back |
+//! | `POST /containers/{id}/kill`, `/unpause` | signals, thawing |
+//! | `POST /containers/{id}/update` | memory limits |
+//! | `POST /networks/{name}/connect`, `/disconnect` | networks |
+//!
+//! Bollard makes the changes and reads the events. Lists, inspections, samples and logs are
+//! read by our own code over the same connection: bollard's types refuse a whole answer for
+//! one unknown word, and its log reader keeps a line without an end in memory for ever.
+
+mod changes;
+mod events;
+mod facts;
+mod failure;
+mod inspect;
+mod line;
+mod log_batch;
+mod log_decoder;
+mod logs;
+mod usage;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::errors::Error;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use selfheal_agents::model::{
+    ContainerFacts, LogBatch, LogCursor, LogLine, MemoryLimits, NetworkAttachment, RuntimeEvent,
+    Timestamp, Usage, clean,
+};
+use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
+use tokio::sync::OnceCell;
+
+use inspect::{Inspect, Listed};
+use wire::{Address, Wire};
+
+/// How many containers are looked at side by side.
+const SIDE_BY_SIDE: usize = 16;
+/// Bollard's own time limit, in seconds. Ours are shorter and cover the whole answer.
+const BOLLARD_LIMIT_SECS: u64 = 24 * 60 * 60;
+
+/// How long calls may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For reading one thing.
+    pub read: Duration,
+    /// For changing one thing, beside the time a container may take to stop. Docker under
+    /// load has taken 80 s.
+    pub change: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { read: Duration::from_secs(10), change: Duration::from_secs(90) }
+    }
+}
+
+/// What answers at the address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeInfo {
+    /// Version of the engine, such as `20.10.24`.
+    pub version: String,
+    /// Version of its API, such as `1.41`.
+    pub api_version: String,
+}
+
+/// A Docker engine. Cloning shares it.
+#[derive(Clone)]
+pub struct Docker {
+    wire: Wire,
+    limits: Limits,
+    /// Made when the daemon first answers: the version of the API is agreed on then.
+    client: Arc<OnceCell<bollard::Docker>>,
+    samples: Arc<usage::Samples>,
+    names: Arc<events::Names>,
+}
+
+impl Docker {
+    /// Prepares calls to `unix:///path`, `tcp://host:port` or `http://host:port`. Connects
+    /// to nothing yet; only an address that cannot be understood is an error.
+    pub fn connect(host: &str) -> Result<Self, WorldError> {
+        Ok(Self {
+            wire: Wire { address: Address::parse(host)? },
+            limits: Limits::default(),
+            client: Arc::default(),
+            samples: Arc::default(),
+            names: Arc::default(),
+        })
+    }
+
+    /// The same with other time limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Asks whether Docker answers, and which.
+    pub async fn ping(&self) -> WorldResult<RuntimeInfo> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Version {
+            version: String,
+            api_version: String,
+        }
+        let asked = self.wire.get_json::<Version>("/version");
+        let answer = self.within("Docker's version", self.limits.read, asked).await;
+        let version = answer.map_err(|error| self.unless_docker(error))?;
+        Ok(RuntimeInfo {
+            version: clean(&version.version, 60),
+            api_version: clean(&version.api_version, 20),
+        })
+    }
+
+    /// Some other web server refuses what every Docker answers.
+    fn unless_docker(&self, error: WorldError) -> WorldError {
+        match error {
+            WorldError::NotFound { .. } | WorldError::Refused { .. } => WorldError::Unreachable {
+                what: format!("Docker at {}", self.wire.address),
+                why: format!("what answers there does not speak Docker's API ({error})"),
+            },
+            other => other,
+        }
+    }
+
+    fn error(&self, what: &str, limit: Duration, error: &Error) -> WorldError {
+        failure::world_error(what, limit, &self.wire.address, error)
+    }
+
+    /// Bollard over our connection, with the version of the API agreed on.
+    async fn client(&self) -> WorldResult<&bollard::Docker> {
+        let make = || async {
+            let wire = self.wire.clone();
+            let transport = move |request| {
+                let wire = wire.clone();
+                async move { wire.send::<_>(request).await }
+            };
+            let client = bollard::Docker::connect_with_custom_transport(
+                transport,
+                Some("http://docker"),
+                BOLLARD_LIMIT_SECS,
+                bollard::API_DEFAULT_VERSION,
+            );
+            let agreed = async { client?.negotiate_version().await };
+            self.within("Docker's version", self.limits.read, agreed).await
+        };
+        self.client.get_or_try_init(make).await
+    }
+
+    /// One container by its name or its whole id.
+    async fn inspect(&self, name: &str) -> WorldResult<Inspect> {
+        let what = format!("container `{}`", clean(name, 120));
+        if !is_container_name(name) {
+            return Err(WorldError::NotFound { what });
+        }
+        let path = format!("/containers/{name}/json");
+        let asked = self.wire.get_json::<Inspect>(&path);
+        let inspect = self.within(&what, self.limits.read, asked).await?;
+        let its_name = inspect.name.trim_start_matches('/');
+        if its_name != name && inspect.id != name {
+            // Docker took the name for the beginning of an id.
+            return Err(WorldError::NotFound { what });
+        }
+        self.names.remember(&inspect.id, its_name);
+        Ok(inspect)
+    }
+
+    /// Looks at one container of the list; `None` if it is gone by now.
+    async fn look_at(&self, listed: &Listed) -> Option<WorldResult<Inspect>> {
+        match self.inspect(&listed.id).await {
+            Err(WorldError::NotFound { .. }) => None,
+            looked => Some(looked),
+        }
+    }
+}
+
+/// What Docker accepts for a name; nothing else gets into a path.
+fn is_container_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    name.bytes().all(allowed) && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+}
+
+#[async_trait]
+impl ContainerRuntime for Docker {
+    async fn containers(&self) -> WorldResult<Vec<ContainerFacts>> {
+        let asked = self.wire.get_json::<Vec<Listed>>("/containers/json?all=1");
+        let listed = self.within("the list of containers", self.limits.read, asked).await;
+        let listed = listed.map_err(|error| self.unless_docker(error))?;
+        let looked: Vec<(Listed, WorldResult<Inspect>)> = stream::iter(listed)
+            .map(|listed| async move { self.look_at(&listed).await.map(|looked| (listed, looked)) })
+            .buffer_unordered(SIDE_BY_SIDE)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        let none_succeeded = looked.iter().all(|(_, looked)| looked.is_err());
+        let mut containers = Vec::with_capacity(looked.len());
+        for (listed, looked) in looked {
+            containers.push(match looked {
+                Ok(inspect) => facts::of_inspect(&inspect),
+                Err(error) if none_succeeded => return Err(error),
+                Err(error) => {
+                    let facts = facts::of_list(&listed);
+                    tracing::warn!(container.name = facts.name, %error, "a container cannot be looked at");
+                    facts
+                }
+            });
+        }
+        containers.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(containers)
+    }
+
+    async fn container(&self, name: &str) -> WorldResult<ContainerFacts> {
+        Ok(facts::of_inspect(&self.inspect(name).await?))
+    }
+
+    async fn usage(&self, name: &str) -> WorldResult<Usage> {
+        let what = format!("the usage of container `{}`", clean(name, 120));
+        if !is_container_name(name) {
+            return Err(WorldError::NotFound { what });
+        }
+        let path = format!("/containers/{name}/stats?stream=0&one-shot=1");
+        let stats = self.within(&what, self.limits.read, self.wire.get_json(&path)).await?;
+        Ok(self.samples.usage(name, &stats))
+    }
+
+    async fn logs(
+        &self,
+        name: &str,
+        since: Option<LogCursor>,
+        max_lines: usize,
+    ) -> WorldResult<LogBatch> {
+        self.read_logs(name, since, max_lines).await
+    }
+
+    fn follow_logs(&self, name: &str, since: Timestamp) -> BoxStream<'static, LogLine> {
+        self.stream_logs(name, since)
+    }
+
+    fn events(&self, since: Option<Timestamp>) -> BoxStream<'static, WorldResult<RuntimeEvent>> {
+        self.stream_events(since)
+    }
+
+    async fn start(&self, name: &str) -> WorldResult<()> {
+        self.start_container(name).await
+    }
+
+    async fn restart(
+        &self,
+        name: &str,
+        signal: Option<&str>,
+        stop_timeout_secs: u32,
+    ) -> WorldResult<()> {
+        self.restart_container(name, signal, stop_timeout_secs).await
+    }
+
+    async fn signal(&self, name: &str, signal: &str) -> WorldResult<()> {
+        self.send_signal(name, signal).await
+    }
+
+    async fn unpause(&self, name: &str) -> WorldResult<()> {
+        self.unpause_container(name).await
+    }
+
+    async fn set_memory_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()> {
+        self.set_limits(name, limits).await
+    }
+
+    async fn connect_network(&self, name: &str, attachment: &NetworkAttachment) -> WorldResult<()> {
+        self.join_network(name, attachment).await
+    }
+
+    async fn disconnect_network(&self, name: &str, network: &str) -> WorldResult<()> {
+        self.leave_network(name, network).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_docker_calls_a_name_gets_into_a_path() {
+        assert!(is_container_name("web-1.front_x"));
+        for name in ["", "../x", "a/b", "a?b", "-a", "a b", "ä"] {
+            assert!(!is_container_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn connecting_needs_no_docker_but_an_address() {
+        assert!(Docker::connect("unix:///nowhere/at/all.sock").is_ok());
+        assert!(Docker::connect("ftp://x").is_err());
+    }
+}

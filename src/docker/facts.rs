@@ -1,0 +1,247 @@
+//! From what Docker says of a container to facts.
+//!
+//! Pure. Text from strangers is cleaned here, environment values become secrets, Docker's
+//! zero times and zero limits become `None`. Judges nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike as _, Utc};
+use selfheal_agents::model::{
+    ContainerFacts, ContainerStatus, HealthCheck, HealthStatus, MemoryLimits, MountFacts,
+    NetworkAttachment, ProbeOutput, RestartPolicy, SecretText, Timestamp, clean,
+};
+
+use super::inspect::{Endpoint, Healthcheck, Inspect, Listed, Mount, State};
+
+/// The longest label kept, in characters.
+const LONGEST_LABEL: usize = 4000;
+/// The longest probe output or start error kept, in characters.
+const LONGEST_OUTPUT: usize = 500;
+/// The longest name, path or image kept, in characters.
+const LONGEST_NAME: usize = 1000;
+/// Docker's default time between two health checks, and its time limit for one.
+const DEFAULT_HEALTH_TIME: Duration = Duration::from_secs(30);
+/// Docker's default number of failures in a row that make a container unhealthy.
+const DEFAULT_HEALTH_RETRIES: u32 = 3;
+/// Length of the id that Docker adds to a container's aliases by itself.
+const SHORT_ID: usize = 12;
+
+/// Everything, without usage.
+pub(super) fn of_inspect(inspect: &Inspect) -> ContainerFacts {
+    let state = &inspect.state;
+    let config = &inspect.config;
+    let health = state.health.as_ref();
+    let health_log = health.map(|h| h.log.iter().map(probe_output).collect()).unwrap_or_default();
+    let facts = ContainerFacts {
+        created_at: moment(&inspect.created),
+        environment: environment(&config.env),
+        status: status(&state.status),
+        exit_code: exit_code(state),
+        oom_killed: state.oom_killed,
+        start_error: clean(&state.error, LONGEST_OUTPUT),
+        started_at: moment(&state.started_at),
+        finished_at: moment(&state.finished_at),
+        restart_policy: restart_policy(&inspect.host_config.restart_policy.name),
+        restart_count: u64::try_from(inspect.restart_count).unwrap_or(0),
+        health: health.and_then(|h| health_status(&h.status)),
+        health_log,
+        health_check: config.healthcheck.as_ref().and_then(health_check),
+        limits: MemoryLimits {
+            memory_bytes: limit(inspect.host_config.memory),
+            memory_swap_bytes: limit(inspect.host_config.memory_swap),
+        },
+        networks: networks(&inspect.id, &inspect.network_settings.networks),
+        network_mode: clean(&inspect.host_config.network_mode, LONGEST_NAME),
+        mounts: inspect.mounts.iter().map(mount).collect(),
+        exposed_ports: exposed_ports(inspect),
+        tty: config.tty,
+        stop_timeout_secs: config.stop_timeout.and_then(|secs| u32::try_from(secs).ok()),
+        stop_signal: config.stop_signal.as_deref().map(|s| clean(s, LONGEST_NAME)),
+        ..identity(&inspect.id, &inspect.name)
+    };
+    ContainerFacts {
+        image: clean(&config.image, LONGEST_NAME),
+        image_id: inspect.image.clone(),
+        labels: labels(&config.labels),
+        ..facts
+    }
+}
+
+/// What the list alone tells of a container that could not be looked at: that it is there.
+/// Its status is unknown, so that nobody takes it for gone or for well.
+pub(super) fn of_list(listed: &Listed) -> ContainerFacts {
+    ContainerFacts {
+        image: clean(&listed.image, LONGEST_NAME),
+        image_id: listed.image_id.clone(),
+        labels: labels(&listed.labels),
+        ..identity(&listed.id, &name_in_list(&listed.names))
+    }
+}
+
+fn identity(id: &str, name: &str) -> ContainerFacts {
+    ContainerFacts {
+        id: id.to_owned(),
+        name: clean(name.trim_start_matches('/'), LONGEST_NAME),
+        image: String::new(),
+        image_id: String::new(),
+        created_at: None,
+        labels: BTreeMap::new(),
+        environment: BTreeMap::new(),
+        status: ContainerStatus::Unknown,
+        exit_code: None,
+        oom_killed: false,
+        start_error: String::new(),
+        started_at: None,
+        finished_at: None,
+        restart_policy: RestartPolicy::No,
+        restart_count: 0,
+        health: None,
+        health_log: vec![],
+        health_check: None,
+        limits: MemoryLimits::default(),
+        usage: None,
+        networks: vec![],
+        network_mode: String::new(),
+        mounts: vec![],
+        exposed_ports: vec![],
+        tty: false,
+        stop_timeout_secs: None,
+        stop_signal: None,
+    }
+}
+
+/// A linked container also lists `/other/alias`; its own name holds no second slash.
+fn name_in_list(names: &[String]) -> String {
+    let own = names.iter().find(|name| !name.trim_start_matches('/').contains('/'));
+    own.or_else(|| names.first()).cloned().unwrap_or_default()
+}
+
+/// Docker writes the year 1 for never.
+fn moment(text: &str) -> Option<Timestamp> {
+    let moment = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);
+    (moment.year() > 1).then_some(moment)
+}
+
+fn status(word: &str) -> ContainerStatus {
+    match word {
+        // The second word is Podman's.
+        "created" | "initialized" => ContainerStatus::Created,
+        "running" => ContainerStatus::Running,
+        "paused" => ContainerStatus::Paused,
+        "restarting" => ContainerStatus::Restarting,
+        "removing" => ContainerStatus::Removing,
+        "exited" | "stopped" => ContainerStatus::Exited,
+        "dead" => ContainerStatus::Dead,
+        _ => ContainerStatus::Unknown,
+    }
+}
+
+/// The code is 0 while it runs, and 0 before it ever ran: neither is an end.
+fn exit_code(state: &State) -> Option<i64> {
+    let ended = match status(&state.status) {
+        ContainerStatus::Exited | ContainerStatus::Dead | ContainerStatus::Restarting => true,
+        ContainerStatus::Created => state.exit_code != 0,
+        _ => false,
+    };
+    ended.then_some(state.exit_code)
+}
+
+fn restart_policy(word: &str) -> RestartPolicy {
+    match word {
+        "always" => RestartPolicy::Always,
+        "unless-stopped" => RestartPolicy::UnlessStopped,
+        "on-failure" => RestartPolicy::OnFailure,
+        _ => RestartPolicy::No,
+    }
+}
+
+/// Docker's word for health, in inspection and in events.
+pub(super) fn health_status(word: &str) -> Option<HealthStatus> {
+    match word {
+        "starting" => Some(HealthStatus::Starting),
+        "healthy" => Some(HealthStatus::Healthy),
+        "unhealthy" => Some(HealthStatus::Unhealthy),
+        _ => None,
+    }
+}
+
+fn health_check(check: &Healthcheck) -> Option<HealthCheck> {
+    if check.test.is_empty() || check.test[0] == "NONE" {
+        return None;
+    }
+    let duration = |nanos: i64| u64::try_from(nanos).map(Duration::from_nanos).unwrap_or_default();
+    let or_default = |nanos: i64| {
+        let given = duration(nanos);
+        if given.is_zero() { DEFAULT_HEALTH_TIME } else { given }
+    };
+    let retries = u32::try_from(check.retries).unwrap_or(0);
+    Some(HealthCheck {
+        test: check.test.iter().map(|word| clean(word, LONGEST_NAME)).collect(),
+        interval: or_default(check.interval),
+        timeout: or_default(check.timeout),
+        retries: if retries == 0 { DEFAULT_HEALTH_RETRIES } else { retries },
+        start_period: duration(check.start_period),
+    })
+}
+
+fn probe_output(result: &super::inspect::HealthResult) -> ProbeOutput {
+    ProbeOutput {
+        at: moment(&result.end),
+        exit_code: result.exit_code,
+        output: clean(result.output.trim(), LONGEST_OUTPUT),
+    }
+}
+
+fn limit(bytes: i64) -> Option<u64> {
+    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
+}
+
+fn environment(lines: &[String]) -> BTreeMap<String, SecretText> {
+    lines
+        .iter()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (clean(key, LONGEST_NAME), SecretText::new(value)))
+        .collect()
+}
+
+fn labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    labels
+        .iter()
+        .map(|(key, value)| (clean(key, LONGEST_NAME), clean(value, LONGEST_LABEL)))
+        .collect()
+}
+
+fn networks(id: &str, endpoints: &BTreeMap<String, Endpoint>) -> Vec<NetworkAttachment> {
+    let own_alias = id.get(..SHORT_ID).unwrap_or(id);
+    let attachment = |(network, endpoint): (&String, &Endpoint)| {
+        let addresses = [&endpoint.ip_address, &endpoint.ipv6_address];
+        let aliases = endpoint.aliases.iter().filter(|alias| *alias != own_alias);
+        NetworkAttachment {
+            network: clean(network, LONGEST_NAME),
+            aliases: aliases.map(|alias| clean(alias, LONGEST_NAME)).collect(),
+            ip: addresses.into_iter().find(|ip| !ip.is_empty()).map(|ip| clean(ip, LONGEST_NAME)),
+        }
+    };
+    endpoints.iter().map(attachment).collect()
+}
+
+fn mount(mount: &Mount) -> MountFacts {
+    MountFacts {
+        bind: mount.kind == "bind",
+        source: clean(&mount.source, LONGEST_NAME),
+        destination: clean(&mount.destination, LONGEST_NAME),
+        writable: mount.writable,
+    }
+}
+
+fn exposed_ports(inspect: &Inspect) -> Vec<u16> {
+    let declared = inspect.config.exposed_ports.0.iter();
+    let published = inspect.host_config.port_bindings.0.iter();
+    let tcp = |text: &String| text.strip_suffix("/tcp")?.parse().ok();
+    let ports: BTreeSet<u16> = declared.chain(published).filter_map(tcp).collect();
+    ports.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! The parts of Docker's answers that are used, read leniently.
+//!
+//! Bollard's own types know every word of one version of Docker; one state it does not know
+//! (Podman's `stopped`) fails a whole list. Here a word stays a text, `null` and a missing
+//! field are the default, and what is not used is not read. [`super::facts`] gives meaning.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+/// `null` means the default: Docker writes it for empty lists and maps.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// The keys of a map whose values are not read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Keys(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
+        Ok(Self(map.into_keys().collect()))
+    }
+}
+
+macro_rules! answers {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $field:ident: $kind:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, Deserialize)]
+        #[serde(rename_all = "PascalCase", default)]
+        pub(super) struct $name {
+            $(
+                $(#[$attribute])*
+                #[serde(deserialize_with = "or_default")]
+                pub(super) $field: $kind,
+            )*
+        }
+    )*};
+}
+
+answers! {
+    /// One line of `GET /containers/json`.
+    Listed {
+        id: String,
+        names: Vec<String>,
+        image: String,
+        #[serde(rename = "ImageID")]
+        image_id: String,
+        labels: BTreeMap<String, String>,
+    }
+    /// `GET /containers/{id}/json`.
+    Inspect {
+        id: String,
+        created: String,
+        name: String,
+        image: String,
+        restart_count: i64,
+        state: State,
+        config: Config,
+        host_config: HostConfig,
+        network_settings: NetworkSettings,
+        mounts: Vec<Mount>,
+    }
+    /// What it does.
+    State {
+        status: String,
+        running: bool,
+        paused: bool,
+        #[serde(rename = "OOMKilled")]
+        oom_killed: bool,
+        exit_code: i64,
+        error: String,
+        started_at: String,
+        finished_at: String,
+        health: Option<Health>,
+    }
+    /// What its health check says.
+    Health {
+        status: String,
+        log: Vec<HealthResult>,
+    }
+    /// One run of the health check.
+    HealthResult {
+        end: String,
+        exit_code: i64,
+        output: String,
+    }
+    /// What was asked for at creation, wherever it runs.
+    Config {
+        image: String,
+        labels: BTreeMap<String, String>,
+        env: Vec<String>,
+        tty: bool,
+        exposed_ports: Keys,
+        healthcheck: Option<Healthcheck>,
+        stop_timeout: Option<i64>,
+        stop_signal: Option<String>,
+    }
+    /// The declared health check; durations in nanoseconds, 0 means Docker's default.
+    Healthcheck {
+        test: Vec<String>,
+        interval: i64,
+        timeout: i64,
+        start_period: i64,
+        retries: i64,
+    }
+    /// What was asked for on this host.
+    HostConfig {
+        memory: i64,
+        memory_swap: i64,
+        network_mode: String,
+        port_bindings: Keys,
+        restart_policy: Policy,
+    }
+    /// The restart policy.
+    Policy {
+        name: String,
+    }
+    /// The networks it is on.
+    NetworkSettings {
+        networks: BTreeMap<String, Endpoint>,
+    }
+    /// One of them.
+    Endpoint {
+        aliases: Vec<String>,
+        #[serde(rename = "IPAddress")]
+        ip_address: String,
+        #[serde(rename = "GlobalIPv6Address")]
+        ipv6_address: String,
+    }
+    /// A mount.
+    Mount {
+        #[serde(rename = "Type")]
+        kind: String,
+        source: String,
+        destination: String,
+        #[serde(rename = "RW")]
+        writable: bool,
+    }
+}

@@ -1,0 +1,202 @@
+//! The connection: one HTTP request to Docker over a socket of its own.
+//!
+//! Bollard's requests and our raw reads go the same way, so that every failure has the
+//! same shape. A connection is made for each request: the daemon may come and go, and
+//! nothing remembers that it was away. Sets no time limit; the callers do.
+
+use std::path::PathBuf;
+
+use bollard::errors::Error;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use selfheal_agents::ports::WorldError;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// The largest answer that is read whole, in bytes: a list of some ten thousand containers.
+const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
+/// The largest error answer that is read, in bytes.
+const LARGEST_ERROR: usize = 16 * 1024;
+/// Docker's port where an address names none.
+const DEFAULT_PORT: u16 = 2375;
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where Docker listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Address {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// Host and port, without encryption.
+    Tcp { host: String, port: u16 },
+}
+
+impl Address {
+    /// Understands `unix:///path`, a bare `/path`, `tcp://host:port` and `http://host:port`.
+    pub(super) fn parse(text: &str) -> Result<Self, WorldError> {
+        let refuse = |why: &str| WorldError::Refused {
+            what: format!("the Docker address `{}`", selfheal_agents::model::clean(text, 120)),
+            why: format!("{why}; write unix:///var/run/docker.sock or tcp://HOST:PORT"),
+        };
+        let text = text.trim();
+        let path = text.strip_prefix("unix://").unwrap_or(text);
+        if path.starts_with('/') {
+            return Ok(Self::Unix(PathBuf::from(path)));
+        }
+        if text.starts_with("unix:") {
+            return Err(refuse("the path of the socket must begin with a slash"));
+        }
+        let Some(rest) = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("http://"))
+        else {
+            return Err(refuse("it is neither a socket nor a plain TCP address"));
+        };
+        let authority = rest.trim_end_matches('/');
+        let parsed: Uri = format!("http://{authority}/")
+            .parse()
+            .map_err(|_| refuse("it holds no host that can be read"))?;
+        let host = parsed.host().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| refuse("it names no host"))?.to_owned();
+        if parsed.path() != "/" {
+            return Err(refuse("it must end after the port"));
+        }
+        Ok(Self::Tcp { host, port: parsed.port_u16().unwrap_or(DEFAULT_PORT) })
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// Sends requests to one address.
+#[derive(Debug, Clone)]
+pub(super) struct Wire {
+    pub(super) address: Address,
+}
+
+impl Wire {
+    /// Sends one request over a new connection; the answer may have any status.
+    pub(super) async fn send<B>(&self, request: Request<B>) -> Result<Response<Incoming>, Error>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<AnyError>,
+    {
+        match &self.address {
+            Address::Unix(path) => {
+                exchange(tokio::net::UnixStream::connect(path).await?, "docker", request).await
+            }
+            Address::Tcp { host, port } => {
+                let bare = host.trim_matches(['[', ']']);
+                let stream = tokio::net::TcpStream::connect((bare, *port)).await?;
+                exchange(stream, &format!("{host}:{port}"), request).await
+            }
+        }
+    }
+
+    /// Asks for something and gives its body as it comes; a refusal is an error.
+    pub(super) async fn get(&self, path_and_query: &str) -> Result<Incoming, Error> {
+        let request = Request::get(path_and_query).body(Empty::<Bytes>::new())?;
+        let response = self.send(request).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let body = Limited::new(response.into_body(), LARGEST_ERROR).collect().await;
+        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Err(Error::DockerResponseServerError {
+            status_code: status.as_u16(),
+            message: message_of(&body),
+        })
+    }
+
+    /// Asks for something and reads it as JSON.
+    pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let body = self.get(path).await?;
+        let body =
+            Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|error| match error
+                .downcast::<hyper::Error>(
+            ) {
+                Ok(err) => Error::HyperResponseError { err: *err },
+                Err(other) => Error::IOError { err: std::io::Error::other(other) },
+            })?;
+        Ok(serde_json::from_slice(&body.to_bytes())?)
+    }
+}
+
+async fn exchange<S, B>(
+    stream: S,
+    host: &str,
+    mut request: Request<B>,
+) -> Result<Response<Incoming>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<AnyError>,
+{
+    // Bollard writes an absolute address with an invented host; a server wants the path.
+    if let Some(path) = request.uri().path_and_query().cloned() {
+        *request.uri_mut() = Uri::from(path);
+    }
+    let host = HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("docker"));
+    request.headers_mut().insert(HOST, host);
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // Ends when the answer was read or is no longer wanted.
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to Docker ended with an error");
+        }
+    });
+    Ok(sender.send_request(request).await?)
+}
+
+/// Docker's own words in a refusal: `{"message": "..."}`, else the body as it is.
+fn message_of(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        message: String,
+    }
+    serde_json::from_slice::<Refusal>(body)
+        .map_or_else(|_| String::from_utf8_lossy(body).into_owned(), |refusal| refusal.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_and_plain_addresses_are_understood() {
+        let unix = |path: &str| Address::Unix(PathBuf::from(path));
+        let tcp = |host: &str, port| Address::Tcp { host: host.to_owned(), port };
+        for (text, address) in [
+            ("unix:///var/run/docker.sock", unix("/var/run/docker.sock")),
+            ("/run/d.sock", unix("/run/d.sock")),
+            ("tcp://10.0.0.1:2376", tcp("10.0.0.1", 2376)),
+            ("http://docker.lan/", tcp("docker.lan", 2375)),
+            ("tcp://[::1]:99", tcp("[::1]", 99)),
+        ] {
+            assert_eq!(Address::parse(text).unwrap(), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_are_refused_with_an_example() {
+        for text in ["", "ssh://host", "unix://relative.sock", "tcp://", "tcp://h:1/path", "host"] {
+            let error = Address::parse(text).unwrap_err().to_string();
+            assert!(error.contains("unix:///var/run/docker.sock"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_read_from_json_or_taken_as_it_is() {
+        assert_eq!(message_of(br#"{"message":"no"}"#), "no");
+        assert_eq!(message_of(b"<html>"), "<html>");
+    }
+}
