@@ -1,1 +1,159 @@
-//! Placeholder: http.
+//! The API, the event stream and the page.
+//!
+//! Everything here is a thin layer over the [`Coordinator`] and its store: a handler reads
+//! or asks, and puts the answer into a body of the contract. It decides nothing. Errors are
+//! problem documents everywhere, also where no handler was reached.
+
+pub mod body;
+
+mod assets;
+mod automation;
+mod diff;
+mod events;
+mod extract;
+mod guard;
+mod incidents;
+mod layers;
+mod metrics;
+mod monitoring;
+mod openapi;
+mod pages;
+mod problem;
+mod state;
+mod targets;
+
+pub use guard::{AllowedHosts, Unprotected, check_listen};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodFilter, get, on};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use self::events::Events;
+use self::problem::Problem;
+use self::state::Api;
+use crate::coordinator::Coordinator;
+
+/// How long open requests may take to end after the program was asked to.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why the API does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address reaches beyond this machine.
+    #[error(transparent)]
+    Unprotected(#[from] Unprotected),
+    /// The address cannot be had.
+    #[error(
+        "the API cannot listen on {address}: {source}; another Selfheal may be running \
+         (`selfheal status`), or set api.listen to a free address"
+    )]
+    Address {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Takes the address, so that a fault shows before anything else is started.
+pub async fn bind(
+    address: SocketAddr,
+    allow_unauthenticated: bool,
+) -> Result<TcpListener, BindError> {
+    check_listen(address, allow_unauthenticated)?;
+    TcpListener::bind(address).await.map_err(|source| BindError::Address { address, source })
+}
+
+/// Serves until `cancel`, then lets open requests end for a few seconds.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    cancel: CancellationToken,
+) -> std::io::Result<()> {
+    let asked = cancel.clone();
+    let serving = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { asked.cancelled().await })
+        .into_future();
+    tokio::select! {
+        ended = serving => ended,
+        () = async { cancel.cancelled().await; tokio::time::sleep(DRAIN).await } => {
+            tracing::warn!("requests were still open {DRAIN:?} after the end was asked for");
+            Ok(())
+        }
+    }
+}
+
+/// Every route with its layers. Event streams end with `cancel`.
+pub fn router(coordinator: Coordinator, hosts: AllowedHosts, cancel: CancellationToken) -> Router {
+    let (documented, paths) = routes().split_for_parts();
+    let document = openapi::document(&paths).to_string();
+    let events = Events::keep(coordinator.subscribe(), cancel);
+    let api = Api { coordinator, events, document: Arc::from(document) };
+    with_layers(documented.merge(undocumented()).with_state(api), hosts)
+}
+
+fn with_layers(router: Router, hosts: AllowedHosts) -> Router {
+    router
+        .fallback(async |uri: Uri| {
+            Problem::not_found(format!("nothing is at {}; /docs lists the calls", uri.path()))
+        })
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            let detail = format!("{} does not take {method}; /docs lists the calls", uri.path());
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+        })
+        .layer(DefaultBodyLimit::max(extract::BODY_LIMIT))
+        .layer(from_fn(layers::limit_time))
+        .layer(from_fn_with_state(hosts, guard::guard))
+        .layer(CatchPanicLayer::custom(layers::caught))
+        .layer(from_fn(layers::secure))
+        .layer(from_fn(layers::identify))
+}
+
+/// The calls of the document.
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(openapi::opening())
+        .routes(routes!(monitoring::own_health))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(monitoring::health))
+        .routes(routes!(monitoring::status))
+        .routes(routes!(monitoring::trigger_check))
+        .routes(routes!(monitoring::backups))
+        .routes(routes!(monitoring::rollback))
+        .routes(routes!(monitoring::stats))
+        .routes(routes!(incidents::list))
+        .routes(routes!(incidents::one))
+        .routes(routes!(incidents::approve))
+        .routes(routes!(incidents::dismiss))
+        .routes(routes!(incidents::rollback))
+        .routes(routes!(targets::freeze, targets::unfreeze))
+        .routes(routes!(targets::list))
+        .routes(routes!(targets::one))
+        .routes(routes!(events::events))
+}
+
+/// Pages, files, the document itself, and what answers 501.
+fn undocumented() -> Router<Api> {
+    let reference = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    let router = automation::CALLS.into_iter().fold(Router::new(), |router, (method, path)| {
+        let filter = if method == "get" { MethodFilter::GET } else { MethodFilter::POST };
+        router.route(path, on(filter, automation::not_built))
+    });
+    router
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/api/automation/health", get(monitoring::own_health))
+        .route("/assets/{name}", get(assets::asset))
+        .merge(pages::routes())
+        .merge(reference)
+}

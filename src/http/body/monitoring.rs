@@ -1,0 +1,362 @@
+//! Bodies of `/health` and `/api/monitoring/*`.
+
+use chrono::Utc;
+use schemars::JsonSchema;
+use selfheal_agents::learning_engine::Statistics;
+use selfheal_agents::model::{
+    Backup, BackupId, BackupMetadata, Mode, ObservedValue, TargetKind, Timestamp, Verdict,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::coordinator::{CycleReport, Freeze, Standing, TargetSummary};
+
+/// Whether the program itself works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OwnHealth {
+    /// `healthy` or `unhealthy`.
+    pub status: String,
+    /// Always `automation-service`.
+    pub service: String,
+    /// The program's version.
+    pub version: String,
+    /// Whether triggers are taken and handled.
+    pub message_handler_running: bool,
+    /// What is wrong, if something is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+}
+
+impl OwnHealth {
+    /// The health, given what is wrong with the store, if anything.
+    pub fn new(store_fault: Option<String>) -> Self {
+        Self {
+            status: if store_fault.is_none() { "healthy" } else { "unhealthy" }.to_owned(),
+            service: "automation-service".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            message_handler_running: true,
+            detail: store_fault,
+        }
+    }
+}
+
+/// How well one kind of thing is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckStatus {
+    /// There is none; it does not count.
+    NotConfigured,
+    /// All is well.
+    Healthy,
+    /// It could not be seen.
+    Unknown,
+    /// Worth a look.
+    Warning,
+    /// Broken.
+    Critical,
+}
+
+impl From<Verdict> for CheckStatus {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Ok => Self::Healthy,
+            Verdict::Unknown => Self::Unknown,
+            Verdict::Warning => Self::Warning,
+            Verdict::Critical => Self::Critical,
+        }
+    }
+}
+
+/// All targets of one kind together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KindHealth {
+    /// The worst of them.
+    pub status: CheckStatus,
+    /// Databases: the slowest answer, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub latency_ms: Option<f64>,
+    /// HTTP: the slowest answer, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub response_time_ms: Option<f64>,
+    /// Docker: how many containers run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub containers_running: Option<usize>,
+    /// Docker: how many containers there are.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub containers_total: Option<usize>,
+    /// Redis: whether every server answers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connected: Option<bool>,
+    /// Host: used processor time, percent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cpu_percent: Option<f64>,
+    /// Host: used memory, percent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub memory_percent: Option<f64>,
+}
+
+/// The kinds of things that are checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Checks {
+    /// PostgreSQL servers.
+    pub database: KindHealth,
+    /// The container runtime and its containers.
+    pub docker: KindHealth,
+    /// HTTP endpoints.
+    pub api: KindHealth,
+    /// Redis servers.
+    pub redis: KindHealth,
+    /// TCP endpoints.
+    pub tcp: KindHealth,
+    /// The machine.
+    pub host: KindHealth,
+}
+
+/// How well everything watched is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// `healthy`, `warning` or `critical`.
+    pub overall_status: CheckStatus,
+    /// By kind.
+    pub checks: Checks,
+    /// What could not be seen, with the remedy.
+    pub blind: Vec<String>,
+}
+
+impl Health {
+    /// Sums up the last look at every target.
+    pub fn of(standing: &Standing) -> Self {
+        let kind = |kind| KindHealth::of(&standing.targets, kind);
+        let mut docker = kind(TargetKind::Container);
+        if standing.runtime_connected {
+            docker.status = docker.status.max(CheckStatus::Healthy);
+        } else {
+            docker.status = CheckStatus::Critical;
+        }
+        let checks = Checks {
+            database: kind(TargetKind::Postgres),
+            docker,
+            api: kind(TargetKind::Http),
+            redis: kind(TargetKind::Redis),
+            tcp: kind(TargetKind::Tcp),
+            host: kind(TargetKind::Host),
+        };
+        let Checks { database, docker, api, redis, tcp, host } = &checks;
+        let worst = [database, docker, api, redis, tcp, host]
+            .into_iter()
+            .map(|check| check.status)
+            .max()
+            .unwrap_or(CheckStatus::Unknown);
+        let overall_status = match worst {
+            CheckStatus::Healthy | CheckStatus::NotConfigured => CheckStatus::Healthy,
+            // Not being able to see is no health, but nothing is known to be broken.
+            CheckStatus::Unknown | CheckStatus::Warning => CheckStatus::Warning,
+            CheckStatus::Critical => CheckStatus::Critical,
+        };
+        Self { overall_status, checks, blind: standing.blind.clone() }
+    }
+}
+
+impl KindHealth {
+    fn of(targets: &[TargetSummary], kind: TargetKind) -> Self {
+        let targets: Vec<&TargetSummary> = targets.iter().filter(|t| t.id.kind() == kind).collect();
+        let status = targets
+            .iter()
+            .map(|t| CheckStatus::from(t.verdict))
+            .max()
+            .unwrap_or(CheckStatus::NotConfigured);
+        let largest = |check: &str| largest(&targets, check);
+        let words = |check: &str, wanted: &[&str]| count(&targets, check, wanted);
+        let some = !targets.is_empty();
+        let on = |kinds: TargetKind| some && kind == kinds;
+        let containers = kind == TargetKind::Container;
+        Self {
+            status,
+            latency_ms: largest("postgres.latency"),
+            response_time_ms: largest("http.latency"),
+            containers_running: containers
+                .then(|| words("container.state", &["running", "starting", "paused"])),
+            containers_total: containers.then_some(targets.len()),
+            connected: on(TargetKind::Redis)
+                .then(|| words("redis.reachable", &["ok"]) == targets.len()),
+            cpu_percent: largest("host.cpu"),
+            memory_percent: largest("host.memory"),
+        }
+    }
+}
+
+fn observed<'a>(
+    targets: &'a [&'a TargetSummary],
+    check: &'a str,
+) -> impl Iterator<Item = &'a ObservedValue> {
+    targets.iter().flat_map(|t| &t.observations).filter(move |o| o.check == check).map(|o| &o.value)
+}
+
+fn largest(targets: &[&TargetSummary], check: &str) -> Option<f64> {
+    observed(targets, check)
+        .filter_map(|value| match value {
+            ObservedValue::Number(number) => Some(*number),
+            _ => None,
+        })
+        .max_by(f64::total_cmp)
+}
+
+fn count(targets: &[&TargetSummary], check: &str, wanted: &[&str]) -> usize {
+    observed(targets, check)
+        .filter(
+            |value| matches!(value, ObservedValue::Text(text) if wanted.contains(&text.as_str())),
+        )
+        .count()
+}
+
+/// How far Selfheal goes by itself now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AutonomousMode {
+    /// It acts when every guard agrees.
+    Enabled,
+    /// It asks a person for each fix.
+    Approve,
+    /// It reports what it would have done.
+    Observe,
+    /// A person stopped all automatic fixes for a while.
+    Frozen,
+}
+
+impl AutonomousMode {
+    /// The mode in force: a freeze of everything outweighs the settings.
+    pub fn of(standing: &Standing) -> Self {
+        if standing.freezes.iter().any(|freeze| freeze.target.is_none()) {
+            return Self::Frozen;
+        }
+        match standing.mode {
+            Mode::Auto => Self::Enabled,
+            Mode::Approve => Self::Approve,
+            Mode::Observe => Self::Observe,
+        }
+    }
+}
+
+/// Where Selfheal stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// How far it goes by itself now.
+    pub autonomous_mode: AutonomousMode,
+    /// When the last cycle ended.
+    pub last_check: Option<Timestamp>,
+    /// The next slot of the schedule.
+    pub next_check: Option<Timestamp>,
+    /// What became of fixes.
+    pub fix_statistics: Statistics,
+    /// The newest backups, at most five.
+    pub recent_backups: Vec<BackupRow>,
+    /// Minutes between two slots of the schedule.
+    pub check_interval_minutes: f64,
+    /// Freezes in force.
+    pub freezes: Vec<Freeze>,
+    /// Fixes being applied.
+    pub applying: usize,
+    /// Validation windows running.
+    pub validating: usize,
+    /// Whether the container runtime answers.
+    pub runtime_connected: bool,
+    /// How many targets are watched.
+    pub targets: usize,
+    /// What could not be seen, with the remedy.
+    pub blind: Vec<String>,
+}
+
+/// What a cycle asked for by a person saw and decided: the report, with the two fields
+/// that the contract names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Checked {
+    /// How many findings.
+    pub issues: usize,
+    /// When the cycle began.
+    pub timestamp: Timestamp,
+    /// The whole report.
+    #[serde(flatten)]
+    pub report: CycleReport,
+}
+
+impl From<CycleReport> for Checked {
+    fn from(report: CycleReport) -> Self {
+        Self { issues: report.findings.len(), timestamp: report.started_at, report }
+    }
+}
+
+/// One backup in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BackupRow {
+    /// Its name, such as `backup_20251019_170000`.
+    pub backup_id: String,
+    /// When it was made, such as `20251019_170000`, in UTC.
+    pub timestamp: String,
+    /// The same as a time.
+    pub at: Timestamp,
+    /// Paths of the files in it.
+    pub files: Vec<String>,
+    /// Why it was made.
+    pub metadata: BackupMetadata,
+}
+
+impl From<&Backup> for BackupRow {
+    fn from(backup: &Backup) -> Self {
+        let id: &BackupId = &backup.id;
+        Self {
+            backup_id: id.to_string(),
+            timestamp: id.stamp().to_owned(),
+            at: backup.at.with_timezone(&Utc),
+            files: backup.files().into_iter().map(str::to_owned).collect(),
+            metadata: BackupMetadata {
+                reason: backup.reason.clone(),
+                confidence: backup.confidence,
+                incident_id: backup.incident,
+                target: backup.target.clone(),
+                rolled_back_at: backup.rolled_back_at,
+            },
+        }
+    }
+}
+
+/// Backups, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BackupList {
+    /// The backups.
+    pub backups: Vec<BackupRow>,
+    /// How many.
+    pub total: usize,
+}
+
+/// What a cycle is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckRequest {
+    /// Only this target and what it depends on; everything without it.
+    pub target: Option<selfheal_agents::model::TargetId>,
+    /// Decide, but apply nothing.
+    pub dry_run: bool,
+}
+
+/// A freeze that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FreezeRequest {
+    /// How long, such as `30m` or `2h`; until it is ended by hand without it.
+    #[serde(rename = "for")]
+    pub duration: Option<String>,
+    /// Only this target; everything without it.
+    pub target: Option<selfheal_agents::model::TargetId>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// What a freeze call did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FreezeState {
+    /// What was done, in words.
+    pub message: String,
+    /// Freezes in force now.
+    pub freezes: Vec<Freeze>,
+}

@@ -1,0 +1,102 @@
+//! What a handler takes out of a request, with a problem document when it is not there.
+
+use std::str::FromStr;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use selfheal_agents::model::clean;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// The largest body taken, in bytes.
+pub(super) const BODY_LIMIT: usize = 1024 * 1024;
+
+/// A JSON body; an empty one is the default.
+pub(super) struct OptionalJson<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let json = is_json(request.headers());
+        let bytes = Bytes::from_request(request, state).await.map_err(|e| body_problem(&e))?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self(T::default()));
+        }
+        if !json {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body is not JSON by its header; send `Content-Type: application/json`",
+            ));
+        }
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|e| Problem::bad_request(format!("the body does not fit: {e}")))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else {
+        return true;
+    };
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// A body that could not be read at all: too large, or the client went away.
+pub(super) fn body_problem(rejection: &BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = format!("the body is larger than {BODY_LIMIT} bytes");
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
+    }
+    Problem::bad_request("the body could not be read to its end")
+}
+
+/// Query parameters; an unknown one is refused, since it is a misspelt one.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(value) = Query::from_request_parts(parts, state)
+            .await
+            .map_err(|e| Problem::bad_request(format!("the query does not fit: {e}")))?;
+        Ok(Self(value))
+    }
+}
+
+/// The one part of the path that is a name: an id of an incident, a backup or a target.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<S, T> FromRequestParts<S> for Named<T>
+where
+    S: Send + Sync,
+    T: FromStr<Err: std::fmt::Display>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|e| Problem::bad_request(format!("the path does not fit: {e}")))?;
+        text.parse().map(Self).map_err(|e: T::Err| Problem::bad_request(e.to_string()))
+    }
+}
+
+/// Who asks: the header `X-Selfheal-User`, or `api`. A claim for the record, no proof.
+pub(super) struct Who(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Who {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let named = parts.headers.get("x-selfheal-user").and_then(|name| name.to_str().ok());
+        let name = clean(named.unwrap_or_default().trim(), 64);
+        Ok(Self(if name.is_empty() { "api".to_owned() } else { name }))
+    }
+}

@@ -1,0 +1,207 @@
+//! `/metrics`: Prometheus text.
+//!
+//! Every figure is read from the store and the coordinator at the moment of the scrape, into
+//! a registry of that scrape: there is no second bookkeeping that could drift.
+
+use std::sync::atomic::AtomicU64;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use selfheal_agents::model::{Incident, IncidentState, Outcome, Verdict};
+
+use super::problem::{Answer, Problem};
+use super::state::Api;
+use crate::coordinator::Standing;
+
+type FloatGauge = Gauge<f64, AtomicU64>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByVerdict {
+    verdict: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByResult {
+    fix_type: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
+/// Figures for Prometheus
+#[utoipa::path(
+    get, path = "/metrics", tag = "selfheal",
+    responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String))
+)]
+pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse> {
+    let outcomes = api.store().outcomes(None).await?;
+    let open = api.store().open_incidents().await?;
+    let text = written(&api.coordinator.standing(), &outcomes, &open)
+        .map_err(|e| Problem::internal(&e))?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text))
+}
+
+fn written(
+    standing: &Standing,
+    outcomes: &[Outcome],
+    open: &[Incident],
+) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::default();
+    contract(&mut registry, standing, outcomes);
+    state(&mut registry, standing, open);
+    fixes(&mut registry, outcomes);
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
+    let gauge = FloatGauge::default();
+    gauge.set(value);
+    registry.register(name, help, gauge);
+}
+
+/// The names that other programs already read; they are gauges, since a counter's name
+/// would end in `_total`.
+fn contract(registry: &mut Registry, standing: &Standing, outcomes: &[Outcome]) {
+    let successes = outcomes.iter().filter(|o| o.success).count();
+    let rate =
+        if outcomes.is_empty() { 0.0 } else { successes as f64 * 100.0 / outcomes.len() as f64 };
+    for (name, help, value) in [
+        ("active_orchestrators", "Coordinators running in this process", 1.0),
+        ("total_jobs_processed", "Cycles since the start", standing.cycles as f64),
+        ("successful_repairs", "Fixes proven to help", successes as f64),
+        ("failed_repairs", "Fixes not proven to help", (outcomes.len() - successes) as f64),
+        ("success_rate", "Share of fixes proven to help, percent; 0 without any", rate),
+    ] {
+        gauge(registry, name, help, value);
+    }
+}
+
+fn state(registry: &mut Registry, standing: &Standing, open: &[Incident]) {
+    let build = Family::<Build, Gauge>::default();
+    build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+    registry.register("selfheal_build", "The program's version, always 1", build);
+
+    let cycles = Counter::<u64>::default();
+    cycles.inc_by(standing.cycles);
+    registry.register("selfheal_cycles", "Cycles since the start", cycles);
+
+    if let Some(ms) = standing.last_cycle_ms {
+        let last = FloatGauge::default();
+        last.set(ms / 1000.0);
+        let help = "Length of the last cycle";
+        registry.register_with_unit("selfheal_last_cycle", help, Unit::Seconds, last);
+    }
+    if let Some(at) = standing.last_check {
+        let last = FloatGauge::default();
+        last.set(at.timestamp_millis() as f64 / 1000.0);
+        let help = "When the last cycle ended, since 1970";
+        registry.register_with_unit("selfheal_last_check_timestamp", help, Unit::Seconds, last);
+    }
+    let flag = |yes: bool| f64::from(u8::from(yes));
+    for (name, help, value) in [
+        (
+            "selfheal_runtime_connected",
+            "Whether the container runtime answers",
+            flag(standing.runtime_connected),
+        ),
+        (
+            "selfheal_frozen",
+            "Whether all automatic fixes are stopped by a person",
+            flag(standing.freezes.iter().any(|freeze| freeze.target.is_none())),
+        ),
+        ("selfheal_fixes_applying", "Fixes being applied", standing.applying as f64),
+        ("selfheal_fixes_validating", "Validation windows running", standing.validating as f64),
+    ] {
+        gauge(registry, name, help, value);
+    }
+
+    let targets = Family::<ByVerdict, Gauge>::default();
+    for (verdict, word) in [
+        (Verdict::Ok, "ok"),
+        (Verdict::Unknown, "unknown"),
+        (Verdict::Warning, "warning"),
+        (Verdict::Critical, "critical"),
+    ] {
+        let count = standing.targets.iter().filter(|t| t.verdict == verdict).count();
+        set(&targets.get_or_create(&ByVerdict { verdict: word }), count);
+    }
+    registry.register("selfheal_targets", "Targets by their worst verdict", targets);
+
+    let incidents = Family::<ByState, Gauge>::default();
+    for state in IncidentState::ALL.into_iter().filter(|state| !state.is_closed()) {
+        let count = open.iter().filter(|incident| incident.state() == state).count();
+        set(&incidents.get_or_create(&ByState { state: state.as_str() }), count);
+    }
+    registry.register("selfheal_open_incidents", "Incidents that are not closed", incidents);
+}
+
+fn set(gauge: &Gauge, count: usize) {
+    gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+}
+
+fn fixes(registry: &mut Registry, outcomes: &[Outcome]) {
+    let fixes = Family::<ByResult, Counter>::default();
+    for outcome in outcomes {
+        let result = if outcome.success { "success" } else { "failure" };
+        fixes.get_or_create(&ByResult { fix_type: outcome.fix_type.clone(), result }).inc();
+    }
+    registry.register("selfheal_fixes", "What became of fixes", fixes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use selfheal_agents::model::Mode;
+
+    fn standing() -> Standing {
+        Standing {
+            mode: Mode::Auto,
+            freezes: vec![],
+            last_check: None,
+            next_check: None,
+            check_interval_minutes: 5.0,
+            cycles: 7,
+            last_cycle_ms: Some(1500.0),
+            targets: vec![],
+            blind: vec![],
+            runtime_connected: true,
+            applying: 0,
+            validating: 0,
+        }
+    }
+
+    #[test]
+    fn the_names_of_the_contract_are_there_with_their_values() {
+        let text = written(&standing(), &[], &[]).unwrap();
+        for line in [
+            "active_orchestrators 1.0",
+            "total_jobs_processed 7.0",
+            "successful_repairs 0.0",
+            "failed_repairs 0.0",
+            "success_rate 0.0",
+            "selfheal_cycles_total 7",
+            "selfheal_last_cycle_seconds 1.5",
+            "selfheal_targets{verdict=\"critical\"} 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+}

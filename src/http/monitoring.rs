@@ -1,0 +1,156 @@
+//! `/health` and the six calls of `/api/monitoring`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use selfheal_agents::learning_engine::Statistics;
+use selfheal_agents::model::BackupId;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::body::{
+    AutonomousMode, BackupList, BackupRow, CheckRequest, Checked, Done, Health, OwnHealth,
+    ProblemBody, Status, Success,
+};
+use super::extract::{Named, OptionalJson, Params, Who};
+use super::problem::{Answer, Problem};
+use super::state::Api;
+use crate::coordinator::{Scope, Trigger};
+
+type HealthBody = Success<Health>;
+type StatusBody = Success<Status>;
+type CheckedBody = Success<Checked>;
+type BackupListBody = Success<BackupList>;
+type StatisticsBody = Success<Statistics>;
+
+/// Backups listed at most.
+const BACKUPS: usize = 1000;
+
+/// Whether Selfheal itself works
+///
+/// 503 when its store cannot be written.
+#[utoipa::path(
+    get, path = "/health", tag = "selfheal",
+    responses(
+        (status = 200, description = "It works", body = OwnHealth),
+        (status = 503, description = "Its store cannot be written", body = OwnHealth),
+    )
+)]
+pub(super) async fn own_health(State(api): State<Api>) -> (StatusCode, Json<OwnHealth>) {
+    match api.store().check_writable().await {
+        Ok(()) => (StatusCode::OK, Json(OwnHealth::new(None))),
+        Err(error) => {
+            tracing::warn!(%error, "unhealthy: {error}");
+            let fault = "the store cannot be written; `selfheal doctor` says why".to_owned();
+            (StatusCode::SERVICE_UNAVAILABLE, Json(OwnHealth::new(Some(fault))))
+        }
+    }
+}
+
+/// How well everything watched is
+#[utoipa::path(
+    get, path = "/api/monitoring/health", tag = "monitoring",
+    responses((status = 200, description = "By kind, and overall", body = HealthBody))
+)]
+pub(super) async fn health(State(api): State<Api>) -> Json<HealthBody> {
+    Json(Success::new(Health::of(&api.coordinator.standing())))
+}
+
+/// Where Selfheal stands
+#[utoipa::path(
+    get, path = "/api/monitoring/status", tag = "monitoring",
+    responses((status = 200, description = "Mode, schedule, statistics", body = StatusBody))
+)]
+pub(super) async fn status(State(api): State<Api>) -> Answer<Json<StatusBody>> {
+    let standing = api.coordinator.standing();
+    let backups = api.store().backups(5).await?;
+    Ok(Json(Success::new(Status {
+        autonomous_mode: AutonomousMode::of(&standing),
+        last_check: standing.last_check,
+        next_check: standing.next_check,
+        fix_statistics: Statistics::of(&api.store().outcomes(None).await?),
+        recent_backups: backups.iter().map(BackupRow::from).collect(),
+        check_interval_minutes: standing.check_interval_minutes,
+        freezes: standing.freezes,
+        applying: standing.applying,
+        validating: standing.validating,
+        runtime_connected: standing.runtime_connected,
+        targets: standing.targets.len(),
+        blind: standing.blind,
+    })))
+}
+
+/// Runs one cycle now
+///
+/// Waits for its decisions, not for validation windows. A cycle already running is joined.
+#[utoipa::path(
+    post, path = "/api/monitoring/trigger-check", tag = "monitoring",
+    request_body(content = Option<CheckRequest>, description = "Optional: without it, everything is checked"),
+    responses(
+        (status = 200, description = "What was seen and decided", body = CheckedBody),
+        (status = 400, description = "The body does not fit", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such target", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn trigger_check(
+    State(api): State<Api>,
+    OptionalJson(request): OptionalJson<CheckRequest>,
+) -> Answer<Json<CheckedBody>> {
+    let scope = request.target.clone().map_or(Scope::All, Scope::target);
+    let report = api.coordinator.check(scope, Trigger::Api, request.dry_run).await?;
+    if let Some(target) = request.target.filter(|id| report.targets.iter().all(|t| t.id != *id)) {
+        let detail = format!("no target `{target}`; `selfheal targets` lists what is watched");
+        return Err(Problem::not_found(detail));
+    }
+    Ok(Json(Success::new(Checked::from(report.as_ref().clone()))))
+}
+
+/// Backups, newest first
+#[utoipa::path(
+    get, path = "/api/monitoring/backups", tag = "monitoring",
+    responses((status = 200, description = "The backups", body = BackupListBody))
+)]
+pub(super) async fn backups(State(api): State<Api>) -> Answer<Json<BackupListBody>> {
+    let backups: Vec<BackupRow> =
+        api.store().backups(BACKUPS).await?.iter().map(BackupRow::from).collect();
+    Ok(Json(Success::new(BackupList { total: backups.len(), backups })))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RollbackParams {
+    /// Also when a newer change of the same thing would be lost.
+    #[serde(default)]
+    force: bool,
+}
+
+/// Takes back one backup's fix
+#[utoipa::path(
+    post, path = "/api/monitoring/rollback/{backup_id}", tag = "monitoring",
+    params(("backup_id" = String, Path, description = "Such as `backup_20251019_170000`"), RollbackParams),
+    responses(
+        (status = 200, description = "It is taken back", body = Done),
+        (status = 400, description = "Not a backup id", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such backup", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Rolled back already, or overtaken by a newer change", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn rollback(
+    State(api): State<Api>,
+    Named(id): Named<BackupId>,
+    Params(params): Params<RollbackParams>,
+    Who(who): Who,
+) -> Answer<Json<Done>> {
+    let done = api.coordinator.rollback(&id, &who, params.force).await?;
+    let message = format!("Rolled back to backup {}", done.backup_id);
+    Ok(Json(Done { steps: done.undone, ..Done::new(message) }))
+}
+
+/// What became of all fixes
+#[utoipa::path(
+    get, path = "/api/monitoring/stats", tag = "monitoring",
+    responses((status = 200, description = "By fix type, with calibration", body = StatisticsBody))
+)]
+pub(super) async fn stats(State(api): State<Api>) -> Answer<Json<StatisticsBody>> {
+    Ok(Json(Success::new(Statistics::of(&api.store().outcomes(None).await?))))
+}

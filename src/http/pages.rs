@@ -1,0 +1,151 @@
+//! The pages: plain HTML that reads and submits without any script.
+//!
+//! Every text is escaped by the templates. The forms post to the same calls that the API
+//! has; the origin check in front of every handler is what keeps other pages out.
+
+mod view;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use chrono::Utc;
+use selfheal_agents::model::{IncidentId, Timestamp};
+use selfheal_agents::ports::IncidentQuery;
+use serde::Deserialize;
+
+use self::view::{ErrorPage, IncidentPage, IncidentsPage, OverviewPage};
+use super::body::{FreezeRequest, IncidentRow};
+use super::extract::{Named, Params};
+use super::incidents::detail;
+use super::problem::Problem;
+use super::state::Api;
+use super::targets::apply_freeze;
+use crate::coordinator::{Scope, Trigger};
+
+/// Who decided, when the button of the page was pressed.
+const WHO: &str = "page";
+/// Incidents of one page.
+const PAGE: usize = 50;
+/// Closed incidents on the overview.
+const LAST: usize = 8;
+
+/// What a page answers; a problem is a page too.
+type Page = Result<Response, PageProblem>;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/", get(overview))
+        .route("/incidents", get(list))
+        .route("/incidents/{id}", get(one))
+        .route("/incidents/{id}/{decision}", post(decide))
+        .route("/freeze", post(freeze))
+        .route("/unfreeze", post(unfreeze))
+        .route("/check", post(check))
+}
+
+/// A problem for a person's eyes.
+struct PageProblem(Problem);
+
+impl<E: Into<Problem>> From<E> for PageProblem {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for PageProblem {
+    fn into_response(self) -> Response {
+        let status = self.0.status();
+        let title = status.canonical_reason().unwrap_or("Problem");
+        (status, html(&ErrorPage::new(title, self.0.detail()))).into_response()
+    }
+}
+
+fn html(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
+        Err(error) => Problem::internal(&error).into_response(),
+    }
+}
+
+fn now() -> Timestamp {
+    Utc::now()
+}
+
+async fn overview(State(api): State<Api>) -> Page {
+    let standing = api.coordinator.standing();
+    let open: Vec<IncidentRow> =
+        api.store().open_incidents().await?.iter().rev().map(IncidentRow::from).collect();
+    // Open ones may be among the newest, so a few more are asked for.
+    let query = IncidentQuery { limit: LAST + open.len().min(100), ..IncidentQuery::default() };
+    let newest = api.store().incidents(&query).await?;
+    let last: Vec<IncidentRow> = newest
+        .iter()
+        .filter(|incident| incident.state().is_closed())
+        .take(LAST)
+        .map(IncidentRow::from)
+        .collect();
+    let writable = api.store().check_writable().await.is_ok();
+    Ok(html(&OverviewPage::new(&standing, &open, &last, writable, now())))
+}
+
+#[derive(Deserialize)]
+struct ListParams {
+    cursor: Option<String>,
+}
+
+async fn list(State(api): State<Api>, Params(params): Params<ListParams>) -> Page {
+    let before: Option<IncidentId> = params
+        .cursor
+        .map(|text| text.parse().map_err(|_| Problem::bad_request("this page does not exist")))
+        .transpose()?;
+    let query = IncidentQuery { before, limit: PAGE + 1, ..IncidentQuery::default() };
+    let found = api.store().incidents(&query).await?;
+    let rows: Vec<IncidentRow> = found.iter().take(PAGE).map(IncidentRow::from).collect();
+    let next = rows.last().filter(|_| found.len() > PAGE).map(|row| row.id);
+    Ok(html(&IncidentsPage::new(&rows, next, before.is_some(), now())))
+}
+
+async fn one(State(api): State<Api>, id: Result<Named<IncidentId>, Problem>) -> Page {
+    let Named(id) = id?;
+    let detail = detail(&api, id).await?;
+    Ok(html(&IncidentPage::new(&detail, now())))
+}
+
+async fn decide(State(api): State<Api>, Path((id, decision)): Path<(String, String)>) -> Page {
+    let id: IncidentId = id.parse().map_err(|_| Problem::not_found("there is no such incident"))?;
+    match decision.as_str() {
+        "approve" => api.coordinator.approve(id, WHO).await?,
+        "dismiss" => api.coordinator.dismiss(id, WHO).await?,
+        "rollback" => drop(api.coordinator.rollback_incident(id, WHO, false).await?),
+        _ => return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such decision").into()),
+    }
+    Ok(Redirect::to(&format!("/incidents/{id}")).into_response())
+}
+
+#[derive(Deserialize)]
+struct FreezeParams {
+    r#for: Option<String>,
+}
+
+async fn freeze(State(api): State<Api>, Params(params): Params<FreezeParams>) -> Page {
+    let request = FreezeRequest {
+        duration: params.r#for,
+        target: None,
+        reason: Some("asked for on the page".to_owned()),
+    };
+    apply_freeze(&api, request, WHO).await?;
+    Ok(Redirect::to("/").into_response())
+}
+
+async fn unfreeze(State(api): State<Api>) -> Page {
+    api.coordinator.unfreeze(None, WHO).await?;
+    Ok(Redirect::to("/").into_response())
+}
+
+async fn check(State(api): State<Api>) -> Page {
+    api.coordinator.check(Scope::All, Trigger::Api, false).await?;
+    Ok(Redirect::to("/").into_response())
+}

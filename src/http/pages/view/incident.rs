@@ -1,0 +1,153 @@
+//! The page of one incident.
+
+use askama::Template;
+use selfheal_agents::model::{Timestamp, Validation, ValidationVerdict};
+
+use super::{IncidentLine, VERSION, When, state_word};
+use crate::http::body::{Decisions, FileDiff, FixRow, HoldRow, IncidentDetail, TimelineRow};
+
+struct Cause {
+    summary: String,
+    blamed: String,
+    affected: String,
+    issue_type: String,
+}
+
+struct Entry {
+    points: String,
+    what: String,
+    tone: &'static str,
+}
+
+struct FindingLine {
+    target: String,
+    message: String,
+    samples: Vec<String>,
+    count: u64,
+}
+
+struct DiffLine {
+    kind: &'static str,
+    text: String,
+}
+
+struct Diff {
+    file: String,
+    lines: Vec<DiffLine>,
+}
+
+struct Line {
+    at: When,
+    actor: String,
+    text: String,
+    state: &'static str,
+}
+
+/// `/incidents/{id}`.
+#[derive(Template)]
+#[template(path = "incident.html")]
+pub(in crate::http::pages) struct IncidentPage {
+    version: &'static str,
+    row: IncidentLine,
+    can: Decisions,
+    holds: Vec<HoldRow>,
+    cause: Option<Cause>,
+    confidence: String,
+    ledger: Vec<Entry>,
+    considered: Vec<String>,
+    findings: Vec<FindingLine>,
+    fix: Option<FixRow>,
+    diff: Vec<Diff>,
+    backups: Vec<String>,
+    window: Option<String>,
+    timeline: Vec<Line>,
+}
+
+impl IncidentPage {
+    pub(in crate::http::pages) fn new(incident: &IncidentDetail, now: Timestamp) -> Self {
+        let diagnosis = incident.diagnosis.as_ref();
+        Self {
+            version: VERSION,
+            row: IncidentLine::new(&incident.row, now),
+            can: incident.can,
+            holds: incident.row.holds.clone(),
+            cause: diagnosis.map(|d| Cause {
+                summary: d.summary.clone(),
+                blamed: d.blamed.to_string(),
+                affected: d.affected.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+                issue_type: d.issue_type.clone(),
+            }),
+            confidence: incident.ledger.total().to_string(),
+            ledger: incident.ledger.entries.iter().map(entry).collect(),
+            considered: diagnosis
+                .map(|d| d.considered.iter().map(considered).collect())
+                .unwrap_or_default(),
+            findings: incident.findings.iter().map(finding).collect(),
+            fix: incident.fix_detail.clone(),
+            diff: incident.diff.iter().map(diff).collect(),
+            backups: incident.backups.clone(),
+            window: incident.validation.as_ref().map(window),
+            timeline: incident.timeline.iter().map(|row| line(row, now)).collect(),
+        }
+    }
+}
+
+fn entry(entry: &selfheal_agents::model::LedgerEntry) -> Entry {
+    Entry {
+        points: format!("{:+}", entry.points),
+        what: entry.what.clone(),
+        tone: if entry.points < 0 { "against" } else { "for" },
+    }
+}
+
+fn considered(other: &selfheal_agents::model::Considered) -> String {
+    format!("{} for {} ({}): {}", other.runbook, other.target, other.confidence, other.why_not)
+}
+
+fn finding(finding: &selfheal_agents::model::Finding) -> FindingLine {
+    FindingLine {
+        target: finding.target.to_string(),
+        message: finding.message.clone(),
+        samples: finding.samples.clone(),
+        count: finding.count,
+    }
+}
+
+fn diff(file: &FileDiff) -> Diff {
+    let line = |text: &String| DiffLine {
+        kind: match text.chars().next() {
+            Some('-') => "del",
+            Some('+') => "add",
+            _ => "same",
+        },
+        text: text.clone(),
+    };
+    Diff { file: file.file.clone(), lines: file.lines.iter().map(line).collect() }
+}
+
+fn window(window: &Validation) -> String {
+    let looks = window.samples.len();
+    let well = window.samples.iter().filter(|sample| sample.healthy).count();
+    let why = window.why.as_deref().unwrap_or_default();
+    match window.verdict {
+        None => format!(
+            "The fix must prove itself until {}; {well} of {looks} looks were good so far.",
+            window.ends_at.format("%H:%M:%S UTC")
+        ),
+        Some(ValidationVerdict::Kept) => {
+            format!("Kept: {well} of {looks} looks were good. {why}")
+        }
+        Some(ValidationVerdict::RolledBack) => {
+            format!("Not kept: {well} of {looks} looks were good. {why}")
+        }
+    }
+}
+
+fn line(row: &TimelineRow, now: Timestamp) -> Line {
+    Line {
+        at: When::new(row.at, now),
+        actor: row.actor.clone(),
+        text: row.text.clone(),
+        state: row.state.map_or("", state_word),
+    }
+}

@@ -1,0 +1,142 @@
+//! `/api/targets` and `/api/freeze`.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::Utc;
+use selfheal_agents::model::{TargetId, clean};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::body::{FreezeRequest, FreezeState, ProblemBody, TargetDetail, TargetList};
+use super::extract::{Named, OptionalJson, Params, Who};
+use super::problem::{Answer, Problem};
+use super::state::Api;
+
+/// Everything that is watched
+#[utoipa::path(
+    get, path = "/api/targets", tag = "targets",
+    responses((status = 200, description = "By name", body = TargetList))
+)]
+pub(super) async fn list(State(api): State<Api>) -> Json<TargetList> {
+    let standing = api.coordinator.standing();
+    Json(TargetList {
+        total: standing.targets.len(),
+        targets: standing.targets,
+        blind: standing.blind,
+    })
+}
+
+/// One target with its last observations, what it needs and who needs it
+#[utoipa::path(
+    get, path = "/api/targets/{id}", tag = "targets",
+    params(("id" = String, Path, description = "`host` or KIND:NAME, such as `container:web`")),
+    responses(
+        (status = 200, description = "The target", body = TargetDetail),
+        (status = 400, description = "Not a target's name", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such target", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn one(
+    State(api): State<Api>,
+    Named(id): Named<TargetId>,
+) -> Answer<Json<TargetDetail>> {
+    known(&api, &id).map(Json)
+}
+
+fn known(api: &Api, id: &TargetId) -> Answer<TargetDetail> {
+    TargetDetail::of(id, &api.coordinator.standing().targets).ok_or_else(|| {
+        Problem::not_found(format!("no target `{id}`; `selfheal targets` lists what is watched"))
+    })
+}
+
+/// Stops all automatic fixes for a while
+#[utoipa::path(
+    post, path = "/api/freeze", tag = "freeze",
+    request_body(content = Option<FreezeRequest>, description = "Without it everything is frozen until DELETE /api/freeze"),
+    responses(
+        (status = 200, description = "Frozen", body = FreezeState),
+        (status = 400, description = "The body does not fit", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such target", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn freeze(
+    State(api): State<Api>,
+    Who(who): Who,
+    OptionalJson(request): OptionalJson<FreezeRequest>,
+) -> Answer<Json<FreezeState>> {
+    apply_freeze(&api, request, &who).await.map(Json)
+}
+
+/// Freezes; the page's button does the same.
+pub(super) async fn apply_freeze(
+    api: &Api,
+    request: FreezeRequest,
+    who: &str,
+) -> Answer<FreezeState> {
+    if let Some(target) = &request.target {
+        known(api, target)?;
+    }
+    let until = request.duration.as_deref().map(end_of).transpose()?;
+    let reason = clean(request.reason.as_deref().unwrap_or("asked for by a person"), 300);
+    let freeze = api.coordinator.freeze(request.target, until, &reason, who).await?;
+    let what = freeze.target.map_or_else(|| "all targets".to_owned(), |t| format!("`{t}`"));
+    let until = freeze.until.map_or_else(
+        || "until it is ended by hand (selfheal unfreeze)".to_owned(),
+        |until| format!("until {}", until.format("%Y-%m-%d %H:%M UTC")),
+    );
+    Ok(FreezeState {
+        message: format!("No automatic fixes of {what} {until}"),
+        freezes: api.coordinator.standing().freezes,
+    })
+}
+
+fn end_of(duration: &str) -> Answer<selfheal_agents::model::Timestamp> {
+    let wrong = || Problem::bad_request("`for` is a time such as 30m, 2h or 1d, at most a year");
+    let length = humantime::parse_duration(duration.trim()).map_err(|_| wrong())?;
+    let length = chrono::Duration::from_std(length).map_err(|_| wrong())?;
+    if length <= chrono::Duration::zero() || length > chrono::Duration::days(366) {
+        return Err(wrong());
+    }
+    Ok(Utc::now() + length)
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct UnfreezeParams {
+    /// Only the freeze of this target; the one of everything without it.
+    target: Option<String>,
+}
+
+/// Lets automatic fixes go on
+#[utoipa::path(
+    delete, path = "/api/freeze", tag = "freeze",
+    params(UnfreezeParams),
+    responses((status = 200, description = "No longer frozen", body = FreezeState))
+)]
+pub(super) async fn unfreeze(
+    State(api): State<Api>,
+    Params(params): Params<UnfreezeParams>,
+    Who(who): Who,
+) -> Answer<Json<FreezeState>> {
+    let target: Option<TargetId> = params
+        .target
+        .map(|text| text.parse().map_err(|e| Problem::bad_request(format!("{e}"))))
+        .transpose()?;
+    let ended = api.coordinator.unfreeze(target.as_ref(), &who).await?;
+    let message = if ended { "Automatic fixes go on" } else { "Nothing was frozen" }.to_owned();
+    Ok(Json(FreezeState { message, freezes: api.coordinator.standing().freezes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freeze_has_a_length_a_person_would_write() {
+        assert!(end_of("30m").is_ok());
+        assert!(end_of(" 1d 2h ").is_ok());
+        for wrong in ["", "0s", "soon", "-5m", "3000d", "999999999999999999999y"] {
+            assert!(end_of(wrong).is_err(), "{wrong}");
+        }
+    }
+}
