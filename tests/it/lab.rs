@@ -2,7 +2,8 @@
 //!
 //! A [`stack::Stack`] is a handful of services on a network of their own. A [`faults::Fault`] breaks
 //! one of them. `by_hand` proves without Selfheal that each fault breaks what the
-//! judge asks for and that the right action, and time alone never, mends it.
+//! judge asks for and that the right action, and time alone never, mends it. A
+//! [`relay::Relay`] shows a client one stack alone and writes down what it changes.
 //!
 //! Containers, images and networks carry the label `selfheal.test`; nothing without it is
 //! touched. Where no Docker engine answers, each test says that it was skipped; in CI it fails.
@@ -10,4 +11,6 @@
 mod by_hand;
 mod engine;
 mod faults;
+mod harness;
+mod relay;
 mod stack;

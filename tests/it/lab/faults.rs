@@ -50,7 +50,8 @@ impl Fault {
     }
 }
 
-fn app() -> Service {
+/// The application, reachable from outside, with no health check.
+pub(crate) fn app() -> Service {
     Service::new("app", "app").publish(8080)
 }
 
