@@ -6,6 +6,8 @@
 //! its window go on beside the next cycle, under a lease on the targets they touch.
 
 mod api;
+pub mod schedule;
+pub mod triggers;
 
 pub use api::*;
 
