@@ -1,6 +1,6 @@
 //! Decimal numbers as configuration files spell them.
 //!
-//! Invariant: what [`write`] writes, [`parse`] reads back to the bit. Numbers in other
+//! Invariant: what [`write()`] writes, [`parse`] reads back to the bit. Numbers in other
 //! bases, with units, with a leading zero (octal in some formats) or without a value
 //! (`nan`, `inf`) are not plain and never touched.
 
