@@ -1,1 +1,11 @@
-//! health_monitor.
+//! The first agent: looks at every target and judges each value against its threshold.
+//!
+//! It tells what is, not why: who is to blame is the root cause agent's work. A value that
+//! could not be had is an observation with the verdict unknown and the reason, never an
+//! error, so that one mute target cannot spoil a cycle.
+
+mod inventory;
+mod thresholds;
+
+pub use inventory::{Declared, Inventory, take_inventory};
+pub use thresholds::{Limit, Thresholds};

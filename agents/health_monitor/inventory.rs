@@ -1,0 +1,133 @@
+//! What is watched: targets, what they need, and what a person said about them.
+//!
+//! Pure and total: the same containers and declarations always give the same inventory;
+//! a label that cannot be read becomes a warning, never a failure. A data service stays
+//! listed while its container is down; it then has no endpoint, and its container tells
+//! the story. It asks nothing of the world and judges nothing.
+
+mod dependencies;
+mod discovery;
+mod labels;
+mod tunables;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{
+    ContainerFacts, Dependency, DependencySource, Target, TargetId, TargetKind, Tunable, clean,
+};
+
+/// What a person declared in the settings.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Declared {
+    /// Targets that discovery cannot see.
+    pub targets: Vec<Target>,
+    /// What fixes may turn.
+    pub tunables: Vec<Tunable>,
+    /// Who needs whom.
+    pub dependencies: Vec<Dependency>,
+    /// The container Selfheal itself runs in, if it runs in one.
+    pub own_container: Option<String>,
+}
+
+/// Everything that is watched at one moment.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Inventory {
+    /// By name.
+    pub targets: BTreeMap<TargetId, Target>,
+    /// Sorted, each edge once, from the most trusted source that named it.
+    pub dependencies: Vec<Dependency>,
+    /// Containers as they were, by name.
+    pub containers: BTreeMap<String, ContainerFacts>,
+    /// Containers that heal or update others and run.
+    pub healers: Vec<String>,
+    /// Containers that such a healer restarts, with its name.
+    pub healed_elsewhere: BTreeMap<String, String>,
+    /// Targets found rather than declared: less is believed of their endpoints.
+    pub found: BTreeSet<TargetId>,
+    /// Labels and settings that could not be used, each in a sentence.
+    pub warnings: Vec<String>,
+}
+
+impl Inventory {
+    /// What a target needs directly.
+    pub fn needs<'a>(&'a self, target: &'a TargetId) -> impl Iterator<Item = &'a TargetId> {
+        self.dependencies.iter().filter(move |d| d.from == *target).map(|d| &d.to)
+    }
+
+    /// These targets with everything they need, however far.
+    pub fn with_needs(&self, targets: &BTreeSet<TargetId>) -> BTreeSet<TargetId> {
+        let mut all = targets.clone();
+        let mut open: Vec<TargetId> = targets.iter().cloned().collect();
+        while let Some(target) = open.pop() {
+            for needed in self.needs(&target) {
+                if all.insert(needed.clone()) {
+                    open.push(needed.clone());
+                }
+            }
+        }
+        all
+    }
+
+    fn warn(&mut self, container: &str, text: &str) {
+        self.warnings.push(format!("container `{}`: {}", clean(container, 100), clean(text, 300)));
+    }
+}
+
+/// Puts containers and declarations together.
+pub fn take_inventory(containers: &[ContainerFacts], declared: &Declared) -> Inventory {
+    let mut inventory = Inventory {
+        containers: containers.iter().map(|c| (c.name.clone(), c.clone())).collect(),
+        ..Inventory::default()
+    };
+    add(&mut inventory, Target::bare(TargetId::host()));
+    for target in &declared.targets {
+        add(&mut inventory, target.clone());
+    }
+    for container in containers {
+        let policy = labels::policy(container, &mut inventory);
+        let tunables = tunables::from_labels(container, &mut inventory);
+        let id = TargetId::container(&container.name);
+        add(&mut inventory, Target { policy: policy.clone(), tunables, ..Target::bare(id) });
+        for found in discovery::services(container, containers) {
+            let covered = declared.targets.iter().any(|target| covers(target, &found));
+            if !covered {
+                inventory.found.insert(found.id.clone());
+                add(&mut inventory, Target { policy: policy.clone(), ..found });
+            }
+        }
+    }
+    tunables::declare(&mut inventory, &declared.tunables);
+    inventory.healers = discovery::healers(containers);
+    inventory.healed_elsewhere = discovery::healed_elsewhere(containers);
+    inventory.dependencies = dependencies::all(&mut inventory, declared);
+    inventory
+}
+
+fn add(inventory: &mut Inventory, target: Target) {
+    inventory.targets.entry(target.id.clone()).or_insert(target);
+}
+
+/// Whether a declared target is the same thing as a found one. Two HTTP endpoints of one
+/// container may both be worth watching; two ways to one database are not.
+fn covers(declared: &Target, found: &Target) -> bool {
+    let same_service = declared.id.kind() == found.id.kind()
+        && declared.id.kind() != TargetKind::Http
+        && declared.container.is_some()
+        && declared.container == found.container;
+    declared.id == found.id || same_service
+}
+
+/// Keeps each edge once, with its most trusted source.
+fn tidy(mut edges: Vec<Dependency>) -> Vec<Dependency> {
+    edges.retain(|edge| edge.from != edge.to);
+    edges.sort();
+    edges.dedup_by(|later, first| later.from == first.from && later.to == first.to);
+    edges
+}
+
+fn edge(from: &TargetId, to: &TargetId, source: DependencySource) -> Dependency {
+    Dependency { from: from.clone(), to: to.clone(), source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Who needs whom, each edge with where it was learnt.
+//!
+//! Names are compared whole, never as parts of other words, and only among containers that
+//! can reach each other. A container that lost its network is still matched by the network
+//! it was created for: the edge is needed most when it is broken.
+
+use std::collections::BTreeSet;
+
+use super::{Declared, Inventory, edge, tidy};
+use crate::model::{ContainerFacts, Dependency, DependencySource, Endpoint, TargetId, TargetKind};
+
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+
+/// Every edge, tidied.
+pub(super) fn all(inventory: &mut Inventory, declared: &Declared) -> Vec<Dependency> {
+    let mut edges = declared.dependencies.clone();
+    let declared_ids: BTreeSet<&TargetId> = declared.targets.iter().map(|t| &t.id).collect();
+    for target in inventory.targets.values().filter(|t| t.id.kind() != TargetKind::Container) {
+        if let Some(container) = &target.container {
+            let by_person = declared_ids.contains(&target.id);
+            let source =
+                if by_person { DependencySource::Settings } else { DependencySource::Hosting };
+            edges.push(edge(&target.id, &TargetId::container(container), source));
+        }
+    }
+    let containers: Vec<ContainerFacts> = inventory.containers.values().cloned().collect();
+    for container in &containers {
+        let from = TargetId::container(&container.name);
+        for (to, source) in of_container(container, &containers, inventory) {
+            edges.push(edge(&from, &to, source));
+            edges.extend(services_in(inventory, &to).iter().map(|s| edge(&from, s, source)));
+        }
+    }
+    tidy(edges)
+}
+
+fn of_container(
+    container: &ContainerFacts,
+    all: &[ContainerFacts],
+    inventory: &mut Inventory,
+) -> Vec<(TargetId, DependencySource)> {
+    let mut needed = vec![];
+    for name in words(container, "selfheal.depends-on") {
+        let found = by_label(container, name, all, inventory);
+        if found.is_empty() {
+            let text = format!(
+                "label selfheal.depends-on names `{name}`, which is no container, service or \
+                 target here"
+            );
+            inventory.warn(&container.name, &text);
+        }
+        needed.extend(found.into_iter().map(|id| (id, DependencySource::Label)));
+    }
+    for entry in words(container, "com.docker.compose.depends_on") {
+        let service = entry.split(':').next().unwrap_or_default();
+        let found = in_project(container, service, all);
+        needed.extend(found.map(|c| (id(c), DependencySource::Compose)));
+    }
+    for host in hosts_named(container) {
+        let found =
+            all.iter().filter(|other| reaches(container, other) && answers_to(other, &host));
+        needed.extend(found.map(|c| (id(c), DependencySource::Environment)));
+        needed.extend(at_host(inventory, &host).map(|id| (id, DependencySource::Environment)));
+    }
+    if let Some(other) = container.network_mode.strip_prefix("container:") {
+        let found = all.iter().filter(|c| c.name == other || c.id == other);
+        needed.extend(found.map(|c| (id(c), DependencySource::Hosting)));
+    }
+    needed.retain(|(to, _)| to.container_name() != Some(container.name.as_str()));
+    needed
+}
+
+fn id(container: &ContainerFacts) -> TargetId {
+    TargetId::container(&container.name)
+}
+
+fn words<'a>(container: &'a ContainerFacts, label: &str) -> impl Iterator<Item = &'a str> {
+    let value = container.labels.get(label).map_or("", String::as_str);
+    value.split(',').map(str::trim).filter(|word| !word.is_empty())
+}
+
+fn by_label(
+    container: &ContainerFacts,
+    name: &str,
+    all: &[ContainerFacts],
+    inventory: &Inventory,
+) -> Vec<TargetId> {
+    if let Ok(id) = name.parse::<TargetId>()
+        && inventory.targets.contains_key(&id)
+    {
+        return vec![id];
+    }
+    let service: Vec<TargetId> = in_project(container, name, all).map(id).collect();
+    if !service.is_empty() {
+        return service;
+    }
+    if let Some(exact) = all.iter().find(|c| c.name == name) {
+        return vec![id(exact)];
+    }
+    let aliased = all.iter().filter(|other| reaches(container, other) && answers_to(other, name));
+    aliased.map(id).collect()
+}
+
+fn in_project<'a>(
+    container: &ContainerFacts,
+    service: &str,
+    all: &'a [ContainerFacts],
+) -> impl Iterator<Item = &'a ContainerFacts> {
+    let project = container.labels.get(PROJECT).cloned();
+    let service = service.to_owned();
+    all.iter().filter(move |other| {
+        project.is_some()
+            && other.labels.get(PROJECT) == project.as_ref()
+            && other.labels.get(SERVICE) == Some(&service)
+    })
+}
+
+fn networks(container: &ContainerFacts) -> BTreeSet<&str> {
+    let created_for = Some(container.network_mode.as_str())
+        .filter(|mode| !matches!(*mode, "" | "none" | "host") && !mode.contains(':'))
+        .map(|mode| if mode == "default" { "bridge" } else { mode });
+    container.networks.iter().map(|n| n.network.as_str()).chain(created_for).collect()
+}
+
+fn reaches(container: &ContainerFacts, other: &ContainerFacts) -> bool {
+    !networks(container).is_disjoint(&networks(other))
+}
+
+fn answers_to(container: &ContainerFacts, host: &str) -> bool {
+    let mut names = container.networks.iter().flat_map(|n| n.aliases.iter().chain(&n.ip));
+    container.name == host
+        || container.labels.get(SERVICE).is_some_and(|service| service == host)
+        || names.any(|name| name == host)
+}
+
+/// Declared targets that are reached at this host.
+fn at_host(inventory: &Inventory, host: &str) -> impl Iterator<Item = TargetId> {
+    let is_there = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Postgres(e) | Endpoint::Redis(e) => e.host == host,
+        Endpoint::Http(e) => hosts_in_url(&e.url).iter().any(|h| h == host),
+        Endpoint::Tcp { host: h, .. } => h == host,
+    };
+    let is_local = matches!(host, "localhost" | "127.0.0.1" | "::1" | "0.0.0.0");
+    let found: Vec<TargetId> = inventory
+        .targets
+        .values()
+        .filter(|t| !is_local && !inventory.found.contains(&t.id))
+        .filter(|t| t.endpoint.as_ref().is_some_and(is_there))
+        .map(|t| t.id.clone())
+        .collect();
+    found.into_iter()
+}
+
+/// The data services that run in a container.
+fn services_in(inventory: &Inventory, container: &TargetId) -> Vec<TargetId> {
+    let is_data = |kind| matches!(kind, TargetKind::Postgres | TargetKind::Redis);
+    inventory
+        .targets
+        .values()
+        .filter(|t| is_data(t.id.kind()) && t.container.as_deref() == container.container_name())
+        .map(|t| t.id.clone())
+        .collect()
+}
+
+/// Variables whose whole value is a host, or a list of hosts with ports.
+const HOST_ENDINGS: [&str; 10] = [
+    "HOST", "HOSTNAME", "ADDR", "ADDRESS", "SERVER", "SERVERS", "ENDPOINT", "BROKERS", "URL",
+    "UPSTREAM",
+];
+
+/// Every host that a container's environment names.
+fn hosts_named(container: &ContainerFacts) -> BTreeSet<String> {
+    let mut hosts = BTreeSet::new();
+    for (name, value) in &container.environment {
+        let value = value.expose();
+        let last_word = name.rsplit('_').next().unwrap_or_default().to_ascii_uppercase();
+        if value.contains("://") {
+            hosts.extend(value.split_whitespace().flat_map(hosts_in_url));
+        } else if HOST_ENDINGS.contains(&last_word.as_str()) || last_word == "PGHOST" {
+            hosts.extend(value.split(',').filter_map(host_of));
+        } else {
+            // `host=db port=5432 dbname=shop`
+            let pairs = value.split_whitespace().filter_map(|w| w.strip_prefix("host="));
+            hosts.extend(pairs.flat_map(|list| list.split(',')).filter_map(host_of));
+        }
+    }
+    hosts
+}
+
+fn hosts_in_url(url: &str) -> Vec<String> {
+    let Some((_, rest)) = url.split_once("://") else { return vec![] };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let hosts = authority.rsplit('@').next().unwrap_or_default();
+    hosts.split(',').filter_map(host_of).collect()
+}
+
+fn host_of(text: &str) -> Option<String> {
+    let text = text.trim();
+    let host = match text.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => text.split([':', '/']).next().unwrap_or_default(),
+    };
+    (!host.is_empty()).then(|| host.to_owned())
+}

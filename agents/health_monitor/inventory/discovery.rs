@@ -1,0 +1,212 @@
+//! Data services, endpoints and other healers, found in what containers say of themselves.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::model::{
+    ContainerFacts, DatabaseEndpoint, Endpoint, HttpEndpoint, SecretText, Target, TargetId,
+    TargetKind,
+};
+
+const POSTGRES: [&str; 6] =
+    ["postgres", "postgresql", "postgis", "timescale", "timescaledb", "pgvector"];
+const REDIS: [&str; 3] = ["redis", "valkey", "keydb"];
+/// Programs named after a database that are something else.
+const COMPANIONS: [&str; 13] = [
+    "exporter",
+    "backup",
+    "admin",
+    "proxy",
+    "operator",
+    "commander",
+    "insight",
+    "ui",
+    "client",
+    "sentinel",
+    "bouncer",
+    "pgbouncer",
+    "pgpool",
+];
+
+/// The services found in a container. Without an address (it does not run, or is off every
+/// network) they have no endpoint.
+pub(super) fn services(container: &ContainerFacts, all: &[ContainerFacts]) -> Vec<Target> {
+    let address = address(container, all, 0);
+    let target = |kind: TargetKind, endpoint: Option<Endpoint>| Target {
+        endpoint,
+        container: Some(container.name.clone()),
+        ..Target::bare(TargetId::lossy(kind, &container.name))
+    };
+    let mut found = vec![];
+    if is_postgres(container) {
+        let endpoint = address.clone().map(|host| Endpoint::Postgres(postgres(container, host)));
+        found.push(target(TargetKind::Postgres, endpoint));
+    } else if is_redis(container) {
+        let endpoint = address.clone().map(|host| Endpoint::Redis(redis(container, host)));
+        found.push(target(TargetKind::Redis, endpoint));
+    }
+    if let Some(endpoint) = http(container) {
+        let reached = address.map(|host| Endpoint::Http(at_host(&endpoint, &host)));
+        found.push(target(TargetKind::Http, reached));
+    }
+    found
+}
+
+/// Where a running container is reached from the host.
+fn address(container: &ContainerFacts, all: &[ContainerFacts], depth: u8) -> Option<String> {
+    if !container.is_up() || depth > 3 {
+        return None;
+    }
+    if container.network_mode == "host" {
+        return Some("127.0.0.1".to_owned());
+    }
+    // `container:ID` lives in the other one's network.
+    if let Some(other) = container.network_mode.strip_prefix("container:") {
+        let other = all.iter().find(|c| c.name == other || c.id == other)?;
+        return address(other, all, depth + 1);
+    }
+    container.ip().map(str::to_owned)
+}
+
+/// Words of the image's own name, without registry, tag and digest.
+fn image_words(container: &ContainerFacts) -> Vec<String> {
+    let image = container.image.split('@').next().unwrap_or_default();
+    let name = image.rsplit('/').next().unwrap_or_default();
+    let name = name.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    name.split(['-', '_', '.']).map(str::to_owned).collect()
+}
+
+/// `postgres-ha` and `lab-postgres` are servers; `shop-postgres-worker` is not known to be.
+fn named_after(container: &ContainerFacts, known: &[&str]) -> bool {
+    let words = image_words(container);
+    let is_known = |word: Option<&String>| word.is_some_and(|w| known.contains(&w.as_str()));
+    is_known(words.first()) || is_known(words.last())
+}
+
+fn is_companion(container: &ContainerFacts) -> bool {
+    image_words(container).iter().any(|word| COMPANIONS.contains(&word.as_str()))
+}
+
+fn is_postgres(container: &ContainerFacts) -> bool {
+    let exposed = container.exposed_ports.contains(&5432);
+    let says_so = container.environment.contains_key("PGDATA") || exposed;
+    !is_companion(container) && (named_after(container, &POSTGRES) || says_so)
+}
+
+fn is_redis(container: &ContainerFacts) -> bool {
+    let exposed = container.exposed_ports.contains(&6379);
+    !is_companion(container) && (named_after(container, &REDIS) || exposed)
+}
+
+fn variable(container: &ContainerFacts, names: &[&str]) -> Option<String> {
+    names
+        .iter()
+        .find_map(|name| container.environment.get(*name))
+        .map(|value| value.expose().to_owned())
+        .filter(|value| !value.is_empty())
+}
+
+fn port(container: &ContainerFacts, names: &[&str], usual: u16) -> u16 {
+    variable(container, names).and_then(|port| port.trim().parse().ok()).unwrap_or(usual)
+}
+
+fn postgres(container: &ContainerFacts, host: String) -> DatabaseEndpoint {
+    let user = variable(container, &["POSTGRES_USER", "POSTGRESQL_USERNAME", "PGUSER"])
+        .unwrap_or_else(|| "postgres".to_owned());
+    let database = variable(container, &["POSTGRES_DB", "POSTGRESQL_DATABASE", "PGDATABASE"]);
+    DatabaseEndpoint {
+        host,
+        port: port(container, &["PGPORT", "POSTGRESQL_PORT_NUMBER"], 5432),
+        password: variable(container, &["POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD", "PGPASSWORD"])
+            .map(SecretText::new),
+        database: Some(database.unwrap_or_else(|| user.clone())),
+        user: Some(user),
+        tls: false,
+    }
+}
+
+fn redis(container: &ContainerFacts, host: String) -> DatabaseEndpoint {
+    // `REDIS_ARGS="--requirepass SECRET"` is how the stack image takes it.
+    let from_arguments = || {
+        let arguments = variable(container, &["REDIS_ARGS"])?;
+        let mut words = arguments.split_whitespace().skip_while(|word| *word != "--requirepass");
+        words.nth(1).map(str::to_owned)
+    };
+    DatabaseEndpoint {
+        host,
+        port: port(container, &["REDIS_PORT_NUMBER", "VALKEY_PORT_NUMBER"], 6379),
+        user: None,
+        password: variable(container, &["REDIS_PASSWORD", "VALKEY_PASSWORD"])
+            .or_else(from_arguments)
+            .map(SecretText::new),
+        database: None,
+        tls: false,
+    }
+}
+
+static OWN_URL: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"http://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])(?::(\d{1,5}))?(/[^\s"'`|;&)>$\\]*)?([\s"'`|;&)>]|$)"#)
+        .expect("the pattern is constant and tested")
+});
+
+/// The endpoint that the container's own health check asks, seen from inside.
+fn http(container: &ContainerFacts) -> Option<HttpEndpoint> {
+    let test = &container.health_check.as_ref()?.test;
+    let command = test.get(1..)?.join(" ");
+    let found = OWN_URL.captures(&command)?;
+    let port = found.get(1).map_or(Ok(80), |port| port.as_str().parse::<u16>()).ok()?;
+    let path = found.get(2).map_or("/", |path| path.as_str());
+    Some(HttpEndpoint {
+        url: format!("http://HOST:{port}{path}"),
+        expected_status: accepted_status(&command),
+        body_contains: None,
+        headers: BTreeMap::new(),
+    })
+}
+
+/// `curl` without `-f` is content with any answer, so we must be, too.
+fn accepted_status(command: &str) -> Vec<u16> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let curl = words.iter().any(|word| word.rsplit('/').next() == Some("curl"));
+    let fails = words.iter().any(|word| {
+        let short = word.starts_with('-') && !word.starts_with("--") && word.contains('f');
+        word.starts_with("--fail") || short
+    });
+    if curl && !fails { (200..600).collect() } else { vec![] }
+}
+
+fn at_host(endpoint: &HttpEndpoint, host: &str) -> HttpEndpoint {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    HttpEndpoint { url: endpoint.url.replacen("HOST", &host, 1), ..endpoint.clone() }
+}
+
+fn is_autoheal(container: &ContainerFacts) -> bool {
+    image_words(container).iter().any(|word| word == "autoheal" || word == "deunhealth")
+}
+
+/// Running containers that restart or replace others.
+pub(super) fn healers(all: &[ContainerFacts]) -> Vec<String> {
+    let is_healer = |container: &&ContainerFacts| {
+        let updates = image_words(container).iter().any(|w| w == "watchtower" || w == "ouroboros");
+        container.is_up() && (is_autoheal(container) || updates)
+    };
+    all.iter().filter(is_healer).map(|container| container.name.clone()).collect()
+}
+
+/// Which containers a running autoheal restarts: those with its label, or all.
+pub(super) fn healed_elsewhere(all: &[ContainerFacts]) -> BTreeMap<String, String> {
+    let mut healed = BTreeMap::new();
+    for healer in all.iter().filter(|c| c.is_up() && is_autoheal(c)) {
+        let label = variable(healer, &["AUTOHEAL_CONTAINER_LABEL"]);
+        let label = label.as_deref().unwrap_or("autoheal");
+        for container in all.iter().filter(|c| c.name != healer.name) {
+            let labelled = container.labels.get(label).is_some_and(|v| v.trim() == "true");
+            if labelled || label == "all" {
+                healed.insert(container.name.clone(), healer.name.clone());
+            }
+        }
+    }
+    healed
+}
