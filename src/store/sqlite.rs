@@ -20,8 +20,8 @@ use selfheal_agents::model::Timestamp;
 use selfheal_agents::ports::{Clock, Store, StoreError, StoreResult};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteQueryResult;
+use sqlx::{Connection, SqliteConnection, SqlitePool};
 
 use super::lock::DirLock;
 use super::reserve::Reserve;
@@ -162,7 +162,21 @@ impl SqliteStore {
 }
 
 async fn run(pool: &SqlitePool, changes: &[Change]) -> sqlx::Result<Vec<SqliteQueryResult>> {
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut connection = pool.acquire().await?;
+    let done = run_on(&mut connection, changes).await;
+    if done.is_err() {
+        // On some errors, a full disk among them, SQLite ends the transaction by itself; the
+        // driver does not notice and the connection would refuse every later one.
+        let _ = connection.close().await;
+    }
+    done
+}
+
+async fn run_on(
+    connection: &mut SqliteConnection,
+    changes: &[Change],
+) -> sqlx::Result<Vec<SqliteQueryResult>> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let mut results = Vec::with_capacity(changes.len());
     for change in changes {
         let mut query = sqlx::query(change.sql);

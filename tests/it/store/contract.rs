@@ -1,0 +1,467 @@
+//! What every store promises. Each sentence below runs on each implementation.
+
+use selfheal_agents::fakes::MemoryStore;
+use selfheal_agents::model::{
+    Actor, Captured, Diagnosis, HealthStatus, IncidentId, IncidentState, JournalEntry, LogCursor,
+    RuntimeEventKind, TargetId,
+};
+use selfheal_agents::ports::{IncidentQuery, Store, StoreError};
+use serde_json::json;
+
+use super::samples::*;
+
+macro_rules! contract {
+    ($($sentence:ident),+ $(,)?) => {
+        mod in_memory {
+            $(#[tokio::test]
+            async fn $sentence() {
+                super::$sentence(&super::MemoryStore::default()).await;
+            })+
+        }
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $sentence() {
+                let dir = tempfile::tempdir().unwrap();
+                super::$sentence(&super::open(dir.path()).await).await;
+            })+
+        }
+    };
+}
+
+contract![
+    an_incident_comes_back_as_it_was_saved,
+    saving_an_incident_again_replaces_it,
+    incidents_are_listed_newest_first_and_in_pages,
+    incidents_are_filtered_by_state_target_and_time,
+    open_incidents_are_listed_oldest_first,
+    the_journal_keeps_order_and_every_bit_of_a_number,
+    a_fix_is_unfinished_until_its_last_record_is_final,
+    a_second_outcome_of_a_fix_replaces_the_first,
+    outcomes_come_oldest_first_since_a_time,
+    a_backup_comes_back_with_its_content,
+    backups_of_one_second_get_ids_of_their_own,
+    backups_are_listed_newest_first_without_content,
+    only_the_mutable_part_of_a_backup_changes,
+    a_content_that_contradicts_its_checksum_is_not_backed_up,
+    an_event_seen_twice_is_kept_once,
+    events_come_oldest_first_of_one_target_or_all,
+    log_positions_keep_their_nanoseconds,
+    observations_come_back_by_target_and_time,
+    values_are_set_removed_and_found_by_prefix,
+    an_alert_is_queued_once_for_each_channel,
+    alerts_of_one_incident_wait_for_one_another,
+    a_failed_delivery_is_due_again_at_its_time_and_never_when_given_up,
+    pruning_keeps_what_open_incidents_and_unfinished_fixes_need,
+    pruning_forgets_what_is_old_and_closed,
+    a_fresh_store_can_be_written,
+];
+
+async fn an_incident_comes_back_as_it_was_saved(store: &impl Store) {
+    let incident = resolved(1, &web(), 0);
+    store.save_incident(&incident).await.unwrap();
+    assert_eq!(store.incident(incident.id).await.unwrap(), Some(incident));
+    assert_eq!(store.incident(incident_id(2)).await.unwrap(), None);
+}
+
+async fn saving_an_incident_again_replaces_it(store: &impl Store) {
+    let mut saved = incident(1, &web(), 0);
+    store.save_incident(&saved).await.unwrap();
+    saved.become_state(IncidentState::Resolved, at(5), Actor::HealthMonitor, "works").unwrap();
+    store.save_incident(&saved).await.unwrap();
+    assert_eq!(store.incidents(&IncidentQuery::default()).await.unwrap(), [saved]);
+    assert_eq!(store.open_incidents().await.unwrap(), []);
+}
+
+async fn incidents_are_listed_newest_first_and_in_pages(store: &impl Store) {
+    for n in [2, 5, 1, 4, 3] {
+        store.save_incident(&incident(n, &web(), 0)).await.unwrap();
+    }
+    let mut query = IncidentQuery { limit: 2, ..IncidentQuery::default() };
+    let mut pages = vec![];
+    loop {
+        let page: Vec<IncidentId> =
+            store.incidents(&query).await.unwrap().iter().map(|i| i.id).collect();
+        let Some(last) = page.last() else { break };
+        query.before = Some(*last);
+        pages.push(page);
+    }
+    let expected = [vec![5, 4], vec![3, 2], vec![1]]
+        .map(|page| page.into_iter().map(incident_id).collect::<Vec<_>>());
+    assert_eq!(pages, expected);
+}
+
+fn diagnosed(
+    n: u128,
+    blamed: &TargetId,
+    affected: TargetId,
+    secs: i64,
+) -> selfheal_agents::model::Incident {
+    let mut incident = incident(n, blamed, secs);
+    incident.diagnosis = Some(Diagnosis {
+        issue_type: "crash".to_owned(),
+        title: "It crashed".to_owned(),
+        category: selfheal_agents::model::Category::Crash,
+        blamed: blamed.clone(),
+        summary: "it crashed".to_owned(),
+        ledger: fix(n).ledger,
+        confidence: confidence(90),
+        affected: vec![affected],
+        external: false,
+        expected_fix_secs: 3,
+        considered: vec![],
+        basis: "b".to_owned(),
+        at: at(secs),
+    });
+    incident.become_state(IncidentState::Diagnosed, at(secs), Actor::RootCause, "crash").unwrap();
+    incident
+}
+
+async fn incidents_are_filtered_by_state_target_and_time(store: &impl Store) {
+    let database = TargetId::container("db");
+    store.save_incident(&incident(1, &web(), 10)).await.unwrap();
+    store.save_incident(&diagnosed(2, &database, web(), 20)).await.unwrap();
+    store.save_incident(&resolved(3, &database, 30)).await.unwrap();
+    let found = async |query: IncidentQuery| {
+        let found = store.incidents(&query).await.unwrap();
+        found.iter().map(|i| (1..=3).find(|n| incident_id(*n) == i.id).unwrap()).collect::<Vec<_>>()
+    };
+    let any = IncidentQuery::default;
+    let states = vec![IncidentState::Open, IncidentState::Resolved];
+    assert_eq!(found(any()).await, [3, 2, 1]);
+    assert_eq!(found(IncidentQuery { states, ..any() }).await, [3, 1]);
+    assert_eq!(found(IncidentQuery { target: Some(web()), ..any() }).await, [2, 1]);
+    assert_eq!(found(IncidentQuery { target: Some(database), ..any() }).await, [3, 2]);
+    assert_eq!(found(IncidentQuery { target: Some(TargetId::host()), ..any() }).await, [0_u128; 0]);
+    assert_eq!(found(IncidentQuery { since: Some(at(20)), ..any() }).await, [3, 2]);
+    let newer_web = IncidentQuery { since: Some(at(20)), target: Some(web()), ..any() };
+    assert_eq!(found(newer_web).await, [2]);
+}
+
+async fn open_incidents_are_listed_oldest_first(store: &impl Store) {
+    for n in [3, 1] {
+        store.save_incident(&incident(n, &web(), 0)).await.unwrap();
+    }
+    store.save_incident(&resolved(2, &web(), 0)).await.unwrap();
+    let open: Vec<IncidentId> =
+        store.open_incidents().await.unwrap().iter().map(|i| i.id).collect();
+    assert_eq!(open, [incident_id(1), incident_id(3)]);
+}
+
+async fn the_journal_keeps_order_and_every_bit_of_a_number(store: &impl Store) {
+    let entries = [
+        planned(1),
+        JournalEntry::Intent { step: 0 },
+        JournalEntry::Applied { step: 0, left_behind: Some("ab".repeat(32)) },
+        JournalEntry::Failed { step: 1, error: "refused".to_owned() },
+        JournalEntry::RollbackStarted { reason: "a step failed".to_owned() },
+        JournalEntry::RolledBack,
+    ];
+    let mut written = vec![];
+    for (secs, entry) in (0..).zip(&entries) {
+        written.push(store.append(at(secs), incident_id(1), fix_id(1), entry).await.unwrap());
+        store.append(at(secs), incident_id(2), fix_id(2), entry).await.unwrap();
+    }
+    let read = store.journal(fix_id(1)).await.unwrap();
+    assert_eq!(read, written);
+    assert!(read.iter().map(|record| &record.entry).eq(&entries));
+    assert!(read.is_sorted_by(|a, b| a.sequence < b.sequence));
+    assert_eq!(store.journal(fix_id(9)).await.unwrap(), []);
+}
+
+async fn a_fix_is_unfinished_until_its_last_record_is_final(store: &impl Store) {
+    let append = async |n: u128, entry: JournalEntry| {
+        store.append(at(0), incident_id(n), fix_id(n), &entry).await.unwrap();
+    };
+    for n in [3, 1, 2] {
+        append(n, planned(n)).await;
+    }
+    assert_eq!(store.unfinished_fixes().await.unwrap(), [fix_id(3), fix_id(1), fix_id(2)]);
+    append(1, JournalEntry::Kept).await;
+    append(3, JournalEntry::Stuck { reason: "the undo failed".to_owned() }).await;
+    assert_eq!(store.unfinished_fixes().await.unwrap(), [fix_id(2)]);
+    append(2, JournalEntry::RolledBack).await;
+    assert_eq!(store.unfinished_fixes().await.unwrap(), []);
+    // A person takes a kept fix back: it is under way again.
+    append(1, JournalEntry::RollbackStarted { reason: "asked for".to_owned() }).await;
+    assert_eq!(store.unfinished_fixes().await.unwrap(), [fix_id(1)]);
+}
+
+async fn a_second_outcome_of_a_fix_replaces_the_first(store: &impl Store) {
+    store.record_outcome(&outcome(1, 10, true)).await.unwrap();
+    store.record_outcome(&outcome(1, 20, false)).await.unwrap();
+    assert_eq!(store.outcomes(None).await.unwrap(), [outcome(1, 20, false)]);
+}
+
+async fn outcomes_come_oldest_first_since_a_time(store: &impl Store) {
+    for (n, secs) in [(1, 30), (2, 10), (3, 20)] {
+        store.record_outcome(&outcome(n, secs, true)).await.unwrap();
+    }
+    let (first, second, third) = (outcome(2, 10, true), outcome(3, 20, true), outcome(1, 30, true));
+    assert_eq!(store.outcomes(Some(at(20))).await.unwrap(), [second.clone(), third.clone()]);
+    assert_eq!(store.outcomes(None).await.unwrap(), [first, second, third]);
+}
+
+async fn a_backup_comes_back_with_its_content(store: &impl Store) {
+    let saved = backup(1, 0, "delay = 0.1\n");
+    let id = store.save_backup(&saved).await.unwrap();
+    assert_eq!(id, saved.id);
+    assert_eq!(store.backup(&id).await.unwrap(), Some(saved));
+    let unknown = "backup_20000101_000000".parse().unwrap();
+    assert_eq!(store.backup(&unknown).await.unwrap(), None);
+}
+
+async fn backups_of_one_second_get_ids_of_their_own(store: &impl Store) {
+    let mut ids = vec![];
+    for n in 1..=3 {
+        ids.push(store.save_backup(&backup(n, 0, &format!("content {n}"))).await.unwrap());
+    }
+    let texts: Vec<&str> = ids.iter().map(selfheal_agents::model::BackupId::as_str).collect();
+    assert_eq!(
+        texts,
+        ["backup_20251019_170000", "backup_20251019_170000_2", "backup_20251019_170000_3"]
+    );
+    let second = store.backup(&ids[1]).await.unwrap().unwrap();
+    assert_eq!((second.incident, &second.id), (incident_id(2), &ids[1]));
+}
+
+async fn backups_are_listed_newest_first_without_content(store: &impl Store) {
+    let mut expected = vec![];
+    for n in 1..=12 {
+        // The first two in seconds of their own, the others in one.
+        let secs = i64::try_from(n.min(3)).unwrap();
+        let mut saved = backup(n, secs, "same content");
+        saved.id = store.save_backup(&saved).await.unwrap();
+        for captured in &mut saved.captured {
+            if let Captured::File(file) = captured {
+                file.bytes.clear();
+            }
+        }
+        expected.insert(0, saved);
+    }
+    assert_eq!(store.backups(100).await.unwrap(), expected);
+    assert_eq!(store.backups(4).await.unwrap(), expected[..4]);
+    assert_eq!(store.backups(0).await.unwrap(), []);
+}
+
+async fn only_the_mutable_part_of_a_backup_changes(store: &impl Store) {
+    let saved = backup(1, 0, "delay = 0.1\n");
+    store.save_backup(&saved).await.unwrap();
+    let mut changed = saved.clone();
+    changed.left_behind = vec![Some("cd".repeat(32)), None];
+    changed.rolled_back_at = Some(at(77));
+    changed.reason.push_str(", or something else");
+    changed.captured.clear();
+    store.update_backup(&changed).await.unwrap();
+    let expected = selfheal_agents::model::Backup {
+        left_behind: changed.left_behind,
+        rolled_back_at: changed.rolled_back_at,
+        ..saved
+    };
+    assert_eq!(store.backup(&expected.id).await.unwrap(), Some(expected));
+    let unknown = store.update_backup(&backup(2, 500, "")).await;
+    assert!(matches!(unknown, Err(StoreError::Conflict(_))), "{unknown:?}");
+}
+
+async fn a_content_that_contradicts_its_checksum_is_not_backed_up(store: &impl Store) {
+    let mut wrong = backup(1, 0, "delay = 0.1\n");
+    if let Captured::File(file) = &mut wrong.captured[0] {
+        file.bytes.push(b'x');
+    }
+    let refused = store.save_backup(&wrong).await;
+    assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+    assert_eq!(store.backups(10).await.unwrap(), []);
+}
+
+async fn an_event_seen_twice_is_kept_once(store: &impl Store) {
+    let died = event(&web(), 1, RuntimeEventKind::Die { exit_code: 1 });
+    let killed = event(&web(), 1, RuntimeEventKind::Die { exit_code: 137 });
+    store.record_events(&[died.clone(), killed.clone(), died.clone()]).await.unwrap();
+    store.record_events(std::slice::from_ref(&died)).await.unwrap();
+    store.record_events(&[]).await.unwrap();
+    assert_eq!(store.events(Some(&web()), at(0)).await.unwrap(), [died, killed]);
+}
+
+async fn events_come_oldest_first_of_one_target_or_all(store: &impl Store) {
+    let database = TargetId::container("db");
+    let unhealthy = RuntimeEventKind::Health { status: HealthStatus::Unhealthy };
+    let (a, b, c) = (
+        event(&web(), 1, RuntimeEventKind::Start),
+        event(&database, 2, unhealthy),
+        event(&web(), 3, RuntimeEventKind::Stop),
+    );
+    store.record_events(&[c.clone(), a.clone(), b.clone()]).await.unwrap();
+    assert_eq!(store.events(None, at(2)).await.unwrap(), [b, c.clone()]);
+    assert_eq!(store.events(Some(&web()), at(0)).await.unwrap(), [a, c]);
+}
+
+async fn log_positions_keep_their_nanoseconds(store: &impl Store) {
+    let exact = at(0) + chrono::TimeDelta::nanoseconds(123_456_789);
+    let cursor = LogCursor { at: exact, seen_at: 2 };
+    store.set_log_cursor("f00d", LogCursor { at: at(0), seen_at: 1 }).await.unwrap();
+    store.set_log_cursor("f00d", cursor).await.unwrap();
+    assert_eq!(store.log_cursor("f00d").await.unwrap(), Some(cursor));
+    assert_eq!(store.log_cursor("beef").await.unwrap(), None);
+}
+
+async fn observations_come_back_by_target_and_time(store: &impl Store) {
+    let (old, first, second) = (
+        observation(&web(), 1, "container.memory", 10.0),
+        observation(&web(), 2, "container.cpu", 0.1 + 0.2),
+        observation(&web(), 3, "container.cpu", 12.0),
+    );
+    let other = observation(&TargetId::host(), 3, "host.cpu", 5.0);
+    let all = [second.clone(), old, first.clone(), other];
+    store.record_observations(&all).await.unwrap();
+    store.record_observations(&all[..1]).await.unwrap();
+    store.record_observations(&[]).await.unwrap();
+    assert_eq!(store.observations(&web(), at(2)).await.unwrap(), [first, second]);
+}
+
+async fn values_are_set_removed_and_found_by_prefix(store: &impl Store) {
+    for (name, value) in [
+        ("freeze", json!(1)),
+        ("freeze/container:b", json!({"until": null})),
+        ("freeze/container:a", json!("x")),
+        ("freeze/%", json!(true)),
+        ("frozen", json!(2)),
+        ("Freeze/x", json!(3)),
+    ] {
+        store.set_value(name, Some(&value)).await.unwrap();
+    }
+    store.set_value("freeze", Some(&json!([1, 2]))).await.unwrap();
+    store.set_value("freeze/container:b", None).await.unwrap();
+    store.set_value("never set", None).await.unwrap();
+    assert_eq!(store.value("freeze").await.unwrap(), Some(json!([1, 2])));
+    assert_eq!(store.value("freeze/container:b").await.unwrap(), None);
+    let found = store.values("freeze/").await.unwrap();
+    assert_eq!(
+        found,
+        [("freeze/%".to_owned(), json!(true)), ("freeze/container:a".to_owned(), json!("x"))]
+    );
+    assert_eq!(store.values("").await.unwrap().len(), 5);
+}
+
+fn channels(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+async fn an_alert_is_queued_once_for_each_channel(store: &impl Store) {
+    let held = alert(Some(incident_id(1)), "held", 0);
+    store.enqueue(&held, &channels(&["log", "hook"])).await.unwrap();
+    store.enqueue(&held, &channels(&["log", "hook"])).await.unwrap();
+    store.enqueue(&held, &[]).await.unwrap();
+    assert_eq!(store.waiting().await.unwrap(), 2);
+    let due = store.due(at(0), 10).await.unwrap();
+    let to: Vec<&str> = due.iter().map(|delivery| delivery.channel.as_str()).collect();
+    assert_eq!(to, ["log", "hook"]);
+    assert!(due.iter().all(|delivery| delivery.alert == held && delivery.attempts == 0));
+    for delivery in due {
+        store.delivered(delivery.id, at(1)).await.unwrap();
+    }
+    store.enqueue(&held, &channels(&["log"])).await.unwrap();
+    assert_eq!(store.waiting().await.unwrap(), 0);
+}
+
+async fn alerts_of_one_incident_wait_for_one_another(store: &impl Store) {
+    let hook = channels(&["hook"]);
+    for (incident, event) in [(1, "held"), (1, "resolved"), (2, "held")] {
+        store.enqueue(&alert(Some(incident_id(incident)), event, 0), &hook).await.unwrap();
+    }
+    for event in ["blind docker", "blind host"] {
+        store.enqueue(&alert(None, event, 0), &hook).await.unwrap();
+    }
+    let due = async |now| {
+        let due = store.due(now, 10).await.unwrap();
+        due.into_iter().map(|d| (d.id, d.alert.event)).collect::<Vec<_>>()
+    };
+    let first = due(at(0)).await;
+    let events: Vec<&str> = first.iter().map(|(_, event)| event.as_str()).collect();
+    assert_eq!(events, ["held", "held", "blind docker", "blind host"]);
+    assert_eq!(store.due(at(0), 1).await.unwrap().len(), 1);
+
+    store.failed(first[0].0, "refused", Some(at(60))).await.unwrap();
+    let events: Vec<String> = due(at(59)).await.into_iter().map(|(_, event)| event).collect();
+    assert_eq!(events, ["held", "blind docker", "blind host"], "`resolved` must not overtake");
+    store.delivered(first[0].0, at(60)).await.unwrap();
+    assert!(due(at(60)).await.iter().any(|(_, event)| event == "resolved"));
+}
+
+async fn a_failed_delivery_is_due_again_at_its_time_and_never_when_given_up(store: &impl Store) {
+    let hook = channels(&["hook"]);
+    store.enqueue(&alert(Some(incident_id(1)), "held", 0), &hook).await.unwrap();
+    store.enqueue(&alert(Some(incident_id(1)), "resolved", 0), &hook).await.unwrap();
+    let id = store.due(at(0), 10).await.unwrap()[0].id;
+    store.failed(id, "refused", Some(at(5))).await.unwrap();
+    assert_eq!(store.due(at(4), 10).await.unwrap(), []);
+    let again = &store.due(at(5), 10).await.unwrap()[0];
+    assert_eq!((again.id, again.attempts), (id, 1));
+    store.failed(id, "refused", None).await.unwrap();
+    let next = store.due(at(5), 10).await.unwrap();
+    assert_eq!(next[0].alert.event, "resolved", "the next one is free to go");
+    assert_eq!(store.waiting().await.unwrap(), 1);
+    store.failed(id, "too late", Some(at(6))).await.unwrap();
+    assert_eq!(store.waiting().await.unwrap(), 1, "what is given up stays so");
+}
+
+async fn pruning_keeps_what_open_incidents_and_unfinished_fixes_need(store: &impl Store) {
+    let day = 86_400;
+    let open = incident(1, &web(), 0);
+    store.save_incident(&open).await.unwrap();
+    store.append(at(1), open.id, fix_id(1), &planned(1)).await.unwrap();
+    store.append(at(2), open.id, fix_id(1), &JournalEntry::RolledBack).await.unwrap();
+    let of_open = store.save_backup(&backup(1, 1, "a")).await.unwrap();
+
+    let under_way = resolved(2, &web(), 0);
+    store.save_incident(&under_way).await.unwrap();
+    store.append(at(1), under_way.id, fix_id(2), &planned(2)).await.unwrap();
+    let of_under_way = store.save_backup(&backup(2, 2, "b")).await.unwrap();
+
+    let waiting = alert(Some(incident_id(9)), "held", 0);
+    store.enqueue(&waiting, &channels(&["hook"])).await.unwrap();
+    store.record_outcome(&outcome(7, 0, true)).await.unwrap();
+
+    assert_eq!(store.prune(at(day)).await.unwrap(), 0);
+    assert_eq!(store.incidents(&IncidentQuery::default()).await.unwrap(), [under_way, open]);
+    assert_eq!(store.journal(fix_id(1)).await.unwrap().len(), 2);
+    assert_eq!(store.unfinished_fixes().await.unwrap(), [fix_id(2)]);
+    for id in [of_open, of_under_way] {
+        assert!(store.backup(&id).await.unwrap().is_some(), "{id} is needed");
+    }
+    assert_eq!(store.waiting().await.unwrap(), 1);
+    assert_eq!(store.outcomes(None).await.unwrap().len(), 1, "learning forgets nothing");
+}
+
+async fn pruning_forgets_what_is_old_and_closed(store: &impl Store) {
+    let hook = channels(&["hook"]);
+    for (n, secs) in [(1, 0), (2, 1000)] {
+        let incident = resolved(n, &web(), secs);
+        store.save_incident(&incident).await.unwrap();
+        store.append(at(secs), incident.id, fix_id(n), &planned(n)).await.unwrap();
+        store.append(at(secs), incident.id, fix_id(n), &JournalEntry::Kept).await.unwrap();
+        store.save_backup(&backup(n, secs, "the same in both")).await.unwrap();
+        store.record_events(&[event(&web(), secs, RuntimeEventKind::Start)]).await.unwrap();
+        let seen = observation(&web(), secs, "container.cpu", 1.0);
+        store.record_observations(&[seen]).await.unwrap();
+        store.enqueue(&alert(Some(incident.id), "resolved", secs), &hook).await.unwrap();
+        let id = store.due(at(2000), 10).await.unwrap()[0].id;
+        store.delivered(id, at(secs)).await.unwrap();
+    }
+    // Incident, two records, backup, event, observation, alert.
+    assert_eq!(store.prune(at(500)).await.unwrap(), 7);
+    assert_eq!(store.prune(at(500)).await.unwrap(), 0);
+    let left = store.incidents(&IncidentQuery::default()).await.unwrap();
+    assert_eq!(left, [resolved(2, &web(), 1000)]);
+    assert_eq!(store.journal(fix_id(1)).await.unwrap(), []);
+    assert_eq!(store.journal(fix_id(2)).await.unwrap().len(), 2);
+    assert_eq!(store.events(None, at(0)).await.unwrap().len(), 1);
+    assert_eq!(store.observations(&web(), at(0)).await.unwrap().len(), 1);
+    let backups = store.backups(10).await.unwrap();
+    assert_eq!(backups.len(), 1);
+    let content = store.backup(&backups[0].id).await.unwrap();
+    assert!(content.is_some(), "a content that another backup shares stays");
+}
+
+async fn a_fresh_store_can_be_written(store: &impl Store) {
+    store.check_writable().await.unwrap();
+    assert_eq!(store.prune(at(0)).await.unwrap(), 0);
+}
