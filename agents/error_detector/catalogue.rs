@@ -68,7 +68,8 @@ impl Catalogue {
                 Err(faults) => broken.push(BrokenRunbook { file, faults }),
             }
         }
-        broken.extend(refuse_dangling(&mut sound));
+        let dangling = refuse_dangling(&mut sound, &broken);
+        broken.extend(dangling);
         let mut files: Vec<(String, Runbook)> = sound.into_values().collect();
         loop {
             let runbooks: Vec<Runbook> = files.iter().map(|(_, runbook)| runbook.clone()).collect();
@@ -173,9 +174,14 @@ fn parse(file: &str, text: &str) -> Result<Runbook, Vec<String>> {
     if faults.is_empty() { Ok(runbook) } else { Err(faults) }
 }
 
-/// Refuses runbooks whose evidence names a runbook that is not there.
-fn refuse_dangling(sound: &mut BTreeMap<String, (String, Runbook)>) -> Vec<BrokenRunbook> {
-    let known: BTreeSet<String> = sound.keys().cloned().collect();
+/// Refuses runbooks whose evidence names a runbook that there is not. One that is there but
+/// broken is no fault of theirs: its finding is just never made.
+fn refuse_dangling(
+    sound: &mut BTreeMap<String, (String, Runbook)>,
+    refused: &[BrokenRunbook],
+) -> Vec<BrokenRunbook> {
+    let refused = refused.iter().map(|b| rules::stem(&b.file).to_owned());
+    let known: BTreeSet<String> = sound.keys().cloned().chain(refused).collect();
     let mut broken = Vec::new();
     sound.retain(|_, (file, runbook)| {
         let faults: Vec<String> = rules::conditions(runbook)

@@ -47,6 +47,11 @@ pub(super) fn conditions(runbook: &Runbook) -> impl Iterator<Item = &Condition> 
     of_evidence.chain(runbook.fixes.iter().filter_map(|fix| fix.when.as_ref()))
 }
 
+/// The file's name without folders and ending: what the id has to be.
+pub(super) fn stem(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or_default().trim_end_matches(".toml")
+}
+
 fn name_faults(file: &str, runbook: &Runbook, faults: &mut Vec<String>) {
     let id = runbook.id.as_str();
     let well_formed = !id.is_empty()
@@ -58,7 +63,8 @@ fn name_faults(file: &str, runbook: &Runbook, faults: &mut Vec<String>) {
         faults.push(format!("its id `{id}` is not lower-case words joined by hyphens"));
     }
     let mut parts = file.rsplit('/');
-    let stem = parts.next().unwrap_or_default().trim_end_matches(".toml");
+    parts.next();
+    let stem = stem(file);
     let folder = parts.next().unwrap_or_default();
     if stem != id {
         faults.push(format!("its id `{id}` is not the file's name `{stem}`"));
@@ -207,9 +213,12 @@ fn condition_faults(condition: &Condition, faults: &mut Vec<String>) {
     let says_nothing = condition.check.is_none()
         && condition.verdict.is_none()
         && condition.finding.is_none()
-        && condition.tunable.is_none();
+        && condition.tunable.is_none()
+        && condition.was_healthy.is_none();
     if says_nothing {
-        faults.push("a condition needs one of check, verdict, finding and tunable".to_owned());
+        faults.push(
+            "a condition needs one of check, verdict, finding, tunable and was_healthy".to_owned(),
+        );
     }
     let Some(check) = &condition.check else {
         if numeric || !condition.is.is_empty() {

@@ -155,6 +155,9 @@ pub struct Condition {
     pub finding: Option<String>,
     /// A tunable of this role is declared there.
     pub tunable: Option<TunableRole>,
+    /// Whether its container's health check succeeded before, as far as its last outputs and
+    /// the remembered events tell: a check that never did may itself be broken.
+    pub was_healthy: Option<bool>,
     /// Turns the whole condition round.
     pub not: bool,
 }
@@ -170,8 +173,10 @@ pub enum Scope {
     Container,
     /// Any target it depends on, however far.
     Dependency,
-    /// Any target that depends on it, however far.
+    /// Any target that depends on it, however far, save its own endpoints.
     Dependent,
+    /// The endpoints and data services that stand for its container, asked from outside.
+    Endpoint,
     /// The host.
     Host,
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Evidence;
 use crate::model::{
-    Condition, FindingSource, Observation, ObservedValue, Scope, Signature, TargetId, Verdict,
+    Condition, FindingSource, HealthStatus, Observation, ObservedValue, RuntimeEventKind, Scope,
+    Signature, TargetId, Verdict,
 };
 
 /// The check's name without its instance: `host.disk` for `host.disk:/var`.
@@ -44,15 +45,46 @@ fn scope(scope: Scope, evidence: &Evidence<'_>, seen_from: &TargetId) -> BTreeSe
         Scope::Target => BTreeSet::from([seen_from.clone()]),
         Scope::Container => evidence.container_of(seen_from).into_iter().collect(),
         Scope::Dependency => evidence.graph.needed_by(seen_from),
-        Scope::Dependent => evidence.graph.dependents_of(seen_from),
+        Scope::Dependent => {
+            let own = own_endpoints(evidence, seen_from);
+            &evidence.graph.dependents_of(seen_from) - &own
+        }
+        Scope::Endpoint => own_endpoints(evidence, seen_from),
         Scope::Host => BTreeSet::from([TargetId::host()]),
     }
+}
+
+/// The targets that show the container of `id` from outside. Who stops a container stops
+/// them too, so they are no one who suffers from it.
+fn own_endpoints(evidence: &Evidence<'_>, id: &TargetId) -> BTreeSet<TargetId> {
+    let Some(container) = evidence.container_of(id) else {
+        return BTreeSet::new();
+    };
+    let stands_for_it = |target: &&TargetId| {
+        **target != container && evidence.container_of(target).as_ref() == Some(&container)
+    };
+    evidence.targets.keys().filter(stands_for_it).cloned().collect()
 }
 
 fn holds_for(condition: &Condition, evidence: &Evidence<'_>, id: &TargetId) -> bool {
     observed(condition, evidence, id)
         && found(condition, evidence, id)
         && tunable(condition, evidence, id)
+        && condition.was_healthy.is_none_or(|wanted| wanted == was_healthy(evidence, id))
+}
+
+/// Whether the health check of the container of `id` succeeded before.
+fn was_healthy(evidence: &Evidence<'_>, id: &TargetId) -> bool {
+    let healthy = |kind: &RuntimeEventKind| {
+        matches!(kind, RuntimeEventKind::Health { status: HealthStatus::Healthy })
+    };
+    evidence.container_of(id).and_then(|container| evidence.report.target(&container)).is_some_and(
+        |report| {
+            let probes = report.state.container().map_or(&[][..], |facts| &facts.health_log);
+            probes.iter().any(|probe| probe.exit_code == 0)
+                || report.state.events.iter().any(|event| healthy(&event.kind))
+        },
+    )
 }
 
 fn observed(condition: &Condition, evidence: &Evidence<'_>, id: &TargetId) -> bool {

@@ -137,6 +137,16 @@ fn a_broken_file_does_not_silence_the_others() {
 }
 
 #[test]
+fn a_runbook_may_lean_on_one_that_is_broken_but_not_on_one_that_never_was() {
+    let leaning =
+        SOUND.replace("too-many", "leaning").replace("tunable = \"delay\"", "finding = \"broken\"");
+    let (catalogue, _) = load(&[("http/broken.toml", "id = "), ("http/leaning.toml", &leaning)]);
+    assert!(catalogue.get("leaning").is_some());
+    let (catalogue, _) = load(&[("http/leaning.toml", &leaning)]);
+    assert!(catalogue.is_empty());
+}
+
+#[test]
 fn the_second_file_of_an_id_is_refused_and_the_first_named() {
     let (catalogue, broken) =
         load(&[("http/too-many.toml", SOUND), ("x/http/too-many.toml", SOUND)]);
