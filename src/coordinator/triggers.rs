@@ -5,6 +5,9 @@
 //! trigger too many costs a look, and one too few costs time, never correctness. None of
 //! them decides, fixes or waits for a cycle.
 
+pub mod docker_events;
+pub mod logs;
+pub mod probes;
 pub mod schedule;
 
 use std::sync::Arc;
@@ -13,3 +16,25 @@ use super::{Scope, Trigger};
 
 /// Asks for a cycle over a scope; returns at once.
 pub type Fire = Arc<dyn Fn(Scope, Trigger) + Send + Sync>;
+
+/// Remembers what was called for, for tests.
+#[cfg(test)]
+mod fired {
+    use std::sync::{Arc, Mutex};
+
+    use super::{Fire, Scope};
+
+    #[derive(Clone, Default)]
+    pub(super) struct Fired(Arc<Mutex<Vec<Scope>>>);
+
+    impl Fired {
+        pub(super) fn fire(&self) -> Fire {
+            let fired = Arc::clone(&self.0);
+            Arc::new(move |scope, _| fired.lock().unwrap().push(scope))
+        }
+
+        pub(super) fn all(&self) -> Vec<Scope> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+}

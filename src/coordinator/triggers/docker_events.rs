@@ -1,0 +1,206 @@
+//! Listens to the container runtime, remembers what it says, and asks for a look at once.
+//!
+//! A gap is normal: after each lost connection everything is listed anew, what was said
+//! meanwhile is asked for again, and a cycle over everything is called for. Events are
+//! remembered before a cycle is called for, so that the cycle finds them. It judges nothing:
+//! which event means trouble is decided from all facts by the cycle.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use chrono::TimeDelta;
+use futures_util::StreamExt;
+use selfheal_agents::model::{HealthStatus, RuntimeEvent, RuntimeEventKind, TargetId, Timestamp};
+use selfheal_agents::ports::{Clock, ContainerRuntime, Store, WorldError};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Fire;
+use crate::coordinator::{Scope, Trigger};
+
+/// The longest pause between two tries to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// After so long a silence the connection is made anew, in case it died without a word.
+const LONGEST_SILENCE: Duration = Duration::from_mins(5);
+/// One runaway process gives dozens of `oom` events in seconds; one look is enough.
+const BETWEEN_OOM_LOOKS: TimeDelta = TimeDelta::seconds(10);
+/// How far back is asked for at the first start: who stopped what is worth knowing.
+const FIRST_LOOK_BACK: TimeDelta = TimeDelta::hours(1);
+/// How many events are known again when they are told twice.
+const REMEMBERED: usize = 512;
+
+/// Says whether Selfheal was changing this target at that time.
+pub type IsOurs = Arc<dyn Fn(&TargetId, Timestamp) -> bool + Send + Sync>;
+
+/// What listening needs.
+#[derive(Clone)]
+pub struct Listener {
+    /// Who is listened to.
+    pub runtime: Arc<dyn ContainerRuntime>,
+    /// Where events are remembered.
+    pub store: Arc<dyn Store>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Marks what Selfheal itself caused.
+    pub is_ours: IsOurs,
+    /// Asks for a cycle.
+    pub fire: Fire,
+}
+
+/// What is remembered between two connections.
+struct Heard {
+    last: Timestamp,
+    recent: VecDeque<RuntimeEvent>,
+    oom_looks: BTreeMap<TargetId, Timestamp>,
+    store_failed: bool,
+}
+
+/// Why a connection ended.
+enum End {
+    Cancelled,
+    Silent,
+    Lost(WorldError),
+}
+
+/// Listens until cancelled.
+pub async fn run(listener: Listener, cancel: CancellationToken) {
+    let mut heard = Heard {
+        last: listener.last_recorded().await,
+        recent: VecDeque::new(),
+        oom_looks: BTreeMap::new(),
+        store_failed: false,
+    };
+    loop {
+        match listener.listen(&mut heard, &cancel).await {
+            End::Cancelled => return,
+            End::Silent => {}
+            End::Lost(error) => {
+                tracing::warn!("lost the container runtime's events, trying again: {error}");
+                if !listener.reconnected(&cancel).await {
+                    return;
+                }
+                tracing::info!("the container runtime answers again; everything is looked at");
+                (listener.fire)(Scope::All, Trigger::RuntimeEvent);
+            }
+        }
+    }
+}
+
+impl Listener {
+    /// The time of the newest event in the store, at most an hour ago.
+    async fn last_recorded(&self) -> Timestamp {
+        let since = self.clock.now() - FIRST_LOOK_BACK;
+        let recorded = self.store.events(None, since).await.unwrap_or_default();
+        recorded.iter().map(|event| event.at).max().unwrap_or(since)
+    }
+
+    /// Passes events on until the connection ends.
+    async fn listen(&self, heard: &mut Heard, cancel: &CancellationToken) -> End {
+        let mut events = self.runtime.events(Some(heard.last));
+        loop {
+            let next = tokio::select! {
+                () = cancel.cancelled() => return End::Cancelled,
+                next = timeout(LONGEST_SILENCE, events.next()) => next,
+            };
+            match next {
+                Err(_) => return End::Silent,
+                Ok(Some(Ok(event))) => self.take(event, heard).await,
+                Ok(Some(Err(error))) => return End::Lost(error),
+                Ok(None) => {
+                    return End::Lost(WorldError::Unreachable {
+                        what: "the container runtime".to_owned(),
+                        why: "it closed the connection".to_owned(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Remembers an event and calls for a look if it may mean something.
+    async fn take(&self, mut event: RuntimeEvent, heard: &mut Heard) {
+        event.by_selfheal = (self.is_ours)(&event.target, event.at);
+        if heard.knows(&event) {
+            return;
+        }
+        match self.store.record_events(std::slice::from_ref(&event)).await {
+            Ok(()) => heard.store_failed = false,
+            Err(error) if !heard.store_failed => {
+                heard.store_failed = true;
+                tracing::error!("events of the container runtime are not remembered: {error}");
+            }
+            Err(_) => {}
+        }
+        if !event.by_selfheal && heard.worth_a_look(&event) {
+            tracing::debug!(target.id = %event.target, event = event.kind.name(), "an event");
+            (self.fire)(Scope::target(event.target), Trigger::RuntimeEvent);
+        }
+    }
+
+    /// Tries until everything could be listed; false when cancelled.
+    async fn reconnected(&self, cancel: &CancellationToken) -> bool {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(LONGEST_PAUSE)
+            .with_jitter()
+            .without_max_times()
+            .build();
+        for pause in pauses {
+            tokio::select! {
+                () = cancel.cancelled() => return false,
+                () = tokio::time::sleep(pause.min(LONGEST_PAUSE)) => {}
+            }
+            let listed = tokio::select! {
+                () = cancel.cancelled() => return false,
+                listed = self.runtime.containers() => listed,
+            };
+            match listed {
+                Ok(_) => return true,
+                Err(error) => tracing::debug!("the container runtime does not answer: {error}"),
+            }
+        }
+        false
+    }
+}
+
+impl Heard {
+    /// Whether the event was told before; notes it if not.
+    fn knows(&mut self, event: &RuntimeEvent) -> bool {
+        let same = |known: &RuntimeEvent| {
+            known.at == event.at && known.target == event.target && known.kind == event.kind
+        };
+        if self.recent.iter().any(same) {
+            return true;
+        }
+        self.last = self.last.max(event.at);
+        self.recent.push_back(event.clone());
+        if self.recent.len() > REMEMBERED {
+            self.recent.pop_front();
+        }
+        false
+    }
+
+    fn worth_a_look(&mut self, event: &RuntimeEvent) -> bool {
+        match &event.kind {
+            RuntimeEventKind::Die { .. }
+            | RuntimeEventKind::Start
+            | RuntimeEventKind::NetworkConnect { .. }
+            | RuntimeEventKind::NetworkDisconnect { .. }
+            | RuntimeEventKind::Create
+            | RuntimeEventKind::Destroy => true,
+            RuntimeEventKind::Health { status } => *status != HealthStatus::Starting,
+            // A signal that ends the process is followed by `die`, a stop follows one.
+            RuntimeEventKind::Kill { .. } | RuntimeEventKind::Stop => false,
+            RuntimeEventKind::Oom => {
+                self.oom_looks.retain(|_, looked| event.at - *looked < BETWEEN_OOM_LOOKS);
+                let first = !self.oom_looks.contains_key(&event.target);
+                self.oom_looks.entry(event.target.clone()).or_insert(event.at);
+                first
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

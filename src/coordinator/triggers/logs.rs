@@ -1,0 +1,178 @@
+//! Follows the logs of running containers: a known error line calls for a look.
+//!
+//! It counts only as far as needed to see that a signature has come often enough, and calls
+//! for at most one look in ten seconds per target and runbook. The cycle reads the log
+//! itself, from its own position; nothing is kept of a line here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures_util::StreamExt;
+use selfheal_agents::error_detector::Catalogue;
+use selfheal_agents::error_detector::catalogue::applies;
+use selfheal_agents::model::{ContainerFacts, LogLine, TargetId, TargetKind, Timestamp};
+use selfheal_agents::ports::{Clock, ContainerRuntime};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::Fire;
+use crate::coordinator::{Scope, Trigger};
+
+/// Lines of a signature older than this count no more, as in the error detector.
+const COUNTED_FOR: TimeDelta = TimeDelta::minutes(10);
+/// The shortest time between two looks called for by one runbook on one target.
+const BETWEEN_LOOKS: TimeDelta = TimeDelta::seconds(10);
+/// A container is listed a little after it started; what it wrote meanwhile counts.
+const LOOK_BACK: TimeDelta = TimeDelta::seconds(10);
+/// Containers followed at the same time; more are left to the cycles.
+const AT_ONCE: usize = 300;
+/// The most lines of one signature whose times are kept.
+const MOST_COUNTED: usize = 1000;
+/// Pause before a log that ended is followed again; doubled up to a minute.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// A running container whose log is followed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Followed {
+    /// Docker's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its image, as named at creation.
+    pub image: String,
+    /// When its first process was started: a restart is a new log to follow.
+    pub started_at: Option<Timestamp>,
+}
+
+impl Followed {
+    /// The containers that run.
+    pub fn running<'a>(containers: impl IntoIterator<Item = &'a ContainerFacts>) -> Vec<Self> {
+        let up = containers.into_iter().filter(|facts| facts.is_up());
+        up.map(|facts| Self {
+            id: facts.id.clone(),
+            name: facts.name.clone(),
+            image: facts.image.clone(),
+            started_at: facts.started_at,
+        })
+        .collect()
+    }
+}
+
+/// What following needs.
+#[derive(Clone)]
+pub struct Follower {
+    /// Whose logs.
+    pub runtime: Arc<dyn ContainerRuntime>,
+    /// The signatures.
+    pub catalogue: Arc<Catalogue>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Asks for a cycle.
+    pub fire: Fire,
+}
+
+/// Follows the logs of the containers in `running` until cancelled.
+pub async fn run(
+    follower: Follower,
+    mut running: watch::Receiver<Arc<Vec<Followed>>>,
+    cancel: CancellationToken,
+) {
+    let mut following: BTreeMap<Followed, AbortHandle> = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        let wanted = Arc::clone(&running.borrow_and_update());
+        following.retain(|container, task| {
+            let stays = wanted.contains(container);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for container in wanted.iter() {
+            if following.len() < AT_ONCE && !following.contains_key(container) {
+                let task = tasks.spawn(follower.clone().follow(container.clone()));
+                following.insert(container.clone(), task);
+            }
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            changed = running.changed() => if changed.is_err() { return },
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+}
+
+impl Follower {
+    async fn follow(self, container: Followed) {
+        let target = TargetId::container(&container.name);
+        let mut counts = Counts::default();
+        let recently = self.clock.now() - LOOK_BACK;
+        let mut since = container.started_at.map_or(recently, |started| started.max(recently));
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let mut lines = self.runtime.follow_logs(&container.name, since);
+            while let Some(line) = lines.next().await {
+                // The same moment may be told again after an interruption; a later one not.
+                since = since.max(line.at + TimeDelta::nanoseconds(1));
+                pause = FIRST_PAUSE;
+                if self.calls_for_a_look(&line, &container, &mut counts) {
+                    (self.fire)(Scope::target(target.clone()), Trigger::Log);
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn calls_for_a_look(&self, line: &LogLine, of: &Followed, counts: &mut Counts) -> bool {
+        let now = self.clock.now();
+        let mut look = false;
+        for found in self.catalogue.matches(&line.text) {
+            if !applies(found.runbook, TargetKind::Container, Some(&of.image)) {
+                continue;
+            }
+            let least = found.runbook.signatures[found.signature].at_least.unwrap_or(1);
+            let often = counts.add(&found.runbook.id, found.signature, line.at, least);
+            look |= often && counts.may_look(&found.runbook.id, now);
+        }
+        look
+    }
+}
+
+/// How often each signature came lately in one log, and when a look was called for.
+#[derive(Debug, Default)]
+struct Counts {
+    seen: BTreeMap<(String, usize), VecDeque<Timestamp>>,
+    looked: BTreeMap<String, Timestamp>,
+}
+
+impl Counts {
+    /// Counts a line; whether there have been `least` of them within the last ten minutes.
+    fn add(&mut self, runbook: &str, signature: usize, at: Timestamp, least: u64) -> bool {
+        let least = usize::try_from(least).unwrap_or(MOST_COUNTED).clamp(1, MOST_COUNTED);
+        let seen = self.seen.entry((runbook.to_owned(), signature)).or_default();
+        seen.push_back(at);
+        while seen.len() > least || seen.front().is_some_and(|first| at - *first > COUNTED_FOR) {
+            seen.pop_front();
+        }
+        seen.len() >= least
+    }
+
+    /// Whether the last look was long enough ago; notes this one if so.
+    fn may_look(&mut self, runbook: &str, now: Timestamp) -> bool {
+        // A clock that was set back does not silence the log.
+        let recent = |last: &Timestamp| (now - *last).abs() < BETWEEN_LOOKS;
+        if self.looked.get(runbook).is_some_and(recent) {
+            return false;
+        }
+        self.looked.insert(runbook.to_owned(), now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

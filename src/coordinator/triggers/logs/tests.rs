@@ -1,0 +1,155 @@
+use selfheal_agents::fakes::{FakeWorld, container};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::coordinator::triggers::fired::Fired;
+
+fn catalogue() -> Catalogue {
+    let runbook = |id: &str, applies: &str, signature: &str, example: &str| {
+        let text = format!(
+            r#"
+id = "{id}"
+title = "Something is wrong"
+category = "exceptions"
+severity = "warning"
+technology = "test"
+status = "documented"
+links = ["https://example.org/manual"]
+{applies}
+[[signature]]
+{signature}
+[diagnosis]
+summary = "{{target}} is wrong."
+base = 40
+[examples]
+match = {example}
+near_miss = ["all is well", "nothing to see", "still nothing"]
+"#
+        );
+        (format!("test/{id}.toml"), text)
+    };
+    let (catalogue, broken) = Catalogue::load([
+        runbook("boom", "", "log = 'boom [0-9]+'", r#"["boom 1", "boom 22"]"#),
+        runbook("slow", "", "log = 'slow call'\nat_least = 3", r#"["slow call", "a slow call"]"#),
+        runbook(
+            "other",
+            "[applies]\nimages = [\"postgres\"]",
+            "log = 'FATAL line'",
+            r#"["FATAL line", "a FATAL line"]"#,
+        ),
+    ]);
+    assert!(broken.is_empty(), "{broken:?}");
+    catalogue
+}
+
+struct Following {
+    world: FakeWorld,
+    fired: Fired,
+    running: watch::Sender<Arc<Vec<Followed>>>,
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Following {
+    async fn start() -> Self {
+        let world = FakeWorld::default();
+        world.add(container("web"));
+        let (fired, cancel) = (Fired::default(), CancellationToken::new());
+        let follower = Follower {
+            runtime: Arc::new(world.clone()),
+            catalogue: Arc::new(catalogue()),
+            clock: Arc::new(world.clock().clone()),
+            fire: fired.fire(),
+        };
+        let (running, running_now) = watch::channel(listed(&world));
+        let task = tokio::spawn(run(follower, running_now, cancel.clone()));
+        pass(0).await;
+        Self { world, fired, running, cancel, task }
+    }
+
+    async fn write(&self, text: &str) {
+        self.world.clock().advance(Duration::from_millis(10));
+        self.world.log("web", text);
+        pass(0).await;
+    }
+
+    fn looks(&self) -> usize {
+        self.fired.all().len()
+    }
+
+    async fn end(self) {
+        self.cancel.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+fn listed(world: &FakeWorld) -> Arc<Vec<Followed>> {
+    Arc::new(Followed::running([&world.facts("web")]))
+}
+
+async fn pass(secs: u64) {
+    tokio::time::sleep(Duration::from_secs(secs) + Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_error_calls_for_a_look_and_a_storm_of_it_for_one_in_ten_seconds() {
+    let following = Following::start().await;
+    following.write("all is well").await;
+    assert_eq!(following.looks(), 0);
+    for n in 0..50 {
+        following.write(&format!("boom {n}")).await;
+    }
+    assert_eq!(following.fired.all(), [Scope::target(TargetId::container("web"))]);
+    following.world.clock().advance_secs(10);
+    following.write("boom 51").await;
+    assert_eq!(following.looks(), 2);
+    following.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signature_that_must_come_often_counts_within_ten_minutes() {
+    let following = Following::start().await;
+    following.write("slow call").await;
+    following.write("slow call").await;
+    following.world.clock().advance_secs(601);
+    following.write("slow call").await;
+    assert_eq!(following.looks(), 0, "two of the three are too old");
+    following.write("slow call").await;
+    following.write("slow call").await;
+    assert_eq!(following.looks(), 1);
+    following.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runbook_for_another_image_calls_for_nothing() {
+    let following = Following::start().await;
+    following.write("FATAL line").await;
+    assert_eq!(following.looks(), 0);
+    following.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_came_back_is_followed_again_without_its_old_lines() {
+    let following = Following::start().await;
+    following.write("boom 1").await;
+    following.world.crash("web", 1);
+    pass(1).await;
+    following.world.clock().advance_secs(20);
+    following.world.world().runtime.start("web").await.unwrap();
+    following.running.send_replace(listed(&following.world));
+    pass(5).await;
+    assert_eq!(following.looks(), 1, "the old line is not counted again");
+    following.write("boom 2").await;
+    assert_eq!(following.looks(), 2);
+    following.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_listed_no_more_is_followed_no_more() {
+    let following = Following::start().await;
+    following.running.send_replace(Arc::new(vec![]));
+    pass(1).await;
+    following.write("boom 1").await;
+    assert_eq!(following.looks(), 0);
+    following.end().await;
+}
