@@ -1,1 +1,101 @@
-//! Placeholder: probes.
+//! Asks databases, caches and endpoints from outside, as their clients would.
+//!
+//! Invariant: every question ends within the caller's limit, and a service that is down
+//! is an answer, not an error. Reasons are words that a check can show (`refused`,
+//! `timeout`, `dns`, `tls`, `auth`, …) or a short cleaned text; a password is in none of
+//! them. It keeps no connection between two questions: whether a new client gets in is
+//! what is asked.
+
+mod certificate;
+mod http;
+mod postgres;
+mod redis;
+mod tcp;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use selfheal_agents::model::{
+    DatabaseEndpoint, Endpoint, Facts, HIDDEN, SecretText, Timestamp, clean,
+};
+use selfheal_agents::ports::{Prober, WorldResult};
+
+/// Reasons are for a line in a table.
+const LONGEST_REASON: usize = 200;
+
+/// Asks PostgreSQL, Redis, HTTP and TCP endpoints.
+#[derive(Debug, Default)]
+pub struct Probes {
+    http: http::HttpProbe,
+}
+
+impl Probes {
+    /// Makes sure that a provider of cryptography is installed, once for the process.
+    pub fn new() -> Self {
+        // An error says that one is installed already: that is what is wanted.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl Prober for Probes {
+    async fn probe(&self, endpoint: &Endpoint, limit: Duration) -> Facts {
+        match endpoint {
+            Endpoint::Postgres(endpoint) => Facts::Postgres(postgres::ask(endpoint, limit).await),
+            Endpoint::Redis(endpoint) => Facts::Redis(redis::ask(endpoint, limit).await),
+            Endpoint::Http(endpoint) => Facts::Http(self.http.ask(endpoint, limit).await),
+            Endpoint::Tcp { host, port } => Facts::Tcp(tcp::ask(host, *port, limit).await),
+        }
+    }
+
+    async fn terminate_backends(
+        &self,
+        endpoint: &Endpoint,
+        backends: &[(i32, Option<Timestamp>)],
+    ) -> WorldResult<u32> {
+        postgres::terminate(endpoint, backends).await
+    }
+}
+
+/// The word for a connection that failed, if there is one.
+fn word_of(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Some("refused"),
+        io::ErrorKind::TimedOut => Some("timeout"),
+        // The resolver's errors have no kind of their own.
+        _ if error.to_string().contains("failed to lookup address") => Some("dns"),
+        _ => None,
+    }
+}
+
+/// A stranger's error as a short reason, without the password in any form.
+fn reason(error: &dyn std::fmt::Display, password: Option<&SecretText>) -> String {
+    let mut text = error.to_string();
+    if let Some(password) = password.map(SecretText::expose).filter(|secret| !secret.is_empty()) {
+        text = text.replace(password, HIDDEN);
+    }
+    clean(&text, LONGEST_REASON)
+}
+
+fn elapsed_ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
+
+/// How errors name a database, without its password.
+fn address(endpoint: &DatabaseEndpoint) -> String {
+    format!("{}:{}", endpoint.host, endpoint.port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_never_holds_the_password() {
+        let password = SecretText::new("hunter2 ");
+        let shown = reason(&"login hunter2 \u{1b}[31mfailed", Some(&password));
+        assert_eq!(shown, "login ***[31mfailed");
+    }
+}
