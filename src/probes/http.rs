@@ -135,7 +135,7 @@ fn word_of(error: &reqwest::Error) -> String {
             return "tls".to_owned();
         }
         if let Some(io) = source.downcast_ref::<io::Error>() {
-            if io.get_ref().is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some()) {
+            if is_tls(io) {
                 return "tls".to_owned();
             }
             if let Some(word) = super::word_of(io) {
@@ -145,4 +145,13 @@ fn word_of(error: &reqwest::Error) -> String {
     }
     // The outer error repeats the address, which may hold a secret in its query.
     super::reason(&deepest, None)
+}
+
+/// An error of the TLS library travels inside one or several of the input and output kind,
+/// which do not name it as their source.
+fn is_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| {
+        inner.downcast_ref::<rustls::Error>().is_some()
+            || inner.downcast_ref::<io::Error>().is_some_and(is_tls)
+    })
 }
