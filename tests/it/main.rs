@@ -2,5 +2,6 @@
 
 mod config;
 mod lab;
+mod probes;
 mod store;
 mod support;

@@ -1,0 +1,164 @@
+use std::time::Duration;
+
+use selfheal::probes::Probes;
+use selfheal_agents::model::{
+    Backend, DatabaseEndpoint, Endpoint, Facts, PostgresFacts, SecretText,
+};
+use selfheal_agents::ports::Prober;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{Connection, Executor};
+
+use super::server::Server;
+use super::{LIMIT, SHORT};
+
+const PASSWORD: &str = "s3cret pass";
+
+fn endpoint(port: u16, password: &str) -> Endpoint {
+    Endpoint::Postgres(DatabaseEndpoint {
+        host: "127.0.0.1".to_owned(),
+        port,
+        user: Some("postgres".to_owned()),
+        password: Some(SecretText::new(password)),
+        database: None,
+        tls: false,
+    })
+}
+
+async fn ask_with(endpoint: &Endpoint, limit: Duration) -> PostgresFacts {
+    match Probes::new().probe(endpoint, limit).await {
+        Facts::Postgres(facts) => facts,
+        other => panic!("facts of another kind: {other:?}"),
+    }
+}
+
+async fn ask(server: &Server) -> PostgresFacts {
+    ask_with(&endpoint(server.port, PASSWORD), LIMIT).await
+}
+
+/// A client of the database, as an application would be.
+async fn client(server: &Server, user: &str, name: &str) -> PgConnection {
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(server.port)
+        .username(user)
+        .password(PASSWORD)
+        .database("postgres")
+        .application_name(name);
+    PgConnection::connect_with(&options).await.unwrap()
+}
+
+/// Asks until the answer is as wanted.
+async fn ask_until(server: &Server, wanted: impl Fn(&PostgresFacts) -> bool) -> PostgresFacts {
+    let deadline = std::time::Instant::now() + LIMIT;
+    loop {
+        let facts = ask(server).await;
+        if wanted(&facts) {
+            return facts;
+        }
+        assert!(std::time::Instant::now() < deadline, "never so: {facts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_healthy_postgres_tells_its_connections() {
+    let Some(server) = Server::postgres(&["max_connections=17"]) else { return };
+    let _client = client(&server, "postgres", "app").await;
+    let facts = ask(&server).await;
+    assert!(facts.reachable && facts.latency_ms.is_some(), "{facts:?}");
+    assert_eq!((facts.error.as_deref(), facts.sqlstate.as_deref()), (None, None));
+    assert_eq!((facts.connections, facts.max_connections), (Some(1), Some(17)));
+    assert_eq!((facts.blocked, facts.in_recovery), (Some(0), false));
+    assert!(facts.idle_in_transaction.is_empty() && facts.blockers.is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_an_answer_and_is_not_shown() {
+    let Some(server) = Server::postgres(&[]) else { return };
+    let facts = ask_with(&endpoint(server.port, "hunter2-hunter2"), LIMIT).await;
+    assert_eq!((facts.reachable, facts.error.as_deref()), (false, Some("auth")));
+    assert_eq!(facts.sqlstate.as_deref(), Some("28P01"));
+    assert!(!format!("{facts:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn no_free_connection_is_told_by_its_code() {
+    let Some(server) = Server::postgres(&[
+        "max_connections=5",
+        "superuser_reserved_connections=0",
+        "max_wal_senders=0",
+    ]) else {
+        return;
+    };
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(client(&server, "postgres", "app").await);
+    }
+    let facts = ask(&server).await;
+    assert_eq!(facts.error.as_deref(), Some("too_many_connections"), "{facts:?}");
+    assert_eq!(facts.sqlstate.as_deref(), Some("53300"));
+}
+
+#[tokio::test]
+async fn a_postgres_that_hangs_times_out_and_one_that_is_gone_refuses() {
+    let Some(server) = Server::postgres(&[]) else { return };
+    let asked = endpoint(server.port, PASSWORD);
+    server.signal("STOP");
+    let facts = ask_with(&asked, SHORT).await;
+    assert_eq!((facts.reachable, facts.error.as_deref()), (false, Some("timeout")));
+    drop(server);
+    let facts = ask_with(&asked, LIMIT).await;
+    assert_eq!((facts.reachable, facts.error.as_deref()), (false, Some("refused")));
+}
+
+/// One session that holds a row and idles, one that waits for it, one that waits for both.
+async fn pile_up(server: &Server) -> (PgConnection, Vec<tokio::task::JoinHandle<bool>>) {
+    let mut holder = client(server, "postgres", "holder").await;
+    holder.execute("CREATE TABLE jobs (id int)").await.unwrap();
+    holder.execute("INSERT INTO jobs VALUES (1)").await.unwrap();
+    holder.execute("BEGIN").await.unwrap();
+    holder.execute("LOCK TABLE jobs IN ROW EXCLUSIVE MODE").await.unwrap();
+    let mut waiting = Vec::new();
+    for (number, name) in ["first", "second"].into_iter().enumerate() {
+        let mut session = client(server, "postgres", name).await;
+        waiting.push(tokio::spawn(async move {
+            let lock = "BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE";
+            session.execute(lock).await.is_ok()
+        }));
+        let wanted = u32::try_from(number + 1).unwrap();
+        ask_until(server, |facts| facts.blocked == Some(wanted)).await;
+    }
+    (holder, waiting)
+}
+
+fn named<'f>(backends: &'f [Backend], application: &str) -> &'f Backend {
+    backends.iter().find(|backend| backend.application == application).unwrap()
+}
+
+#[tokio::test]
+async fn who_blocks_whom_is_told_and_ending_the_blocker_frees_the_others() {
+    let Some(server) = Server::postgres(&[]) else { return };
+    let (mut holder, waiting) = pile_up(&server).await;
+    let facts = ask(&server).await;
+    let blocker = facts.blockers.first().unwrap();
+    assert_eq!((blocker.application.as_str(), blocker.blocks), ("holder", 2), "{facts:?}");
+    assert_eq!(named(&facts.blockers, "first").blocks, 1, "{facts:?}");
+    let idle = named(&facts.idle_in_transaction, "holder");
+    assert_eq!((idle.state.as_str(), idle.user.as_str()), ("idle in transaction", "postgres"));
+    assert!(idle.backend_start.is_some());
+
+    let probes = Probes::new();
+    let asked = endpoint(server.port, PASSWORD);
+    let start = idle.backend_start.unwrap();
+    let harmless = [(idle.pid, None), (idle.pid, Some(start + chrono::Duration::microseconds(1)))];
+    assert_eq!(probes.terminate_backends(&asked, &harmless).await.unwrap(), 0);
+    holder.execute("SELECT 1").await.expect("another start time names another session");
+
+    assert_eq!(probes.terminate_backends(&asked, &[(idle.pid, Some(start))]).await.unwrap(), 1);
+    for session in waiting {
+        let got_the_lock = tokio::time::timeout(LIMIT, session).await.expect("still blocked");
+        assert!(got_the_lock.unwrap());
+    }
+    let facts = ask_until(&server, |facts| facts.blocked == Some(0)).await;
+    assert!(facts.blockers.is_empty(), "{facts:?}");
+    assert_eq!(probes.terminate_backends(&asked, &[(idle.pid, Some(start))]).await.unwrap(), 0);
+}

@@ -1,0 +1,137 @@
+//! Starts a real server on a free port and stops it at the end of the test.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::support::{free_port, until};
+
+/// A server's first start on a busy machine.
+const START: Duration = Duration::from_mins(1);
+
+/// A running server with its data.
+pub(super) struct Server {
+    process: Child,
+    pub(super) port: u16,
+    pub(super) folder: TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Started in a process group of its own: its children go with it.
+        let group = format!("-{}", self.process.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.process.wait();
+    }
+}
+
+impl Server {
+    /// Sends a signal to the server's whole process group.
+    pub(super) fn signal(&self, name: &str) {
+        let group = format!("-{}", self.process.id());
+        let sent = Command::new("kill").args(["-s", name, "--", &group]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Redis with these settings, answering already.
+    pub(super) fn redis(settings: &[&str]) -> Option<Self> {
+        let program = program("redis-server")?;
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port().unwrap();
+        let mut command = Command::new(program);
+        command
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"])
+            .arg(folder.path())
+            .args(settings);
+        let server = Self::start(&mut command, port, folder);
+        until("redis accepts", START, || {
+            Ok(std::net::TcpStream::connect(("127.0.0.1", port)).map(drop)?)
+        })
+        .unwrap();
+        Some(server)
+    }
+
+    /// PostgreSQL with the superuser `postgres` and these settings, answering already.
+    pub(super) fn postgres(settings: &[&str]) -> Option<Self> {
+        let (initdb, postgres) = (program("initdb")?, program("postgres")?);
+        let folder = tempfile::tempdir().unwrap();
+        // The server refuses to run as root, so its own user must get in.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let data = folder.path().join("data");
+        std::fs::write(folder.path().join("password"), "s3cret pass").unwrap();
+        let made = as_postgres(&initdb)
+            .args(["--username=postgres", "--auth=scram-sha-256", "--no-sync", "--pwfile"])
+            .arg(folder.path().join("password"))
+            .arg("-D")
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = free_port().unwrap();
+        let mut command = as_postgres(&postgres);
+        command.args(["-p", &port.to_string(), "-D"]).arg(&data).arg("-k").arg(folder.path());
+        for setting in [&["fsync=off", "listen_addresses=127.0.0.1"], settings].concat() {
+            command.args(["-c", setting]);
+        }
+        let server = Self::start(&mut command, port, folder);
+        until("postgres is ready", START, || is_ready(&server)).unwrap();
+        Some(server)
+    }
+
+    fn start(command: &mut Command, port: u16, folder: TempDir) -> Self {
+        use std::os::unix::process::CommandExt;
+        let process = command
+            .process_group(0)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { process, port, folder }
+    }
+}
+
+/// The last line of `postmaster.pid` says what the server does.
+fn is_ready(server: &Server) -> Result<()> {
+    let path = server.folder.path().join("data/postmaster.pid");
+    let state = std::fs::read_to_string(&path).context("read postmaster.pid")?;
+    if state.lines().nth(7).is_some_and(|line| line.trim() == "ready") {
+        return Ok(());
+    }
+    bail!("not ready: {state}")
+}
+
+/// The program as a command of an unprivileged user.
+fn as_postgres(program: &Path) -> Command {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|meta| {
+        use std::os::unix::fs::MetadataExt;
+        meta.uid() == 0
+    });
+    if !is_root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--"]).arg(program);
+    command
+}
+
+/// Finds a server's program in the path or where Debian keeps PostgreSQL.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let found = std::env::split_paths(&path)
+        .chain(versions.map(|version| version.path().join("bin")))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{name} is missing; CI must test it");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {name} is not installed");
+    }
+    found
+}
