@@ -4,8 +4,17 @@
 //! could not be had is an observation with the verdict unknown and the reason, never an
 //! error, so that one mute target cannot spoil a cycle.
 
+pub mod checks;
 mod inventory;
+mod life;
+mod observe;
+mod steady;
 mod thresholds;
 
 pub use inventory::{Declared, Inventory, take_inventory};
+pub use life::{Death, DeathCause, deaths};
+pub use observe::HealthMonitor;
 pub use thresholds::{Limit, Thresholds};
+
+#[cfg(test)]
+mod tests;

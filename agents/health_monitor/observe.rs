@@ -1,0 +1,278 @@
+//! Looks at every target in scope at once and puts the report together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+
+use super::checks::{CHECKS, Context, Judgement, Measured};
+use super::steady::Steady;
+use super::{Inventory, Thresholds};
+use crate::model::{
+    CheckName, Endpoint, Facts, HealthReport, HostFacts, NetworkAttachment, Observation,
+    ObservedValue, RuntimeEvent, Target, TargetId, TargetKind, TargetReport, TargetState,
+    Timestamp, Verdict, clean,
+};
+use crate::ports::World;
+
+/// The agent. It remembers between two looks what hold times, hysteresis and lost networks
+/// need; a clone goes on from there by itself.
+#[derive(Debug, Clone)]
+pub struct HealthMonitor {
+    thresholds: Thresholds,
+    steady: BTreeMap<(TargetId, CheckName), Steady>,
+    /// By the container's id at the runtime: another id is another container.
+    healthy_networks: BTreeMap<String, Vec<NetworkAttachment>>,
+    /// Endpoints that answered at least once.
+    proven: BTreeSet<TargetId>,
+}
+
+/// What one look at one target brought.
+struct Look {
+    state: TargetState,
+    usage_error: Option<String>,
+}
+
+impl HealthMonitor {
+    /// A monitor that has seen nothing yet.
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self {
+            thresholds,
+            steady: BTreeMap::new(),
+            healthy_networks: BTreeMap::new(),
+            proven: BTreeSet::new(),
+        }
+    }
+
+    /// Takes other thresholds from the next look on; what was seen so far stays.
+    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.thresholds = thresholds;
+    }
+
+    /// The networks a container was on when it was last seen healthy, by its runtime id.
+    pub fn last_networks(&self, container_id: &str) -> Option<&[NetworkAttachment]> {
+        self.healthy_networks.get(container_id).map(Vec::as_slice)
+    }
+
+    /// Looks at the targets of `scope` (all without one) and always at the host, everything
+    /// at once: no target waits for another. Container facts are those of the inventory.
+    pub async fn observe(
+        &mut self,
+        world: &World,
+        inventory: &Inventory,
+        scope: Option<&BTreeSet<TargetId>>,
+        events: &BTreeMap<TargetId, Vec<RuntimeEvent>>,
+    ) -> HealthReport {
+        let at = world.clock.now();
+        let wanted = inventory.targets.values().filter(|target| {
+            target.id.kind() != TargetKind::Host
+                && scope.is_none_or(|scope| scope.contains(&target.id))
+        });
+        let looks = wanted.map(|target| {
+            let events = events.get(&target.id).cloned().unwrap_or_default();
+            look(world, inventory, target, events, &self.thresholds)
+        });
+        let (host, looks) = join(world.host.host(), join_all(looks)).await;
+        let host = host.map_err(|error| clean(&error.to_string(), 300));
+        let pressure = host.as_ref().map(|host| host.pressure).unwrap_or_default();
+        let under_pressure = host.as_ref().is_ok_and(|host| self.is_overloaded(host));
+        let host = Look {
+            state: TargetState {
+                target: Target::bare(TargetId::host()),
+                facts: host.map(Facts::Host),
+                events: vec![],
+                at: world.clock.now(),
+            },
+            usage_error: None,
+        };
+        let targets = std::iter::once(host)
+            .chain(looks)
+            .map(|look| self.judge(look, inventory, under_pressure))
+            .collect();
+        self.forget_what_is_gone(inventory);
+        let took = (world.clock.now() - at).to_std().unwrap_or(Duration::ZERO);
+        HealthReport { at, took, targets, pressure, under_pressure, blind: vec![] }
+    }
+
+    fn is_overloaded(&self, host: &HostFacts) -> bool {
+        let by_load = || {
+            let load = host.load.map(|load| load[0] / host.cores.max(1) as f64);
+            load.is_some_and(|load| load > self.thresholds.pressure_load_per_core)
+        };
+        let waited = host.pressure.cpu_percent;
+        waited.map_or_else(by_load, |waited| waited > self.thresholds.pressure_cpu_percent)
+    }
+
+    fn judge(&mut self, look: Look, inventory: &Inventory, under_pressure: bool) -> TargetReport {
+        let Look { state, usage_error } = look;
+        let id = state.target.id.clone();
+        if answered(&state) {
+            self.proven.insert(id.clone());
+        }
+        let container = state.target.container.as_ref();
+        let container = container.and_then(|name| inventory.containers.get(name));
+        let context = Context {
+            thresholds: &self.thresholds,
+            now: state.at,
+            container,
+            last_networks: container.and_then(|c| self.last_networks(&c.id)),
+            unproven: inventory.found.contains(&id) && !self.proven.contains(&id),
+            usage_error: usage_error.as_deref(),
+        };
+        let measured: Vec<Measured> = match &state.facts {
+            Ok(_) => CHECKS.iter().flat_map(|check| check.judge(&state, &context)).collect(),
+            Err(why) => vec![Measured::missing(first_check(id.kind()), why)],
+        };
+        let observations = measured
+            .into_iter()
+            .map(|measured| self.observation(&id, measured, state.at, under_pressure))
+            .collect();
+        let report = TargetReport { state, observations };
+        self.remember_networks(&report);
+        report
+    }
+
+    fn observation(
+        &mut self,
+        target: &TargetId,
+        measured: Measured,
+        at: Timestamp,
+        under_pressure: bool,
+    ) -> Observation {
+        let steady = self.steady.entry((target.clone(), measured.check.clone())).or_default();
+        let verdict = match (&measured.judgement, &measured.value) {
+            (Judgement::Now(verdict), _) => *verdict,
+            (Judgement::Against(limit), ObservedValue::Number(value)) => {
+                steady.judge(*value, limit, at)
+            }
+            (Judgement::Against(_), _) => Verdict::Unknown,
+        };
+        let doubted = under_pressure && !measured.holds_under_pressure && verdict.is_bad();
+        let verdict = if doubted { Verdict::Unknown } else { verdict };
+        let doubt = if doubted { " (the host is overloaded: this proves nothing)" } else { "" };
+        Observation {
+            target: target.clone(),
+            check: measured.check,
+            value: measured.value,
+            unit: measured.unit.to_owned(),
+            verdict,
+            detail: format!("{}{doubt}", measured.detail),
+            at,
+            since: steady.since(verdict, at),
+        }
+    }
+
+    fn remember_networks(&mut self, report: &TargetReport) {
+        let Some(facts) = report.state.container().filter(|facts| facts.is_up()) else { return };
+        if report.verdict() == Verdict::Ok && !facts.networks.is_empty() {
+            self.healthy_networks.insert(facts.id.clone(), facts.networks.clone());
+        }
+    }
+
+    /// A runtime that cannot be seen leaves an inventory without containers; that is no
+    /// reason to forget them.
+    fn forget_what_is_gone(&mut self, inventory: &Inventory) {
+        if inventory.containers.is_empty() {
+            return;
+        }
+        let ids: BTreeSet<&str> = inventory.containers.values().map(|c| c.id.as_str()).collect();
+        self.steady.retain(|(target, _), _| inventory.targets.contains_key(target));
+        self.proven.retain(|target| inventory.targets.contains_key(target));
+        self.healthy_networks.retain(|id, _| ids.contains(id.as_str()));
+    }
+}
+
+/// The check that speaks when a target could not be looked at.
+const fn first_check(kind: TargetKind) -> &'static str {
+    match kind {
+        TargetKind::Host => "host.cpu",
+        TargetKind::Container => "container.state",
+        TargetKind::Postgres => "postgres.reachable",
+        TargetKind::Redis => "redis.reachable",
+        TargetKind::Http => "http.status",
+        TargetKind::Tcp => "tcp.reachable",
+    }
+}
+
+fn answered(state: &TargetState) -> bool {
+    match &state.facts {
+        Ok(Facts::Postgres(facts)) => facts.reachable,
+        Ok(Facts::Redis(facts)) => facts.reachable,
+        Ok(Facts::Http(facts)) => facts.ok,
+        Ok(Facts::Tcp(facts)) => facts.reachable,
+        Ok(Facts::Host(_) | Facts::Container(_)) | Err(_) => false,
+    }
+}
+
+async fn look(
+    world: &World,
+    inventory: &Inventory,
+    target: &Target,
+    events: Vec<RuntimeEvent>,
+    thresholds: &Thresholds,
+) -> Look {
+    let (facts, usage_error) = match (&target.endpoint, target.id.container_name()) {
+        (_, Some(name)) => container(world, inventory, name).await,
+        (Some(endpoint), None) => {
+            let limit = probe_limit(endpoint, target, inventory, thresholds);
+            (Ok(world.prober.probe(endpoint, limit).await), None)
+        }
+        (None, None) => (Err(why_no_endpoint(inventory, target)), None),
+    };
+    let state = TargetState { target: target.clone(), facts, events, at: world.clock.now() };
+    Look { state, usage_error }
+}
+
+async fn container(
+    world: &World,
+    inventory: &Inventory,
+    name: &str,
+) -> (Result<Facts, String>, Option<String>) {
+    let Some(facts) = inventory.containers.get(name) else {
+        return (Err("the runtime knows no such container".to_owned()), None);
+    };
+    let mut facts = facts.clone();
+    let mut usage_error = None;
+    if facts.is_up() {
+        match world.runtime.usage(name).await {
+            Ok(usage) => facts.usage = Some(usage),
+            // It may have ended between the list and this question: that is no fault.
+            Err(error) if error.is_transient() => {
+                usage_error = Some(clean(&error.to_string(), 300));
+            }
+            Err(_) => {}
+        }
+    }
+    (Ok(Facts::Container(Box::new(facts))), usage_error)
+}
+
+/// How long a target is waited for. An HTTP endpoint gets more time than others, since
+/// slow is not broken, but a found one no more than its container's own check gives it.
+fn probe_limit(
+    endpoint: &Endpoint,
+    target: &Target,
+    inventory: &Inventory,
+    thresholds: &Thresholds,
+) -> Duration {
+    if !matches!(endpoint, Endpoint::Http(_)) {
+        return Duration::from_millis(thresholds.probe_limit_ms);
+    }
+    let usual = Duration::from_millis(thresholds.http_probe_limit_ms);
+    let own = target
+        .container
+        .as_ref()
+        .filter(|_| inventory.found.contains(&target.id))
+        .and_then(|name| inventory.containers.get(name)?.health_check.as_ref())
+        .map(|check| check.timeout)
+        .filter(|timeout| !timeout.is_zero());
+    own.map_or(usual, |own| own.min(usual))
+}
+
+fn why_no_endpoint(inventory: &Inventory, target: &Target) -> String {
+    let container = target.container.as_deref().unwrap_or_default();
+    match inventory.containers.get(container) {
+        Some(facts) if facts.is_up() => format!("container `{container}` has no address"),
+        Some(_) => format!("container `{container}` does not run"),
+        None => "no address is known".to_owned(),
+    }
+}
