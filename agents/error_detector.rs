@@ -1,10 +1,267 @@
-//! Finds what is wrong: bad checks and known trouble in logs, grouped and ranked.
+//! The second agent: finds what is wrong, in the verdicts of checks and in what was logged.
 //!
-//! It judges nothing itself: checks bring their verdict, runbooks bring their signatures.
+//! Its one invariant: the same trouble of the same target always has the same key, so that
+//! an incident grows instead of multiplying. It judges nothing itself (checks bring their
+//! verdict, runbooks their signatures), blames nobody, and remembers no more than ten
+//! minutes of signs.
 
 pub mod catalogue;
+mod checks;
+pub mod level;
 mod matcher;
+mod reading;
 mod rules;
 pub mod vocabulary;
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+
+use crate::model::{
+    Finding, FindingSource, HealthReport, LogBatch, LogCursor, LogLine, Runbook, TargetId,
+    TargetKind, Timestamp, Trend, Verdict,
+};
 
 pub use catalogue::{BrokenRunbook, Catalogue, Match};
+pub use level::error_lines;
+pub use reading::read_logs;
+use window::{WINDOW, Window};
+
+/// Windows kept at most; beyond, new trouble in logs waits for old trouble to fade.
+const MAX_WINDOWS: usize = 4_096;
+/// What a former life of a container wrote counts until the present one has lasted so long.
+const PROVEN_LIFE: TimeDelta = TimeDelta::seconds(60);
+/// After so long without any report about it, a target is gone.
+const FORGOTTEN: TimeDelta = TimeDelta::hours(1);
+
+/// Finds what is wrong; keeps the signs of the last ten minutes between two cycles.
+#[derive(Debug, Default)]
+pub struct ErrorDetector {
+    windows: BTreeMap<(TargetId, String), Window>,
+    /// How far each container's log was counted.
+    counted: BTreeMap<TargetId, LogCursor>,
+    numbers: BTreeMap<String, f64>,
+}
+
+impl ErrorDetector {
+    /// Everything that is wrong with the targets of `report`, worst first.
+    ///
+    /// `logs` holds the new lines by container; a line handed over twice counts once.
+    pub fn detect(
+        &mut self,
+        report: &HealthReport,
+        logs: &BTreeMap<TargetId, LogBatch>,
+        catalogue: &Catalogue,
+    ) -> Vec<Finding> {
+        for (container, batch) in logs {
+            self.count(report, container, batch, catalogue);
+        }
+        self.fade(report);
+        let mut findings = checks::findings(report, catalogue, &self.numbers);
+        findings.extend(self.log_findings(report, catalogue));
+        self.remember_numbers(report);
+        rank(&mut findings);
+        findings
+    }
+
+    /// Forgets the signs seen on a target or in its container's log, so that only what is
+    /// logged from now on counts. Meant for the moment after a fix.
+    pub fn forget(&mut self, target: &TargetId) {
+        self.windows.retain(|(home, _), window| home != target && window.container != *target);
+    }
+
+    fn count(
+        &mut self,
+        report: &HealthReport,
+        container: &TargetId,
+        batch: &LogBatch,
+        catalogue: &Catalogue,
+    ) {
+        let image = checks::image_of(report, container);
+        for line in fresh(batch, self.counted.get(container).copied()) {
+            // Logs are read after the report began.
+            let at = line.at.min(report.at);
+            for found in catalogue.matches(&line.text) {
+                let Some(home) = home(report, container, image, found.runbook) else {
+                    continue;
+                };
+                let key = (home, found.runbook.id.clone());
+                if !self.windows.contains_key(&key) && self.windows.len() >= MAX_WINDOWS {
+                    continue;
+                }
+                let new = || Window::new(container.clone(), at);
+                self.windows.entry(key).or_insert_with(new).add(at, found.signature, &line.text);
+            }
+        }
+        if let Some(cursor) = batch.cursor {
+            let counted = self.counted.entry(container.clone()).or_insert(cursor);
+            if (cursor.at, cursor.seen_at) > (counted.at, counted.seen_at) {
+                *counted = cursor;
+            }
+        }
+    }
+
+    /// Drops signs that are too old, or of a life that is over and done with.
+    fn fade(&mut self, report: &HealthReport) {
+        self.windows.retain(|(home, _), window| {
+            if report.target(home).is_none() {
+                return window.reported_at >= report.at - FORGOTTEN;
+            }
+            window.reported_at = report.at;
+            let now = last_moment(report, &window.container);
+            let born = proven_life(report, &window.container);
+            window.prune(born.map_or(now - WINDOW, |born| born.max(now - WINDOW)))
+        });
+        if self.counted.len() > MAX_WINDOWS {
+            self.counted.retain(|container, _| report.target(container).is_some());
+        }
+    }
+
+    fn log_findings(&self, report: &HealthReport, catalogue: &Catalogue) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for ((home, id), window) in &self.windows {
+            let Some(runbook) = catalogue.get(id) else {
+                continue;
+            };
+            let now = last_moment(report, &window.container);
+            let speaks = report.target(home).is_some() && !lies_in_peace(report, &window.container);
+            if speaks && window.counts(runbook, now) {
+                findings.push(log_finding(home, runbook, window, now));
+            }
+        }
+        findings
+    }
+
+    fn remember_numbers(&mut self, report: &HealthReport) {
+        let seen: BTreeSet<String> = report.targets.iter().map(|t| t.id().to_string()).collect();
+        self.numbers.retain(|key, _| {
+            let target = key.split(' ').next().unwrap_or_default();
+            !seen.contains(target)
+        });
+        self.numbers.extend(checks::numbers(report));
+        if self.numbers.len() > MAX_WINDOWS {
+            self.numbers.clear();
+        }
+    }
+}
+
+/// Whose finding a line of a container's log is: the data service in that container, if the
+/// runbook speaks of its kind first, else the container. `None` if it does not apply.
+fn home(
+    report: &HealthReport,
+    container: &TargetId,
+    image: Option<&str>,
+    runbook: &Runbook,
+) -> Option<TargetId> {
+    let kinds = &runbook.applies.kinds;
+    let first_kind = kinds.first().copied().unwrap_or(TargetKind::Container);
+    if !catalogue::applies(runbook, first_kind, image) {
+        return None;
+    }
+    let of_kind = |kind: TargetKind| {
+        if kind == TargetKind::Container {
+            return Some(container.clone());
+        }
+        let within = |target: &&crate::model::TargetReport| {
+            target.id().kind() == kind
+                && target.state.target.container.as_deref() == container.container_name()
+        };
+        report.targets.iter().find(within).map(|target| target.id().clone())
+    };
+    if kinds.is_empty() {
+        return Some(container.clone());
+    }
+    kinds.iter().find_map(|kind| of_kind(*kind))
+}
+
+/// The lines of a batch that were not counted before.
+///
+/// A batch either goes on from what was counted, or was read again from further back.
+fn fresh(batch: &LogBatch, counted: Option<LogCursor>) -> impl Iterator<Item = &LogLine> {
+    let again = counted.is_some_and(|counted| {
+        batch.cursor == Some(counted) || batch.lines.iter().any(|line| line.at < counted.at)
+    });
+    let mut at_cursor = 0;
+    batch.lines.iter().filter(move |line| match counted {
+        Some(counted) if again && line.at <= counted.at => {
+            at_cursor += u32::from(line.at == counted.at);
+            line.at == counted.at && at_cursor > counted.seen_at
+        }
+        _ => true,
+    })
+}
+
+/// The moment a container's log has to speak of: now, or its end if it has ended.
+fn last_moment(report: &HealthReport, container: &TargetId) -> Timestamp {
+    let facts = report.target(container).and_then(|target| target.state.container());
+    facts.filter(|f| !f.is_up()).and_then(|f| f.finished_at).unwrap_or(report.at)
+}
+
+/// The start of the present life, once it has lasted long enough to stand for itself.
+fn proven_life(report: &HealthReport, container: &TargetId) -> Option<Timestamp> {
+    let facts = report.target(container)?.state.container()?;
+    let born = facts.started_at.filter(|_| facts.is_up())?;
+    (report.at - born >= PROVEN_LIFE).then_some(born)
+}
+
+/// Whether a container does not run and that is as it should be: what it logged on its way
+/// out is nobody's trouble.
+fn lies_in_peace(report: &HealthReport, container: &TargetId) -> bool {
+    let Some(target) = report.target(container) else {
+        return false;
+    };
+    let down = target.state.container().is_some_and(|facts| !facts.is_up());
+    let fine = target.observation("container.state").is_some_and(|o| o.verdict == Verdict::Ok);
+    down && fine
+}
+
+fn log_finding(home: &TargetId, runbook: &Runbook, window: &Window, now: Timestamp) -> Finding {
+    let count = window.count();
+    let lines = if count == 1 { "line" } else { "lines" };
+    Finding {
+        key: Finding::log_key(home, &runbook.id),
+        target: home.clone(),
+        source: FindingSource::Log { runbook: runbook.id.clone() },
+        category: runbook.category,
+        severity: runbook.severity,
+        message: format!("{} ({count} {lines} in its log)", runbook.title),
+        samples: window.samples(),
+        count,
+        first_seen: window.first_seen,
+        last_seen: window.last_seen,
+        trend: window.trend(now),
+    }
+}
+
+/// Worst first: by severity, by the number of targets that show the same, by trend.
+fn rank(findings: &mut [Finding]) {
+    let mut spread: BTreeMap<String, u64> = BTreeMap::new();
+    for finding in findings.iter() {
+        *spread.entry(kind_of(finding)).or_default() += 1;
+    }
+    findings.sort_by_cached_key(|finding| {
+        let trend = match finding.trend {
+            Trend::Rising => 0,
+            Trend::Steady => 1,
+            Trend::Falling => 2,
+        };
+        (
+            std::cmp::Reverse(finding.severity),
+            std::cmp::Reverse(spread.get(&kind_of(finding)).copied()),
+            trend,
+            finding.key.clone(),
+        )
+    });
+}
+
+/// What makes two findings on different targets the same trouble.
+fn kind_of(finding: &Finding) -> String {
+    match &finding.source {
+        FindingSource::Check { check, value } => format!("{check} {value}"),
+        FindingSource::Log { runbook } => runbook.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

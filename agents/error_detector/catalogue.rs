@@ -155,6 +155,11 @@ pub fn applies(runbook: &Runbook, kind: TargetKind, image: Option<&str>) -> bool
     kind_fits && image_fits
 }
 
+/// A check's name without its instance: `host.disk` of `host.disk:/var`.
+pub fn check_base(check: &str) -> &str {
+    check.split_once(':').map_or(check, |(base, _)| base)
+}
+
 /// The JSON schema of one runbook file.
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Runbook).to_value()

@@ -1,0 +1,59 @@
+//! Reads what the containers wrote since the last cycle, all at the same time.
+//!
+//! A container whose log cannot be read is left out of the answer and disturbs nobody. It
+//! keeps no position: cursors come in, and go out with each batch.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use crate::model::{ContainerFacts, ContainerStatus, LogBatch, LogCursor, TargetId, Timestamp};
+use crate::ports::World;
+
+/// Older lines say nothing about now.
+const HORIZON: TimeDelta = TimeDelta::minutes(10);
+/// Lines of the first read.
+const FIRST_LINES: usize = 500;
+/// Lines of a later one; a flood beyond is dropped by the runtime and counted there.
+const MORE_LINES: usize = 5_000;
+/// Logs read at the same time.
+const AT_ONCE: usize = 16;
+
+/// The new lines of each container, by target; `cursors` is by Docker id.
+///
+/// Without a cursor, only the last ten minutes are read. A container that ended with an
+/// error is read from ten minutes before its end in every cycle, since its last lines are
+/// what explains it, also to a Selfheal that started later; [`super::ErrorDetector`] counts
+/// a line once.
+pub async fn read_logs(
+    world: &World,
+    containers: &[(TargetId, &ContainerFacts)],
+    cursors: &BTreeMap<String, LogCursor>,
+) -> BTreeMap<TargetId, LogBatch> {
+    let now = world.clock.now();
+    let reads = containers.iter().filter(|(_, facts)| was_ever_up(facts)).map(|(id, facts)| {
+        let (since, max_lines) = place(facts, cursors.get(&facts.id).copied(), now);
+        async move {
+            let batch = world.runtime.logs(&facts.name, Some(since), max_lines).await;
+            batch.ok().map(|batch| (id.clone(), batch))
+        }
+    });
+    let answers: Vec<_> = stream::iter(reads).buffer_unordered(AT_ONCE).collect().await;
+    answers.into_iter().flatten().collect()
+}
+
+fn was_ever_up(facts: &ContainerFacts) -> bool {
+    facts.status != ContainerStatus::Created || facts.started_at.is_some()
+}
+
+fn place(facts: &ContainerFacts, cursor: Option<LogCursor>, now: Timestamp) -> (LogCursor, usize) {
+    let last_moment = facts.finished_at.filter(|_| !facts.is_up()).unwrap_or(now);
+    let horizon = LogCursor { at: last_moment - HORIZON, seen_at: 0 };
+    let failed = !facts.is_up() && facts.exit_code.is_some_and(|code| code != 0);
+    match cursor {
+        Some(cursor) if !failed && cursor.at > horizon.at => (cursor, MORE_LINES),
+        _ => (horizon, FIRST_LINES),
+    }
+}
