@@ -1,1 +1,140 @@
-//! Placeholder: cli.
+//! The command line: reads it, asks the daemon or the store, shows the answer.
+//!
+//! Reading commands ask the running daemon, else the store it left behind. Deciding
+//! commands need the daemon, or the store for themselves alone. Nothing here decides what
+//! is healed.
+
+mod args;
+mod client;
+mod decide;
+mod doctor;
+mod follow;
+mod knowledge;
+mod output;
+mod read;
+mod render;
+mod settings;
+mod source;
+mod table;
+
+pub use args::{Cli, Command, Config, Global, Knowledge, Shell};
+pub use output::{Exit, Failure, Outcome, tell};
+
+use chrono::Utc;
+use clap::CommandFactory;
+
+use self::client::Client;
+use self::output::{Output, Style};
+use crate::config::{Loaded, Sources, load_from};
+
+/// Does what was typed and says how it ended. Failures are told on standard error.
+pub async fn run(cli: Cli) -> Exit {
+    match dispatch(cli).await {
+        Ok(exit) => exit,
+        Err(failure) => {
+            tell(failure.text());
+            failure.exit
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Outcome {
+    let out = Output { json: cli.global.json, style: Style::of_system(Utc::now()) };
+    match cli.command {
+        Command::Knowledge { what } => knowledge::run(&what, out),
+        Command::Config { what } => settings::run(what, &sources(&cli.global), out),
+        Command::Completions { shell } => completions(shell, out),
+        Command::Doctor => doctor::run(&sources(&cli.global), cli.global.url.as_deref(), out).await,
+        command => {
+            let loaded = load(&sources(&cli.global))?;
+            let client = client(&cli.global, &loaded)?;
+            let Loaded { settings, .. } = loaded;
+            match command {
+                Command::Status => read::status(client, &settings, out).await,
+                Command::Incidents { id: Some(id), .. } => {
+                    read::incident(client, &settings, &id, true, out).await
+                }
+                Command::Incidents { state, target, limit, .. } => {
+                    let wanted = read::Wanted { state, target, limit };
+                    read::incidents(client, &settings, &wanted, out).await
+                }
+                Command::Explain { id } => read::incident(client, &settings, &id, false, out).await,
+                Command::Targets { id } => read::targets(client, &settings, id, out).await,
+                Command::Backups => read::backups(client, &settings, out).await,
+                command => decide::run(command, &client, &settings, out).await,
+            }
+        }
+    }
+}
+
+/// Everything settings can come from, with the flags laid over.
+fn sources(global: &Global) -> Sources {
+    let sources = Sources::of_system(global.config.as_deref());
+    match &global.data_dir {
+        Some(folder) => sources.with_flag("data_dir", &folder.to_string_lossy(), "--data-dir"),
+        None => sources,
+    }
+}
+
+fn load(sources: &Sources) -> Result<Loaded, Failure> {
+    load_from(sources)
+        .map_err(|error| Failure::new(Exit::Usage, error).next("selfheal config check"))
+}
+
+fn client(global: &Global, loaded: &Loaded) -> Result<Client, Failure> {
+    let own = own_url(loaded.settings.api.listen);
+    Client::new(global.url.as_deref().unwrap_or(&own), &person())
+}
+
+/// Where a daemon with these settings answers on this machine.
+fn own_url(listen: std::net::SocketAddr) -> String {
+    let mut address = listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    format!("http://{address}")
+}
+
+/// Who types, for the record.
+fn person() -> String {
+    ["SUDO_USER", "USER", "LOGNAME"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|name| !name.is_empty())
+        .unwrap_or_else(|| "command line".to_owned())
+}
+
+fn completions(shell: Shell, out: Output) -> Outcome {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Elvish => clap_complete::Shell::Elvish,
+        Shell::Fish => clap_complete::Shell::Fish,
+        Shell::Powershell => clap_complete::Shell::PowerShell,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+    };
+    let mut script = vec![];
+    clap_complete::generate(shell, &mut Cli::command(), "selfheal", &mut script);
+    out.data(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_daemon_on_the_wildcard_address_is_asked_on_this_machine() {
+        assert_eq!(own_url("0.0.0.0:8003".parse().unwrap()), "http://127.0.0.1:8003");
+        assert_eq!(own_url("[::]:1".parse().unwrap()), "http://[::1]:1");
+        assert_eq!(own_url("10.0.0.7:80".parse().unwrap()), "http://10.0.0.7:80");
+    }
+}

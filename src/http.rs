@@ -23,6 +23,7 @@ mod state;
 mod targets;
 
 pub use guard::{AllowedHosts, Unprotected, check_listen};
+pub use incidents::incident_detail;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use selfheal_agents::model::{Incident, IncidentId, IncidentState, TargetId};
-use selfheal_agents::ports::IncidentQuery;
+use selfheal_agents::ports::{IncidentQuery, Store, StoreResult};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -107,11 +107,18 @@ pub(super) async fn load(api: &Api, id: IncidentId) -> Answer<Incident> {
     })
 }
 
+/// The body of one incident, with how its fix changes files.
+pub async fn incident_detail(
+    store: &dyn Store,
+    incident: &Incident,
+) -> StoreResult<IncidentDetail> {
+    Ok(IncidentDetail::new(incident, diff::of_incident(store, incident).await?))
+}
+
 /// One incident with everything known about it.
 pub(super) async fn detail(api: &Api, id: IncidentId) -> Answer<IncidentDetail> {
     let incident = load(api, id).await?;
-    let diff = diff::of_incident(api.store(), &incident).await?;
-    Ok(IncidentDetail::new(&incident, diff))
+    Ok(incident_detail(api.store(), &incident).await?)
 }
 
 /// One incident with its timeline, evidence, fix and holds

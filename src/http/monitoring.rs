@@ -9,8 +9,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::body::{
-    AutonomousMode, BackupList, BackupRow, CheckRequest, Checked, Done, Health, OwnHealth,
-    ProblemBody, Status, Success,
+    BackupList, BackupRow, CheckRequest, Checked, Done, Health, OwnHealth, ProblemBody, Status,
+    Success,
 };
 use super::extract::{Named, OptionalJson, Params, Who};
 use super::problem::{Answer, Problem};
@@ -64,20 +64,8 @@ pub(super) async fn health(State(api): State<Api>) -> Json<HealthBody> {
 pub(super) async fn status(State(api): State<Api>) -> Answer<Json<StatusBody>> {
     let standing = api.coordinator.standing();
     let backups = api.store().backups(5).await?;
-    Ok(Json(Success::new(Status {
-        autonomous_mode: AutonomousMode::of(&standing),
-        last_check: standing.last_check,
-        next_check: standing.next_check,
-        fix_statistics: Statistics::of(&api.store().outcomes(None).await?),
-        recent_backups: backups.iter().map(BackupRow::from).collect(),
-        check_interval_minutes: standing.check_interval_minutes,
-        freezes: standing.freezes,
-        applying: standing.applying,
-        validating: standing.validating,
-        runtime_connected: standing.runtime_connected,
-        targets: standing.targets.len(),
-        blind: standing.blind,
-    })))
+    let statistics = Statistics::of(&api.store().outcomes(None).await?);
+    Ok(Json(Success::new(Status::of(&standing, statistics, &backups))))
 }
 
 /// Runs one cycle now

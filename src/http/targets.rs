@@ -18,12 +18,7 @@ use super::state::Api;
     responses((status = 200, description = "By name", body = TargetList))
 )]
 pub(super) async fn list(State(api): State<Api>) -> Json<TargetList> {
-    let standing = api.coordinator.standing();
-    Json(TargetList {
-        total: standing.targets.len(),
-        targets: standing.targets,
-        blind: standing.blind,
-    })
+    Json(TargetList::of(&api.coordinator.standing()))
 }
 
 /// One target with its last observations, what it needs and who needs it

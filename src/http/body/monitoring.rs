@@ -267,6 +267,26 @@ pub struct Status {
     pub blind: Vec<String>,
 }
 
+impl Status {
+    /// Puts together what the coordinator, history and backups say.
+    pub fn of(standing: &Standing, fix_statistics: Statistics, backups: &[Backup]) -> Self {
+        Self {
+            autonomous_mode: AutonomousMode::of(standing),
+            last_check: standing.last_check,
+            next_check: standing.next_check,
+            fix_statistics,
+            recent_backups: backups.iter().map(BackupRow::from).collect(),
+            check_interval_minutes: standing.check_interval_minutes,
+            freezes: standing.freezes.clone(),
+            applying: standing.applying,
+            validating: standing.validating,
+            runtime_connected: standing.runtime_connected,
+            targets: standing.targets.len(),
+            blind: standing.blind.clone(),
+        }
+    }
+}
+
 /// What a cycle asked for by a person saw and decided: the report, with the two fields
 /// that the contract names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

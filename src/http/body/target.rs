@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use selfheal_agents::model::{Hold, TargetId};
 use serde::{Deserialize, Serialize};
 
-use crate::coordinator::TargetSummary;
+use crate::coordinator::{Standing, TargetSummary};
 
 /// A reason to hold, with its sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,17 @@ pub struct TargetList {
     pub total: usize,
     /// What could not be seen, with the remedy.
     pub blind: Vec<String>,
+}
+
+impl TargetList {
+    /// What the coordinator saw last.
+    pub fn of(standing: &Standing) -> Self {
+        Self {
+            total: standing.targets.len(),
+            targets: standing.targets.clone(),
+            blind: standing.blind.clone(),
+        }
+    }
 }
 
 /// One target.

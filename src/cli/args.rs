@@ -1,0 +1,224 @@
+//! What can be typed. The texts here are the manual: each command says what it does and
+//! shows how it is used.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use selfheal_agents::model::TargetId;
+
+const EXAMPLES: &str = "\
+First steps:
+  selfheal doctor              is everything there that Selfheal needs?
+  selfheal check --dry-run     look at everything, change nothing
+  selfheal run                 start; the page is at http://127.0.0.1:8003
+  selfheal demo                see a container broken and healed
+
+Exit codes: 0 all healthy or done; 1 something is wrong and was not healed;
+2 wrong usage or settings; 3 the daemon or Docker cannot be reached.";
+
+/// Keeps a Docker host and the services on it healthy: detects, diagnoses, fixes, proves,
+/// undoes, learns.
+#[derive(Debug, Parser)]
+#[command(name = "selfheal", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Global {
+    /// Read settings from this file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Answer in JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Keep history, journal and backups in this folder
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of the running daemon; the setting api.listen without it
+    #[arg(long, global = true, env = "SELFHEAL_URL", value_name = "URL")]
+    pub url: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Watch and heal until stopped
+    #[command(after_help = "Examples:\n  selfheal run\n  selfheal run --mode observe\n  \
+        SELFHEAL_LOG=debug selfheal run")]
+    Run {
+        /// Listen on this address and port
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<String>,
+        /// How far to go by itself: observe, approve or auto
+        #[arg(long)]
+        mode: Option<String>,
+    },
+    /// Run one cycle now and show what was seen and done
+    #[command(after_help = "Examples:\n  selfheal check --dry-run\n  selfheal check --target \
+        container:web\n  selfheal check --json | jq .status")]
+    Check {
+        /// Decide, but apply nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Only this target and what it depends on, such as container:web
+        #[arg(long, value_name = "TARGET")]
+        target: Option<TargetId>,
+    },
+    /// How everything stands, in one screen
+    Status,
+    /// What went wrong, newest first; or one incident
+    #[command(
+        after_help = "Examples:\n  selfheal incidents\n  selfheal incidents --state open\n  \
+        selfheal incidents 3f2a9c1b"
+    )]
+    Incidents {
+        /// One incident, by its id or a unique part of it
+        id: Option<String>,
+        /// Only in this state; `open` means not yet closed
+        #[arg(long)]
+        state: Option<String>,
+        /// Only about this target
+        #[arg(long)]
+        target: Option<TargetId>,
+        /// At most this many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Why an incident was blamed on whom, and why it was or was not healed
+    Explain {
+        /// The incident, by its id or a unique part of it
+        id: String,
+    },
+    /// Apply the fix of an incident that waits for you
+    Approve {
+        /// The incident, by its id or a unique part of it
+        id: String,
+    },
+    /// Close an incident without a fix
+    Dismiss {
+        /// The incident, by its id or a unique part of it
+        id: String,
+    },
+    /// Take back what a fix changed
+    #[command(after_help = "Examples:\n  selfheal backups\n  selfheal rollback \
+        backup_20251019_170000")]
+    Rollback {
+        /// The backup, as `selfheal backups` lists it
+        backup_id: String,
+        /// Also when a newer change of the same thing would be lost
+        #[arg(long)]
+        force: bool,
+    },
+    /// What fixes touched, as it was before
+    Backups,
+    /// Stop all automatic fixes for a while
+    #[command(after_help = "Examples:\n  selfheal freeze 30m\n  selfheal freeze 2h --target \
+        container:web --reason \"upgrade\"\n  selfheal freeze --off")]
+    Freeze {
+        /// How long, such as 30m or 2h; until `selfheal unfreeze` without it
+        duration: Option<String>,
+        /// Only this target
+        #[arg(long, value_name = "TARGET")]
+        target: Option<TargetId>,
+        /// Why, for the record
+        #[arg(long)]
+        reason: Option<String>,
+        /// End the freeze
+        #[arg(long, conflicts_with_all = ["duration", "reason"])]
+        off: bool,
+    },
+    /// Let automatic fixes go on
+    Unfreeze {
+        /// Only this target
+        #[arg(long, value_name = "TARGET")]
+        target: Option<TargetId>,
+    },
+    /// Everything that is watched
+    Targets {
+        /// One target with all its observations, such as container:web
+        id: Option<TargetId>,
+    },
+    /// What Selfheal knows about trouble: its runbooks
+    Knowledge {
+        /// What about them.
+        #[command(subcommand)]
+        what: Knowledge,
+    },
+    /// The settings
+    Config {
+        /// What about them.
+        #[command(subcommand)]
+        what: Config,
+    },
+    /// Is everything there that Selfheal needs?
+    Doctor,
+    /// Break a throw-away container and watch it being healed
+    Demo,
+    /// Write the completion script of a shell
+    #[command(after_help = "Example:\n  selfheal completions bash > \
+        ~/.local/share/bash-completion/completions/selfheal")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// What about the runbooks.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Knowledge {
+    /// All of them
+    List,
+    /// One of them
+    Show {
+        /// Its id, as the list shows it
+        id: String,
+    },
+    /// Those with all these words
+    Search {
+        /// The words
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
+    /// Which of them know this log line; without one, whether all keep the rules
+    #[command(after_help = "Examples:\n  selfheal knowledge test\n  selfheal knowledge test \
+        \"FATAL: sorry, too many clients already\"\n  docker logs web 2>&1 | selfheal knowledge \
+        test -")]
+    Test {
+        /// A log line, or - to read lines from standard input
+        line: Option<String>,
+    },
+}
+
+/// What about the settings.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Config {
+    /// Read them all and say everything that is wrong
+    Check,
+    /// Those in force, each with where it came from
+    Show,
+    /// Their JSON schema
+    Schema,
+}
+
+/// The shells whose completion is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU bash.
+    Bash,
+    /// Elvish.
+    Elvish,
+    /// fish.
+    Fish,
+    /// PowerShell.
+    Powershell,
+    /// Z shell.
+    Zsh,
+}

@@ -1,0 +1,146 @@
+//! Asks the running daemon through its API.
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use selfheal_agents::model::clean;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::output::{Exit, Failure};
+use crate::http::body::{ProblemBody, Success};
+
+/// How long the daemon may take to accept.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// How long the daemon may take to answer; it has a limit of its own below this.
+const LIMIT: Duration = Duration::from_secs(190);
+
+/// A daemon at an address.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    who: String,
+}
+
+/// Why the daemon did not answer.
+#[derive(Debug)]
+pub enum CallError {
+    /// Nobody listens there.
+    Absent(String),
+    /// It answered that it will not, or something that is no answer.
+    Refused(Failure),
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Absent(text) => Self::new(Exit::Unreachable, text).next("selfheal run"),
+            CallError::Refused(failure) => failure,
+        }
+    }
+}
+
+impl Client {
+    /// Prepares calls to the daemon at `url`, in the name of `who`.
+    pub(super) fn new(url: &str, who: &str) -> Result<Self, Failure> {
+        let wrong = |why: String| {
+            Failure::new(Exit::Usage, format!("`{url}` is no address of a daemon: {why}"))
+                .next("selfheal status --url http://127.0.0.1:8003")
+        };
+        let base = Url::parse(url).map_err(|e| wrong(e.to_string()))?;
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            return Err(wrong("it does not begin with http:// or https://".to_owned()));
+        }
+        let http = reqwest::Client::builder()
+            // The daemon is near; a proxy for the world outside is of no use.
+            .no_proxy()
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(LIMIT)
+            .build()
+            .map_err(|e| Failure::new(Exit::Wrong, format!("no HTTP client: {e}")))?;
+        Ok(Self { http, base, who: clean(who, 64) })
+    }
+
+    /// Where it asks.
+    pub(super) fn url(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// A plain answer.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.answer(self.request(Method::GET, path)).await
+    }
+
+    /// An answer under `/api/monitoring`.
+    pub(super) async fn monitoring<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        let answer: Success<T> = self.get(path).await?;
+        Ok(answer.data)
+    }
+
+    /// Asks for something to be done.
+    pub(super) async fn post<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<T, CallError> {
+        let request = self.request(Method::POST, path);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        self.answer(request).await
+    }
+
+    /// Asks for something to be ended.
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.answer(self.request(Method::DELETE, path)).await
+    }
+
+    /// The event stream; it has no time limit.
+    pub(super) async fn events(&self) -> Result<Response, CallError> {
+        let request = self.request(Method::GET, "/api/events").timeout(Duration::from_hours(24));
+        request.send().await.map_err(|e| self.absent(&e))
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        url.set_query(query);
+        self.http.request(method, url).header("x-selfheal-user", &self.who)
+    }
+
+    fn absent(&self, error: &reqwest::Error) -> CallError {
+        let why = if error.is_timeout() { "it did not answer in time" } else { "nobody answers" };
+        CallError::Absent(format!("the daemon at {} cannot be reached: {why}", self.url()))
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CallError> {
+        let response = request.send().await.map_err(|e| self.absent(&e))?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|e| self.absent(&e))?;
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|_| self.stranger());
+        }
+        let problem: ProblemBody = serde_json::from_slice(&body).map_err(|_| self.stranger())?;
+        let exit = match status {
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Exit::Usage,
+            _ => Exit::Wrong,
+        };
+        Err(CallError::Refused(Failure::new(exit, problem.detail)))
+    }
+
+    fn stranger(&self) -> CallError {
+        let text = format!("what answers at {} is no Selfheal of this version", self.url());
+        CallError::Refused(
+            Failure::new(Exit::Unreachable, text)
+                .next("name the right address with --url or SELFHEAL_URL"),
+        )
+    }
+}
+
+/// A text as one part of a path or query.
+pub(super) fn escaped(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}

@@ -1,0 +1,250 @@
+//! `doctor`: is everything there that Selfheal needs? Each line ok, warn or fail, and what
+//! to do about it. It changes nothing.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use sysinfo::Disks;
+use tokio::net::TcpListener;
+
+use super::client::Client;
+use super::output::{Exit, Outcome, Output, Style};
+use super::table::{Tone, cell, table, word};
+use super::{load, own_url, person};
+use crate::config::{Settings, Sources};
+use crate::docker::Docker;
+use crate::http::body::OwnHealth;
+use crate::http::check_listen;
+use crate::store::{OpenError, open_read_only};
+
+/// How one examination ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Grade {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Examined {
+    what: &'static str,
+    grade: Grade,
+    seen: String,
+    remedy: Option<String>,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "callers hand over a text or what makes one")]
+impl Examined {
+    fn ok(what: &'static str, seen: impl ToString) -> Self {
+        Self { what, grade: Grade::Ok, seen: seen.to_string(), remedy: None }
+    }
+
+    fn not(grade: Grade, what: &'static str, seen: impl ToString, remedy: &str) -> Self {
+        Self { what, grade, seen: seen.to_string(), remedy: Some(remedy.to_owned()) }
+    }
+}
+
+/// Free space below which a store soon cannot be written, in bytes.
+const LITTLE_SPACE: u64 = 512 * 1024 * 1024;
+/// Seconds since 1970 before which a clock is surely wrong: this program is younger.
+const YOUNGER_THAN: u64 = 1_767_225_600;
+
+pub(super) async fn run(sources: &Sources, url: Option<&str>, out: Output) -> Outcome {
+    let mut lines = vec![];
+    match load(sources) {
+        Ok(loaded) => {
+            let from = loaded.file.as_ref().map_or_else(
+                || "no file: built-in defaults".to_owned(),
+                |file| format!("{} is valid", file.display()),
+            );
+            lines.push(Examined::ok("settings", from));
+            for warning in &loaded.warnings {
+                let remedy = "selfheal config show tells where it was set";
+                lines.push(Examined::not(Grade::Warn, "settings", warning, remedy));
+            }
+            let settings = loaded.settings;
+            let own = own_url(settings.api.listen);
+            let daemon = daemon(url.unwrap_or(&own)).await;
+            lines.push(docker(&settings).await);
+            lines.extend([data_dir(&settings.data_dir), store(&settings.data_dir).await]);
+            lines.push(space(&settings.data_dir));
+            lines.push(match daemon {
+                Some(line) => line,
+                None => port(&settings).await,
+            });
+        }
+        Err(failure) => {
+            let remedy = "correct what is named; selfheal config schema lists every setting";
+            lines.push(Examined::not(Grade::Fail, "settings", failure.what, remedy));
+        }
+    }
+    lines.push(clock(SystemTime::now()));
+    out.show(&lines, |lines, style| shown(lines, style))?;
+    let worst = lines.iter().map(|line| line.grade).max().unwrap_or(Grade::Ok);
+    Ok(if worst == Grade::Fail { Exit::Wrong } else { Exit::Done })
+}
+
+fn shown(lines: &[Examined], style: &Style) -> String {
+    let rows: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let grade = match line.grade {
+                Grade::Ok => word("ok", Tone::Good),
+                Grade::Warn => word("warn", Tone::Warning),
+                Grade::Fail => word("fail", Tone::Bad),
+            };
+            vec![
+                cell(line.what),
+                grade,
+                cell(&line.seen),
+                cell(line.remedy.as_deref().unwrap_or("")),
+            ]
+        })
+        .collect();
+    table(style, &["WHAT", "GRADE", "SEEN", "REMEDY"], &rows)
+}
+
+async fn docker(settings: &Settings) -> Examined {
+    let host = &settings.docker.host;
+    let remedy = if host.starts_with("unix://") {
+        "start Docker (systemctl start docker), or let this user use the socket (usermod -aG \
+         docker USER, then log in again), or set docker.host"
+    } else {
+        "start Docker there, or set docker.host"
+    };
+    let found = match Docker::connect(host) {
+        Ok(docker) => docker.ping().await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(info) => Examined::ok(
+            "docker",
+            format!("{host} answers: Docker {} (API {})", info.version, info.api_version),
+        ),
+        Err(error) => Examined::not(Grade::Fail, "docker", error, remedy),
+    }
+}
+
+fn data_dir(dir: &Path) -> Examined {
+    let what = "data folder";
+    if !dir.exists() {
+        let parent = dir.ancestors().skip(1).find(|p| p.exists() || p.as_os_str().is_empty());
+        let parent = parent.filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return match tempfile::tempfile_in(parent) {
+            Ok(_) => {
+                Examined::ok(what, format!("{} will be made at the first start", dir.display()))
+            }
+            Err(error) => unwritable(what, parent, &error),
+        };
+    }
+    match tempfile::tempfile_in(dir) {
+        Ok(_) => Examined::ok(what, format!("{} can be written", dir.display())),
+        Err(error) => unwritable(what, dir, &error),
+    }
+}
+
+fn unwritable(what: &'static str, dir: &Path, error: &std::io::Error) -> Examined {
+    let remedy = "give it to the user who runs Selfheal (chown), or set data_dir";
+    Examined::not(
+        Grade::Fail,
+        what,
+        format!("{} cannot be written: {error}", dir.display()),
+        remedy,
+    )
+}
+
+async fn store(dir: &Path) -> Examined {
+    match open_read_only(dir).await {
+        Ok(_) => Examined::ok("store", "it opens"),
+        Err(OpenError::Missing { .. }) => Examined::ok("store", "it comes with the first start"),
+        Err(error @ OpenError::Older { .. }) => {
+            Examined::not(Grade::Warn, "store", error, "selfheal run")
+        }
+        Err(error) => Examined::not(Grade::Fail, "store", error, "see the message"),
+    }
+}
+
+fn space(dir: &Path) -> Examined {
+    let place = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let disks = Disks::new_with_refreshed_list();
+    let disks: &[sysinfo::Disk] = disks.as_ref().map_or(&[], |disks| disks);
+    let disk = disks
+        .iter()
+        .filter(|disk| place.starts_with(disk.mount_point()))
+        .max_by_key(|disk| disk.mount_point().as_os_str().len());
+    let Some(disk) = disk else {
+        let remedy = "look at the output of df";
+        return Examined::not(
+            Grade::Warn,
+            "disk space",
+            "no disk found for the data folder",
+            remedy,
+        );
+    };
+    let free = disk.available_space();
+    let seen = format!("{} MB free on {}", free / 1_000_000, disk.mount_point().display());
+    if free < LITTLE_SPACE {
+        let remedy = "free some space (docker system df shows what Docker keeps), or set data_dir";
+        return Examined::not(Grade::Warn, "disk space", seen, remedy);
+    }
+    Examined::ok("disk space", seen)
+}
+
+fn clock(now: SystemTime) -> Examined {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let seen = chrono::DateTime::<chrono::Utc>::from(now).format("%Y-%m-%d %H:%M:%S UTC");
+    if since.as_secs() < YOUNGER_THAN {
+        let remedy = "set the clock (timedatectl set-ntp true): schedules and windows depend on it";
+        return Examined::not(Grade::Fail, "clock", seen, remedy);
+    }
+    Examined::ok("clock", seen)
+}
+
+/// A daemon that answers is the best proof that the port is right.
+async fn daemon(url: &str) -> Option<Examined> {
+    let client = Client::new(url, &person()).ok()?;
+    let health: OwnHealth = client.get("/health").await.ok()?;
+    Some(Examined::ok("API", format!("a daemon {} answers at {url}", health.version)))
+}
+
+async fn port(settings: &Settings) -> Examined {
+    let listen = settings.api.listen;
+    if let Err(refused) = check_listen(listen, false) {
+        return Examined::not(Grade::Fail, "API", refused, "set api.listen = \"127.0.0.1:8003\"");
+    }
+    match TcpListener::bind(listen).await {
+        Ok(_) => Examined::ok("API", format!("{listen} is free; no daemon is running")),
+        Err(error) => Examined::not(
+            Grade::Fail,
+            "API",
+            format!("{listen} cannot be had and no Selfheal answers there: {error}"),
+            "stop what uses it (ss -ltnp shows it), or set api.listen",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_in_the_past_fails_with_a_remedy() {
+        let examined = clock(SystemTime::UNIX_EPOCH);
+        assert_eq!(examined.grade, Grade::Fail);
+        assert!(examined.remedy.unwrap().contains("timedatectl"));
+    }
+
+    #[test]
+    fn a_data_folder_that_can_be_made_is_fine_and_one_below_a_file_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(data_dir(&dir.path().join("new")).grade, Grade::Ok);
+        assert_eq!(data_dir(dir.path()).grade, Grade::Ok);
+        let file = dir.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        assert_eq!(data_dir(&file.join("below")).grade, Grade::Fail);
+        assert!(!dir.path().join("new").exists(), "examining makes nothing");
+    }
+}

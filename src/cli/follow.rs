@@ -1,0 +1,73 @@
+//! Shows on standard error what a running daemon does, while a command waits for it.
+
+use reqwest::Response;
+
+use super::client::Client;
+use super::output::tell;
+use super::render::live_line;
+use crate::coordinator::LiveEvent;
+
+/// The longest unfinished part of the stream that is kept, in bytes.
+const LONGEST: usize = 1024 * 1024;
+
+/// A following that ends when this is dropped.
+pub(super) struct Following(tokio::task::JoinHandle<()>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Follows `client`'s daemon from now on. A daemon that does not tell is no error.
+pub(super) async fn follow(client: &Client) -> Option<Following> {
+    let response = client.events().await.ok().filter(|answer| answer.status().is_success())?;
+    Some(Following(tokio::spawn(show(response))))
+}
+
+async fn show(mut response: Response) {
+    let mut lines = Lines::default();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        for line in lines.take(&chunk) {
+            let event = line.strip_prefix("data:").map(str::trim_start);
+            let event: Option<LiveEvent> = event.and_then(|text| serde_json::from_str(text).ok());
+            if let Some(text) = event.and_then(|event| live_line(&event.what)) {
+                tell(text);
+            }
+        }
+    }
+}
+
+/// Cuts a stream into lines.
+#[derive(Default)]
+struct Lines {
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    fn take(&mut self, chunk: &[u8]) -> Vec<String> {
+        self.rest.extend_from_slice(chunk);
+        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else {
+            if self.rest.len() > LONGEST {
+                self.rest.clear();
+            }
+            return vec![];
+        };
+        let rest = self.rest.split_off(end + 1);
+        let whole = std::mem::replace(&mut self.rest, rest);
+        String::from_utf8_lossy(&whole).lines().map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_whole_however_the_stream_is_cut() {
+        let mut lines = Lines::default();
+        assert!(lines.take(b"data: {\"a\"").is_empty());
+        assert_eq!(lines.take(b":1}\n\nda"), ["data: {\"a\":1}", ""]);
+        assert_eq!(lines.take(b"ta: x\n"), ["data: x"]);
+    }
+}

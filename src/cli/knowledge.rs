@@ -1,0 +1,166 @@
+//! `knowledge list`, `show`, `search`, `test`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io::BufRead;
+
+use selfheal_agents::error_detector::Catalogue;
+use selfheal_agents::model::{Provenance, Runbook, clean};
+
+use super::args::Knowledge;
+use super::output::{Exit, Failure, Outcome, Output, Style, tell};
+use super::table::{cell, table};
+use crate::knowledge::load;
+
+/// The longest line read from standard input, in bytes; the rest is cut off.
+const MAX_LINE: usize = 64 * 1024;
+
+pub(super) fn run(what: &Knowledge, out: Output) -> Outcome {
+    let (catalogue, broken) = load(None);
+    for runbook in &broken {
+        tell(format!("warning: {runbook}"));
+    }
+    match what {
+        Knowledge::List => list(&catalogue.iter().collect::<Vec<_>>(), out),
+        Knowledge::Show { id } => show(&catalogue, id, out),
+        Knowledge::Search { words } => {
+            let words: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
+            let found: Vec<_> = catalogue.iter().filter(|r| has_all(r, &words)).collect();
+            list(&found, out)
+        }
+        Knowledge::Test { line: None } => {
+            let rules = format!("{} runbooks keep the rules", catalogue.len());
+            out.show(&rules, |text, _| text.clone())?;
+            Ok(if broken.is_empty() { Exit::Done } else { Exit::Wrong })
+        }
+        Knowledge::Test { line: Some(line) } if line == "-" => test_input(&catalogue, out),
+        Knowledge::Test { line: Some(line) } => test(&catalogue, line, out),
+    }
+}
+
+fn list(runbooks: &[&Runbook], out: Output) -> Outcome {
+    out.show(&runbooks, |runbooks, style| rows(runbooks, style))?;
+    Ok(Exit::Done)
+}
+
+fn rows(runbooks: &[&Runbook], style: &Style) -> String {
+    let rows: Vec<_> = runbooks
+        .iter()
+        .map(|runbook| {
+            let status = match runbook.status {
+                Provenance::Reproduced => "reproduced",
+                Provenance::Documented => "documented",
+            };
+            vec![
+                cell(&runbook.id),
+                cell(&runbook.technology),
+                cell(runbook.category.as_str()),
+                cell(status),
+                cell(&runbook.title),
+            ]
+        })
+        .collect();
+    table(style, &["RUNBOOK", "TECHNOLOGY", "CATEGORY", "STATUS", "TITLE"], &rows)
+}
+
+fn has_all(runbook: &Runbook, words: &[String]) -> bool {
+    let text = format!(
+        "{} {} {} {} {}",
+        runbook.id,
+        runbook.title,
+        runbook.technology,
+        runbook.category.as_str(),
+        runbook.diagnosis.summary
+    )
+    .to_lowercase();
+    words.iter().all(|word| text.contains(word))
+}
+
+fn show(catalogue: &Catalogue, id: &str, out: Output) -> Outcome {
+    let runbook = catalogue.get(id).ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("no runbook `{id}`")).next("selfheal knowledge list")
+    })?;
+    out.show(runbook, |runbook, _| described(runbook))?;
+    Ok(Exit::Done)
+}
+
+fn described(runbook: &Runbook) -> String {
+    let mut text = format!(
+        "{}: {}\n{}, {}, base confidence {} %\n\n{}",
+        runbook.id,
+        runbook.title,
+        runbook.technology,
+        runbook.category.as_str(),
+        runbook.diagnosis.base,
+        runbook.diagnosis.summary.trim(),
+    );
+    text.push_str("\n\nSigns");
+    for sign in &runbook.signatures {
+        let seen = match (&sign.log, &sign.check) {
+            (Some(pattern), _) => format!("log line matching  {pattern}"),
+            (_, Some(check)) if sign.is.is_empty() => format!("check {check} not well"),
+            (_, Some(check)) => format!("check {check} is {}", sign.is.join(" or ")),
+            _ => continue,
+        };
+        let _ = write!(text, "\n  - {seen}");
+    }
+    if !runbook.evidence.is_empty() {
+        text.push_str("\n\nEvidence");
+        for evidence in &runbook.evidence {
+            let _ = write!(text, "\n  {:>+4}  {}", evidence.weight, evidence.why);
+        }
+    }
+    if !runbook.fixes.is_empty() {
+        text.push_str("\n\nFixes, best first");
+        for fix in &runbook.fixes {
+            let _ = write!(text, "\n  - {}: {}", fix.action, fix.why);
+        }
+    }
+    for avoid in &runbook.avoid {
+        let _ = write!(text, "\n\nNever: {avoid}");
+    }
+    for link in &runbook.links {
+        let _ = write!(text, "\n{link}");
+    }
+    text
+}
+
+fn test(catalogue: &Catalogue, line: &str, out: Output) -> Outcome {
+    let known: Vec<&Runbook> =
+        catalogue.matching(line).filter_map(|id| catalogue.get(id)).collect();
+    if known.is_empty() {
+        out.show(&known, |_, _| "No runbook knows this line.".to_owned())?;
+        return Ok(Exit::Wrong);
+    }
+    list(&known, out)
+}
+
+/// Counts the runbooks that know lines of standard input, with a sample each.
+fn test_input(catalogue: &Catalogue, out: Output) -> Outcome {
+    let mut counts: BTreeMap<String, (u64, String)> = BTreeMap::new();
+    let mut input = std::io::stdin().lock();
+    let mut line = vec![];
+    loop {
+        line.clear();
+        let read = input
+            .read_until(b'\n', &mut line)
+            .map_err(|e| Failure::new(Exit::Usage, format!("standard input: {e}")))?;
+        if read == 0 {
+            break;
+        }
+        line.truncate(MAX_LINE);
+        let text = String::from_utf8_lossy(&line);
+        for id in catalogue.matching(text.trim_end()) {
+            let entry = counts.entry(id.to_owned()).or_insert_with(|| (0, clean(&text, 160)));
+            entry.0 += 1;
+        }
+    }
+    out.show(&counts, |counts, style| {
+        let rows: Vec<_> = counts
+            .iter()
+            .map(|(id, (count, sample))| vec![cell(id), cell(count), cell(sample.trim())])
+            .collect();
+        table(style, &["RUNBOOK", "LINES", "FIRST"], &rows)
+    })?;
+    Ok(if counts.is_empty() { Exit::Wrong } else { Exit::Done })
+}

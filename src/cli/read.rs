@@ -1,0 +1,81 @@
+//! `status`, `incidents`, `explain`, `targets`, `backups`.
+
+use selfheal_agents::model::TargetId;
+
+use super::client::Client;
+use super::output::{Exit, Outcome, Output};
+use super::render::{self, Overview};
+use super::source::Source;
+use crate::config::Settings;
+
+/// How everything stands. Something not well is exit code 1.
+pub(super) async fn status(client: Client, settings: &Settings, out: Output) -> Outcome {
+    let url = client.url().to_owned();
+    let source = Source::open(client, settings).await?;
+    let overview = Overview {
+        daemon: source.is_live().then_some(url),
+        status: source.status().await?,
+        targets: source.targets().await?.targets,
+        open_incidents: source.incidents(Some("open"), None, 50).await?.incidents,
+    };
+    out.show(&overview, render::overview)?;
+    if !source.is_live() {
+        return Ok(Exit::Unreachable);
+    }
+    let well = overview.open_incidents.is_empty()
+        && overview.targets.iter().all(|target| !target.verdict.is_bad());
+    Ok(if well { Exit::Done } else { Exit::Wrong })
+}
+
+/// Which incidents are wanted.
+pub(super) struct Wanted {
+    pub(super) state: Option<String>,
+    pub(super) target: Option<TargetId>,
+    pub(super) limit: usize,
+}
+
+pub(super) async fn incidents(
+    client: Client,
+    settings: &Settings,
+    wanted: &Wanted,
+    out: Output,
+) -> Outcome {
+    let source = Source::open(client, settings).await?;
+    let list =
+        source.incidents(wanted.state.as_deref(), wanted.target.as_ref(), wanted.limit).await?;
+    out.show(&list, render::incidents)?;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn incident(
+    client: Client,
+    settings: &Settings,
+    id: &str,
+    with_timeline: bool,
+    out: Output,
+) -> Outcome {
+    let source = Source::open(client, settings).await?;
+    let detail = source.incident(id).await?;
+    out.show(&detail, |detail, style| render::incident(detail, with_timeline, style))?;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn targets(
+    client: Client,
+    settings: &Settings,
+    id: Option<TargetId>,
+    out: Output,
+) -> Outcome {
+    let source = Source::open(client, settings).await?;
+    match id {
+        Some(id) => out.show(&source.target(&id).await?, render::target)?,
+        None => out.show(&source.targets().await?, render::targets)?,
+    }
+    Ok(if source.is_live() { Exit::Done } else { Exit::Unreachable })
+}
+
+pub(super) async fn backups(client: Client, settings: &Settings, out: Output) -> Outcome {
+    let source = Source::open(client, settings).await?;
+    out.show(&source.backups().await?, render::backups)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,223 @@
+use super::*;
+use crate::cli::output::Style;
+use crate::coordinator::{CycleReport, CycleStatus, Freeze, Standing, TargetSummary, Trigger};
+use crate::http::body::{Checked, IncidentDetail, IncidentList, IncidentRow, Status, TargetList};
+use chrono::{Duration, TimeZone, Utc};
+use selfheal_agents::fix_engineer::actions::{Action, ContainerStart};
+use selfheal_agents::learning_engine::Statistics;
+use selfheal_agents::model::{
+    Actor, Category, Confidence, Diagnosis, Finding, FindingSource, Fix, FixId, Hold, Incident,
+    IncidentId, Ledger, LedgerSource, Mode, Severity, Step, StepRole, TargetId, Trend,
+};
+use uuid::Uuid;
+
+fn start() -> Timestamp {
+    Utc.with_ymd_and_hms(2026, 1, 31, 12, 0, 0).unwrap()
+}
+
+fn style(terminal: bool) -> Style {
+    Style { terminal, color: false, width: 90, now: start() + Duration::minutes(3) }
+}
+
+fn target(name: &str, verdict: Verdict, detail: &str) -> TargetSummary {
+    TargetSummary {
+        id: TargetId::container(name),
+        verdict,
+        detail: detail.to_owned(),
+        mode: Mode::Auto,
+        excluded: false,
+        external: false,
+        depends_on: vec![],
+        observations: vec![],
+        incident: None,
+        holds: vec![],
+    }
+}
+
+fn standing() -> Standing {
+    Standing {
+        mode: Mode::Auto,
+        freezes: vec![],
+        last_check: Some(start()),
+        next_check: Some(start() + Duration::minutes(5)),
+        check_interval_minutes: 5.0,
+        cycles: 3,
+        last_cycle_ms: Some(41.0),
+        targets: vec![
+            target("db", Verdict::Ok, "running, healthy"),
+            target("web", Verdict::Critical, "exited with code 1, nobody asked for it"),
+        ],
+        blind: vec![],
+        runtime_connected: true,
+        applying: 0,
+        validating: 0,
+    }
+}
+
+fn finding() -> Finding {
+    let web = TargetId::container("web");
+    Finding {
+        key: Finding::check_key(&web, "container.state"),
+        target: web,
+        source: FindingSource::Check {
+            check: "container.state".to_owned(),
+            value: "exited".to_owned(),
+        },
+        category: Category::Crash,
+        severity: Severity::Critical,
+        message: "it ended by itself with code 1".to_owned(),
+        samples: vec!["panic: out of cheese \u{1b}[2J".to_owned()],
+        count: 1,
+        first_seen: start(),
+        last_seen: start(),
+        trend: Trend::Steady,
+    }
+}
+
+fn held() -> Incident {
+    let web = TargetId::container("web");
+    let id = IncidentId("01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap());
+    let mut incident = Incident::open(id, web.clone(), vec![finding()], start());
+    let mut ledger = Ledger::with_base(80, "the runbook's base");
+    ledger.add(5, "its last lines show a panic", LedgerSource::Evidence);
+    ledger.add(-6, "it was fixed in vain before", LedgerSource::History);
+    incident.diagnosis = Some(Diagnosis {
+        issue_type: "container-exited".to_owned(),
+        title: "The container ended".to_owned(),
+        category: Category::Crash,
+        blamed: web.clone(),
+        summary: "Its program ended with code 1 and no restart policy brings it back.".to_owned(),
+        confidence: ledger.total(),
+        ledger: ledger.clone(),
+        affected: vec![],
+        external: false,
+        expected_fix_secs: 5,
+        considered: vec![],
+        basis: String::new(),
+        at: start(),
+    });
+    incident.fix = Some(Fix {
+        id: FixId(Uuid::nil()),
+        fix_type: "container.start".to_owned(),
+        target: web.clone(),
+        issue_type: "container-exited".to_owned(),
+        summary: "Start the container".to_owned(),
+        steps: vec![Step {
+            action: Action::ContainerStart(ContainerStart { container: "web".to_owned() }),
+            role: StepRole::Repair,
+        }],
+        original_confidence: Confidence::clamped(85),
+        confidence: ledger.total(),
+        ledger,
+        interruption_secs: 0,
+        warnings: vec!["never remove it: its data would be gone".to_owned()],
+        proposed_at: start(),
+    });
+    let (diagnosed, held) = (IncidentState::Diagnosed, IncidentState::Held);
+    incident.become_state(diagnosed, start(), Actor::RootCause, "blames itself").unwrap();
+    incident.become_state(held, start(), Actor::PolicyGate, "not sure enough").unwrap();
+    incident.holds = vec![Hold::ConfidenceTooLow {
+        confidence: Confidence::clamped(79),
+        threshold: Confidence::clamped(85),
+    }];
+    incident
+}
+
+fn screen(daemon: Option<&str>, standing: &Standing, open: &[Incident]) -> Overview {
+    Overview {
+        daemon: daemon.map(str::to_owned),
+        status: Status::of(standing, Statistics::default(), &[]),
+        targets: standing.targets.clone(),
+        open_incidents: open.iter().map(IncidentRow::from).collect(),
+    }
+}
+
+#[test]
+fn status_says_in_one_screen_what_is_wrong_and_what_to_type() {
+    let view = screen(Some("http://127.0.0.1:8003"), &standing(), &[held()]);
+    insta::assert_snapshot!(overview(&view, &style(true)));
+}
+
+#[test]
+fn status_of_a_healthy_host_is_short() {
+    let mut standing = standing();
+    standing.targets.truncate(1);
+    let view = screen(Some("http://127.0.0.1:8003"), &standing, &[]);
+    insta::assert_snapshot!(overview(&view, &style(true)));
+}
+
+#[test]
+fn status_of_a_frozen_and_of_an_absent_daemon_says_so() {
+    let mut frozen = standing();
+    frozen.freezes.push(Freeze {
+        target: None,
+        until: None,
+        reason: "upgrade".to_owned(),
+        by: "ada".to_owned(),
+    });
+    let view = screen(Some("http://127.0.0.1:8003"), &frozen, &[]);
+    assert!(overview(&view, &style(true)).contains("frozen: a person stopped"));
+    let absent = screen(None, &Standing { targets: vec![], ..standing() }, &[]);
+    assert!(overview(&absent, &style(true)).contains("not running"));
+}
+
+#[test]
+fn explaining_shows_evidence_fix_holds_and_the_next_command() {
+    let detail = IncidentDetail::new(&held(), vec![]);
+    insta::assert_snapshot!(incident(&detail, true, &style(true)));
+}
+
+#[test]
+fn what_strangers_wrote_cannot_steer_the_terminal() {
+    let text = incident(&IncidentDetail::new(&held(), vec![]), true, &style(true));
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+}
+
+fn report(dry_run: bool) -> Checked {
+    let incident = held();
+    let row = IncidentRow::from(&incident);
+    Checked::from(CycleReport {
+        cycle_id: Uuid::nil(),
+        trigger: Trigger::CommandLine,
+        dry_run,
+        started_at: start(),
+        took_ms: 41.3,
+        status: CycleStatus::IssuesFound,
+        agents: vec![],
+        targets: standing().targets,
+        findings: incident.findings.clone(),
+        incidents: vec![crate::coordinator::IncidentSummary {
+            id: row.id,
+            state: row.state,
+            severity: row.severity,
+            target: row.target,
+            issue_type: row.issue_type,
+            title: row.title,
+            confidence: row.confidence,
+            fix: row.fix,
+            holds: incident.holds,
+            opened_at: row.opened_at,
+            closed_at: None,
+        }],
+        blind: vec![],
+    })
+}
+
+#[test]
+fn a_check_shows_targets_diagnoses_and_what_would_be_done() {
+    insta::assert_snapshot!(checked(&report(true), &style(true)));
+}
+
+#[test]
+fn a_program_gets_whole_ids_and_times() {
+    let list = IncidentList { incidents: vec![IncidentRow::from(&held())], next_cursor: None };
+    insta::assert_snapshot!(incidents(&list, &style(false)));
+}
+
+#[test]
+fn an_empty_list_says_what_to_do() {
+    let none = IncidentList { incidents: vec![], next_cursor: None };
+    assert!(incidents(&none, &style(true)).contains("selfheal demo"));
+    let none = TargetList { targets: vec![], total: 0, blind: vec![] };
+    assert!(targets(&none, &style(true)).contains("selfheal run"));
+}
