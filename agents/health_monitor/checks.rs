@@ -18,7 +18,7 @@ mod postgres;
 mod redis;
 mod tcp;
 
-use super::{Limit, Thresholds};
+use super::{DeathCause, Limit, Thresholds};
 use crate::model::{
     ContainerFacts, HealthStatus, NetworkAttachment, ObservedValue, TargetState, Timestamp, Verdict,
 };
@@ -58,6 +58,8 @@ pub struct Context<'a> {
     pub container: Option<&'a ContainerFacts>,
     /// The networks it was on when it was last seen healthy.
     pub last_networks: Option<&'a [NetworkAttachment]>,
+    /// Who ended its last life, if that was seen at an earlier look.
+    pub remembered_end: Option<DeathCause>,
     /// Whether the endpoint was found rather than declared and has never answered us: it
     /// may listen only inside its container.
     pub unproven: bool,

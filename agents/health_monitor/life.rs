@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::model::{RuntimeEvent, RuntimeEventKind, Timestamp};
+use crate::model::{ContainerFacts, RuntimeEvent, RuntimeEventKind, Timestamp};
 
 /// A `kill` longer ago than this did not cause the death; a slow `docker stop` is still
 /// recognised by the `stop` that follows it.
@@ -69,6 +69,12 @@ pub fn deaths(events: &[RuntimeEvent]) -> Vec<Death> {
         }
     }
     deaths
+}
+
+/// The death that ended the container's last life, if its event is among these.
+pub(super) fn last_death(facts: &ContainerFacts, events: &[RuntimeEvent]) -> Option<Death> {
+    let last = deaths(events).pop()?;
+    facts.started_at.is_none_or(|started| last.at >= started).then_some(last)
 }
 
 fn to_delta(duration: Duration) -> chrono::TimeDelta {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 
 use super::checks::{CHECKS, Context, Judgement, Measured};
+use super::life::last_death;
 use super::steady::Steady;
-use super::{Inventory, Thresholds};
+use super::{DeathCause, Inventory, Thresholds};
 use crate::model::{
     CheckName, Endpoint, Facts, HealthReport, HostFacts, NetworkAttachment, Observation,
     ObservedValue, RuntimeEvent, Target, TargetId, TargetKind, TargetReport, TargetState,
@@ -23,6 +24,9 @@ pub struct HealthMonitor {
     steady: BTreeMap<(TargetId, CheckName), Steady>,
     /// By the container's id at the runtime: another id is another container.
     healthy_networks: BTreeMap<String, Vec<NetworkAttachment>>,
+    /// Who ended a container's last life and when: a person's stop stays one after its events
+    /// are too old to be handed in. By the runtime's id.
+    ends: BTreeMap<String, (Option<Timestamp>, DeathCause)>,
     /// Endpoints that answered at least once.
     proven: BTreeSet<TargetId>,
 }
@@ -40,6 +44,7 @@ impl HealthMonitor {
             thresholds,
             steady: BTreeMap::new(),
             healthy_networks: BTreeMap::new(),
+            ends: BTreeMap::new(),
             proven: BTreeSet::new(),
         }
     }
@@ -109,6 +114,13 @@ impl HealthMonitor {
         if answered(&state) {
             self.proven.insert(id.clone());
         }
+        let remembered_end = state.container().and_then(|facts| {
+            if let Some(death) = last_death(facts, &state.events) {
+                self.ends.insert(facts.id.clone(), (facts.finished_at, death.cause));
+            }
+            let (ended_at, cause) = self.ends.get(&facts.id)?;
+            (*ended_at == facts.finished_at).then_some(*cause)
+        });
         let container = state.target.container.as_ref();
         let container = container.and_then(|name| inventory.containers.get(name));
         let context = Context {
@@ -116,6 +128,7 @@ impl HealthMonitor {
             now: state.at,
             container,
             last_networks: container.and_then(|c| self.last_networks(&c.id)),
+            remembered_end,
             unproven: inventory.found.contains(&id) && !self.proven.contains(&id),
             usage_error: usage_error.as_deref(),
         };
@@ -178,6 +191,7 @@ impl HealthMonitor {
         let ids: BTreeSet<&str> = inventory.containers.values().map(|c| c.id.as_str()).collect();
         self.steady.retain(|(target, _), _| inventory.targets.contains_key(target));
         self.proven.retain(|target| inventory.targets.contains_key(target));
+        self.ends.retain(|id, _| ids.contains(id.as_str()));
         self.healthy_networks.retain(|id, _| ids.contains(id.as_str()));
     }
 }

@@ -149,6 +149,22 @@ async fn a_persons_stop_is_told_from_a_crash() {
 }
 
 #[tokio::test]
+async fn a_persons_stop_stays_one_when_its_events_are_forgotten() {
+    let mut bench = Bench::with(&[container("web")]);
+    bench.fake.person_stops("web").change("web", |facts| facts.exit_code = Some(1));
+    let state = |report: &HealthReport| seen(report, "container:web", "container.state").0;
+    assert_eq!(state(&bench.look().await), "stopped");
+    let containers = bench.world.runtime.containers().await.unwrap();
+    let inventory = take_inventory(&containers, &Declared::default());
+    let none = BTreeMap::new();
+    let later = bench.monitor.observe(&bench.world, &inventory, None, &none).await;
+    assert_eq!(state(&later), "stopped");
+    let mut stranger = HealthMonitor::new(Thresholds::default());
+    let anew = stranger.observe(&bench.world, &inventory, None, &none).await;
+    assert_eq!(state(&anew), "exited");
+}
+
+#[tokio::test]
 async fn a_crash_after_a_persons_restart_is_a_crash() {
     let mut bench = Bench::with(&[container("web")]);
     bench.world.runtime.restart("web", None, 1).await.unwrap();

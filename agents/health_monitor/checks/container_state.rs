@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::life::{Death, DeathCause, deaths, unanswered_crashes};
+use super::super::life::{DeathCause, last_death, unanswered_crashes};
 use super::{Check, Context, Measured};
 use crate::model::{
     ContainerFacts, ContainerStatus, HealthStatus, RestartPolicy, RuntimeEvent, TargetState,
@@ -75,7 +75,8 @@ fn ended(facts: &ContainerFacts, events: &[RuntimeEvent], context: &Context<'_>)
     if !facts.start_error.is_empty() {
         return "start_failed";
     }
-    match last_death(facts, events).map(|death| death.cause) {
+    let seen = last_death(facts, events).map(|death| death.cause);
+    match seen.or(context.remembered_end) {
         Some(DeathCause::Person) => "stopped",
         Some(_) if loops(facts, events, context) => "crash_loop",
         // We stopped it and did not get to start it again: it is down, and nobody wants that.
@@ -83,12 +84,6 @@ fn ended(facts: &ContainerFacts, events: &[RuntimeEvent], context: &Context<'_>)
         Some(DeathCause::Itself) => by_exit_code(facts),
         None => unwitnessed(facts),
     }
-}
-
-/// The death that ended the last life, if its event was seen.
-fn last_death(facts: &ContainerFacts, events: &[RuntimeEvent]) -> Option<Death> {
-    let last = deaths(events).pop()?;
-    facts.started_at.is_none_or(|started| last.at >= started).then_some(last)
 }
 
 fn restarts(facts: &ContainerFacts) -> bool {
