@@ -1,6 +1,7 @@
 use selfheal::probes::Probes;
 use selfheal_agents::model::{DatabaseEndpoint, Endpoint, Facts, RedisFacts, SecretText};
 use selfheal_agents::ports::Prober;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use super::server::Server;
 use super::{LIMIT, SHORT};
@@ -96,4 +97,43 @@ async fn a_redis_that_hangs_times_out_and_one_that_is_gone_refuses() {
     assert_eq!(ask(endpoint(port, None), SHORT).await.error.as_deref(), Some("timeout"));
     drop(server);
     assert_eq!(ask(endpoint(port, None), LIMIT).await.error.as_deref(), Some("refused"));
+}
+
+#[tokio::test]
+async fn a_redis_whose_save_failed_rejects_writes() {
+    let Some(server) = Server::redis(&["--save", "3600 1"]) else { return };
+    let client = redis::Client::open(("127.0.0.1", server.port)).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    assert!(!ask(endpoint(server.port, None), LIMIT).await.writes_rejected);
+    // A folder that is gone takes no dump.
+    std::fs::remove_dir_all(server.folder.path()).unwrap();
+    let _: redis::Value = redis::cmd("BGSAVE").query_async(&mut connection).await.unwrap();
+    let deadline = std::time::Instant::now() + LIMIT;
+    while !ask(endpoint(server.port, None), LIMIT).await.writes_rejected {
+        assert!(std::time::Instant::now() < deadline, "the failed save is never told");
+    }
+    let refused: redis::RedisResult<redis::Value> =
+        redis::cmd("SET").arg("key").arg("value").query_async(&mut connection).await;
+    assert_eq!(refused.unwrap_err().code(), Some("MISCONF"));
+}
+
+#[tokio::test]
+async fn a_redis_that_still_loads_its_data_is_reachable_and_loading() {
+    // A real one loads too fast to be caught: this answers as it would meanwhile.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (peer, _) = listener.accept().await.unwrap();
+        let (reader, mut writer) = peer.into_split();
+        let mut lines = BufReader::new(reader).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            // Each command is announced by the number of its words.
+            if line.starts_with('*') {
+                let answer = b"-LOADING Redis is loading the dataset in memory\r\n";
+                writer.write_all(answer).await.unwrap();
+            }
+        }
+    });
+    let facts = ask(endpoint(port, None), LIMIT).await;
+    assert!(facts.reachable && facts.loading, "{facts:?}");
 }
