@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
+use selfheal_agents::health_monitor::Declared;
 use selfheal_agents::model::{
     DatabaseEndpoint, Dependency, DependencySource, Endpoint, HttpEndpoint, InvalidTargetId, Mode,
     SecretText, Target, TargetId, TargetKind, TargetPolicy, Tunable, TunableRole,
@@ -221,6 +222,17 @@ fn percent_decoded(text: &str) -> String {
 }
 
 impl Settings {
+    /// All that is declared, in the model's words. `own_container` is the container Selfheal
+    /// itself runs in, which settings cannot know.
+    pub fn declared(&self, own_container: Option<String>) -> Declared {
+        Declared {
+            targets: self.declared_targets(),
+            tunables: self.declared_tunables(),
+            dependencies: self.declared_dependencies(),
+            own_container,
+        }
+    }
+
     /// The declared targets in the model's words.
     pub fn declared_targets(&self) -> Vec<Target> {
         let targets = self.targets.iter().filter_map(|target| {

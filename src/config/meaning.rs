@@ -43,6 +43,7 @@ pub(super) fn faults(settings: &Settings, places: &Places) -> Vec<Fault> {
     durations(settings, &mut check);
     addresses(settings, &mut check);
     webhook(settings, &mut check);
+    thresholds(settings, &mut check);
     policy(settings, &mut check);
     targets(settings, &mut check);
     tunables(settings, &mut check);
@@ -162,6 +163,14 @@ fn webhook(settings: &Settings, check: &mut Check<'_>) {
     }
     for (name, value) in &webhook.headers {
         header(&joined("alerts.webhook.headers", name), name, value.expose(), check);
+    }
+}
+
+/// The thresholds judge themselves; each of their sentences begins with the setting.
+fn thresholds(settings: &Settings, check: &mut Check<'_>) {
+    for what in settings.thresholds.validate() {
+        let name = what.split(' ').next().unwrap_or_default();
+        check.wrong(&format!("thresholds.{name}"), what.as_str());
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
+use selfheal_agents::health_monitor::Thresholds;
 use selfheal_agents::model::{Mode, TargetId};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,9 @@ pub struct Settings {
     pub probes: Probes,
     /// Selfheal's own log.
     pub logs: Logs,
+    /// When values are worth a look or broken. A limit that is given replaces the built-in
+    /// one as a whole.
+    pub thresholds: Thresholds,
     /// What discovery cannot see.
     #[serde(rename = "target")]
     pub targets: Vec<TargetSettings>,
@@ -74,6 +78,7 @@ impl Default for Settings {
             alerts: Alerts::default(),
             probes: Probes::default(),
             logs: Logs::default(),
+            thresholds: Thresholds::default(),
             targets: vec![],
             tunables: vec![],
             dependencies: vec![],

@@ -319,6 +319,26 @@ fn a_secret_file_that_cannot_be_used_is_a_fault_at_its_line() {
 }
 
 #[test]
+fn thresholds_that_cannot_be_meant_are_refused_at_their_lines() {
+    let places: Vec<String> = faults(
+        "[thresholds]\nhost_cpu = { critical = 190 }\ncrash_loop_deaths = 1\nhost_cpuu = 1\n",
+    )
+    .into_iter()
+    .map(|(place, _)| place)
+    .collect();
+    assert_eq!(
+        places,
+        [
+            "2 thresholds.host_cpu.critical",
+            "3 thresholds.crash_loop_deaths",
+            "4 thresholds.host_cpuu"
+        ]
+    );
+    let loaded = read("[thresholds]\nhost_cpu = { critical = 80 }\n").unwrap();
+    assert_eq!(loaded.settings.thresholds.host_cpu.critical, Some(80.0));
+}
+
+#[test]
 fn targets_are_refused_where_they_contradict_themselves() {
     let target = |rest: &str| format!("[[target]]\nname = \"a\"\n{rest}");
     refused(&target("kind = \"http\"\n"), "1 target[0]", "`url` is missing");
