@@ -1,5 +1,6 @@
 //! Integration tests.
 
+mod alerts;
 mod config;
 mod lab;
 mod probes;

@@ -1,0 +1,248 @@
+//! Says what happened so that somebody woken at three in the morning knows what to do.
+//!
+//! The first line alone is enough: what broke, what was done, the result, what you must
+//! do. Pure; everything that strangers wrote is cleaned here once more.
+
+use selfheal_agents::fix_engineer::actions::Act;
+use selfheal_agents::model::{Fix, Hold, Incident, Severity, Timestamp, clean};
+use selfheal_agents::ports::Alert;
+
+/// What an alert tells of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlertEvent {
+    /// The fix, if any, was not applied.
+    Held,
+    /// A fix was applied and proved itself.
+    Resolved,
+    /// It ended without a fix.
+    Recovered,
+    /// A fix did not help, or a person did not want it, and was taken back.
+    RolledBack,
+    /// A fix failed and could not be taken back.
+    Stuck,
+}
+
+impl AlertEvent {
+    /// The word used in the alert's key and in webhooks.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Resolved => "resolved",
+            Self::Recovered => "recovered",
+            Self::RolledBack => "rolled_back",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
+const TITLE_CHARS: usize = 400;
+const LINE_CHARS: usize = 500;
+/// A longer ledger or list is cut; `selfheal explain` shows all of it.
+const MOST_LINES: usize = 12;
+
+/// The alert for something that happened to an incident.
+pub fn alert_for(incident: &Incident, event: AlertEvent) -> Alert {
+    let severity = match event {
+        AlertEvent::Resolved | AlertEvent::Recovered => Severity::Info,
+        AlertEvent::Stuck => Severity::Critical,
+        AlertEvent::Held | AlertEvent::RolledBack => incident.severity,
+    };
+    let title = format!(
+        "{}. {}. {}.",
+        what_broke(incident),
+        what_was_done(incident, event),
+        what_you_must_do(incident, event)
+    );
+    Alert {
+        key: format!("{} {}", incident.id, event.as_str()),
+        event: event.as_str().to_owned(),
+        severity,
+        title: clean(&title, TITLE_CHARS),
+        body: body(incident, event),
+        incident: Some(incident.id),
+        target: Some(incident.target.clone()),
+        holds: if event == AlertEvent::Held { incident.holds.clone() } else { vec![] },
+        at: incident.updated_at,
+    }
+}
+
+/// The alert that a part of the world cannot be seen since `since`; `what` names it with
+/// its reason and remedy.
+pub fn blind(what: &str, since: Timestamp) -> Alert {
+    let what = without_stop(&clean(what, TITLE_CHARS - 120)).to_owned();
+    Alert {
+        key: format!("blind {} {what}", since.to_rfc3339()),
+        event: "blind".to_owned(),
+        severity: Severity::Critical,
+        title: format!(
+            "Selfheal cannot see: {what}. Nothing can be healed there until it can. \
+             It tries again by itself; you must remove the cause."
+        ),
+        body: format!("{what}\n\nWhat to do\n  selfheal doctor   says what is missing"),
+        incident: None,
+        target: None,
+        holds: vec![],
+        at: since,
+    }
+}
+
+fn without_stop(text: &str) -> &str {
+    text.trim_end().trim_end_matches('.')
+}
+
+fn what_broke(incident: &Incident) -> String {
+    if let Some(diagnosis) = &incident.diagnosis {
+        return format!("{}: {}", diagnosis.blamed, without_stop(&diagnosis.title));
+    }
+    let worst = incident.findings.iter().max_by_key(|finding| finding.severity);
+    match worst {
+        Some(finding) => format!("{}: {}", finding.target, without_stop(&finding.message)),
+        None => format!("{}: something is wrong", incident.target),
+    }
+}
+
+fn fix_in_words(incident: &Incident) -> String {
+    incident
+        .fix
+        .as_ref()
+        .map_or_else(|| "a fix".to_owned(), |fix| format!("\"{}\"", without_stop(&fix.summary)))
+}
+
+fn what_was_done(incident: &Incident, event: AlertEvent) -> String {
+    let fix = fix_in_words(incident);
+    match event {
+        AlertEvent::Held => {
+            let why = incident.holds.first().map(|hold| format!(": {hold}"));
+            format!("Nothing was changed{}", why.unwrap_or_default())
+        }
+        AlertEvent::Recovered => "Nothing was changed; it works again by itself".to_owned(),
+        AlertEvent::Resolved => {
+            let recovered = incident.validation.as_ref().and_then(|v| v.recovered_at);
+            let after = recovered.map_or_else(String::new, |at| {
+                format!(" after {} s", (at - incident.opened_at).num_seconds().max(0))
+            });
+            format!("Selfheal did {fix}; it works again{after}")
+        }
+        AlertEvent::RolledBack => {
+            let why = incident.validation.as_ref().and_then(|v| v.why.as_deref());
+            let why = why.map_or_else(String::new, |why| format!(" ({})", without_stop(why)));
+            format!("Selfheal did {fix}; it was taken back{why}")
+        }
+        AlertEvent::Stuck => {
+            format!("Selfheal did {fix}; it failed and could not be taken back completely")
+        }
+    }
+}
+
+fn what_you_must_do(incident: &Incident, event: AlertEvent) -> &'static str {
+    match event {
+        AlertEvent::Resolved | AlertEvent::Recovered => "You need to do nothing",
+        AlertEvent::RolledBack => "You must look at it: the fault may still be there",
+        AlertEvent::Stuck => {
+            "You must repair it by hand now: Selfheal touches nothing there any more"
+        }
+        AlertEvent::Held => held_needs(incident),
+    }
+}
+
+fn held_needs(incident: &Incident) -> &'static str {
+    let holds = &incident.holds;
+    if !holds.is_empty() && holds.iter().all(Hold::is_transient) {
+        return "You need to do nothing yet: Selfheal tries again when the reason has passed";
+    }
+    if holds.iter().any(|hold| matches!(hold, Hold::StoppedByPerson { .. })) {
+        return "Start it when you want it back";
+    }
+    if incident.fix.is_some() {
+        "You must decide: approve the fix below, or repair it by hand"
+    } else {
+        "You must repair it by hand"
+    }
+}
+
+fn body(incident: &Incident, event: AlertEvent) -> String {
+    let mut sections = vec![what_happened(incident)];
+    if event == AlertEvent::Held && !incident.holds.is_empty() {
+        let holds = incident.holds.iter().map(|hold| format!("- {hold}"));
+        sections.push(section("Why nothing was changed", holds));
+    }
+    if let Some(fix) = &incident.fix {
+        sections.push(steps(fix, event));
+    }
+    if let Some(evidence) = evidence(incident) {
+        sections.push(evidence);
+    }
+    sections.push(next_commands(incident, event));
+    sections.join("\n\n")
+}
+
+fn section(heading: &str, lines: impl IntoIterator<Item = String>) -> String {
+    let mut lines: Vec<String> = lines.into_iter().collect();
+    if lines.len() > MOST_LINES {
+        let more = lines.len() - MOST_LINES;
+        lines.truncate(MOST_LINES);
+        lines.push(format!("... and {more} more"));
+    }
+    let lines: String = lines.iter().map(|l| format!("\n  {}", clean(l, LINE_CHARS))).collect();
+    format!("{heading}{lines}")
+}
+
+fn what_happened(incident: &Incident) -> String {
+    let mut lines = vec![];
+    if let Some(diagnosis) = &incident.diagnosis {
+        lines.push(diagnosis.summary.clone());
+        if !diagnosis.affected.is_empty() {
+            let affected: Vec<String> =
+                diagnosis.affected.iter().map(ToString::to_string).collect();
+            lines.push(format!("Suffering from it: {}", affected.join(", ")));
+        }
+    }
+    lines.extend(incident.findings.iter().map(|f| format!("{}: {}", f.target, f.message)));
+    lines.push(format!("Since {}", incident.opened_at.format("%Y-%m-%d %H:%M:%S UTC")));
+    section("What happened", lines)
+}
+
+fn steps(fix: &Fix, event: AlertEvent) -> String {
+    let heading = match event {
+        AlertEvent::Held => "What would repair it (and by hand)",
+        AlertEvent::Recovered => "What would have repaired it (and by hand)",
+        _ => "What was done (and by hand)",
+    };
+    let mut lines = vec![];
+    for (number, step) in (1..).zip(&fix.steps) {
+        lines.push(format!("{number}. {}", step.action.describe()));
+        lines.push(format!("   $ {}", step.action.by_hand()));
+    }
+    lines.extend(fix.warnings.iter().map(|warning| format!("Never: {warning}")));
+    section(heading, lines)
+}
+
+fn evidence(incident: &Incident) -> Option<String> {
+    let fix = incident.fix.as_ref().map(|fix| (fix.confidence, &fix.ledger));
+    let diagnosis = incident.diagnosis.as_ref().map(|d| (d.confidence, &d.ledger));
+    let (confidence, ledger) = fix.or(diagnosis)?;
+    let lines = ledger.entries.iter().map(|entry| format!("{:+} {}", entry.points, entry.what));
+    Some(section(&format!("Why Selfheal thinks so ({confidence} sure)"), lines))
+}
+
+fn next_commands(incident: &Incident, event: AlertEvent) -> String {
+    let mut commands = vec![];
+    let id = incident.id;
+    if event == AlertEvent::Held && incident.fix.is_some() {
+        commands.push((format!("selfheal approve {id}"), "apply this fix now"));
+    }
+    if event == AlertEvent::Resolved
+        && let Some(backup) = incident.backups.last()
+    {
+        commands.push((format!("selfheal rollback {backup}"), "take the fix back"));
+    }
+    if event == AlertEvent::Stuck
+        && let Some(backup) = incident.backups.last()
+    {
+        commands.push((format!("selfheal rollback {backup}"), "try the undo once more"));
+    }
+    commands.push((format!("selfheal explain {id}"), "everything that is known about it"));
+    let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    let lines = commands.iter().map(|(command, what)| format!("{command:width$}   {what}"));
+    section("What to do", lines)
+}

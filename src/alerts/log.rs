@@ -1,0 +1,32 @@
+//! The channel `log`: one line of Selfheal's own log.
+
+use selfheal_agents::model::Severity;
+use selfheal_agents::ports::Alert;
+
+use super::Refusal;
+
+/// Writes alerts to the log: what a person must act on as an error, the rest as
+/// information.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Log;
+
+impl Log {
+    #[expect(clippy::unused_async, reason = "channels are called alike")]
+    pub(super) async fn carry(&self, alert: &Alert) -> Result<(), Refusal> {
+        let incident = alert.incident.map(|id| id.to_string()).unwrap_or_default();
+        let target = alert.target.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (event, title) = (alert.event.as_str(), alert.title.as_str());
+        match alert.severity {
+            Severity::Info => {
+                tracing::info!(incident.id = incident, target.id = target, event, "{title}");
+            }
+            Severity::Warning => {
+                tracing::warn!(incident.id = incident, target.id = target, event, "{title}");
+            }
+            Severity::Critical => {
+                tracing::error!(incident.id = incident, target.id = target, event, "{title}");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! Carries what is due, one loop a channel, so that a channel that hangs delays no other.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use selfheal_agents::model::clean;
+use selfheal_agents::ports::{Clock, Delivery, Store, StoreResult};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Channel, backoff};
+
+/// How often the outbox is looked at when nobody calls.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// More than are ever due at once: one an incident and channel.
+const MOST_AT_ONCE: usize = 1000;
+/// An alert that could not be delivered for so long is given up, loudly ...
+const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(24);
+/// ... but not before this many tries, since Selfheal itself may have been off that long.
+const LEAST_ATTEMPTS: u32 = 10;
+
+/// Carries alerts until `cancel`; `wake` (by `notify_waiters`) makes it look at once.
+pub async fn run(
+    outbox: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    channels: Vec<Channel>,
+    wake: Arc<Notify>,
+    cancel: CancellationToken,
+) {
+    let names: BTreeSet<String> = channels.iter().map(|channel| channel.name.clone()).collect();
+    if let Err(error) = give_up_orphans(&*outbox, &*clock, &names).await {
+        tracing::warn!("the outbox cannot be read: {error}");
+    }
+    let carriers = channels.into_iter().map(|channel| {
+        Carrier {
+            outbox: Arc::clone(&outbox),
+            clock: Arc::clone(&clock),
+            channel,
+            cancel: cancel.clone(),
+            unmarked: BTreeSet::new(),
+            failing: false,
+        }
+        .run(&wake)
+    });
+    join_all(carriers).await;
+}
+
+/// Alerts for a channel that is no longer configured wait a day for it to come back.
+async fn give_up_orphans(
+    outbox: &dyn Store,
+    clock: &dyn Clock,
+    names: &BTreeSet<String>,
+) -> StoreResult<()> {
+    let now = clock.now();
+    for orphan in outbox.due(now, MOST_AT_ONCE).await? {
+        if !names.contains(&orphan.channel) && now - orphan.alert.at > GIVE_UP_AFTER {
+            outbox.failed(orphan.id, "the channel is not configured", None).await?;
+        }
+    }
+    Ok(())
+}
+
+struct Carrier {
+    outbox: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    channel: Channel,
+    cancel: CancellationToken,
+    /// Arrived, but the store could not note it: never sent again by this process.
+    unmarked: BTreeSet<i64>,
+    /// Whether the last try failed; tells once that a channel is down and once that it
+    /// is back.
+    failing: bool,
+}
+
+impl Carrier {
+    async fn run(mut self, wake: &Notify) {
+        loop {
+            // Made before looking, so that a call in between is not missed.
+            let called = wake.notified();
+            match self.round().await {
+                Ok(true) if !self.cancel.is_cancelled() => continue,
+                Ok(_) => {}
+                Err(error) => tracing::warn!("the outbox cannot be used now: {error}"),
+            }
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return,
+                () = called => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Sends what is due, up to the first failure; returns whether anything arrived, so
+    /// that what waited behind it may be due now.
+    async fn round(&mut self) -> StoreResult<bool> {
+        let due = self.outbox.due(self.clock.now(), MOST_AT_ONCE).await?;
+        let mut arrived = false;
+        for delivery in due {
+            if delivery.channel != self.channel.name {
+                continue;
+            }
+            if !self.send(&delivery).await? {
+                break;
+            }
+            arrived = true;
+        }
+        Ok(arrived)
+    }
+
+    async fn send(&mut self, delivery: &Delivery) -> StoreResult<bool> {
+        if !self.unmarked.contains(&delivery.id) {
+            // Only the sending is broken off at the end; what arrived is always noted.
+            let carried = tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Ok(false),
+                carried = self.channel.kind.carry(&delivery.alert) => carried,
+            };
+            if let Err(why) = carried {
+                self.note_failure(delivery, &clean(&why, 300)).await?;
+                return Ok(false);
+            }
+        }
+        if self.failing {
+            self.failing = false;
+            tracing::info!(channel = self.channel.name, "the alert channel works again");
+        }
+        self.unmarked.insert(delivery.id);
+        self.outbox.delivered(delivery.id, self.clock.now()).await?;
+        self.unmarked.remove(&delivery.id);
+        Ok(true)
+    }
+
+    async fn note_failure(&mut self, delivery: &Delivery, why: &str) -> StoreResult<()> {
+        let (channel, now) = (self.channel.name.as_str(), self.clock.now());
+        let attempts = delivery.attempts.saturating_add(1);
+        if now - delivery.alert.at > GIVE_UP_AFTER && attempts >= LEAST_ATTEMPTS {
+            tracing::error!(
+                channel,
+                attempts,
+                "an alert is given up after a day: {why}. It said: {}",
+                delivery.alert.title
+            );
+            return self.outbox.failed(delivery.id, why, None).await;
+        }
+        if !self.failing {
+            self.failing = true;
+            tracing::warn!(channel, "an alert could not be delivered and is tried again: {why}");
+        }
+        let delay = backoff::delay(delivery.attempts, backoff::noise(delivery.id));
+        self.outbox.failed(delivery.id, why, Some(now + delay)).await
+    }
+}

@@ -1,0 +1,6 @@
+//! Alerts: what they say, and that none is lost or sent twice.
+
+#![expect(clippy::unwrap_used, reason = "these are tests: one that cannot go on fails")]
+
+mod delivery;
+mod texts;
