@@ -93,6 +93,7 @@ pub struct Docker {
     client: Arc<OnceCell<bollard::Docker>>,
     samples: Arc<usage::Samples>,
     names: Arc<events::Names>,
+    recent: Arc<logs::Recent>,
 }
 
 impl Docker {
@@ -105,6 +106,7 @@ impl Docker {
             client: Arc::default(),
             samples: Arc::default(),
             names: Arc::default(),
+            recent: Arc::default(),
         })
     }
 

@@ -20,6 +20,7 @@ use selfheal_agents::ports::{WorldError, WorldResult};
 use tokio::time::Instant;
 
 use super::Docker;
+use super::facts::NO_LIMIT;
 use super::inspect::Inspect;
 
 /// How often an end is looked for while a stop is awaited.
@@ -176,9 +177,10 @@ impl Docker {
     }
 
     pub(super) async fn set_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()> {
-        // Docker reads 0 as "as it is" and -1 as "unlimited".
+        // Docker reads 0 as "as it is". It refuses -1 for memory, and for swap writes it down
+        // without telling the kernel.
         let bytes = |limit: Option<u64>| {
-            Some(limit.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)))
+            Some(limit.map_or(NO_LIMIT, |bytes| i64::try_from(bytes).unwrap_or(NO_LIMIT)))
         };
         let before = self.inspect(name).await?;
         let client = self.client().await?;

@@ -24,6 +24,9 @@ const LONGEST_NAME: usize = 1000;
 const DEFAULT_HEALTH_TIME: Duration = Duration::from_secs(30);
 /// Docker's default number of failures in a row that make a container unhealthy.
 const DEFAULT_HEALTH_RETRIES: u32 = 3;
+/// The kernel's own number for no memory limit, in bytes. It lifts a limit of a container
+/// that exists, and Docker shows it afterwards.
+pub(super) const NO_LIMIT: i64 = 0x7fff_ffff_ffff_f000;
 /// Length of the id that Docker adds to a container's aliases by itself.
 const SHORT_ID: usize = 12;
 
@@ -194,7 +197,7 @@ fn probe_output(result: &super::inspect::HealthResult) -> ProbeOutput {
 }
 
 fn limit(bytes: i64) -> Option<u64> {
-    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
+    (1..NO_LIMIT).contains(&bytes).then(|| u64::try_from(bytes).ok()).flatten()
 }
 
 fn environment(lines: &[String]) -> BTreeMap<String, SecretText> {

@@ -34,10 +34,10 @@ pub(super) fn world_error(
         }
         Error::RequestTimeoutError => WorldError::TimedOut { what: what.to_owned(), limit },
         Error::IOError { err } => connection(address, err),
-        Error::HyperResponseError { err } if err.is_incomplete_message() => {
-            unreachable("the connection was closed before the answer was complete".to_owned())
+        Error::HyperResponseError { err } if err.is_parse() => foreign(&err),
+        Error::HyperResponseError { .. } => {
+            unreachable("the connection broke off before the answer was complete".to_owned())
         }
-        Error::HyperResponseError { err } => foreign(&err),
         Error::JsonDataError { message, .. } => foreign(message),
         Error::JsonSerdeError { err } => foreign(&err),
         other => unreachable(clean(&other.to_string(), LONGEST_REASON)),

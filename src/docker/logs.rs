@@ -5,7 +5,8 @@
 //! for first; only when they do not reach back to the cursor is the whole log asked for, for
 //! a limited time. A line that was not yet ended is left for the next time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 use bollard::errors::Error;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -15,12 +16,15 @@ use selfheal_agents::model::{LogBatch, LogCursor, LogLine, Timestamp, clean};
 use selfheal_agents::ports::{WorldError, WorldResult};
 
 use super::Docker;
-use super::log_batch::Gathering;
+use super::inspect::Inspect;
+use super::log_batch::{Gathering, Seen};
 use super::log_decoder::Decoder;
 
 /// Entries asked for beyond the wanted lines: the lines of the cursor's own time, and the
 /// fragments of long lines.
 const SLACK: usize = 256;
+/// The most containers whose last lines are remembered.
+const MOST_CONTAINERS: usize = 1024;
 
 /// A log answer being read.
 struct Reading {
@@ -44,6 +48,45 @@ impl Reading {
     }
 }
 
+/// What was last read of each container, by Docker id: it finds the lines written late. Lost
+/// with the process; the cursor alone is enough but for those.
+#[derive(Debug, Default)]
+pub(super) struct Recent(Mutex<BTreeMap<String, Seen>>);
+
+impl Recent {
+    /// What was read before this cursor.
+    fn before(&self, id: &str, cursor: LogCursor) -> Seen {
+        // A panic elsewhere cannot leave half an entry behind: the map is still good.
+        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = recent.get(id).filter(|seen| seen.cursor == cursor);
+        seen.cloned().unwrap_or_else(|| Seen::of(cursor))
+    }
+
+    fn remember(&self, id: &str, seen: Seen) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() >= MOST_CONTAINERS && !recent.contains_key(id) {
+            recent.clear();
+        }
+        recent.insert(id.to_owned(), seen);
+    }
+}
+
+/// One batch being asked for.
+struct Asked {
+    inspect: Inspect,
+    what: String,
+    before: Option<Seen>,
+    max_lines: usize,
+}
+
+/// A log read to its end, or to the end of the newest part.
+struct Read {
+    batch: LogBatch,
+    seen: Option<Seen>,
+    /// Log entries that were looked at.
+    entries: u64,
+}
+
 impl Docker {
     pub(super) async fn read_logs(
         &self,
@@ -52,43 +95,55 @@ impl Docker {
         max_lines: usize,
     ) -> WorldResult<LogBatch> {
         let inspect = self.inspect(name).await?;
+        let before = since.map(|cursor| self.recent.before(&inspect.id, cursor));
         let what = format!("the log of container `{name}`");
-        let limit = self.limits.read;
-        let ended = !inspect.state.running;
-        let tail = if since.is_some() { max_lines.saturating_add(SLACK) } else { max_lines };
-        let from = since.map(|cursor| cursor.at);
-        let path = log_path(&inspect.id, false, from, Some(tail));
+        let asked = Asked { inspect, what, before, max_lines };
+        let again = asked.before.as_ref().map_or(0, |seen| seen.len() + SLACK);
+        let tail = max_lines.saturating_add(again);
 
-        let mut gathering = Gathering::new(since, max_lines);
-        let newest = async {
-            let mut reading = self.open_log(&path, inspect.config.tty).await?;
-            reading.drain(&mut gathering).await?;
-            Ok(reading.decoder)
-        };
-        let decoder = self.within(&what, limit, newest).await?;
-        let reaches_back = since.is_none() || decoder.entries() < tail as u64;
-        let batch = finish(&what, decoder, gathering, ended)?;
-        if reaches_back {
-            return Ok(batch);
+        let newest = self.read_part(&asked, Some(tail)).await?;
+        let reaches_back = asked.before.is_none() || newest.entries < tail as u64;
+        let read = if reaches_back { newest } else { self.read_whole(&asked, newest).await };
+        if let Some(seen) = read.seen {
+            self.recent.remember(&asked.inspect.id, seen);
         }
+        Ok(read.batch)
+    }
 
-        let mut gathering = Gathering::new(since, max_lines);
-        let path = log_path(&inspect.id, false, from, None);
-        let whole = async {
-            let mut reading = self.open_log(&path, inspect.config.tty).await?;
-            reading.drain(&mut gathering).await?;
-            Ok(reading.decoder)
-        };
-        match self.within(&what, limit, whole).await {
-            Ok(decoder) => finish(&what, decoder, gathering, ended),
+    /// Everything since the cursor, or the newest part if that takes too long.
+    async fn read_whole(&self, asked: &Asked, newest: Read) -> Read {
+        match self.read_part(asked, None).await {
+            Ok(whole) => whole,
             Err(error) => {
-                tracing::warn!(container.name = name, %error, "only the newest log lines were read");
-                // What was counted until then is the least that was left out.
-                let counted = gathering.finish();
-                let seen = counted.dropped + counted.lines.len() as u64;
-                let dropped = batch.dropped.max(seen.saturating_sub(batch.lines.len() as u64));
-                Ok(LogBatch { dropped, ..batch })
+                tracing::warn!(%error, "only the newest lines of a log were read");
+                // How many lie between is not known; that there are some is.
+                let batch = LogBatch { dropped: newest.batch.dropped.max(1), ..newest.batch };
+                Read { batch, seen: None, ..newest }
             }
+        }
+    }
+
+    async fn read_part(&self, asked: &Asked, tail: Option<usize>) -> WorldResult<Read> {
+        let from = asked.before.as_ref().map(|seen| seen.from);
+        let path = log_path(&asked.inspect.id, false, from, tail);
+        let reading = async {
+            let mut gathering = Gathering::new(asked.before.clone(), asked.max_lines);
+            let mut reading = self.open_log(&path, asked.inspect.config.tty).await?;
+            reading.drain(&mut gathering).await?;
+            Ok((reading.decoder, gathering))
+        };
+        let (decoder, mut gathering) = self.within(&asked.what, self.limits.read, reading).await?;
+        let (entries, complaint) = (decoder.entries(), decoder.complaint());
+        if !asked.inspect.state.running {
+            decoder.finish(&mut |line| gathering.take(line));
+        }
+        let (batch, seen) = gathering.finish();
+        match complaint {
+            // What came before the complaint is as good as ever.
+            Some(why) if batch.lines.is_empty() => {
+                Err(WorldError::Refused { what: asked.what.clone(), why: clean(&why, 300) })
+            }
+            _ => Ok(Read { batch, seen, entries }),
         }
     }
 
@@ -151,26 +206,6 @@ impl Following {
                 }
             }
         }
-    }
-}
-
-fn finish(
-    what: &str,
-    decoder: Decoder,
-    mut gathering: Gathering,
-    ended: bool,
-) -> WorldResult<LogBatch> {
-    let complaint = decoder.complaint();
-    if ended {
-        decoder.finish(&mut |line| gathering.take(line));
-    }
-    let batch = gathering.finish();
-    match complaint {
-        // What came before the complaint is as good as ever.
-        Some(why) if batch.lines.is_empty() => {
-            Err(WorldError::Refused { what: what.to_owned(), why: clean(&why, 300) })
-        }
-        _ => Ok(batch),
     }
 }
 

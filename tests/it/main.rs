@@ -2,6 +2,7 @@
 
 mod alerts;
 mod config;
+mod docker;
 mod lab;
 mod probes;
 mod store;

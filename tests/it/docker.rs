@@ -1,0 +1,9 @@
+//! The Docker adapter against a real Docker engine, and against sockets that are none.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod changes;
+mod facts;
+mod logs;
+mod sockets;
