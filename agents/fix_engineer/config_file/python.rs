@@ -1,7 +1,10 @@
-//! Python: constants of the module, and the one call whose first argument is meant.
+//! Python: constants of the module, literals in them, and the one call whose first argument is meant.
 //!
 //! `DELAY_S = 0.5` at the left margin is addressed by its name, `await asyncio.sleep(0.5)`
-//! by `asyncio.sleep` where there is exactly one such call. It reads no other Python.
+//! by `asyncio.sleep` where there is exactly one such call, and what stands in a literal
+//! dictionary or list of the module by its name and keys. It reads no other Python.
+
+mod literal;
 
 use super::search::{Fault, Kind, Search, offset};
 
@@ -12,7 +15,7 @@ pub(super) fn walk(text: &str, search: &mut Search<'_>) -> Result<(), Fault> {
         for statement in line.split_inclusive(';') {
             // Only a first statement stands at the margin; later ones follow it there.
             if !line.starts_with([' ', '\t']) {
-                constant(statement, at, search);
+                constant(text, statement, at, search)?;
             }
             at += statement.len();
         }
@@ -22,8 +25,8 @@ pub(super) fn walk(text: &str, search: &mut Search<'_>) -> Result<(), Fault> {
 }
 
 /// `NAME = value` or `NAME: type = value`.
-fn constant(statement: &str, at: usize, search: &mut Search<'_>) {
-    let Some((left, right)) = statement.split_once('=') else { return };
+fn constant(text: &str, statement: &str, at: usize, search: &mut Search<'_>) -> Result<(), Fault> {
+    let Some((left, right)) = statement.split_once('=') else { return Ok(()) };
     let indent = left.len() - left.trim_start().len();
     let name_length = left.trim_start().find(|c| !is_name(c)).unwrap_or(left.trim_start().len());
     let name = &left[indent..indent + name_length];
@@ -31,14 +34,23 @@ fn constant(statement: &str, at: usize, search: &mut Search<'_>) {
     let is_changed_otherwise = behind.len() < 3 && behind.ends_with(['+', '-', '*', '/', '|', '&']);
     let is_assigned = behind.is_empty() || behind.starts_with(':');
     if name.is_empty() || !(is_assigned || is_changed_otherwise) || right.starts_with('=') {
-        return;
+        return Ok(());
     }
     let top = search.top();
     let trail = search.enter(top, name, at);
     let value = right.trim_end_matches([';', '\n']).trim();
     let begin = at + offset(statement, value);
     let kind = if is_assigned { Kind::Scalar } else { Kind::Other };
+    if trail.is_on_the_way() && value.starts_with(['{', '[', '(']) {
+        let end = literal::walk(text, begin, trail, search)?;
+        // `{…} | other` and the like: what counts cannot be seen here.
+        if end != begin + value.len() {
+            return Err(Fault { at: end, why: "a value that is not only a literal" });
+        }
+        return Ok(());
+    }
     search.see(trail, begin..begin + value.len(), kind);
+    Ok(())
 }
 
 /// Calls of the key itself: `asyncio.sleep(0.5)`.

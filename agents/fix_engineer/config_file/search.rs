@@ -46,6 +46,11 @@ impl Trail<'_> {
         self.0 == Some("")
     }
 
+    /// Whether the key goes on below here.
+    pub(super) fn is_on_the_way(self) -> bool {
+        self.0.is_some_and(|rest| !rest.is_empty())
+    }
+
     /// One level deeper, without telling the search (sections may stand twice).
     pub(super) fn below(self, name: &str) -> Self {
         let rest = self.0.filter(|rest| !rest.is_empty()).and_then(|rest| rest.strip_prefix(name));

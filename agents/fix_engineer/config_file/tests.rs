@@ -5,7 +5,7 @@ use proptest::prelude::*;
 type File = (&'static str, &'static str, &'static [(&'static str, f64)]);
 
 /// Each format with numbers, and everything around them that must stay.
-const FILES: [File; 11] = [
+const FILES: [File; 12] = [
     (
         "/srv/app/config.json",
         "{\r\n  \"upstream\": { \"delay_s\" : 0.5,\t\"urls\": [\"a:1\", \"b\"] },\r\n  \"list\": [1, {\"n\": -2e3}],\r\n  \"a.b\": 7\r\n}\r\n",
@@ -62,6 +62,16 @@ const FILES: [File; 11] = [
         "\"\"\"Settings.\nDELAY_S = 9\n\"\"\"\nimport asyncio\n\nDELAY_S = 0.5  # seconds\nSIZE: int = 1_000\nNAMES = [\n  'x=1',\nBATCH == 3,\n]\nBATCH = 7\n\nasync def run():\n    DELAY_S = 3\n    # asyncio.sleep(8)\n    await asyncio.sleep( 1.5 )\n    my_asyncio.sleep(2)\n    print('asyncio.sleep(9)')\n",
         &[("DELAY_S", 0.5), ("SIZE", 1000.0), ("BATCH", 7.0), ("asyncio.sleep", 1.5)],
     ),
+    (
+        "config.py",
+        "LIMITS = {\n    'pool': {\"size\": 10, 'wait': 2.5},  # 'size': 3\n    \"retry\": [1, max(2, 3), (4, 5)],\n    'text': \"a: 1, 'b': 2}\",\n}\n",
+        &[
+            ("LIMITS.pool.size", 10.0),
+            ("LIMITS.pool.wait", 2.5),
+            ("LIMITS.retry.0", 1.0),
+            ("LIMITS.retry.2.1", 5.0),
+        ],
+    ),
     ("empty_values.yaml", "a:\nb:\n  c:\n  d: 4\n", &[("b.d", 4.0)]),
 ];
 
@@ -112,6 +122,10 @@ fn a_key_that_is_not_one_number_is_refused_with_its_line() {
         ("a.conf", "maxmemory 100mb\n", "maxmemory", "not a plain decimal number (line 1)"),
         (".env", "A=1\nA=2\n", "A", "more than once (lines 1 and 2)"),
         ("a.py", "X = 1\nX += 1\n", "X", "more than once (lines 1 and 2)"),
+        ("a.py", "X = {'a': 1,\n'a': 2}\n", "X.a", "more than once (lines 1 and 2)"),
+        ("a.py", "X = {'a': 2 * 3}\n", "X.a", "is not a plain decimal number (line 1)"),
+        ("a.py", "Y = {}\nX = {'a': 1, **Y}\n", "X.a", "a dictionary made of others (line 2)"),
+        ("a.py", "X = {'a': 1} | Y\n", "X.a", "a value that is not only a literal (line 1)"),
         ("a.py", "X = 2 * 3\n", "X", "is not a plain decimal number (line 1)"),
         ("a.py", "t.sleep(1)\nt.sleep(2)\n", "t.sleep", "more than once (lines 1 and 2)"),
     ] {
