@@ -77,3 +77,59 @@ fn a_folder_that_is_not_there_and_a_file_that_is_not_text_are_named() {
     assert_eq!(catalogue.len(), embedded().len());
     assert!(broken[0].faults[0].contains("cannot be read"));
 }
+
+#[test]
+fn every_built_in_runbook_is_proven_and_says_what_not_to_do() {
+    let (catalogue, _) = load(None);
+    assert!(catalogue.len() >= 45, "only {} runbooks", catalogue.len());
+    for runbook in catalogue.iter() {
+        let examples = &runbook.examples;
+        if runbook.signatures.iter().any(|signature| signature.log.is_some()) {
+            assert!(examples.matching.len() >= 3, "{} has too few examples", runbook.id);
+            assert!(examples.near_miss.len() >= 2, "{} has too few near misses", runbook.id);
+        }
+        if !runbook.fixes.is_empty() {
+            assert!(!runbook.avoid.is_empty(), "{} mends and warns of nothing", runbook.id);
+        }
+    }
+}
+
+#[test]
+fn what_healthy_programs_write_shows_no_trouble() {
+    let (catalogue, _) = load(None);
+    for log in [
+        include_str!("samples/postgresql.healthy.log"),
+        include_str!("samples/redis.healthy.log"),
+        include_str!("samples/nginx.healthy.log"),
+        include_str!("samples/python.healthy.log"),
+    ] {
+        assert!(log.lines().count() >= 10);
+        for line in log.lines() {
+            let ids: Vec<&str> = catalogue.matching(line).collect();
+            assert_eq!(ids, Vec::<&str>::new(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn lines_of_sick_programs_show_their_trouble_and_no_other() {
+    let (catalogue, _) = load(None);
+    for sample in include_str!("samples/sick.log").lines() {
+        let (wanted, line) = sample.split_once(" <= ").expect("a sample is IDS <= LINE");
+        let ids: Vec<&str> = catalogue.matching(line).collect();
+        assert_eq!(ids.join(","), wanted, "{line}");
+    }
+}
+
+#[test]
+fn the_runbook_in_the_readme_is_sound() {
+    let readme = include_str!("../../knowledge/README.md");
+    let text = readme.split("```").nth(1).unwrap().trim_start_matches("toml");
+    let folder = overlay(&[("ours/queue-stuck.toml", text)]);
+    let (catalogue, broken) = load(Some(folder.path()));
+    assert_eq!(broken, []);
+    assert!(catalogue.get("queue-stuck").is_some());
+}
+
+/// From what is seen to whom it is blamed on and how surely, with the built-in runbooks.
+mod scenes;
