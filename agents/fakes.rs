@@ -20,7 +20,7 @@ mod world;
 pub use clock::FakeClock;
 pub use containers::{container, environment, healthy, labels, network, start_time};
 pub use scene::{Behaviour, Condition, Failure, Scene};
-pub use store::MemoryStore;
+pub use store::{Interruption, MemoryStore};
 pub use world::FakeWorld;
 
 #[cfg(test)]

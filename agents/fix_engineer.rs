@@ -1,3 +1,146 @@
-//! Proposes typed, reversible fixes for a diagnosis.
+//! Proposes typed, reversible fixes for a diagnosis, best first.
+//!
+//! The runbook says which actions help; each action's own file knows how to plan itself
+//! for the target at hand ([`plan`]) and how to be applied and undone ([`actions`]). The
+//! invariant: a proposed fix is complete: every value in it is decided, so that what a
+//! person approves is what is applied. It does not decide whether the fix may run.
+
 pub mod actions;
 pub mod config_file;
+pub mod plan;
+
+use crate::learning_engine::History;
+use crate::model::{
+    Diagnosis, Fix, FixId, FixTemplate, LedgerSource, Step, StepRole, TargetId, Timestamp,
+};
+use actions::{Act, Action};
+use plan::PlanRequest;
+
+/// What was proposed, and why other fixes of the runbook were not.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Proposals {
+    /// Best first.
+    pub fixes: Vec<Fix>,
+    /// One sentence for each fix of the runbook that does not fit here.
+    pub unfit: Vec<String>,
+}
+
+/// Proposes fixes for `diagnosis` from the runbook's templates.
+pub async fn propose(
+    diagnosis: &Diagnosis,
+    templates: &[FixTemplate],
+    workshop: plan::Workshop<'_>,
+    history: &History,
+) -> Proposals {
+    let mut proposals = Proposals::default();
+    if diagnosis.external {
+        return proposals;
+    }
+    for template in templates {
+        let request = PlanRequest { template, diagnosis, workshop };
+        if !request.applies() {
+            continue;
+        }
+        match actions::plan(&template.action, &request).await {
+            Ok(steps) => {
+                proposals.fixes.push(fix(
+                    diagnosis,
+                    template,
+                    steps,
+                    workshop.evidence.now,
+                    history,
+                ));
+            }
+            Err(why) => proposals.unfit.push(format!("`{}`: {why}", template.action)),
+        }
+    }
+    // Stable: among equals the runbook's order stands.
+    proposals.fixes.sort_by_key(|f| std::cmp::Reverse(f.confidence));
+    proposals
+}
+
+fn fix(
+    diagnosis: &Diagnosis,
+    template: &FixTemplate,
+    steps: Vec<Step>,
+    now: Timestamp,
+    history: &History,
+) -> Fix {
+    let mut ledger = diagnosis.ledger.clone();
+    if template.adjust != 0 {
+        ledger.add(template.adjust, template.why.clone(), LedgerSource::Fix);
+    }
+    let target = repaired_target(diagnosis, &steps);
+    let original_confidence = ledger.total();
+    let confidence = history.adjust(&mut ledger, &diagnosis.issue_type, &template.action, &target);
+    Fix {
+        id: new_fix_id(now),
+        fix_type: template.action.clone(),
+        target,
+        issue_type: diagnosis.issue_type.clone(),
+        summary: summary(&steps),
+        interruption_secs: steps.iter().map(|s| s.action.interruption_secs()).sum(),
+        steps,
+        ledger,
+        original_confidence,
+        confidence,
+        warnings: vec![],
+        proposed_at: now,
+    }
+}
+
+fn repaired_target(diagnosis: &Diagnosis, steps: &[Step]) -> TargetId {
+    steps
+        .iter()
+        .find(|s| s.role == StepRole::Repair)
+        .map_or_else(|| diagnosis.blamed.clone(), |s| s.action.target())
+}
+
+fn summary(steps: &[Step]) -> String {
+    steps.iter().map(|s| s.action.describe()).collect::<Vec<_>>().join(", then ")
+}
+
+/// A fresh id whose time part is `now`, so that ids sort by age.
+pub fn new_fix_id(now: Timestamp) -> FixId {
+    FixId(crate::model::time_ordered_id(now))
+}
+
+/// The restart of a target that still fails although what it needs works again.
+///
+/// `restart` is planned like any other; the ledger says what it rests on.
+pub fn follow_up(
+    dependent: &TargetId,
+    repaired: &TargetId,
+    restart: Action,
+    now: Timestamp,
+    history: &History,
+) -> Fix {
+    let mut ledger = crate::model::Ledger::with_base(
+        80,
+        format!("`{dependent}` still fails although `{repaired}` works again"),
+    );
+    ledger.add(
+        10,
+        "a program that gave up on a lost dependency connects anew when restarted",
+        LedgerSource::Evidence,
+    );
+    let issue_type = "dependent-gave-up".to_owned();
+    let fix_type = restart.name().to_owned();
+    let original_confidence = ledger.total();
+    let confidence = history.adjust(&mut ledger, &issue_type, &fix_type, dependent);
+    let steps = vec![Step { action: restart, role: StepRole::Repair }];
+    Fix {
+        id: new_fix_id(now),
+        fix_type,
+        target: dependent.clone(),
+        issue_type,
+        summary: summary(&steps),
+        interruption_secs: steps.iter().map(|s| s.action.interruption_secs()).sum(),
+        steps,
+        ledger,
+        original_confidence,
+        confidence,
+        warnings: vec![],
+        proposed_at: now,
+    }
+}

@@ -42,3 +42,13 @@ pub use validation::*;
 
 /// A moment in UTC. Agents are given it; they never ask the machine.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
+
+/// A fresh version 7 UUID whose time part is `at`, so that ids sort by age.
+pub fn time_ordered_id(at: Timestamp) -> uuid::Uuid {
+    let seconds = u64::try_from(at.timestamp()).unwrap_or(0);
+    uuid::Uuid::new_v7(uuid::Timestamp::from_unix(
+        uuid::NoContext,
+        seconds,
+        at.timestamp_subsec_nanos(),
+    ))
+}

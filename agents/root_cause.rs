@@ -15,8 +15,8 @@ mod graph;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Category, Confidence, Considered, Diagnosis, Facts, Finding, HealthReport, Ledger, Runbook,
-    Severity, Target, TargetId, TargetState, Timestamp,
+    Category, Confidence, Considered, ContainerFacts, Diagnosis, Facts, Finding, HealthReport,
+    Ledger, Runbook, Severity, Target, TargetId, TargetState, Timestamp,
 };
 
 use candidates::Candidate;
@@ -39,6 +39,8 @@ pub struct Evidence<'a> {
     pub runbooks: &'a [&'a Runbook],
     /// Every target that is watched.
     pub targets: &'a BTreeMap<TargetId, Target>,
+    /// Containers that were healthy before, since they were made.
+    pub proven: &'a BTreeSet<TargetId>,
     /// When.
     pub now: Timestamp,
 }
@@ -267,10 +269,15 @@ fn basis_of(evidence: &Evidence<'_>, id: &TargetId) -> String {
 /// acted meanwhile and the diagnosis is stale.
 pub fn basis(state: &TargetState) -> String {
     match &state.facts {
-        Ok(Facts::Container(facts)) => format!("container {} of {}", facts.id, facts.image_id),
+        Ok(Facts::Container(facts)) => basis_of_container(facts),
         Ok(_) => "reachable or not, judged again by its probe".to_owned(),
         Err(_) => "unseen".to_owned(),
     }
+}
+
+/// [`basis`] of a container just looked at.
+pub fn basis_of_container(facts: &ContainerFacts) -> String {
+    format!("container {} of {}", facts.id, facts.image_id)
 }
 
 /// How sure a diagnosis without a proven runbook may become: one point below the default

@@ -4,18 +4,49 @@
 //! [`Coordinator::check`] and carries nothing but a scope. Cycles run one at a time; a
 //! trigger that comes while one runs is merged into the next. Applying a fix and watching
 //! its window go on beside the next cycle, under a lease on the targets they touch.
+//!
+//! Read `cycle` for the flow, `policy` for what may run alone, `execution` for how steps are
+//! journalled, `repair` and `window` for what follows, `recovery` for what a crash leaves.
+//!
+//! Rejected: an actor a target. Blame crosses targets, so every decision would have had to
+//! gather what the actors know; one loop over one picture of the world is simpler and says
+//! in one place why nothing was done.
 
 mod api;
+mod circumstances;
+mod cycle;
+mod execution;
+mod leases;
+mod live;
+mod look;
+mod memories;
+mod people;
+pub mod policy;
+mod progress;
+mod queue;
+mod recovery;
+mod repair;
+mod rules;
 pub mod schedule;
+mod state;
+mod summaries;
 pub mod triggers;
+mod validation;
+mod window;
 
 pub use api::*;
+pub use rules::Rules;
 
 use std::sync::Arc;
 
+use selfheal_agents::error_detector::Catalogue;
+use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::model::{BackupId, IncidentId, TargetId, Timestamp};
-use selfheal_agents::ports::Store;
-use tokio::sync::{broadcast, watch};
+use selfheal_agents::ports::{Store, World};
+use tokio::sync::{Notify, broadcast, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use state::Inner;
 
 /// A handle on the running coordinator; cloning shares it.
 #[derive(Clone)]
@@ -23,78 +54,112 @@ pub struct Coordinator {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    store: Arc<dyn Store>,
-    standing: watch::Receiver<Standing>,
-    live: broadcast::Sender<LiveEvent>,
+/// What a coordinator is made of.
+pub struct Parts {
+    /// The world.
+    pub world: World,
+    /// Everything that is kept.
+    pub store: Arc<dyn Store>,
+    /// The settings; a new value takes effect with the next cycle.
+    pub rules: watch::Receiver<Arc<Rules>>,
+    /// The runbooks; a new value takes effect with the next cycle.
+    pub catalogue: watch::Receiver<Arc<Catalogue>>,
+    /// Woken when an alert was queued.
+    pub wake: Arc<Notify>,
+    /// Ends everything.
+    pub cancel: CancellationToken,
 }
 
-#[expect(clippy::unused_async, reason = "the shape is fixed before the flow behind it")]
 impl Coordinator {
+    /// Starts: first what a crash left is finished or undone, then cycles run as they are
+    /// asked for. Returns at once.
+    pub fn start(parts: Parts) -> Self {
+        let inner = Arc::new(Inner::new(parts));
+        inner.spawn();
+        Self { inner }
+    }
+
+    /// Asks for a cycle without waiting for it.
+    pub fn request(&self, scope: Scope, trigger: Trigger) {
+        self.inner.queue.add(scope, trigger, false, None);
+    }
+
     /// Runs one cycle over `scope` and waits for its decisions, not for what follows from
     /// them. Joined with a cycle that waits already.
     pub async fn check(
         &self,
-        _scope: Scope,
-        _trigger: Trigger,
-        _dry_run: bool,
+        scope: Scope,
+        trigger: Trigger,
+        dry_run: bool,
     ) -> Result<Arc<CycleReport>, RequestError> {
-        Err(RequestError::Failed("not wired yet".to_owned()))
+        let (waiter, report) = oneshot::channel();
+        self.inner.queue.add(scope, trigger, dry_run, Some(waiter));
+        report.await.map_err(|_| RequestError::Failed("selfheal is shutting down".to_owned()))
+    }
+
+    /// Waits until no fix is being applied and no window runs.
+    pub async fn settled(&self) {
+        self.inner.settled().await;
+    }
+
+    /// Waits until no fix is being applied; windows may run.
+    pub async fn applied(&self) {
+        self.inner.applied().await;
     }
 
     /// Applies the fix of a held incident; `who` is recorded.
-    pub async fn approve(&self, id: IncidentId, _who: &str) -> Result<(), RequestError> {
-        Err(RequestError::NotFound(format!("no incident {id}")))
+    pub async fn approve(&self, id: IncidentId, who: &str) -> Result<(), RequestError> {
+        self.inner.approve(id, who).await
     }
 
-    /// Closes a held incident without a fix.
-    pub async fn dismiss(&self, id: IncidentId, _who: &str) -> Result<(), RequestError> {
-        Err(RequestError::NotFound(format!("no incident {id}")))
+    /// Closes a held incident without a fix, and is silent about it until it is gone.
+    pub async fn dismiss(&self, id: IncidentId, who: &str) -> Result<(), RequestError> {
+        self.inner.dismiss(id, who).await
     }
 
     /// Takes back every fix of an incident, newest first.
     pub async fn rollback_incident(
         &self,
         id: IncidentId,
-        _who: &str,
-        _force: bool,
+        who: &str,
+        force: bool,
     ) -> Result<RollbackDone, RequestError> {
-        Err(RequestError::NotFound(format!("no incident {id}")))
+        self.inner.rollback_incident(id, who, force).await
     }
 
     /// Takes back one backup's fix.
     pub async fn rollback(
         &self,
         id: &BackupId,
-        _who: &str,
-        _force: bool,
+        who: &str,
+        force: bool,
     ) -> Result<RollbackDone, RequestError> {
-        Err(RequestError::NotFound(format!("no backup {id}")))
+        self.inner.rollback(id, who, force).await
     }
 
     /// Stops automatic fixes, of one target or all, until a time or for ever.
     pub async fn freeze(
         &self,
-        _target: Option<TargetId>,
-        _until: Option<Timestamp>,
-        _reason: &str,
-        _who: &str,
+        target: Option<TargetId>,
+        until: Option<Timestamp>,
+        reason: &str,
+        who: &str,
     ) -> Result<Freeze, RequestError> {
-        Err(RequestError::Failed("not wired yet".to_owned()))
+        self.inner.set_freeze(target, until, reason, who).await
     }
 
     /// Ends a freeze; returns whether there was one.
     pub async fn unfreeze(
         &self,
-        _target: Option<&TargetId>,
-        _who: &str,
+        target: Option<&TargetId>,
+        who: &str,
     ) -> Result<bool, RequestError> {
-        Ok(false)
+        self.inner.end_freeze(target, who).await
     }
 
     /// Where it stands now.
     pub fn standing(&self) -> Standing {
-        self.inner.standing.borrow().clone()
+        self.inner.standing_now()
     }
 
     /// What happens from now on.
@@ -102,8 +167,32 @@ impl Coordinator {
         self.inner.live.subscribe()
     }
 
+    /// What happened after the event `id`, as far as it is kept, and what happens from now
+    /// on, without a gap.
+    pub fn subscribe_since(&self, id: u64) -> (Vec<LiveEvent>, broadcast::Receiver<LiveEvent>) {
+        self.inner.live.since(id)
+    }
+
+    /// What is watched, as of the newest look.
+    pub fn inventory(&self) -> watch::Receiver<Arc<Inventory>> {
+        self.inner.inventory.subscribe()
+    }
+
+    /// Whether an event of that time on that target is an echo of what Selfheal does.
+    pub fn is_ours(&self, target: &TargetId, at: Timestamp) -> bool {
+        self.inner.leases.is_ours(target, at)
+    }
+
+    /// Tells when the schedule fires next, for [`Standing`].
+    pub fn set_next_check(&self, at: Option<Timestamp>) {
+        self.inner.standing.send_modify(|standing| standing.next_check = at);
+    }
+
     /// The store, for reading.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.inner.store
     }
 }
+
+#[cfg(test)]
+mod tests;

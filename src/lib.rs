@@ -6,6 +6,7 @@
 //! and model.
 
 pub mod alerts;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod coordinator;

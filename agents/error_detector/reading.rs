@@ -33,13 +33,15 @@ pub async fn read_logs(
     cursors: &BTreeMap<String, LogCursor>,
 ) -> BTreeMap<TargetId, LogBatch> {
     let now = world.clock.now();
-    let reads = containers.iter().filter(|(_, facts)| was_ever_up(facts)).map(|(id, facts)| {
+    let mut reads = vec![];
+    // A loop, not a closure: the future has to be `Send` for every lifetime.
+    for (id, facts) in containers.iter().filter(|(_, facts)| was_ever_up(facts)) {
         let (since, max_lines) = place(facts, cursors.get(&facts.id).copied(), now);
-        async move {
+        reads.push(async move {
             let batch = world.runtime.logs(&facts.name, Some(since), max_lines).await;
             batch.ok().map(|batch| (id.clone(), batch))
-        }
-    });
+        });
+    }
     let answers: Vec<_> = stream::iter(reads).buffer_unordered(AT_ONCE).collect().await;
     answers.into_iter().flatten().collect()
 }

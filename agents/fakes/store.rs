@@ -27,6 +27,7 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Kept {
     refusing: Option<String>,
+    interruption: Option<(usize, Interruption)>,
     incidents: BTreeMap<IncidentId, Incident>,
     journal: Vec<JournalRecord>,
     outcomes: Vec<Outcome>,
@@ -44,7 +45,21 @@ struct Queued {
     waiting: bool,
 }
 
+/// Where a journal append is interrupted, as a crash would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The record is not there.
+    BeforeWrite,
+    /// The record is there, but whoever wrote it never learns that.
+    AfterWrite,
+}
+
 impl MemoryStore {
+    /// Interrupts the journal append number `nth`, counted from 0 from now on.
+    pub fn interrupt(&self, nth: usize, at: Interruption) {
+        self.read().interruption = Some((nth, at));
+    }
+
     /// From now on every write fails for this reason; `None` ends that.
     pub fn refuse_writes(&self, why: Option<&str>) {
         self.read().refusing = why.map(str::to_owned);
@@ -64,6 +79,18 @@ impl MemoryStore {
 }
 
 impl Kept {
+    /// Whether the append that is going on is the one to be interrupted.
+    fn interrupted(&mut self) -> Option<Interruption> {
+        match self.interruption.take() {
+            Some((0, at)) => Some(at),
+            Some((left, at)) => {
+                self.interruption = Some((left - 1, at));
+                None
+            }
+            None => None,
+        }
+    }
+
     fn unfinished(&self) -> Vec<FixId> {
         let mut last: Vec<(FixId, bool)> = vec![];
         for record in &self.journal {
@@ -165,8 +192,14 @@ impl Journal for MemoryStore {
         let mut kept = self.write()?;
         let sequence = kept.journal.last().map_or(1, |record| record.sequence + 1);
         let record = JournalRecord { sequence, at, fix, incident, entry: entry.clone() };
-        kept.journal.push(record.clone());
-        Ok(record)
+        let interrupted = kept.interrupted();
+        if interrupted != Some(Interruption::BeforeWrite) {
+            kept.journal.push(record.clone());
+        }
+        match interrupted {
+            None => Ok(record),
+            Some(_) => Err(StoreError::Unavailable("interrupted".to_owned())),
+        }
     }
 
     async fn journal(&self, fix: FixId) -> StoreResult<Vec<JournalRecord>> {

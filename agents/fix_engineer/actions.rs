@@ -8,28 +8,9 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::plan::{PlanRequest, Planned};
 use crate::model::{Captured, ContainerStatus, TargetId};
 use crate::ports::{World, WorldError, WorldResult};
-
-mod config_restore;
-mod config_set;
-mod container_restart;
-mod container_set_memory;
-mod container_signal;
-mod container_start;
-mod container_unpause;
-mod network_connect;
-mod postgres_terminate;
-
-pub use config_restore::ConfigRestore;
-pub use config_set::ConfigSet;
-pub use container_restart::ContainerRestart;
-pub use container_set_memory::ContainerSetMemory;
-pub use container_signal::ContainerSignal;
-pub use container_start::ContainerStart;
-pub use container_unpause::ContainerUnpause;
-pub use network_connect::NetworkConnect;
-pub use postgres_terminate::PostgresTerminate;
 
 /// How an action is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +47,9 @@ pub trait Act: Send + Sync {
 
 /// The one list: an action is a line here and a file of its own.
 macro_rules! actions {
-    ($($variant:ident = $name:literal),+ $(,)?) => {
+    ($($module:ident::$variant:ident = $name:literal),+ $(,)?) => {
+        $(mod $module; pub use $module::$variant;)+
+
         /// One kind of step with its arguments.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "action")]
@@ -91,19 +74,29 @@ macro_rules! actions {
                 match self { $(Self::$variant(action) => action,)+ }
             }
         }
+
+        /// Plans the action of that name for the target at hand.
+        pub(super) async fn plan(name: &str, request: &PlanRequest<'_>) -> Planned {
+            match name {
+                $($name => $module::plan(request).await,)+
+                other => Err(format!("there is no action `{other}`")),
+            }
+        }
     };
 }
 
+pub use postgres_terminate::Session;
+
 actions! {
-    ContainerStart = "container.start",
-    ContainerRestart = "container.restart",
-    ContainerSignal = "container.signal",
-    ContainerUnpause = "container.unpause",
-    ContainerSetMemory = "container.set_memory",
-    NetworkConnect = "network.connect",
-    ConfigSet = "config.set",
-    ConfigRestore = "config.restore",
-    PostgresTerminate = "postgres.terminate_backends",
+    container_start::ContainerStart = "container.start",
+    container_restart::ContainerRestart = "container.restart",
+    container_signal::ContainerSignal = "container.signal",
+    container_unpause::ContainerUnpause = "container.unpause",
+    container_set_memory::ContainerSetMemory = "container.set_memory",
+    network_connect::NetworkConnect = "network.connect",
+    config_set::ConfigSet = "config.set",
+    config_restore::ConfigRestore = "config.restore",
+    postgres_terminate::PostgresTerminate = "postgres.terminate_backends",
 }
 
 #[async_trait]

@@ -73,10 +73,12 @@ impl HealthMonitor {
             target.id.kind() != TargetKind::Host
                 && scope.is_none_or(|scope| scope.contains(&target.id))
         });
-        let looks = wanted.map(|target| {
+        let mut looks = vec![];
+        // A loop, not a closure: the future has to be `Send` for every lifetime.
+        for target in wanted {
             let events = events.get(&target.id).cloned().unwrap_or_default();
-            look(world, inventory, target, events, &self.thresholds)
-        });
+            looks.push(look(world, inventory, target, events, &self.thresholds));
+        }
         let (host, looks) = join(world.host.host(), join_all(looks)).await;
         let host = host.map_err(|error| clean(&error.to_string(), 300));
         let pressure = host.as_ref().map(|host| host.pressure).unwrap_or_default();

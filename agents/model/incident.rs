@@ -182,6 +182,9 @@ pub struct Incident {
     pub diagnosis: Option<Diagnosis>,
     /// The fix proposed or applied last.
     pub fix: Option<Fix>,
+    /// Fixes applied before it in the same repair: the root's, when dependents followed.
+    #[serde(default)]
+    pub earlier_fixes: Vec<Fix>,
     /// Why the fix was not applied automatically.
     pub holds: Vec<Hold>,
     /// Backups made for it, oldest first.
@@ -207,6 +210,7 @@ impl Incident {
             findings,
             diagnosis: None,
             fix: None,
+            earlier_fixes: vec![],
             holds: vec![],
             backups: vec![],
             validation: None,

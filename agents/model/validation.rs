@@ -45,6 +45,9 @@ pub struct Validation {
     pub recovered_at: Option<Timestamp>,
     /// Failed samples in a row, after the grace time.
     pub failing_in_a_row: u32,
+    /// When the log last said what the diagnosis was made from, after the grace time.
+    #[serde(default)]
+    pub last_signature_at: Option<Timestamp>,
     /// Deaths of the target since the fix.
     pub deaths: u32,
     /// What was seen, oldest first, bounded.

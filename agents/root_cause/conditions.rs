@@ -78,13 +78,15 @@ fn was_healthy(evidence: &Evidence<'_>, id: &TargetId) -> bool {
     let healthy = |kind: &RuntimeEventKind| {
         matches!(kind, RuntimeEventKind::Health { status: HealthStatus::Healthy })
     };
-    evidence.container_of(id).and_then(|container| evidence.report.target(&container)).is_some_and(
-        |report| {
+    let Some(container) = evidence.container_of(id) else {
+        return false;
+    };
+    evidence.proven.contains(&container)
+        || evidence.report.target(&container).is_some_and(|report| {
             let probes = report.state.container().map_or(&[][..], |facts| &facts.health_log);
             probes.iter().any(|probe| probe.exit_code == 0)
                 || report.state.events.iter().any(|event| healthy(&event.kind))
-        },
-    )
+        })
 }
 
 fn observed(condition: &Condition, evidence: &Evidence<'_>, id: &TargetId) -> bool {

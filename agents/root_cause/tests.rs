@@ -84,6 +84,7 @@ impl Scene {
             graph: &graph,
             runbooks: &runbooks,
             targets: &self.targets,
+            proven: &BTreeSet::new(),
             now: Timestamp::UNIX_EPOCH,
         })
     }

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Reversal};
+use super::{Act, Action, Reversal};
+use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::fix_engineer::config_file;
 use crate::model::{Captured, FileContent, TargetId};
 use crate::ports::{World, WorldResult};
@@ -63,4 +64,32 @@ impl Act for ConfigRestore {
     async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()> {
         super::restore_file(world, before).await
     }
+}
+
+pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
+    let facts = request.container()?;
+    let target = TargetId::container(&facts.name);
+    let mut steps = vec![];
+    for good in &request.workshop.remembered.files {
+        let now = request
+            .workshop
+            .world
+            .files
+            .read(&good.path)
+            .await
+            .map_err(|error| error.to_string())?;
+        if now.sha256 != good.sha256 {
+            steps.push(repair(Action::ConfigRestore(ConfigRestore {
+                target: target.clone(),
+                file: good.path.clone(),
+                good: good.content.clone(),
+                good_since: good.seen_at,
+            })));
+        }
+    }
+    if steps.is_empty() {
+        return Err("no configuration file differs from when it last worked".to_owned());
+    }
+    steps.push(request.activation()?);
+    Ok(steps)
 }

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Reversal};
+use super::{Act, Action, ContainerSignal, Reversal};
+use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::fix_engineer::config_file;
-use crate::model::{Captured, FileContent, TargetId};
+use crate::model::{ApplyMethod, Captured, FileContent, Step, StepRole, TargetId, Tunable, TunableRole};
 use crate::ports::{World, WorldError, WorldResult};
 
 /// Sets a number in a configuration file, keeping comments and layout.
@@ -83,5 +84,130 @@ impl ConfigSet {
 
     fn refused(&self, error: &config_file::EditError) -> WorldError {
         WorldError::Refused { what: format!("changing {}", self.file), why: error.to_string() }
+    }
+}
+
+/// A step of one fix, when the runbook does not say.
+const DEFAULT_FACTOR: f64 = 1.5;
+
+pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
+    let role = request.template.parameters.role.ok_or("the runbook names no role")?;
+    let facts = request.container()?;
+    let container = TargetId::container(&facts.name);
+    let tunable = request
+        .workshop
+        .evidence
+        .targets
+        .get(&container)
+        .into_iter()
+        .flat_map(|target| &target.tunables)
+        .find(|tunable| tunable.role == role)
+        .ok_or_else(|| format!("no tunable of role `{}` is declared for it", role.as_str()))?;
+    let content = request
+        .workshop
+        .world
+        .files
+        .read(&tunable.file)
+        .await
+        .map_err(|error| error.to_string())?;
+    let from = config_file::number(&tunable.file, &content.bytes, &tunable.key)
+        .map_err(|error| format!("{}: {error}", tunable.file))?;
+    let to = turned(tunable, from, request.template.parameters.factor.unwrap_or(DEFAULT_FACTOR))?;
+    let set = ConfigSet {
+        target: container,
+        file: tunable.file.clone(),
+        key: tunable.key.clone(),
+        from,
+        to,
+    };
+    let mut steps = vec![repair(Action::ConfigSet(set))];
+    match &tunable.apply {
+        ApplyMethod::Signal(signal) if facts.is_up() => {
+            let (container, signal) = (facts.name.clone(), signal.clone());
+            let action = Action::ContainerSignal(ContainerSignal { container, signal });
+            steps.push(Step { action, role: StepRole::Activate });
+        }
+        // A program that does not run reads its settings when it starts.
+        ApplyMethod::Restart | ApplyMethod::Signal(_) => steps.push(request.activation()?),
+        ApplyMethod::None => {}
+    }
+    Ok(steps)
+}
+
+/// `from` times `factor`, within the declared limits, to three significant digits.
+///
+/// Whole numbers stay whole where a fraction could be unreadable to the program: counts
+/// always, others from 2 on if their limits are whole too. Rounding never passes the step.
+fn turned(tunable: &Tunable, from: f64, factor: f64) -> Result<f64, String> {
+    let is_count = matches!(tunable.role, TunableRole::BatchSize | TunableRole::PoolSize);
+    let limits_whole = tunable.min.fract() == 0.0 && tunable.max.fract() == 0.0;
+    let stays_whole = from.fract() == 0.0 && (is_count || (limits_whole && from.abs() >= 2.0));
+    let mut to = from * factor;
+    if stays_whole {
+        to = if factor > 1.0 { to.floor() } else { to.ceil() };
+    } else if to != 0.0 {
+        let scale = 10_f64.powf(2.0 - to.abs().log10().floor());
+        to = (to * scale).round() / scale;
+    }
+    to = to.clamp(tunable.min, tunable.max);
+    let moves = if factor > 1.0 { to > from } else { to < from };
+    if moves {
+        Ok(to)
+    } else {
+        Err(format!(
+            "`{}` is {from} and may be {} to {}: it cannot be turned further",
+            tunable.key, tunable.min, tunable.max
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tunable(min: f64, max: f64) -> Tunable {
+        Tunable {
+            target: TargetId::container("worker"),
+            file: "/srv/worker/config.json".to_owned(),
+            key: "delay_s".to_owned(),
+            role: TunableRole::Delay,
+            min,
+            max,
+            apply: ApplyMethod::Restart,
+        }
+    }
+
+    #[test]
+    fn a_delay_rises_by_half_and_stops_at_its_limit() {
+        assert_eq!(turned(&tunable(0.1, 10.0), 0.5, 1.5), Ok(0.75));
+        assert_eq!(turned(&tunable(0.1, 0.6), 0.5, 1.5), Ok(0.6));
+        assert!(turned(&tunable(0.1, 0.5), 0.5, 1.5).is_err());
+    }
+
+    #[test]
+    fn a_whole_number_stays_whole_and_moves() {
+        assert_eq!(turned(&tunable(1.0, 100.0), 4.0, 0.67), Ok(3.0));
+        assert_eq!(turned(&tunable(1.0, 100.0), 5.0, 1.5), Ok(7.0));
+        assert!(turned(&tunable(1.0, 100.0), 1.0, 0.67).is_err(), "it is at its lowest");
+    }
+
+    #[test]
+    fn zero_cannot_be_multiplied_and_is_left_to_a_person() {
+        assert!(turned(&tunable(0.0, 10.0), 0.0, 1.5).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_turn_stays_within_the_limits_and_the_step(from in 0.001f64..1e6, up in any::<bool>()) {
+            let limits = tunable(0.01, 1e5);
+            let factor = if up { 1.5 } else { 0.67 };
+            if let Ok(to) = turned(&limits, from, factor) {
+                prop_assert!((limits.min..=limits.max).contains(&to));
+                let within_a_step = if up { to > from && to <= from * 1.51 } else { to < from };
+                prop_assert!(within_a_step, "{from} became {to}");
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Reversal};
+use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::model::{Captured, TargetId};
 use crate::ports::{World, WorldResult};
 
@@ -65,4 +66,9 @@ impl Act for ContainerRestart {
     async fn undo(&self, _world: &World, _before: &Captured) -> WorldResult<()> {
         Ok(())
     }
+}
+
+#[expect(clippy::unused_async, reason = "every action plans by the same call")]
+pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
+    Ok(vec![repair(request.restart()?)])
 }

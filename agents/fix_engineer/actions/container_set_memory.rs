@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Reversal};
+use super::{Act, Action, Reversal};
+use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::model::{Captured, MemoryLimits, TargetId};
 use crate::ports::{World, WorldError, WorldResult};
 
@@ -80,5 +81,78 @@ impl Act for ContainerSetMemory {
             }
             other => other,
         }
+    }
+}
+
+/// How much a limit is raised when the runbook does not say.
+const DEFAULT_FACTOR: f64 = 1.5;
+
+#[expect(clippy::unused_async, reason = "every action plans by the same call")]
+pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
+    let facts = request.container()?;
+    let factor = request.template.parameters.factor.unwrap_or(DEFAULT_FACTOR);
+    let cap_bytes = request.workshop.limits.memory_cap_bytes as f64;
+    let limits = raised(facts.limits, factor, cap_bytes)?;
+    let container = facts.name.clone();
+    let raise = Action::ContainerSetMemory(ContainerSetMemory { container, limits });
+    let mut steps = vec![repair(raise)];
+    if !facts.is_up() {
+        // Docker's back-off would hide the cure for up to a minute.
+        steps.push(request.activation()?);
+    }
+    Ok(steps)
+}
+
+/// Both limits times `factor`, in whole MiB, the memory limit at most `cap_bytes`.
+fn raised(now: MemoryLimits, factor: f64, cap_bytes: f64) -> Result<MemoryLimits, String> {
+    let memory = now.memory_bytes.ok_or("the container has no memory limit to raise")?;
+    let mib = MIB as f64;
+    let wanted = ((memory as f64 * factor) / mib).ceil() * mib;
+    let allowed = wanted.min((cap_bytes / mib).floor() * mib);
+    if allowed <= memory as f64 {
+        return Err(format!(
+            "the limit of {} is already as high as this host allows",
+            shown(Some(memory))
+        ));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and bounded by the host's memory"
+    )]
+    let raised = allowed as u64;
+    // The room for swap stays what it was.
+    let swap = now.memory_swap_bytes.map(|both| raised + both.saturating_sub(memory));
+    Ok(MemoryLimits { memory_bytes: Some(raised), memory_swap_bytes: swap })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_and_swap_rise_together_in_whole_mebibytes() {
+        let now = MemoryLimits {
+            memory_bytes: Some(64 * MIB),
+            memory_swap_bytes: Some(64 * MIB),
+        };
+        let raised = raised(now, 1.5, 1e12).unwrap();
+        assert_eq!(raised.memory_bytes, Some(96 * MIB));
+        assert_eq!(raised.memory_swap_bytes, Some(96 * MIB));
+    }
+
+    #[test]
+    fn the_cap_of_the_host_is_never_passed() {
+        let now = MemoryLimits { memory_bytes: Some(64 * MIB), memory_swap_bytes: None };
+        assert_eq!(
+            raised(now, 1.5, 80.5 * MIB as f64).unwrap().memory_bytes,
+            Some(80 * MIB)
+        );
+        assert!(raised(now, 1.5, 64.0 * MIB as f64).is_err());
+    }
+
+    #[test]
+    fn an_unlimited_container_has_nothing_to_raise() {
+        assert!(raised(MemoryLimits::default(), 1.5, 1e12).is_err());
     }
 }

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Reversal};
+use super::{Act, Action, Reversal};
+use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::model::{Captured, TargetId};
 use crate::ports::{World, WorldResult};
 
@@ -62,4 +63,18 @@ impl Act for ContainerSignal {
     async fn undo(&self, _world: &World, _before: &Captured) -> WorldResult<()> {
         Ok(())
     }
+}
+
+#[expect(clippy::unused_async, reason = "every action plans by the same call")]
+pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
+    let facts = request.container()?;
+    let signal = request.template.parameters.signal.as_deref().unwrap_or("HUP");
+    if !ContainerSignal::ALLOWED.contains(&signal) {
+        return Err(format!("the signal {signal} is not one that may be repeated without harm"));
+    }
+    if !facts.is_up() {
+        return Err("the container does not run".to_owned());
+    }
+    let (container, signal) = (facts.name.clone(), signal.to_owned());
+    Ok(vec![repair(Action::ContainerSignal(ContainerSignal { container, signal }))])
 }

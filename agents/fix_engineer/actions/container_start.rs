@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Reversal};
+use super::{Act, Action, Reversal};
+use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::model::{Captured, TargetId};
 use crate::ports::{World, WorldResult};
 
@@ -53,4 +54,13 @@ impl Act for ContainerStart {
     async fn undo(&self, _world: &World, _before: &Captured) -> WorldResult<()> {
         Ok(())
     }
+}
+
+#[expect(clippy::unused_async, reason = "every action plans by the same call")]
+pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
+    let facts = request.container()?;
+    if facts.is_up() {
+        return Err("the container runs already".to_owned());
+    }
+    Ok(vec![repair(Action::ContainerStart(ContainerStart { container: facts.name.clone() }))])
 }

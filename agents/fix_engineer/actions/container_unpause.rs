@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Reversal};
+use super::{Act, Action, Reversal};
+use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::model::{Captured, ContainerStatus, TargetId};
 use crate::ports::{World, WorldResult};
 
@@ -52,4 +53,13 @@ impl Act for ContainerUnpause {
     async fn undo(&self, _world: &World, _before: &Captured) -> WorldResult<()> {
         Ok(())
     }
+}
+
+#[expect(clippy::unused_async, reason = "every action plans by the same call")]
+pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
+    let facts = request.container()?;
+    if facts.status != ContainerStatus::Paused {
+        return Err("the container is not paused".to_owned());
+    }
+    Ok(vec![repair(Action::ContainerUnpause(ContainerUnpause { container: facts.name.clone() }))])
 }

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Reversal};
+use super::{Act, Action, Reversal};
+use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::model::{Captured, NetworkAttachment, TargetId};
 use crate::ports::{World, WorldResult};
 
@@ -63,4 +64,26 @@ impl Act for NetworkConnect {
         }
         world.runtime.disconnect_network(&self.container, &self.attachment.network).await
     }
+}
+
+#[expect(clippy::unused_async, reason = "every action plans by the same call")]
+pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
+    let facts = request.container()?;
+    let on = |network: &str| facts.networks.iter().any(|n| n.network == network);
+    let lost: Vec<NetworkAttachment> = request
+        .workshop
+        .remembered
+        .networks
+        .iter()
+        .filter(|n| !on(&n.network))
+        .map(|n| NetworkAttachment { ip: None, ..n.clone() })
+        .collect();
+    if lost.is_empty() {
+        return Err("it was never seen on a network that it is not on now".to_owned());
+    }
+    let connect = |attachment| {
+        let container = facts.name.clone();
+        repair(Action::NetworkConnect(NetworkConnect { container, attachment }))
+    };
+    Ok(lost.into_iter().map(connect).collect())
 }

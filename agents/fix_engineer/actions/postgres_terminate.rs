@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Reversal};
-use crate::model::{Captured, Endpoint, Facts, TargetId, Timestamp};
+use super::{Act, Action, Reversal};
+use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
+use crate::model::{Backend, Captured, Endpoint, Facts, TargetId, Timestamp};
 use crate::ports::{World, WorldError, WorldResult};
 
 /// One session, named for ever by its process id and start.
@@ -87,5 +88,53 @@ impl Act for PostgresTerminate {
 
     async fn undo(&self, _world: &World, _before: &Captured) -> WorldResult<()> {
         Ok(())
+    }
+}
+
+/// Sessions idle in transaction for less than this are left alone, in seconds, when the
+/// runbook does not say.
+const DEFAULT_OLDER_THAN_SECS: u64 = 300;
+
+/// More than this many at once is no repair but a purge.
+const MOST_SESSIONS: usize = 5;
+
+#[expect(clippy::unused_async, reason = "every action plans by the same call")]
+pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
+    let target = request.target()?;
+    let report = request.workshop.evidence.report.target(&target.id);
+    let Some(Facts::Postgres(facts)) = report.and_then(|r| r.state.facts.as_ref().ok()) else {
+        return Err("the server could not be asked for its sessions".to_owned());
+    };
+    if facts.in_recovery {
+        return Err("the server is in recovery".to_owned());
+    }
+    let endpoint = target.endpoint.clone().ok_or("it is not known how to reach the server")?;
+    let parameters = &request.template.parameters;
+    let oldest = parameters.older_than_secs.unwrap_or(DEFAULT_OLDER_THAN_SECS);
+    let chosen: Vec<&Backend> = match parameters.sessions.as_deref() {
+        Some("blocker") => facts.blockers.iter().filter(|b| b.blocks > 0).take(1).collect(),
+        _ => facts
+            .idle_in_transaction
+            .iter()
+            .filter(|b| b.state_secs >= oldest as f64)
+            .take(MOST_SESSIONS)
+            .collect(),
+    };
+    if chosen.is_empty() {
+        return Err("no session is in the way for long enough".to_owned());
+    }
+    let sessions = chosen.into_iter().map(session).collect();
+    let action = PostgresTerminate { target: target.id.clone(), endpoint, sessions };
+    Ok(vec![repair(Action::PostgresTerminate(action))])
+}
+
+fn session(backend: &Backend) -> Session {
+    Session {
+        pid: backend.pid,
+        backend_start: backend.backend_start,
+        who: format!(
+            "{} of `{}` (pid {}, {} for {:.0} s)",
+            backend.application, backend.user, backend.pid, backend.state, backend.state_secs
+        ),
     }
 }

@@ -5,7 +5,7 @@
 //! remembered before a cycle is called for, so that the cycle finds them. It judges nothing:
 //! which event means trouble is decided from all facts by the cycle.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ struct Heard {
     last: Timestamp,
     recent: VecDeque<RuntimeEvent>,
     oom_looks: BTreeMap<TargetId, Timestamp>,
+    /// Targets that Selfheal is stopping: only a death asked for by us is ours.
+    ending: BTreeSet<TargetId>,
     store_failed: bool,
 }
 
@@ -70,6 +72,7 @@ pub async fn run(listener: Listener, cancel: CancellationToken) {
         last: listener.last_recorded().await,
         recent: VecDeque::new(),
         oom_looks: BTreeMap::new(),
+        ending: BTreeSet::new(),
         store_failed: false,
     };
     loop {
@@ -120,7 +123,7 @@ impl Listener {
 
     /// Remembers an event and calls for a look if it may mean something.
     async fn take(&self, mut event: RuntimeEvent, heard: &mut Heard) {
-        event.by_selfheal = (self.is_ours)(&event.target, event.at);
+        event.by_selfheal = heard.is_ours(&event, (self.is_ours)(&event.target, event.at));
         if heard.knows(&event) {
             return;
         }
@@ -165,6 +168,25 @@ impl Listener {
 }
 
 impl Heard {
+    /// Whether Selfheal caused this, given whether it was changing the target then.
+    ///
+    /// A container that dies while we start it died by itself: a death is ours only after
+    /// our own stop signal.
+    fn is_ours(&mut self, event: &RuntimeEvent, changing: bool) -> bool {
+        match event.kind {
+            RuntimeEventKind::Kill { .. } if changing => {
+                self.ending.insert(event.target.clone());
+                true
+            }
+            RuntimeEventKind::Die { .. } => changing && self.ending.contains(&event.target),
+            RuntimeEventKind::Start => {
+                self.ending.remove(&event.target);
+                changing
+            }
+            _ => changing,
+        }
+    }
+
     /// Whether the event was told before; notes it if not.
     fn knows(&mut self, event: &RuntimeEvent) -> bool {
         let same = |known: &RuntimeEvent| {

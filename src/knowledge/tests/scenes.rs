@@ -129,6 +129,7 @@ impl Scene {
             findings: &findings,
             graph: &graph,
             runbooks: &runbooks,
+            proven: &std::collections::BTreeSet::new(),
             targets: &targets,
             now: self.report.at,
         };

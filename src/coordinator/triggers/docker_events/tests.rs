@@ -70,10 +70,23 @@ async fn a_death_is_remembered_and_calls_for_a_look_at_that_container() {
 #[tokio::test(start_paused = true)]
 async fn what_selfheal_did_is_remembered_as_its_own_and_calls_for_nothing() {
     let listening = Listening::start(world(), "api");
+    listening.world.emit("api", RuntimeEventKind::Kill { signal: "15".to_owned() });
     listening.world.emit("api", RuntimeEventKind::Die { exit_code: 143 });
+    listening.world.emit("api", RuntimeEventKind::Start);
     pass(MOMENT).await;
     assert!(listening.fired.all().is_empty());
-    assert!(listening.remembered().await[0].by_selfheal);
+    assert!(listening.remembered().await.iter().all(|event| event.by_selfheal));
+    listening.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_dies_while_selfheal_starts_it_died_by_itself() {
+    let listening = Listening::start(world(), "api");
+    listening.world.emit("api", RuntimeEventKind::Start);
+    listening.world.emit("api", RuntimeEventKind::Die { exit_code: 1 });
+    pass(MOMENT).await;
+    let remembered = listening.remembered().await;
+    assert_eq!(remembered.iter().map(|e| e.by_selfheal).collect::<Vec<_>>(), [true, false]);
     listening.end().await;
 }
 

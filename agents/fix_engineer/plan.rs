@@ -1,0 +1,142 @@
+//! What an action needs to plan itself for the target at hand.
+
+use crate::model::{
+    ContainerFacts, Diagnosis, FixTemplate, NetworkAttachment, Step, StepRole, Target, TargetId,
+    Timestamp,
+};
+use crate::ports::World;
+use crate::root_cause::{Evidence, holds};
+
+use super::actions::{Action, ContainerRestart};
+
+/// Docker's own time between stop signal and kill.
+const DOCKER_STOP_TIMEOUT_SECS: u32 = 10;
+
+/// The content of a file with which its container was healthy.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct GoodFile {
+    /// Path on the host.
+    pub path: String,
+    /// The content, text.
+    pub content: String,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// When it was last seen to work.
+    pub seen_at: Timestamp,
+}
+
+/// What is remembered of a container from when it was healthy.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Remembered {
+    /// Docker's id of the container that was healthy; another id is another container.
+    #[serde(default)]
+    pub container_id: String,
+    /// Its configuration files.
+    pub files: Vec<GoodFile>,
+    /// The networks it was on.
+    pub networks: Vec<NetworkAttachment>,
+}
+
+/// Limits on what a fix may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The highest memory limit a fix may set, in bytes.
+    pub memory_cap_bytes: u64,
+}
+
+/// The bench a fix is made on: the world, what was seen, what is remembered.
+#[derive(Clone, Copy)]
+pub struct Workshop<'a> {
+    /// For reading files.
+    pub world: &'a World,
+    /// What the diagnosis was made from.
+    pub evidence: Evidence<'a>,
+    /// What is remembered of the blamed container.
+    pub remembered: &'a Remembered,
+    /// How far fixes may go.
+    pub limits: Limits,
+}
+
+/// One template to be planned for one diagnosis.
+#[derive(Clone, Copy)]
+pub struct PlanRequest<'a> {
+    /// What the runbook asks for.
+    pub template: &'a FixTemplate,
+    /// What it is for.
+    pub diagnosis: &'a Diagnosis,
+    /// The bench.
+    pub workshop: Workshop<'a>,
+}
+
+/// The steps, or why this action does not fit here.
+pub type Planned = Result<Vec<Step>, String>;
+
+impl<'a> PlanRequest<'a> {
+    /// Whether the template's own condition holds.
+    pub fn applies(&self) -> bool {
+        self.template
+            .when
+            .as_ref()
+            .is_none_or(|when| holds(when, &self.workshop.evidence, &self.diagnosis.blamed))
+    }
+
+    /// The blamed target.
+    pub fn target(&self) -> Result<&'a Target, String> {
+        self.workshop
+            .evidence
+            .targets
+            .get(&self.diagnosis.blamed)
+            .ok_or_else(|| format!("`{}` is not watched any more", self.diagnosis.blamed))
+    }
+
+    /// The container to act on: the blamed one, or the one the blamed target runs in.
+    pub fn container(&self) -> Result<&'a ContainerFacts, String> {
+        let id = self.workshop.evidence.container_of(&self.diagnosis.blamed).ok_or_else(|| {
+            format!("`{}` runs in no container known here", self.diagnosis.blamed)
+        })?;
+        self.workshop
+            .evidence
+            .report
+            .target(&id)
+            .and_then(|report| report.state.container())
+            .ok_or_else(|| format!("`{id}` could not be looked at"))
+    }
+
+    /// A restart of the container, with the stop signal and time that fit it.
+    pub fn restart(&self) -> Result<Action, String> {
+        let facts = self.container()?;
+        let policy = self.workshop.evidence.targets.get(&TargetId::container(&facts.name));
+        let said = policy.and_then(|target| target.policy.stop_timeout_secs);
+        Ok(restart_of(facts, self.template.parameters.stop_timeout_secs.or(said)))
+    }
+
+    /// The step that lets a changed file or limit take effect.
+    pub fn activation(&self) -> Result<Step, String> {
+        Ok(Step { action: self.restart()?, role: StepRole::Activate })
+    }
+}
+
+/// A restart of a container; a stop timeout given wins over the container's own.
+pub fn restart_of(facts: &ContainerFacts, stop_timeout_secs: Option<u32>) -> Action {
+    Action::ContainerRestart(ContainerRestart {
+        container: facts.name.clone(),
+        stop_timeout_secs: stop_timeout_secs
+            .or(facts.stop_timeout_secs)
+            .unwrap_or(DOCKER_STOP_TIMEOUT_SECS),
+        signal: fast_shutdown(facts),
+    })
+}
+
+/// PostgreSQL waits for every client on SIGTERM; SIGINT is its fast shutdown
+/// (PostgreSQL manual, "Shutting Down the Server").
+fn fast_shutdown(facts: &ContainerFacts) -> Option<String> {
+    let is_postgres = ["postgres", "postgis", "timescale", "pgvector"]
+        .iter()
+        .any(|part| facts.image.contains(part));
+    (is_postgres && facts.stop_signal.is_none()).then(|| "SIGINT".to_owned())
+}
+
+/// A repairing step.
+pub fn repair(action: Action) -> Step {
+    Step { action, role: StepRole::Repair }
+}

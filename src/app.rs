@@ -1,0 +1,161 @@
+//! Puts the parts together: settings in, a running Selfheal out.
+//!
+//! The only place that knows every adapter by name. It decides nothing; what it starts ends
+//! when its token is cancelled.
+
+mod background;
+mod rules;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
+use selfheal_agents::ports::{Store, World};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::alerts::{Channel, ChannelKind, Log, Webhook};
+use crate::config::{Loaded, Settings, Sources};
+use crate::coordinator::{Coordinator, Parts, Rules};
+use crate::docker::Docker;
+use crate::host::{LocalFiles, LocalHost, SystemClock};
+use crate::probes::Probes;
+use crate::{knowledge, store};
+
+/// A Selfheal put together. Dropping it ends nothing; cancel `cancel` for that.
+pub struct App {
+    /// The flow.
+    pub coordinator: Coordinator,
+    /// The settings in force.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// The container runtime, for `doctor` and the banner.
+    pub docker: Docker,
+    /// Runbooks that could not be read, each with its faults.
+    pub broken_runbooks: Vec<BrokenRunbook>,
+    /// Where a corrupted database was set aside at this start.
+    pub quarantined: Option<std::path::PathBuf>,
+    /// Ends everything.
+    pub cancel: CancellationToken,
+    /// The background tasks, to be waited for after the cancel.
+    pub background: TaskTracker,
+    settings_sender: watch::Sender<Arc<Settings>>,
+    rules: watch::Sender<Arc<Rules>>,
+    files: LocalFiles,
+    world: World,
+    store: Arc<dyn Store>,
+    catalogue: Arc<Catalogue>,
+    wake: Arc<Notify>,
+}
+
+/// Puts everything together and starts the coordinator, which first finishes or undoes what
+/// a crash left. No trigger runs yet: see [`App::start_triggers`].
+pub async fn assemble(settings: Settings) -> anyhow::Result<App> {
+    let clock = Arc::new(SystemClock);
+    let docker = Docker::connect(&settings.docker.host)
+        .with_context(|| format!("the setting docker.host = \"{}\"", settings.docker.host))?;
+    let files = LocalFiles::new();
+    let world = World {
+        clock: clock.clone(),
+        runtime: Arc::new(docker.clone()),
+        host: Arc::new(LocalHost::new()),
+        prober: Arc::new(Probes::new()),
+        files: Arc::new(files.clone()),
+    };
+    let opened = store::open(&settings.data_dir, clock).await?;
+    let quarantined = opened.quarantined.clone();
+    let store: Arc<dyn Store> = Arc::new(opened.store);
+    let (catalogue, broken_runbooks) = knowledge::load(own_knowledge(&settings).as_deref());
+    let catalogue = Arc::new(catalogue);
+    let own = background::own_container(&world).await;
+    let host_memory = background::host_memory(&world).await;
+    let rules = watch::Sender::new(Arc::new(rules::of(&settings, own, host_memory)));
+    let cancel = CancellationToken::new();
+    let wake = Arc::new(Notify::new());
+    let coordinator = Coordinator::start(Parts {
+        world: world.clone(),
+        store: Arc::clone(&store),
+        rules: rules.subscribe(),
+        catalogue: watch::Sender::new(Arc::clone(&catalogue)).subscribe(),
+        wake: Arc::clone(&wake),
+        cancel: cancel.clone(),
+    });
+    if let Some(aside) = &quarantined {
+        // The journal is gone with it: what was under way nobody knows, so a person looks
+        // before anything is changed.
+        let why = format!(
+            "the database was damaged and is set aside as {}; look, then `selfheal freeze --off`",
+            aside.display()
+        );
+        coordinator.freeze(None, None, &why, "selfheal").await?;
+        let alert = crate::alerts::blind(&why, world.clock.now());
+        store.enqueue(&alert, &rules.borrow().channels).await?;
+    }
+    let settings_sender = watch::Sender::new(Arc::new(settings));
+    Ok(App {
+        coordinator,
+        settings: settings_sender.subscribe(),
+        docker,
+        broken_runbooks,
+        quarantined,
+        cancel,
+        background: TaskTracker::new(),
+        settings_sender,
+        rules,
+        files,
+        world,
+        store,
+        catalogue,
+        wake,
+    })
+}
+
+/// A user's own runbooks lie in `knowledge` in the data directory.
+fn own_knowledge(settings: &Settings) -> Option<std::path::PathBuf> {
+    let folder: &Path = &settings.data_dir.join("knowledge");
+    folder.is_dir().then(|| folder.to_owned())
+}
+
+impl App {
+    /// Starts what calls for cycles and what carries alerts, for a Selfheal that stays.
+    pub fn start_triggers(&self, sources: Sources, loaded: Loaded) -> anyhow::Result<()> {
+        self.start_alerts()?;
+        self.start_following();
+        self.start_settings(sources, loaded);
+        self.start_schedule()?;
+        self.start_housekeeping();
+        Ok(())
+    }
+
+    /// Starts what carries alerts.
+    pub fn start_alerts(&self) -> anyhow::Result<()> {
+        let channels = channels(&self.settings.borrow())?;
+        self.background.spawn(crate::alerts::run(
+            Arc::clone(&self.store),
+            Arc::clone(&self.world.clock),
+            channels,
+            Arc::clone(&self.wake),
+            self.cancel.clone(),
+        ));
+        Ok(())
+    }
+}
+
+/// Where alerts go by these settings.
+fn channels(settings: &Settings) -> anyhow::Result<Vec<Channel>> {
+    let mut channels = vec![Channel { name: "log".to_owned(), kind: ChannelKind::Log(Log) }];
+    if let Some(url) = &settings.alerts.webhook.url {
+        let headers: Vec<_> = settings
+            .alerts
+            .webhook
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.to_model()))
+            .collect();
+        let webhook = Webhook::new(url.to_model(), &headers, Webhook::LIMIT)
+            .context("the setting alerts.webhook")?;
+        channels.push(Channel { name: "webhook".to_owned(), kind: ChannelKind::Webhook(webhook) });
+    }
+    Ok(channels)
+}

@@ -1,0 +1,61 @@
+//! Turns settings into what the flow goes by.
+
+use selfheal_agents::fix_engineer::plan::Limits;
+use selfheal_agents::model::Confidence;
+
+use crate::config::Settings;
+use crate::coordinator::Rules;
+use crate::coordinator::policy::Budgets;
+use crate::coordinator::schedule::CronSchedule;
+
+/// The rules of these settings.
+///
+/// `own_container` is the container Selfheal itself runs in, if any; `host_memory_bytes` is
+/// needed for a memory cap given as a share.
+pub(super) fn of(
+    settings: &Settings,
+    own_container: Option<String>,
+    host_memory_bytes: u64,
+) -> Rules {
+    let healing = &settings.healing;
+    let mut channels = vec!["log".to_owned()];
+    if settings.alerts.webhook.url.is_some() {
+        channels.push("webhook".to_owned());
+    }
+    let minutes = CronSchedule::new(&settings.schedule, "")
+        .ok()
+        .and_then(|schedule| schedule.interval(chrono::Utc::now()))
+        .map_or(0.0, |interval| interval.as_secs_f64() / 60.0);
+    Rules {
+        mode: settings.mode,
+        target_modes: settings
+            .policy
+            .target
+            .iter()
+            .filter_map(|(id, policy)| Some((id.parse().ok()?, policy.mode)))
+            .collect(),
+        runbook_modes: settings
+            .policy
+            .runbook
+            .iter()
+            .map(|(id, policy)| (id.clone(), policy.mode))
+            .collect(),
+        threshold: Confidence::clamped(i64::from(healing.confidence_threshold)),
+        validation_window: healing.validation_window,
+        budgets: Budgets {
+            per_target: healing.budget.per_target,
+            per_action: healing.budget.per_action,
+            per_host: healing.budget.per_host,
+            failures_in_a_row: healing.safety_stop_after,
+            common_cause_share: healing.common_cause_share,
+        },
+        limits: Limits { memory_cap_bytes: healing.memory_cap.bytes_of(host_memory_bytes) },
+        maintenance: healing.maintenance.clone(),
+        timezone: settings.schedule.timezone.clone(),
+        retention: settings.store.retention,
+        thresholds: settings.thresholds.clone(),
+        declared: settings.declared(own_container),
+        channels,
+        check_interval_minutes: minutes,
+    }
+}

@@ -1,0 +1,189 @@
+//! Gathers the facts that the policy gate decides on.
+//!
+//! What cannot be found out stays unknown, and the gate holds on it.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use selfheal_agents::model::{
+    ContainerFacts, Diagnosis, Facts as TargetFacts, Fix, IncidentState, ObservedValue,
+    RuntimeEventKind, Severity, TargetId, TargetKind, TargetPolicy, Timestamp,
+};
+use selfheal_agents::ports::StoreResult;
+
+use super::cycle::Bench;
+use super::policy::{Facts, Spent};
+use super::state::Inner;
+
+/// A container made or removed this recently is part of a deployment.
+const DEPLOYMENT: TimeDelta = TimeDelta::seconds(15);
+
+impl Inner {
+    /// The facts about `fix` for `diagnosis`.
+    pub(super) async fn facts(
+        &self,
+        diagnosis: &Diagnosis,
+        fix: &Fix,
+        bench: &Bench<'_>,
+    ) -> StoreResult<Facts> {
+        let seen = bench.seen;
+        let policies: BTreeMap<TargetId, TargetPolicy> = fix
+            .touches()
+            .into_iter()
+            .filter_map(|id| Some((id.clone(), seen.inventory.targets.get(&id)?.policy.clone())))
+            .collect();
+        let own_policy = policies.get(&fix.target).cloned().unwrap_or_default();
+        let container = container_of(bench, &fix.target);
+        let up = container.is_some_and(ContainerFacts::is_up);
+        let exited = container.is_some_and(|facts| !facts.is_up());
+        Ok(Facts {
+            now: seen.now,
+            mode: bench.rules.mode_for(&fix.target, &own_policy, &diagnosis.issue_type),
+            threshold: bench.rules.threshold,
+            external: diagnosis.external,
+            stopped_by_person: stopped_by_person(bench, &fix.target),
+            dependents_suffer: dependents_suffer(bench, &fix.target),
+            // An exit is believed whenever it happens; everything else waits for the start.
+            starting_until: container.filter(|_| up).and_then(start_period_end),
+            deployment: container.and_then(|facts| deployment(bench, facts)),
+            healer: container.and_then(|facts| healer(bench, facts)),
+            freezes: self.freezes(),
+            maintenance: self.maintenance_open(&fix.target, seen.now),
+            spent: self.spent(fix, seen.now).await?,
+            budgets: bench.rules.budgets,
+            failing: bench.roots,
+            watched: u32::try_from(seen.inventory.targets.len()).unwrap_or(u32::MAX),
+            failures_in_a_row: u32::try_from(bench.history.failures_in_a_row(&fix.target))
+                .unwrap_or(u32::MAX),
+            changed: None,
+            database_in_recovery: in_recovery(bench, &fix.target),
+            distrust: bench.history.distrust(&diagnosis.issue_type, &fix.fix_type, &fix.target),
+            touches_selfheal: touches_selfheal(bench, fix),
+            overload: overload(bench, exited),
+            dry_run: bench.dry_run,
+            policies,
+        })
+    }
+
+    async fn spent(&self, fix: &Fix, now: Timestamp) -> StoreResult<Spent> {
+        let outcomes = self.store.outcomes(Some(now - TimeDelta::hours(1))).await?;
+        let open = self.store.open_incidents().await?;
+        let running = open
+            .iter()
+            .filter(|i| matches!(i.state(), IncidentState::Fixing | IncidentState::Validating))
+            .filter_map(|i| i.fix.as_ref())
+            .map(|f| (f.target.clone(), f.fix_type.clone()));
+        let mut spent = Spent::default();
+        for (target, fix_type) in
+            outcomes.into_iter().map(|o| (o.target, o.fix_type)).chain(running)
+        {
+            spent.host += 1;
+            spent.target += u32::from(target == fix.target);
+            spent.action += u32::from(fix_type == fix.fix_type);
+        }
+        Ok(spent)
+    }
+}
+
+fn container_of<'a>(bench: &'a Bench<'_>, target: &TargetId) -> Option<&'a ContainerFacts> {
+    let name = bench.seen.inventory.targets.get(target)?.container.as_deref()?;
+    bench.seen.inventory.containers.get(name)
+}
+
+/// `None` when it is a container whose state could not be observed.
+fn stopped_by_person(bench: &Bench<'_>, target: &TargetId) -> Option<bool> {
+    if target.kind() != TargetKind::Container {
+        return Some(false);
+    }
+    let state = bench.seen.report.target(target)?.observation("container.state")?;
+    match &state.value {
+        ObservedValue::Text(word) => Some(word == "stopped"),
+        _ => None,
+    }
+}
+
+fn dependents_suffer(bench: &Bench<'_>, target: &TargetId) -> bool {
+    let above = bench.seen.graph.dependents_of(target);
+    bench.seen.findings.iter().any(|f| f.severity >= Severity::Warning && above.contains(&f.target))
+}
+
+fn start_period_end(facts: &ContainerFacts) -> Option<Timestamp> {
+    let period = facts.health_check.as_ref()?.start_period;
+    Some(facts.started_at? + TimeDelta::from_std(period).ok()?)
+}
+
+const PROJECT: &str = "com.docker.compose.project";
+
+/// A container of the same project that was just made or removed, in words.
+fn deployment(bench: &Bench<'_>, facts: &ContainerFacts) -> Option<String> {
+    let project = facts.labels.get(PROJECT);
+    let same_project = |id: &TargetId| {
+        id.name() == facts.name
+            || project.is_some_and(|project| {
+                bench
+                    .seen
+                    .inventory
+                    .containers
+                    .get(id.name())
+                    .is_some_and(|other| other.labels.get(PROJECT) == Some(project))
+            })
+    };
+    bench
+        .seen
+        .events
+        .iter()
+        .filter(|(id, _)| same_project(id))
+        .flat_map(|(_, events)| events)
+        .filter(|e| matches!(e.kind, RuntimeEventKind::Create | RuntimeEventKind::Destroy))
+        .filter(|e| !e.by_selfheal && e.at > bench.seen.now - DEPLOYMENT)
+        .map(|e| {
+            let age = (bench.seen.now - e.at).num_seconds();
+            format!("`{}` was {} {age} s ago", e.target, verb(&e.kind))
+        })
+        .next()
+}
+
+const fn verb(kind: &RuntimeEventKind) -> &'static str {
+    if matches!(kind, RuntimeEventKind::Create) { "made" } else { "removed" }
+}
+
+/// Another healer that looks after this container, if one runs.
+fn healer(bench: &Bench<'_>, facts: &ContainerFacts) -> Option<String> {
+    bench.seen.inventory.healed_elsewhere.get(&facts.name).cloned()
+}
+
+/// `None` when the target is, or holds, a database that could not be asked.
+fn in_recovery(bench: &Bench<'_>, target: &TargetId) -> Option<bool> {
+    let container = container_of(bench, target);
+    if container.is_some_and(|facts| !facts.is_up()) {
+        return Some(false);
+    }
+    let name = container.map(|facts| facts.name.as_str());
+    let databases = bench.seen.inventory.targets.values().filter(|t| {
+        t.id.kind() == TargetKind::Postgres
+            && (t.id == *target || (name.is_some() && t.container.as_deref() == name))
+    });
+    for database in databases {
+        match bench.seen.report.target(&database.id).map(|report| &report.state.facts) {
+            Some(Ok(TargetFacts::Postgres(facts))) if facts.in_recovery => return Some(true),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return None,
+        }
+    }
+    Some(false)
+}
+
+fn touches_selfheal(bench: &Bench<'_>, fix: &Fix) -> bool {
+    let Some(own) = bench.rules.declared.own_container.as_deref() else {
+        return false;
+    };
+    fix.touches().iter().any(|id| id.container_name() == Some(own))
+}
+
+fn overload(bench: &Bench<'_>, exited: bool) -> Option<u32> {
+    if !bench.seen.report.under_pressure || exited {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
+    Some(bench.seen.report.pressure.cpu_percent.unwrap_or(100.0).clamp(0.0, 100.0) as u32)
+}

@@ -1,0 +1,361 @@
+//! One cycle, top to bottom: look, diagnose, propose, decide, begin.
+//!
+//! A cycle decides only from what is true now. It returns when its decisions are made; what
+//! follows from them (applying, the validation window) goes on beside the next cycle.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use selfheal_agents::fix_engineer::{self, Proposals, plan};
+use selfheal_agents::learning_engine::History;
+use selfheal_agents::model::{
+    Actor, Finding, Fix, Hold, Incident, IncidentId, IncidentState, TargetId, Timestamp,
+    time_ordered_id,
+};
+use selfheal_agents::ports::StoreResult;
+use selfheal_agents::root_cause::{self, Evidence, Explained};
+
+use super::look::{Seen, step};
+use super::policy::{self, ApprovedFix};
+use super::state::Inner;
+use super::{AgentStep, CycleReport, CycleStatus, Happening, Rules, Scope, Trigger, summaries};
+
+/// What was decided about one incident.
+pub(super) struct Decision {
+    pub(super) incident: Incident,
+    pub(super) approved: Option<ApprovedFix>,
+}
+
+/// Everything that decisions of one cycle share.
+pub(super) struct Bench<'a> {
+    pub(super) seen: &'a Seen,
+    pub(super) rules: &'a Rules,
+    pub(super) history: &'a History,
+    /// Independent roots that fail at once.
+    pub(super) roots: u32,
+    pub(super) dry_run: bool,
+}
+
+impl Inner {
+    /// Runs one cycle.
+    pub(super) async fn cycle(
+        self: &Arc<Self>,
+        scope: Scope,
+        trigger: Trigger,
+        dry_run: bool,
+    ) -> Arc<CycleReport> {
+        let started = Instant::now();
+        let cycle_id = time_ordered_id(self.world.clock.now());
+        let targets = match &scope {
+            Scope::All => None,
+            Scope::Targets(targets) => Some(targets.len()),
+        };
+        self.tell(Happening::CycleStarted { cycle_id, trigger, targets });
+        let rules = self.rules();
+        let mut senses = self.senses.lock().await;
+        let mut seen = self.look(&mut senses, &scope, &rules).await;
+        for agent in &seen.agents {
+            self.tell(Happening::Agent { cycle_id, step: agent.clone() });
+        }
+        let mut agents = std::mem::take(&mut seen.agents);
+        let mut note = |agent: AgentStep| {
+            self.tell(Happening::Agent { cycle_id, step: agent.clone() });
+            agents.push(agent);
+        };
+        let writing = self.writing.lock().await;
+        let decided = self.decide_all(&mut seen, &rules, dry_run, &mut note).await;
+        let incidents = match decided {
+            Ok(decisions) => self.begin(decisions, dry_run).await,
+            Err(error) => {
+                tracing::error!(%error, "no decision without the store");
+                seen.report.blind.push(format!("nothing was decided: {error}"));
+                vec![]
+            }
+        };
+        drop(writing);
+        if !dry_run {
+            self.remember(&seen, &scope).await;
+        }
+        drop(senses);
+        let report = CycleReport {
+            cycle_id,
+            trigger,
+            dry_run,
+            started_at: seen.now,
+            took_ms: started.elapsed().as_secs_f64() * 1000.0,
+            status: status(&incidents, &seen.findings),
+            agents,
+            targets: summaries::targets(&seen, &rules, &incidents),
+            findings: seen.findings,
+            incidents: incidents.iter().map(summaries::incident).collect(),
+            blind: seen.report.blind,
+        };
+        self.finish(&report, &scope);
+        Arc::new(report)
+    }
+
+    /// Diagnoses what was seen and decides about each incident; writes nothing in a dry run.
+    async fn decide_all(
+        &self,
+        seen: &mut Seen,
+        rules: &Rules,
+        dry_run: bool,
+        note: &mut impl FnMut(AgentStep),
+    ) -> StoreResult<Vec<Decision>> {
+        let started = Instant::now();
+        let open = self.store.open_incidents().await?;
+        self.leave_out_what_was_mended(seen).await?;
+        let catalogue = self.catalogue();
+        let runbooks: Vec<_> = catalogue.iter().collect();
+        let proven = self.proven(seen).await?;
+        let evidence = Evidence {
+            report: &seen.report,
+            findings: &seen.findings,
+            graph: &seen.graph,
+            runbooks: &runbooks,
+            targets: &seen.inventory.targets,
+            proven: &proven,
+            now: seen.now,
+        };
+        let explained = root_cause::diagnose(evidence);
+        note(step("root-cause", started, format!("{} cause(s) named", explained.len())));
+
+        let started = Instant::now();
+        let history = self.history().await?;
+        let roots = u32::try_from(explained.len()).unwrap_or(u32::MAX);
+        let bench = Bench { seen, rules, history: &history, roots, dry_run };
+        let mut decisions = vec![];
+        let mut spoken_of = BTreeSet::new();
+        for one in explained {
+            if self.is_dismissed(&one).await? {
+                continue;
+            }
+            let Some(incident) = self.incident_for(&one, &open, &bench) else {
+                continue;
+            };
+            spoken_of.insert(incident.id);
+            decisions.push(self.decide_one(incident, one, &bench, evidence).await?);
+        }
+        let approved = decisions.iter().filter(|d| d.approved.is_some()).count();
+        let summary = format!("{} decision(s), {approved} to be applied", decisions.len());
+        note(step("fix-engineer", started, summary));
+        decisions.extend(Self::recovered(&open, &spoken_of, &bench)?);
+        if !dry_run {
+            self.forget_dismissals(bench.seen).await?;
+        }
+        Ok(decisions)
+    }
+
+    /// The open incident this belongs to, or a new one; `None` while its targets are being
+    /// repaired or watched, since whoever repairs them looks at them.
+    fn incident_for(
+        &self,
+        one: &Explained,
+        open: &[Incident],
+        bench: &Bench<'_>,
+    ) -> Option<Incident> {
+        let blamed = &one.diagnosis.blamed;
+        let keys: BTreeSet<&str> = one.findings.iter().map(|f| f.key.as_str()).collect();
+        let belongs = |incident: &&Incident| {
+            incident.target == *blamed
+                || incident.findings.iter().any(|f| keys.contains(f.key.as_str()))
+        };
+        let being_repaired = |incident: &&Incident| {
+            matches!(incident.state(), IncidentState::Fixing | IncidentState::Validating)
+                && (belongs(incident) || incident.targets().contains(blamed))
+        };
+        if self.leases.is_busy(blamed) || open.iter().any(|i| being_repaired(&i)) {
+            return None;
+        }
+        let now = bench.seen.now;
+        let mut incident = open.iter().find(belongs).cloned().unwrap_or_else(|| {
+            let id = IncidentId(time_ordered_id(now));
+            Incident::open(id, blamed.clone(), one.findings.clone(), now)
+        });
+        merge_findings(&mut incident, &one.findings);
+        Some(incident)
+    }
+
+    async fn decide_one(
+        &self,
+        mut incident: Incident,
+        one: Explained,
+        bench: &Bench<'_>,
+        evidence: Evidence<'_>,
+    ) -> StoreResult<Decision> {
+        let now = bench.seen.now;
+        diagnosed(&mut incident, &one, now);
+        let catalogue = self.catalogue();
+        let runbook = catalogue.get(&one.diagnosis.issue_type);
+        let remembered = self.remembered(&one.diagnosis.blamed, bench.seen).await?;
+        let workshop = plan::Workshop {
+            world: &self.world,
+            evidence,
+            remembered: &remembered,
+            limits: bench.rules.limits,
+        };
+        let templates = runbook.map_or(&[][..], |r| &r.fixes);
+        let proposals =
+            fix_engineer::propose(&one.diagnosis, templates, workshop, bench.history).await;
+        let warnings = runbook.map_or_else(Vec::new, |r| r.avoid.clone());
+        let (chosen, holds) = self.choose(&one, proposals, warnings, bench).await?;
+        match chosen {
+            Ok(approved) => {
+                incident.fix = Some(approved.fix().clone());
+                incident.holds.clear();
+                Ok(Decision { incident, approved: Some(approved) })
+            }
+            Err(fix) => {
+                incident.fix = fix.map(|fix| *fix);
+                hold(&mut incident, holds, now);
+                Ok(Decision { incident, approved: None })
+            }
+        }
+    }
+
+    /// The first fix the gate lets through; else the best one with all reasons against it.
+    async fn choose(
+        &self,
+        one: &Explained,
+        proposals: Proposals,
+        warnings: Vec<String>,
+        bench: &Bench<'_>,
+    ) -> StoreResult<(Result<ApprovedFix, Option<Box<Fix>>>, Vec<Hold>)> {
+        let mut best = None;
+        for mut fix in proposals.fixes {
+            fix.warnings.clone_from(&warnings);
+            let facts = self.facts(&one.diagnosis, &fix, bench).await?;
+            match policy::decide(fix.clone(), &facts) {
+                Ok(approved) => return Ok((Ok(approved), vec![])),
+                Err(holds) => best = best.or(Some((fix, holds))),
+            }
+        }
+        if let Some((fix, holds)) = best {
+            return Ok((Err(Some(Box::new(fix))), holds));
+        }
+        let mut holds = vec![if one.diagnosis.external {
+            Hold::TargetExternal { target: one.diagnosis.blamed.clone() }
+        } else {
+            Hold::NoFixKnown
+        }];
+        holds.extend(proposals.unfit.into_iter().map(|why| Hold::CouldNotApply { why }));
+        Ok((Err(None), holds))
+    }
+
+    /// Incidents in scope of which nothing is left to see: it works again by itself.
+    fn recovered(
+        open: &[Incident],
+        spoken_of: &BTreeSet<IncidentId>,
+        bench: &Bench<'_>,
+    ) -> StoreResult<Vec<Decision>> {
+        let wrong: BTreeSet<&TargetId> = bench.seen.findings.iter().map(|f| &f.target).collect();
+        let looked_at = |target: &TargetId| {
+            // A target that is gone for good is looked at as well: there is nothing left.
+            bench.seen.report.target(target).map_or_else(
+                || !bench.seen.inventory.targets.contains_key(target),
+                |report| report.state.facts.is_ok(),
+            )
+        };
+        let mut decisions = vec![];
+        if !bench.seen.report.blind.is_empty() {
+            return Ok(decisions);
+        }
+        for incident in open {
+            let waits = matches!(
+                incident.state(),
+                IncidentState::Open | IncidentState::Diagnosed | IncidentState::Held
+            );
+            let targets = incident.targets();
+            let well = targets.iter().all(|t| looked_at(t) && !wrong.contains(t));
+            if !waits || spoken_of.contains(&incident.id) || !well {
+                continue;
+            }
+            let mut incident = incident.clone();
+            let text = "it works again without a fix";
+            incident
+                .become_state(IncidentState::Resolved, bench.seen.now, Actor::HealthMonitor, text)
+                .map_err(|e| selfheal_agents::ports::StoreError::Conflict(e.to_string()))?;
+            decisions.push(Decision { incident, approved: None });
+        }
+        Ok(decisions)
+    }
+
+    /// Writes the decisions down, tells people, and begins the approved repairs.
+    async fn begin(self: &Arc<Self>, decisions: Vec<Decision>, dry_run: bool) -> Vec<Incident> {
+        let mut incidents = vec![];
+        for decision in decisions {
+            let incident = decision.incident;
+            if dry_run {
+                incidents.push(incident);
+                continue;
+            }
+            let incident = match decision.approved {
+                Some(approved) => self.begin_repair(incident, approved).await,
+                None => self.write_down(incident).await,
+            };
+            incidents.push(incident);
+        }
+        incidents
+    }
+}
+
+fn diagnosed(incident: &mut Incident, one: &Explained, now: Timestamp) {
+    let known = incident.diagnosis.as_ref();
+    let same = known.is_some_and(|d| {
+        d.issue_type == one.diagnosis.issue_type && d.blamed == one.diagnosis.blamed
+    });
+    let text = format!("{} ({})", one.diagnosis.summary, one.diagnosis.confidence);
+    incident.target = one.diagnosis.blamed.clone();
+    incident.diagnosis = Some(one.diagnosis.clone());
+    if same {
+        return;
+    }
+    // From `held` a new diagnosis goes back to `diagnosed`; the gate decides anew.
+    if incident.become_state(IncidentState::Diagnosed, now, Actor::RootCause, text.clone()).is_err()
+    {
+        incident.note(now, Actor::RootCause, text);
+    }
+}
+
+/// Holds, and says so once as long as the reasons stay the same.
+fn hold(incident: &mut Incident, holds: Vec<Hold>, now: Timestamp) {
+    let names = |holds: &[Hold]| holds.iter().map(Hold::name).collect::<Vec<_>>();
+    let same = incident.state() == IncidentState::Held && names(&incident.holds) == names(&holds);
+    let text = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    incident.holds = holds;
+    if same {
+        return;
+    }
+    let text = format!("not done automatically: {text}");
+    if incident.become_state(IncidentState::Held, now, Actor::PolicyGate, text.clone()).is_err() {
+        incident.note(now, Actor::PolicyGate, text);
+    }
+}
+
+fn merge_findings(incident: &mut Incident, findings: &[Finding]) {
+    for finding in findings {
+        match incident.findings.iter_mut().find(|known| known.key == finding.key) {
+            Some(known) => {
+                let first_seen = known.first_seen.min(finding.first_seen);
+                *known = Finding { first_seen, ..finding.clone() };
+            }
+            None => incident.findings.push(finding.clone()),
+        }
+    }
+    incident.severity =
+        incident.findings.iter().map(|f| f.severity).max().unwrap_or(incident.severity);
+}
+
+fn status(incidents: &[Incident], findings: &[Finding]) -> CycleStatus {
+    let healing = |incident: &Incident| {
+        matches!(incident.state(), IncidentState::Fixing | IncidentState::Validating)
+    };
+    if incidents.iter().any(healing) {
+        CycleStatus::Healing
+    } else if findings.is_empty() && incidents.iter().all(|i| i.state().is_closed()) {
+        CycleStatus::Healthy
+    } else {
+        CycleStatus::IssuesFound
+    }
+}

@@ -1,0 +1,309 @@
+//! Applies and undoes fixes, one journalled step at a time.
+//!
+//! The invariant: intent is on disk before an effect, the result after it, and the backup
+//! before both. Every function here starts from the journal, so calling it again after a
+//! crash goes on where it stopped. It does not decide; it takes only an [`ApprovedFix`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use selfheal_agents::backup;
+use selfheal_agents::fix_engineer::actions::{Act, Reversal};
+use selfheal_agents::model::{
+    Backup, Captured, Fix, FixId, IncidentId, JournalEntry, Step, StepRole,
+};
+use selfheal_agents::ports::{Store, StoreError, World, WorldError, WorldResult};
+
+use super::policy::ApprovedFix;
+use super::progress::{Phase, Progress};
+
+/// Tries of one step or undo before it counts as failed.
+const TRIES: u32 = 3;
+/// Wait before the second try; doubles.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+
+/// How applying ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ApplyEnd {
+    /// Every step is in effect.
+    Applied,
+    /// A step failed; nothing was undone yet.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
+
+/// How taking back ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RollbackEnd {
+    /// Everything is as before; a sentence a step.
+    RolledBack {
+        /// What was undone.
+        undone: Vec<String>,
+    },
+    /// A person must look.
+    Stuck {
+        /// Why, with what to do.
+        reason: String,
+    },
+}
+
+/// Why a fix could not be prepared. Nothing was touched.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PrepareError {
+    /// What it would touch could not be read.
+    #[error("what it would touch could not be backed up: {0}")]
+    Capture(#[from] WorldError),
+    /// The store failed; without a journal nothing is done.
+    #[error("no fix without a backup and a journal: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Applies and undoes.
+#[derive(Clone)]
+pub(super) struct Executor {
+    world: World,
+    store: Arc<dyn Store>,
+}
+
+impl Executor {
+    pub(super) fn new(world: World, store: Arc<dyn Store>) -> Self {
+        Self { world, store }
+    }
+
+    /// Backs up and plans.
+    pub(super) async fn prepare(
+        &self,
+        incident: IncidentId,
+        approved: &ApprovedFix,
+    ) -> Result<Progress, PrepareError> {
+        let fix = approved.fix();
+        let now = self.world.clock.now();
+        let taken = backup::take(&self.world, incident, fix, now).await?;
+        let id = self.store.save_backup(&taken).await?;
+        let entry = JournalEntry::Planned { fix: Box::new(fix.clone()), backup: id };
+        let record = self.store.append(now, incident, fix.id, &entry).await?;
+        Ok(Progress::of(&[record]).expect("the record just written plans the fix"))
+    }
+
+    /// How far a fix has come; `None` if it was never planned.
+    pub(super) async fn progress(&self, fix: FixId) -> Result<Option<Progress>, StoreError> {
+        Ok(Progress::of(&self.store.journal(fix).await?))
+    }
+
+    /// Applies every step that is not applied yet.
+    pub(super) async fn apply(&self, progress: &mut Progress) -> Result<ApplyEnd, StoreError> {
+        let mut backup = self.backup_of(progress).await?;
+        let fix = progress.fix.clone();
+        for (index, step) in fix.steps.iter().enumerate() {
+            if progress.step(index).applied {
+                continue;
+            }
+            let before = &backup.captured[index];
+            if let Err(error) = self.apply_step(progress, index, step, before).await? {
+                let why = format!("{}: {error}", step.action.describe());
+                self.record(progress, JournalEntry::Failed { step: index, error: why.clone() })
+                    .await?;
+                return Ok(ApplyEnd::Failed { why });
+            }
+        }
+        for (index, left) in backup.left_behind.iter_mut().enumerate() {
+            *left = progress.step(index).left_behind;
+        }
+        self.store.update_backup(&backup).await?;
+        self.record(progress, JournalEntry::AllApplied).await?;
+        Ok(ApplyEnd::Applied)
+    }
+
+    async fn apply_step(
+        &self,
+        progress: &mut Progress,
+        index: usize,
+        step: &Step,
+        before: &Captured,
+    ) -> Result<WorldResult<()>, StoreError> {
+        let in_doubt = progress.step(index).intended;
+        if !in_doubt {
+            self.record(progress, JournalEntry::Intent { step: index }).await?;
+        }
+        let left_behind = match self.effect(step, before, in_doubt).await {
+            Ok(left_behind) => left_behind,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.record(progress, JournalEntry::Applied { step: index, left_behind }).await?;
+        Ok(Ok(()))
+    }
+
+    /// Makes the effect, unless it is there already after an interruption.
+    async fn effect(
+        &self,
+        step: &Step,
+        before: &Captured,
+        mut in_doubt: bool,
+    ) -> WorldResult<Option<String>> {
+        let mut wait = FIRST_RETRY;
+        let mut tries = 1;
+        loop {
+            let result = if in_doubt && step.action.is_applied(&self.world, before).await? {
+                self.checksum_now(before).await
+            } else {
+                step.action.apply(&self.world, before).await
+            };
+            match result {
+                Err(error) if error.is_transient() && tries < TRIES => {
+                    tracing::warn!(action = step.action.name(), %error, "step failed, trying again");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                    tries += 1;
+                    // It may have arrived although the answer did not.
+                    in_doubt = true;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn checksum_now(&self, before: &Captured) -> WorldResult<Option<String>> {
+        match before {
+            Captured::File(file) => Ok(Some(self.world.files.read(&file.path).await?.sha256)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The fix stays.
+    pub(super) async fn keep(&self, progress: &mut Progress) -> Result<(), StoreError> {
+        self.record(progress, JournalEntry::Kept).await
+    }
+
+    /// Undoes every step that was begun, newest first, and lets the old state take effect.
+    pub(super) async fn rollback(
+        &self,
+        progress: &mut Progress,
+        reason: &str,
+    ) -> Result<RollbackEnd, StoreError> {
+        if !matches!(progress.phase, Phase::RollingBack { .. }) {
+            let reason = reason.to_owned();
+            self.record(progress, JournalEntry::RollbackStarted { reason }).await?;
+        }
+        let backup = self.backup_of(progress).await?;
+        let fix = progress.fix.clone();
+        let mut undone = vec![];
+        for (index, step) in fix.steps.iter().enumerate().rev() {
+            let known = progress.step(index);
+            if !known.intended || step.action.reversal() != Reversal::Undo {
+                continue;
+            }
+            // A step that never took effect has nothing to undo; what is there instead may
+            // be somebody's own change.
+            let before = &backup.captured[index];
+            if !known.applied
+                && matches!(step.action.is_applied(&self.world, before).await, Ok(false))
+            {
+                continue;
+            }
+            undone.push(format!("undid: {}", step.action.describe()));
+            if known.undone {
+                continue;
+            }
+            self.record(progress, JournalEntry::UndoIntent { step: index }).await?;
+            if let Err(error) = self.undo(step, before).await {
+                return self.stuck(progress, index, step, &error).await;
+            }
+            self.record(progress, JournalEntry::Undone { step: index }).await?;
+        }
+        if let Some(stuck) = self.reactivate(progress, &fix, &mut undone).await? {
+            return Ok(stuck);
+        }
+        self.record(progress, JournalEntry::RolledBack).await?;
+        let rolled_back_at = Some(self.world.clock.now());
+        self.store.update_backup(&Backup { rolled_back_at, ..backup }).await?;
+        Ok(RollbackEnd::RolledBack { undone })
+    }
+
+    /// Runs the activating steps again, so that what was restored takes effect.
+    async fn reactivate(
+        &self,
+        progress: &mut Progress,
+        fix: &Fix,
+        undone: &mut Vec<String>,
+    ) -> Result<Option<RollbackEnd>, StoreError> {
+        if undone.is_empty() {
+            return Ok(None);
+        }
+        for (index, step) in fix.steps.iter().enumerate() {
+            let known = progress.step(index);
+            let due = step.role == StepRole::Activate && known.intended;
+            if !due || known.reactivated {
+                continue;
+            }
+            let in_doubt = known.reactivating_from.is_some();
+            let before = match known.reactivating_from {
+                Some(before) => before,
+                None => match step.action.capture(&self.world).await {
+                    Ok(before) => before,
+                    Err(error) => return self.stuck(progress, index, step, &error).await.map(Some),
+                },
+            };
+            if !in_doubt {
+                let entry = JournalEntry::ReactivateIntent { step: index, before: before.clone() };
+                self.record(progress, entry).await?;
+            }
+            if let Err(error) = self.effect(step, &before, in_doubt).await {
+                return self.stuck(progress, index, step, &error).await.map(Some);
+            }
+            self.record(progress, JournalEntry::Reactivated { step: index }).await?;
+            undone.push(format!("again: {}", step.action.describe()));
+        }
+        Ok(None)
+    }
+
+    async fn undo(&self, step: &Step, before: &Captured) -> WorldResult<()> {
+        let mut wait = FIRST_RETRY;
+        for _ in 1..TRIES {
+            match step.action.undo(&self.world, before).await {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    tracing::warn!(action = step.action.name(), %error, "undo failed, trying again");
+                }
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        step.action.undo(&self.world, before).await
+    }
+
+    async fn stuck(
+        &self,
+        progress: &mut Progress,
+        index: usize,
+        step: &Step,
+        error: &WorldError,
+    ) -> Result<RollbackEnd, StoreError> {
+        let failed = JournalEntry::UndoFailed { step: index, error: error.to_string() };
+        self.record(progress, failed).await?;
+        let reason = format!(
+            "`{}` could not be taken back: {error}; the state before is in {}",
+            step.action.describe(),
+            progress.backup
+        );
+        self.record(progress, JournalEntry::Stuck { reason: reason.clone() }).await?;
+        Ok(RollbackEnd::Stuck { reason })
+    }
+
+    async fn backup_of(&self, progress: &Progress) -> Result<Backup, StoreError> {
+        self.store.backup(&progress.backup).await?.ok_or_else(|| {
+            StoreError::Corrupt(format!("{} is in the journal but not kept", progress.backup))
+        })
+    }
+
+    async fn record(&self, progress: &mut Progress, entry: JournalEntry) -> Result<(), StoreError> {
+        let now = self.world.clock.now();
+        self.store.append(now, progress.incident, progress.fix.id, &entry).await?;
+        progress.take(&entry);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Who works on which target: one repair at a time, and our own effects known as ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::TimeDelta;
+use selfheal_agents::model::{TargetId, Timestamp};
+
+/// Events of our own effects may arrive this much later than the effect.
+const ECHO_SECS: i64 = 3;
+
+#[derive(Default)]
+struct Held {
+    busy: BTreeSet<TargetId>,
+    /// Begin and end of the newest lease of each target.
+    spans: BTreeMap<TargetId, (Timestamp, Option<Timestamp>)>,
+}
+
+/// The leases of this process.
+#[derive(Clone, Default)]
+pub(super) struct Leases {
+    held: Arc<Mutex<Held>>,
+}
+
+/// A lease on some targets; dropping it gives it back.
+pub(super) struct Lease {
+    leases: Leases,
+    targets: Vec<TargetId>,
+    clock: Arc<dyn selfheal_agents::ports::Clock>,
+}
+
+impl Leases {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes all of `targets`, or none if one is taken.
+    pub(super) fn take(
+        &self,
+        targets: Vec<TargetId>,
+        clock: &Arc<dyn selfheal_agents::ports::Clock>,
+    ) -> Option<Lease> {
+        let mut held = self.held();
+        if targets.iter().any(|target| held.busy.contains(target)) {
+            return None;
+        }
+        for target in &targets {
+            held.busy.insert(target.clone());
+            held.spans.insert(target.clone(), (clock.now(), None));
+        }
+        Some(Lease { leases: self.clone(), targets, clock: Arc::clone(clock) })
+    }
+
+    /// Whether something is being done to the target.
+    pub(super) fn is_busy(&self, target: &TargetId) -> bool {
+        self.held().busy.contains(target)
+    }
+
+    /// Whether an event of that time is an echo of what we do or did.
+    pub(super) fn is_ours(&self, target: &TargetId, at: Timestamp) -> bool {
+        self.held().spans.get(target).is_some_and(|(from, to)| {
+            at >= *from && to.is_none_or(|to| at <= to + TimeDelta::seconds(ECHO_SECS))
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut held = self.leases.held();
+        for target in &self.targets {
+            held.busy.remove(target);
+            if let Some((_, to)) = held.spans.get_mut(target) {
+                *to = Some(self.clock.now());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use selfheal_agents::fakes::FakeClock;
+    use selfheal_agents::ports::Clock;
+
+    use super::*;
+
+    #[test]
+    fn a_target_is_leased_once_and_given_back_on_drop() {
+        let fake = FakeClock::at(Timestamp::UNIX_EPOCH);
+        let clock: Arc<dyn Clock> = Arc::new(fake.clone());
+        let leases = Leases::default();
+        let web = TargetId::container("web");
+        let lease = leases.take(vec![web.clone()], &clock).unwrap();
+        assert!(leases.take(vec![web.clone(), TargetId::container("db")], &clock).is_none());
+        assert!(!leases.is_busy(&TargetId::container("db")), "all or none");
+        drop(lease);
+        assert!(leases.take(vec![web], &clock).is_some());
+    }
+
+    #[test]
+    fn events_during_and_just_after_a_lease_are_ours_and_later_ones_are_not() {
+        let fake = FakeClock::at(Timestamp::UNIX_EPOCH);
+        let clock: Arc<dyn Clock> = Arc::new(fake.clone());
+        let leases = Leases::default();
+        let web = TargetId::container("web");
+        let lease = leases.take(vec![web.clone()], &clock).unwrap();
+        fake.advance_secs(10);
+        drop(lease);
+        let at = |secs| Timestamp::UNIX_EPOCH + TimeDelta::seconds(secs);
+        assert!(leases.is_ours(&web, at(5)) && leases.is_ours(&web, at(12)));
+        assert!(!leases.is_ours(&web, at(14)) && !leases.is_ours(&web, at(-1)));
+    }
+}

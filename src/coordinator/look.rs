@@ -1,0 +1,159 @@
+//! The observing half of a cycle: what is there, how it does, what is wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::TimeDelta;
+use selfheal_agents::error_detector::{self, ErrorDetector};
+use selfheal_agents::health_monitor::{HealthMonitor, Inventory, take_inventory};
+use selfheal_agents::model::{
+    ContainerFacts, Finding, HealthReport, LogBatch, LogCursor, RuntimeEvent, TargetId, Timestamp,
+    clean,
+};
+use selfheal_agents::root_cause::Graph;
+
+use super::state::Inner;
+use super::{AgentStep, Rules, Scope};
+
+/// How far back remembered events are looked at.
+const EVENTS_BACK: TimeDelta = TimeDelta::hours(1);
+
+/// The agents that remember something between cycles; owned by the running cycle.
+pub(super) struct Senses {
+    pub(super) monitor: HealthMonitor,
+    pub(super) detector: ErrorDetector,
+}
+
+/// What one cycle saw.
+pub(super) struct Seen {
+    pub(super) inventory: Arc<Inventory>,
+    pub(super) graph: Graph,
+    pub(super) report: HealthReport,
+    pub(super) findings: Vec<Finding>,
+    pub(super) events: BTreeMap<TargetId, Vec<RuntimeEvent>>,
+    pub(super) logs: BTreeMap<TargetId, LogBatch>,
+    pub(super) agents: Vec<AgentStep>,
+    pub(super) now: Timestamp,
+}
+
+impl Inner {
+    /// Looks at everything in `scope` with what it needs and what needs it.
+    pub(super) async fn look(&self, senses: &mut Senses, scope: &Scope, rules: &Rules) -> Seen {
+        let started = Instant::now();
+        let now = self.world.clock.now();
+        let (inventory, blind) = self.inventory(rules).await;
+        let graph = Graph::new(&inventory.dependencies);
+        let narrowed = narrowed(scope, &graph);
+        let events = self.remembered_events(now).await;
+        let mut report =
+            senses.monitor.observe(&self.world, &inventory, narrowed.as_ref(), &events).await;
+        report.blind.extend(blind);
+        let mut agents = vec![step("health-monitor", started, monitor_summary(&report))];
+
+        let started = Instant::now();
+        let logs = self.new_logs(&inventory, narrowed.as_ref()).await;
+        let catalogue = self.catalogue();
+        let findings = senses.detector.detect(&report, &logs, &catalogue);
+        let lines: usize = logs.values().map(|batch| batch.lines.len()).sum();
+        let summary = format!("{} finding(s), {lines} new log line(s)", findings.len());
+        agents.push(step("error-detector", started, summary));
+        Seen { inventory, graph, report, findings, events, logs, agents, now }
+    }
+
+    /// What is there now; the last known with the reason when the runtime does not answer.
+    async fn inventory(&self, rules: &Rules) -> (Arc<Inventory>, Vec<String>) {
+        match self.world.runtime.containers().await {
+            Ok(all) => {
+                let inventory = Arc::new(take_inventory(&all, &rules.declared));
+                self.inventory.send_replace(Arc::clone(&inventory));
+                (inventory, vec![])
+            }
+            Err(error) => {
+                let inventory = Arc::new(take_inventory(&[], &rules.declared));
+                (inventory, vec![format!("containers cannot be seen: {error}")])
+            }
+        }
+    }
+
+    /// The container events of the last hour, by target.
+    pub(super) async fn remembered_events(
+        &self,
+        now: Timestamp,
+    ) -> BTreeMap<TargetId, Vec<RuntimeEvent>> {
+        let mut by_target: BTreeMap<TargetId, Vec<RuntimeEvent>> = BTreeMap::new();
+        match self.store.events(None, now - EVENTS_BACK).await {
+            Ok(events) => {
+                for event in events {
+                    by_target.entry(event.target.clone()).or_default().push(event);
+                }
+            }
+            Err(error) => tracing::error!(%error, "remembered events cannot be read"),
+        }
+        by_target
+    }
+
+    async fn new_logs(
+        &self,
+        inventory: &Inventory,
+        narrowed: Option<&BTreeSet<TargetId>>,
+    ) -> BTreeMap<TargetId, LogBatch> {
+        let containers: Vec<(TargetId, &ContainerFacts)> = inventory
+            .containers
+            .values()
+            .map(|facts| (TargetId::container(&facts.name), facts))
+            .filter(|(id, _)| narrowed.is_none_or(|scope| scope.contains(id)))
+            .collect();
+        let mut cursors: BTreeMap<String, LogCursor> = BTreeMap::new();
+        for (_, facts) in &containers {
+            if let Ok(Some(cursor)) = self.store.log_cursor(&facts.id).await {
+                cursors.insert(facts.id.clone(), cursor);
+            }
+        }
+        let logs = error_detector::read_logs(&self.world, &containers, &cursors).await;
+        for (id, facts) in &containers {
+            let Some(cursor) = logs.get(id).and_then(|batch| batch.cursor) else {
+                continue;
+            };
+            if cursors.get(&facts.id) != Some(&cursor)
+                && let Err(error) = self.store.set_log_cursor(&facts.id, cursor).await
+            {
+                tracing::error!(container.name = facts.name, %error, "log position is not kept");
+            }
+        }
+        logs
+    }
+}
+
+/// The scope with everything that decides whom to blame; `None` is everything.
+fn narrowed(scope: &Scope, graph: &Graph) -> Option<BTreeSet<TargetId>> {
+    match scope {
+        Scope::All => None,
+        Scope::Targets(targets) => {
+            let mut around = graph.neighbourhood(targets);
+            // Pressure and memory of the host take part in every decision.
+            around.insert(TargetId::host());
+            Some(around)
+        }
+    }
+}
+
+fn monitor_summary(report: &HealthReport) -> String {
+    let bad = report.targets.iter().filter(|target| target.verdict().is_bad()).count();
+    let mut summary = format!("{} target(s) looked at, {bad} not well", report.targets.len());
+    for reason in &report.blind {
+        summary.push_str("; ");
+        summary.push_str(&clean(reason, 200));
+    }
+    summary
+}
+
+/// One agent's line.
+pub(super) fn step(agent: &str, started: Instant, summary: String) -> AgentStep {
+    AgentStep {
+        agent: agent.to_owned(),
+        took_ms: started.elapsed().as_secs_f64() * 1000.0,
+        summary,
+        failed: false,
+    }
+}

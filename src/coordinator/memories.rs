@@ -1,0 +1,277 @@
+//! What is remembered between cycles: how things were when they worked, freezes, dismissals.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use selfheal_agents::error_detector;
+use selfheal_agents::fix_engineer::plan::{GoodFile, Remembered};
+use selfheal_agents::learning_engine::{History, Release};
+use selfheal_agents::model::{
+    ContainerFacts, HealthStatus, Incident, IncidentState, NetworkAttachment, TargetId, Timestamp,
+    Verdict,
+};
+use selfheal_agents::ports::{IncidentQuery, StoreResult};
+use selfheal_agents::root_cause::Explained;
+use serde::de::DeserializeOwned;
+
+use super::look::Seen;
+use super::state::Inner;
+use super::{Freeze, Scope};
+
+/// A container must have run this long before its files count as good.
+const PROVEN_AFTER: TimeDelta = TimeDelta::seconds(5);
+/// Files larger than this are data, not configuration.
+const LARGEST_FILE: usize = 128 * 1024;
+/// Files remembered of one container.
+const MOST_FILES: usize = 16;
+/// Weight of the newest measurement in a container's usual error rate.
+const NEWEST: f64 = 0.2;
+/// How long the lines that led to a repair could still be counted after it.
+const MENDED_BACK: TimeDelta = TimeDelta::minutes(15);
+
+const FREEZES: &str = "freezes";
+const RELEASES: &str = "releases";
+
+fn remembered_name(container: &str) -> String {
+    format!("remembered.{container}")
+}
+
+fn dismissed_name(target: &TargetId, issue_type: &str) -> String {
+    format!("dismissed.{target}.{issue_type}")
+}
+
+impl Inner {
+    async fn recall<T: DeserializeOwned>(&self, name: &str) -> StoreResult<Option<T>> {
+        let value = self.store.value(name).await?;
+        // Something of an older version that cannot be read is as good as nothing.
+        Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+    }
+
+    async fn keep_in_mind<T: serde::Serialize + Sync>(
+        &self,
+        name: &str,
+        value: &T,
+    ) -> StoreResult<()> {
+        let value = serde_json::to_value(value)
+            .map_err(|e| selfheal_agents::ports::StoreError::Corrupt(e.to_string()))?;
+        self.store.set_value(name, Some(&value)).await
+    }
+
+    /// Every outcome with what people released.
+    pub(super) async fn history(&self) -> StoreResult<History> {
+        let releases: Vec<Release> = self.recall(RELEASES).await?.unwrap_or_default();
+        Ok(History::new(self.store.outcomes(None).await?, releases))
+    }
+
+    /// A person's approval says that this fix type may be tried again on this target.
+    pub(super) async fn release(&self, fix_type: &str, target: &TargetId) -> StoreResult<()> {
+        let mut releases: Vec<Release> = self.recall(RELEASES).await?.unwrap_or_default();
+        releases.retain(|r| r.fix_type != fix_type || r.target != *target);
+        releases.push(Release {
+            fix_type: fix_type.to_owned(),
+            target: target.clone(),
+            at: self.world.clock.now(),
+        });
+        self.keep_in_mind(RELEASES, &releases).await
+    }
+
+    /// What is remembered of the container behind a target, from when it was healthy.
+    pub(super) async fn remembered(
+        &self,
+        target: &TargetId,
+        seen: &Seen,
+    ) -> StoreResult<Remembered> {
+        let container =
+            seen.inventory.targets.get(target).and_then(|target| target.container.as_deref());
+        match container {
+            Some(name) => Ok(self.recall(&remembered_name(name)).await?.unwrap_or_default()),
+            None => Ok(Remembered::default()),
+        }
+    }
+
+    /// The containers that were seen healthy since they were made.
+    pub(super) async fn proven(&self, seen: &Seen) -> StoreResult<BTreeSet<TargetId>> {
+        let mut proven = BTreeSet::new();
+        for (name, value) in self.store.values("remembered.").await? {
+            let name = name.trim_start_matches("remembered.");
+            let id = value.get("container_id").and_then(serde_json::Value::as_str);
+            if seen.inventory.containers.get(name).is_some_and(|facts| Some(&*facts.id) == id) {
+                proven.insert(TargetId::container(name));
+            }
+        }
+        Ok(proven)
+    }
+
+    /// Takes down how the healthy ones are, so that it can be restored.
+    pub(super) async fn remember(&self, seen: &Seen, scope: &Scope) {
+        self.remember_error_rates(seen);
+        if *scope == Scope::All {
+            let observations: Vec<_> =
+                seen.report.targets.iter().flat_map(|t| t.observations.iter().cloned()).collect();
+            if let Err(error) = self.store.record_observations(&observations).await {
+                tracing::error!(%error, "observations are not kept");
+            }
+        }
+        for facts in seen.inventory.containers.values() {
+            let id = TargetId::container(&facts.name);
+            let well = seen.report.target(&id).is_some_and(|r| r.verdict() <= Verdict::Ok);
+            let errors = seen.findings.iter().any(|f| f.target == id);
+            if well && !errors && is_proven(facts, seen.now) {
+                self.remember_container(facts, seen.now).await;
+            }
+        }
+    }
+
+    async fn remember_container(&self, facts: &ContainerFacts, now: Timestamp) {
+        let name = remembered_name(&facts.name);
+        let Ok(before) = self.recall::<Remembered>(&name).await else {
+            return;
+        };
+        let before = before.unwrap_or_default();
+        let now_good = Remembered {
+            container_id: facts.id.clone(),
+            files: self.good_files(facts, &before, now).await,
+            networks: attachments(facts),
+        };
+        if now_good != before
+            && let Err(error) = self.keep_in_mind(&name, &now_good).await
+        {
+            tracing::error!(container.name = facts.name, %error, "its good state is not kept");
+        }
+    }
+
+    /// The configuration files that the container has started with; a file changed since is
+    /// unproven, so the last proven content of it stays.
+    async fn good_files(
+        &self,
+        facts: &ContainerFacts,
+        before: &Remembered,
+        now: Timestamp,
+    ) -> Vec<GoodFile> {
+        let mut good: BTreeMap<String, GoodFile> =
+            before.files.iter().map(|f| (f.path.clone(), f.clone())).collect();
+        let Some(started_at) = facts.started_at else {
+            return before.files.clone();
+        };
+        for mount in facts.mounts.iter().filter(|m| m.bind) {
+            for path in self.world.files.list(&mount.source).await.unwrap_or_default() {
+                if good.len() >= MOST_FILES && !good.contains_key(&path) {
+                    break;
+                }
+                let Ok(file) = self.world.files.read(&path).await else {
+                    continue;
+                };
+                let changed_since_start = file.modified_secs >= started_at.timestamp();
+                let known = good.get(&path).is_some_and(|known| known.sha256 == file.sha256);
+                if known || changed_since_start || file.bytes.len() > LARGEST_FILE {
+                    continue;
+                }
+                if let Ok(content) = String::from_utf8(file.bytes) {
+                    let sha256 = file.sha256;
+                    good.insert(path.clone(), GoodFile { path, content, sha256, seen_at: now });
+                }
+            }
+        }
+        good.into_values().collect()
+    }
+
+    fn remember_error_rates(&self, seen: &Seen) {
+        let mut rates = self.error_rates.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for (id, batch) in &seen.logs {
+            let ill = seen.findings.iter().any(|f| f.target == *id);
+            let entry = rates.entry(id.clone()).or_insert((seen.now, None));
+            let minutes = (seen.now - entry.0).as_seconds_f64() / 60.0;
+            entry.0 = seen.now;
+            if ill || minutes <= 0.0 {
+                continue;
+            }
+            let rate = error_detector::error_lines(batch) as f64 / minutes;
+            entry.1 = Some(entry.1.map_or(rate, |known| known + NEWEST * (rate - known)));
+        }
+    }
+
+    /// A target's usual error lines a minute; `None` before it was seen healthy twice.
+    pub(super) fn error_baseline(&self, target: &TargetId) -> Option<f64> {
+        let rates = self.error_rates.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        rates.get(target).and_then(|(_, rate)| *rate)
+    }
+
+    /// Leaves out log findings that a repair has answered: their lines are older than it.
+    pub(super) async fn leave_out_what_was_mended(&self, seen: &mut Seen) -> StoreResult<()> {
+        let query = IncidentQuery {
+            states: vec![IncidentState::Resolved],
+            since: Some(seen.now - MENDED_BACK),
+            ..IncidentQuery::default()
+        };
+        let closed = self.store.incidents(&query).await?;
+        seen.findings.retain(|finding| {
+            !closed.iter().any(|incident| {
+                incident.closed_at.is_some_and(|at| finding.last_seen <= at)
+                    && incident.findings.iter().any(|f| f.key == finding.key)
+            })
+        });
+        Ok(())
+    }
+
+    /// Whether a person said that this is no trouble.
+    pub(super) async fn is_dismissed(&self, one: &Explained) -> StoreResult<bool> {
+        let name = dismissed_name(&one.diagnosis.blamed, &one.diagnosis.issue_type);
+        Ok(self.store.value(&name).await?.is_some())
+    }
+
+    /// Remembers a person's word until the trouble is gone.
+    pub(super) async fn remember_dismissal(&self, incident: &Incident) -> StoreResult<()> {
+        let issue = incident.diagnosis.as_ref().map_or("", |d| d.issue_type.as_str());
+        let name = dismissed_name(&incident.target, issue);
+        self.keep_in_mind(&name, &self.world.clock.now()).await
+    }
+
+    /// Forgets dismissals of targets that are well again.
+    pub(super) async fn forget_dismissals(&self, seen: &Seen) -> StoreResult<()> {
+        for (name, _) in self.store.values("dismissed.").await? {
+            let still_wrong =
+                seen.findings.iter().any(|f| name.starts_with(&format!("dismissed.{}.", f.target)));
+            let looked_at = seen
+                .report
+                .targets
+                .iter()
+                .any(|t| name.starts_with(&format!("dismissed.{}.", t.id())));
+            if looked_at && !still_wrong {
+                self.store.set_value(&name, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Freezes in force or still to expire.
+    pub(super) fn freezes(&self) -> Vec<Freeze> {
+        self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Reads the freezes of the last run.
+    pub(super) async fn recall_freezes(&self) -> StoreResult<()> {
+        let freezes: Vec<Freeze> = self.recall(FREEZES).await?.unwrap_or_default();
+        *self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = freezes;
+        Ok(())
+    }
+
+    /// Replaces the freezes, first in the store, then in force.
+    pub(super) async fn change_freezes(&self, freezes: Vec<Freeze>) -> StoreResult<()> {
+        self.keep_in_mind(FREEZES, &freezes).await?;
+        (*self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+            .clone_from(&freezes);
+        self.tell(super::Happening::Frozen { freezes });
+        Ok(())
+    }
+}
+
+/// Whether its running proves anything about what it was started with.
+fn is_proven(facts: &ContainerFacts, now: Timestamp) -> bool {
+    let long_enough = facts.started_at.is_some_and(|at| now - at >= PROVEN_AFTER);
+    let healthy = facts.health.is_none_or(|health| health == HealthStatus::Healthy);
+    facts.is_up() && long_enough && healthy
+}
+
+fn attachments(facts: &ContainerFacts) -> Vec<NetworkAttachment> {
+    facts.networks.iter().map(|n| NetworkAttachment { ip: None, ..n.clone() }).collect()
+}

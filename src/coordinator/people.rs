@@ -1,0 +1,247 @@
+//! What people ask for: approve, dismiss, take back, freeze.
+//!
+//! Each is checked against what is true now, recorded with who asked, and refused with what
+//! to do instead when it cannot be done.
+
+use std::sync::Arc;
+
+use selfheal_agents::backup as backup_agent;
+use selfheal_agents::model::{
+    Actor, Backup, BackupId, Incident, IncidentId, IncidentState, Outcome, ResultStatus, TargetId,
+    Timestamp, ValidationStatus,
+};
+use selfheal_agents::ports::StoreError;
+
+use super::cycle::Bench;
+use super::execution::RollbackEnd;
+use super::state::Inner;
+use super::{Freeze, RequestError, RollbackDone, Scope, policy};
+
+impl From<StoreError> for RequestError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Inner {
+    async fn incident_or_error(&self, id: IncidentId) -> Result<Incident, RequestError> {
+        let found = self.store.incident(id).await?;
+        found.ok_or_else(|| RequestError::NotFound(format!("there is no incident {id}")))
+    }
+
+    /// Applies the proposed fix of a held incident, after looking again.
+    pub(super) async fn approve(
+        self: &Arc<Self>,
+        id: IncidentId,
+        who: &str,
+    ) -> Result<(), RequestError> {
+        self.incident_or_error(id).await?;
+        let rules = self.rules();
+        let mut senses = self.senses.lock().await;
+        let incident = self.incident_or_error(id).await?;
+        let (Some(fix), Some(diagnosis)) = (incident.fix.clone(), incident.diagnosis.clone())
+        else {
+            return Err(RequestError::Conflict(format!(
+                "incident {id} has no fix to approve; `selfheal explain {id}` says what to do"
+            )));
+        };
+        if incident.state() != IncidentState::Held {
+            let state = incident.state();
+            return Err(RequestError::Conflict(format!("incident {id} is {state}, not held")));
+        }
+        let seen = self.look(&mut senses, &Scope::target(incident.target.clone()), &rules).await;
+        let still = seen.findings.iter().any(|f| incident.findings.iter().any(|k| k.key == f.key));
+        if !still {
+            return Err(RequestError::Conflict(format!(
+                "`{}` works again; nothing is left to fix",
+                incident.target
+            )));
+        }
+        let history = self.history().await?;
+        let bench =
+            Bench { seen: &seen, rules: &rules, history: &history, roots: 1, dry_run: false };
+        let facts = self.facts(&diagnosis, &fix, &bench).await?;
+        let approved = policy::decide_for(who, fix.clone(), &facts).map_err(|holds| {
+            let why = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            RequestError::Conflict(format!("it still cannot be done: {why}"))
+        })?;
+        self.release(&fix.fix_type, &fix.target).await?;
+        let _writing = self.writing.lock().await;
+        self.begin_repair(incident, approved).await;
+        Ok(())
+    }
+
+    /// Closes an incident that waits, and is silent about it until it is gone and back.
+    pub(super) async fn dismiss(&self, id: IncidentId, who: &str) -> Result<(), RequestError> {
+        let _writing = self.writing.lock().await;
+        let mut incident = self.incident_or_error(id).await?;
+        let now = self.world.clock.now();
+        let actor = Actor::Person(who.to_owned());
+        incident.become_state(IncidentState::Resolved, now, actor, "dismissed").map_err(|_| {
+            let state = incident.state();
+            RequestError::Conflict(format!(
+                "incident {id} is {state}; only one that waits can be dismissed"
+            ))
+        })?;
+        self.remember_dismissal(&incident).await?;
+        self.write_down(incident).await;
+        Ok(())
+    }
+
+    /// Takes back what was done for an incident, newest first.
+    pub(super) async fn rollback_incident(
+        self: &Arc<Self>,
+        id: IncidentId,
+        who: &str,
+        force: bool,
+    ) -> Result<RollbackDone, RequestError> {
+        let incident = self.incident_or_error(id).await?;
+        let Some(newest) = incident.backups.last() else {
+            return Err(RequestError::Conflict(format!(
+                "nothing was done for incident {id}, so nothing can be taken back"
+            )));
+        };
+        let mut done = RollbackDone::new(newest);
+        for backup in incident.backups.iter().rev() {
+            done.undone.extend(self.rollback(backup, who, force).await?.undone);
+        }
+        Ok(done)
+    }
+
+    /// Takes back one fix by its backup.
+    pub(super) async fn rollback(
+        self: &Arc<Self>,
+        id: &BackupId,
+        who: &str,
+        force: bool,
+    ) -> Result<RollbackDone, RequestError> {
+        let backup = self.store.backup(id).await?;
+        let backup =
+            backup.ok_or_else(|| RequestError::NotFound(format!("there is no backup {id}")))?;
+        if let Some(at) = backup.rolled_back_at {
+            let at = at.format("%Y-%m-%d %H:%M:%S UTC");
+            return Err(RequestError::Conflict(format!("{id} was rolled back already, at {at}")));
+        }
+        let progress = self.executor.progress(backup.fix).await?;
+        let mut progress = progress.ok_or_else(|| {
+            RequestError::Conflict(format!("{id} was made, but its fix was never begun"))
+        })?;
+        let targets = progress.fix.touches();
+        let lease = self.leases.take(targets, &self.world.clock).ok_or_else(|| {
+            RequestError::Conflict(format!("`{}` is being repaired; try again", backup.target))
+        })?;
+        if !force {
+            self.refuse_if_overtaken(&progress.fix, &backup).await?;
+        }
+        let end = self.executor.rollback(&mut progress, &format!("asked for by {who}")).await?;
+        let result = self.after_rollback(&backup, &progress.fix, end, who).await;
+        drop(lease);
+        result
+    }
+
+    async fn refuse_if_overtaken(
+        &self,
+        fix: &selfheal_agents::model::Fix,
+        backup: &Backup,
+    ) -> Result<(), RequestError> {
+        let changed = backup_agent::overtaken(&self.world, fix, backup)
+            .await
+            .map_err(|error| RequestError::Failed(error.to_string()))?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        Err(RequestError::Conflict(format!(
+            "{}; a rollback would overwrite that. Force it if you want the old state anyway",
+            changed.join("; ")
+        )))
+    }
+
+    async fn after_rollback(
+        &self,
+        backup: &Backup,
+        fix: &selfheal_agents::model::Fix,
+        end: RollbackEnd,
+        who: &str,
+    ) -> Result<RollbackDone, RequestError> {
+        let _writing = self.writing.lock().await;
+        let mut incident = self.incident_or_error(backup.incident).await?;
+        let undone = match end {
+            RollbackEnd::Stuck { reason } => {
+                self.get_stuck(&mut incident, &reason).await;
+                return Err(RequestError::Failed(reason));
+            }
+            RollbackEnd::RolledBack { undone } => undone,
+        };
+        let text = format!("{} rolled back; {}", backup.id, undone.join("; "));
+        self.go(&mut incident, IncidentState::RolledBack, Actor::Person(who.to_owned()), text);
+        self.save(&mut incident).await;
+        self.unwatch(incident.id);
+        self.store
+            .record_outcome(&Outcome {
+                timestamp: self.world.clock.now(),
+                fix: fix.id,
+                incident: incident.id,
+                target: fix.target.clone(),
+                issue_type: fix.issue_type.clone(),
+                fix_type: fix.fix_type.clone(),
+                original_confidence: fix.original_confidence,
+                confidence: fix.confidence,
+                result_status: ResultStatus::Applied,
+                validation_status: ValidationStatus::RolledBackByPerson,
+                success: false,
+                error_count_after: 0,
+                time_to_repair_secs: None,
+            })
+            .await?;
+        let undone = if undone.is_empty() {
+            vec!["nothing had to be undone: a restart leaves nothing behind".to_owned()]
+        } else {
+            undone
+        };
+        Ok(RollbackDone { undone, ..RollbackDone::new(&backup.id) })
+    }
+
+    /// Stops automatic fixes; a second freeze of the same target replaces the first.
+    pub(super) async fn set_freeze(
+        &self,
+        target: Option<TargetId>,
+        until: Option<Timestamp>,
+        reason: &str,
+        who: &str,
+    ) -> Result<Freeze, RequestError> {
+        let freeze = Freeze {
+            target,
+            until,
+            reason: selfheal_agents::model::clean(reason, 300),
+            by: selfheal_agents::model::clean(who, 80),
+        };
+        let mut freezes = self.freezes_in_force();
+        freezes.retain(|f| f.target != freeze.target);
+        freezes.push(freeze.clone());
+        self.change_freezes(freezes).await?;
+        tracing::info!(by = who, reason, "automatic fixes are frozen");
+        Ok(freeze)
+    }
+
+    /// Ends a freeze; returns whether there was one.
+    pub(super) async fn end_freeze(
+        &self,
+        target: Option<&TargetId>,
+        who: &str,
+    ) -> Result<bool, RequestError> {
+        let before = self.freezes_in_force();
+        let after: Vec<Freeze> =
+            before.iter().filter(|f| f.target.as_ref() != target).cloned().collect();
+        let ended = after.len() < before.len();
+        self.change_freezes(after).await?;
+        if ended {
+            tracing::info!(by = who, "a freeze is ended");
+        }
+        Ok(ended)
+    }
+
+    pub(super) fn freezes_in_force(&self) -> Vec<Freeze> {
+        let now = self.world.clock.now();
+        self.freezes().into_iter().filter(|f| f.until.is_none_or(|until| until > now)).collect()
+    }
+}

@@ -1,0 +1,174 @@
+//! The guards, one function a reason, in the order in which a person would ask.
+
+use selfheal_agents::fix_engineer::actions::{Act, Reversal};
+use selfheal_agents::model::{Fix, Hold, Mode};
+
+use super::Facts;
+
+type Guard = fn(&Fix, &Facts) -> Option<Hold>;
+
+/// Every guard. A new one is a function below and a line here.
+const GUARDS: &[Guard] = &[
+    dry_run,
+    mode,
+    frozen,
+    excluded,
+    external,
+    touches_selfheal,
+    stopped_by_person,
+    confidence,
+    distrust,
+    checkable,
+    starting,
+    deployment,
+    other_healer,
+    maintenance,
+    budgets,
+    safety_stop,
+    common_cause,
+    stale,
+    recovering,
+    overload,
+];
+
+/// All reasons to hold.
+pub(super) fn holds(fix: &Fix, facts: &Facts) -> Vec<Hold> {
+    GUARDS.iter().filter_map(|guard| guard(fix, facts)).collect()
+}
+
+fn dry_run(_: &Fix, facts: &Facts) -> Option<Hold> {
+    facts.dry_run.then_some(Hold::DryRun)
+}
+
+fn mode(_: &Fix, facts: &Facts) -> Option<Hold> {
+    (facts.mode != Mode::Auto).then_some(Hold::Mode { mode: facts.mode })
+}
+
+fn frozen(fix: &Fix, facts: &Facts) -> Option<Hold> {
+    let touched = fix.touches();
+    facts
+        .freezes
+        .iter()
+        .filter(|f| f.until.is_none_or(|until| until > facts.now))
+        .find(|f| f.target.as_ref().is_none_or(|t| touched.contains(t) || *t == fix.target))
+        .map(|f| Hold::Frozen { until: f.until, why: f.reason.clone() })
+}
+
+fn excluded(fix: &Fix, facts: &Facts) -> Option<Hold> {
+    for target in fix.touches() {
+        match facts.policies.get(&target) {
+            None => return Some(Hold::FactsMissing { what: format!("the policy of `{target}`") }),
+            Some(policy) if policy.excluded => return Some(Hold::TargetExcluded { target }),
+            Some(_) => {}
+        }
+    }
+    None
+}
+
+fn external(fix: &Fix, facts: &Facts) -> Option<Hold> {
+    let labelled = fix
+        .touches()
+        .into_iter()
+        .find(|t| facts.policies.get(t).is_some_and(|policy| policy.external));
+    let target = labelled.or_else(|| facts.external.then(|| fix.target.clone()))?;
+    Some(Hold::TargetExternal { target })
+}
+
+fn touches_selfheal(_: &Fix, facts: &Facts) -> Option<Hold> {
+    facts.touches_selfheal.then_some(Hold::TouchesSelfheal)
+}
+
+fn stopped_by_person(fix: &Fix, facts: &Facts) -> Option<Hold> {
+    match facts.stopped_by_person {
+        None => Some(Hold::FactsMissing { what: format!("who stopped `{}`", fix.target) }),
+        Some(true) if !facts.dependents_suffer => {
+            Some(Hold::StoppedByPerson { target: fix.target.clone() })
+        }
+        Some(_) => None,
+    }
+}
+
+fn confidence(fix: &Fix, facts: &Facts) -> Option<Hold> {
+    (fix.confidence < facts.threshold).then_some(Hold::ConfidenceTooLow {
+        confidence: fix.confidence,
+        threshold: facts.threshold,
+    })
+}
+
+fn distrust(fix: &Fix, facts: &Facts) -> Option<Hold> {
+    let why = facts.distrust.clone()?;
+    Some(Hold::Quarantined { fix_type: fix.fix_type.clone(), why })
+}
+
+fn checkable(fix: &Fix, _: &Facts) -> Option<Hold> {
+    // Every action of the catalogue has an undo or a post-condition; an empty condition
+    // would be an action nobody can check.
+    fix.steps
+        .iter()
+        .find(|step| step.action.reversal() == Reversal::PostCondition(""))
+        .map(|step| Hold::Irreversible { action: step.action.name().to_owned() })
+}
+
+fn starting(fix: &Fix, facts: &Facts) -> Option<Hold> {
+    let until = facts.starting_until.filter(|until| *until > facts.now)?;
+    Some(Hold::InStartPeriod { target: fix.target.clone(), until })
+}
+
+fn deployment(_: &Fix, facts: &Facts) -> Option<Hold> {
+    facts.deployment.clone().map(|seen| Hold::DeploymentUnderWay { seen })
+}
+
+fn other_healer(_: &Fix, facts: &Facts) -> Option<Hold> {
+    facts.healer.clone().map(|healer| Hold::OtherHealer { healer })
+}
+
+fn maintenance(_: &Fix, facts: &Facts) -> Option<Hold> {
+    facts.maintenance.clone().map(|window| Hold::MaintenanceWindow { window })
+}
+
+fn budgets(_: &Fix, facts: &Facts) -> Option<Hold> {
+    let (spent, budgets) = (facts.spent, facts.budgets);
+    [
+        ("target", spent.target, budgets.per_target),
+        ("action", spent.action, budgets.per_action),
+        ("host", spent.host, budgets.per_host),
+    ]
+    .into_iter()
+    .find(|(_, used, allowed)| used >= allowed)
+    .map(|(scope, used, allowed)| Hold::BudgetSpent { scope: scope.to_owned(), used, allowed })
+}
+
+fn safety_stop(_: &Fix, facts: &Facts) -> Option<Hold> {
+    let failures = facts.failures_in_a_row;
+    (failures >= facts.budgets.failures_in_a_row).then_some(Hold::SafetyStop { failures })
+}
+
+/// A handful of targets says nothing about a share; below this many failing, never.
+const COMMON_CAUSE_LEAST: u32 = 4;
+
+fn common_cause(_: &Fix, facts: &Facts) -> Option<Hold> {
+    if facts.watched == 0 {
+        return Some(Hold::FactsMissing { what: "how many targets are watched".to_owned() });
+    }
+    let share = f64::from(facts.failing) / f64::from(facts.watched);
+    (facts.failing >= COMMON_CAUSE_LEAST && share > facts.budgets.common_cause_share)
+        .then_some(Hold::CommonCause { failing: facts.failing, watched: facts.watched })
+}
+
+fn stale(_: &Fix, facts: &Facts) -> Option<Hold> {
+    facts.changed.clone().map(|changed| Hold::StaleDiagnosis { changed })
+}
+
+fn recovering(fix: &Fix, facts: &Facts) -> Option<Hold> {
+    match facts.database_in_recovery {
+        Some(false) => None,
+        Some(true) => Some(Hold::DatabaseInRecovery { target: fix.target.clone() }),
+        None => Some(Hold::FactsMissing {
+            what: format!("whether the database behind `{}` is in recovery", fix.target),
+        }),
+    }
+}
+
+fn overload(_: &Fix, facts: &Facts) -> Option<Hold> {
+    facts.overload.map(|cpu_percent| Hold::UnderPressure { cpu_percent })
+}

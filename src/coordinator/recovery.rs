@@ -1,0 +1,115 @@
+//! After a crash of Selfheal: finishes or undoes every fix that was under way.
+//!
+//! Runs before the first cycle. The journal, not the incident, is the truth: an incident may
+//! be one write behind it. Nothing is healed until this is done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use selfheal_agents::model::{Actor, FixId, Incident, IncidentState, ResultStatus};
+use selfheal_agents::ports::StoreResult;
+
+use super::progress::{Phase, Progress};
+use super::state::Inner;
+
+/// A fix planned longer ago than this is taken back rather than finished: the world it was
+/// meant for is gone.
+const STILL_MEANT: TimeDelta = TimeDelta::minutes(10);
+/// Wait before asking again while the runtime cannot be reached.
+const RUNTIME_AWAY: Duration = Duration::from_secs(2);
+
+impl Inner {
+    /// Brings every interrupted fix to an end or back into its window.
+    pub(super) async fn recover(self: &Arc<Self>) -> StoreResult<()> {
+        let unfinished = self.store.unfinished_fixes().await?;
+        if !unfinished.is_empty() {
+            self.wait_for_runtime().await;
+        }
+        for fix in unfinished {
+            self.recover_fix(fix).await?;
+        }
+        for mut incident in self.store.open_incidents().await? {
+            self.agree_with_journal(&mut incident).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_runtime(&self) {
+        while let Err(error) = self.world.runtime.containers().await {
+            tracing::warn!(%error, "an interrupted fix waits for the container runtime");
+            tokio::time::sleep(RUNTIME_AWAY).await;
+        }
+    }
+
+    async fn recover_fix(self: &Arc<Self>, fix: FixId) -> StoreResult<()> {
+        let Some(mut progress) = self.executor.progress(fix).await? else {
+            return Ok(());
+        };
+        let Some(mut incident) = self.store.incident(progress.incident).await? else {
+            tracing::error!(fix.id = %fix, "a fix in the journal belongs to no incident");
+            return Ok(());
+        };
+        let lease = self.leases.take(progress.fix.touches(), &self.world.clock);
+        let now = self.world.clock.now();
+        incident.fix = Some(progress.fix.clone());
+        match progress.phase.clone() {
+            Phase::Applying if now - progress.planned_at > STILL_MEANT => {
+                let why = "Selfheal was away too long while applying it";
+                incident.note(now, Actor::Recovery, why);
+                self.take_back(&mut incident, why, ResultStatus::ApplyFailed).await;
+            }
+            Phase::Applying => {
+                incident.note(now, Actor::Recovery, "interrupted while applying; going on");
+                self.carry_out(&mut incident, &mut progress).await;
+            }
+            Phase::RollingBack { reason } => {
+                incident.note(now, Actor::Recovery, "interrupted while undoing; going on");
+                self.take_back(&mut incident, &reason, ResultStatus::Applied).await;
+            }
+            Phase::Validating => self.back_into_window(&mut incident, &progress).await,
+            Phase::Kept | Phase::RolledBack | Phase::Stuck { .. } => {}
+        }
+        drop(lease);
+        Ok(())
+    }
+
+    async fn back_into_window(self: &Arc<Self>, incident: &mut Incident, progress: &Progress) {
+        if incident.state() == IncidentState::Validating {
+            incident.note(self.world.clock.now(), Actor::Recovery, "the window goes on");
+            self.save(incident).await;
+            self.watch(incident.id);
+        } else {
+            // The crash fell between the journal and the incident.
+            self.open_window(incident, &progress.fix).await;
+        }
+    }
+
+    /// An incident whose fix ended in the journal, or never began, ends or waits as well.
+    async fn agree_with_journal(self: &Arc<Self>, incident: &mut Incident) -> StoreResult<()> {
+        let busy = matches!(incident.state(), IncidentState::Fixing | IncidentState::Validating);
+        if !busy || self.is_watched(incident.id) {
+            return Ok(());
+        }
+        let progress = match &incident.fix {
+            Some(fix) => self.executor.progress(fix.id).await?,
+            None => None,
+        };
+        let (next, text) = match progress.map(|p| p.phase) {
+            Some(Phase::Kept) => (IncidentState::Resolved, "kept, as the journal says".to_owned()),
+            Some(Phase::RolledBack) => {
+                (IncidentState::RolledBack, "taken back, as the journal says".to_owned())
+            }
+            Some(Phase::Stuck { reason }) => (IncidentState::Stuck, reason),
+            // Still under way: whoever works on it writes the incident.
+            Some(_) => return Ok(()),
+            None => (IncidentState::Held, "interrupted before anything was touched".to_owned()),
+        };
+        if incident.state() == IncidentState::Fixing && next == IncidentState::Resolved {
+            self.go(incident, IncidentState::Validating, Actor::Recovery, "applied".to_owned());
+        }
+        self.go(incident, next, Actor::Recovery, text);
+        self.save(incident).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,323 @@
+//! What follows from an approved fix: backup, steps, window, verdict, outcome.
+//!
+//! From the moment an incident is `fixing` until it is closed, only this module writes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use selfheal_agents::health_monitor::take_inventory;
+use selfheal_agents::model::{
+    Actor, ContainerFacts, Fix, Hold, Incident, IncidentState, Outcome, ResultStatus, TargetId,
+    ValidationStatus, ValidationVerdict,
+};
+use selfheal_agents::ports::StoreResult;
+use selfheal_agents::root_cause;
+
+use super::execution::{ApplyEnd, RollbackEnd};
+use super::policy::ApprovedFix;
+use super::progress::Progress;
+use super::state::Inner;
+use super::validation;
+
+impl Inner {
+    /// Writes an incident that is going to be fixed and lets the repair run beside the
+    /// cycle. Returns the incident as written.
+    pub(super) async fn begin_repair(
+        self: &Arc<Self>,
+        mut incident: Incident,
+        approved: ApprovedFix,
+    ) -> Incident {
+        let now = self.world.clock.now();
+        let mut targets = approved.fix().touches();
+        targets.push(incident.target.clone());
+        targets.sort();
+        targets.dedup();
+        let Some(lease) = self.leases.take(targets, &self.world.clock) else {
+            return self.write_down(incident).await;
+        };
+        let (actor, by) = match approved.approved_by() {
+            Some(person) => (Actor::Person(person.to_owned()), "approved: "),
+            None => (Actor::PolicyGate, ""),
+        };
+        let text = format!("{by}{} ({} sure)", approved.fix().summary, approved.fix().confidence);
+        if let Err(error) = incident.become_state(IncidentState::Fixing, now, actor, text) {
+            tracing::error!(incident.id = %incident.id, %error, "the repair is not begun");
+            return self.write_down(incident).await;
+        }
+        let incident = self.write_down(incident).await;
+        let inner = Arc::clone(self);
+        let mut repaired = incident.clone();
+        self.tracker.spawn(async move {
+            inner.repair(&mut repaired, &approved).await;
+            drop(lease);
+        });
+        incident
+    }
+
+    async fn repair(self: &Arc<Self>, incident: &mut Incident, approved: &ApprovedFix) {
+        if let Some(changed) = self.changed_since(incident, approved.fix()).await {
+            return self.give_up(incident, Hold::StaleDiagnosis { changed }).await;
+        }
+        let mut progress = match self.executor.prepare(incident.id, approved).await {
+            Ok(progress) => progress,
+            Err(error) => {
+                return self
+                    .give_up(incident, Hold::CouldNotApply { why: error.to_string() })
+                    .await;
+            }
+        };
+        let now = self.world.clock.now();
+        incident.backups.push(progress.backup.clone());
+        incident.note(now, Actor::Backup, format!("{} holds what it touches", progress.backup));
+        self.save(incident).await;
+        self.carry_out(incident, &mut progress).await;
+    }
+
+    /// Applies what is left of a fix and opens its window, or takes it back.
+    pub(super) async fn carry_out(
+        self: &Arc<Self>,
+        incident: &mut Incident,
+        progress: &mut Progress,
+    ) {
+        match self.executor.apply(progress).await {
+            Ok(ApplyEnd::Applied) => self.open_window(incident, &progress.fix).await,
+            Ok(ApplyEnd::Failed { why }) => {
+                let now = self.world.clock.now();
+                incident.note(now, Actor::FixEngineer, format!("a step failed: {why}"));
+                self.take_back(incident, &why, ResultStatus::ApplyFailed).await;
+            }
+            Err(error) => {
+                // Left as it is: the journal says how far it came, and the next look or
+                // the next start goes on from there.
+                tracing::error!(incident.id = %incident.id, %error, "the journal failed while applying");
+                self.watch(incident.id);
+            }
+        }
+    }
+
+    /// What makes the diagnosis stale, if anything.
+    async fn changed_since(&self, incident: &Incident, fix: &Fix) -> Option<String> {
+        let name = fix.target.container_name()?;
+        let now = match self.world.runtime.container(name).await {
+            Ok(now) => now,
+            Err(error) => return Some(error.to_string()),
+        };
+        let diagnosis = incident.diagnosis.as_ref()?;
+        let basis = root_cause::basis_of_container(&now);
+        let same = diagnosis.blamed != fix.target || diagnosis.basis == basis;
+        let restarted = now.started_at.is_some_and(|at| at > diagnosis.at);
+        if !same {
+            Some(format!("`{}` was made anew", fix.target))
+        } else if restarted && now.is_up() {
+            Some(format!("`{}` was started by somebody else", fix.target))
+        } else {
+            None
+        }
+    }
+
+    async fn give_up(&self, incident: &mut Incident, hold: Hold) {
+        let now = self.world.clock.now();
+        let text = format!("nothing was touched: {hold}");
+        incident.holds = vec![hold];
+        self.go(incident, IncidentState::Held, Actor::FixEngineer, text);
+        tracing::warn!(incident.id = %incident.id, at = %now, "the fix was not begun");
+        self.save(incident).await;
+        self.alert(incident, crate::alerts::AlertEvent::Held).await;
+    }
+
+    /// Opens the window of a fix whose steps are all applied.
+    pub(super) async fn open_window(&self, incident: &mut Incident, fix: &Fix) {
+        let now = self.world.clock.now();
+        let container = match self.container_behind(&fix.target) {
+            Some(name) => self.world.runtime.container(&name).await.ok(),
+            None => None,
+        };
+        let baseline = self.error_baseline(&fix.target);
+        let window = self.rules().validation_window;
+        let opened = validation::open(now, window, container.as_ref(), baseline);
+        let text = format!("applied; watching for {} s", opened.window_secs);
+        // A follow-up does not forget when the root began to work.
+        let recovered_at = incident.validation.as_ref().and_then(|v| v.recovered_at);
+        incident.validation = Some(selfheal_agents::model::Validation { recovered_at, ..opened });
+        self.go(incident, IncidentState::Validating, Actor::FixEngineer, text);
+        self.save(incident).await;
+        self.senses_forget(&fix.target).await;
+        self.watch(incident.id);
+    }
+
+    /// One look at an incident in its window; decides when it can.
+    pub(super) async fn look_at_window(self: &Arc<Self>, incident: &mut Incident) {
+        let Some(fix) = incident.fix.clone() else {
+            return;
+        };
+        let Some(opened) = incident.validation.clone() else {
+            return;
+        };
+        let view = self.view(incident, &fix, &opened).await;
+        let (healthy, detail) =
+            (view.look.condition == validation::Condition::Well, view.look.detail.clone());
+        self.tell(super::Happening::Validation { incident: incident.id, healthy, detail });
+        let mut window = opened;
+        let verdict = validation::judge(&mut window, view.look.clone());
+        incident.validation = Some(window);
+        match verdict {
+            Some(ValidationVerdict::Kept) => self.keep(incident).await,
+            Some(ValidationVerdict::RolledBack) => {
+                let why = incident.validation.as_ref().and_then(|v| v.why.clone());
+                let why = why.unwrap_or_else(|| "it did not help".to_owned());
+                self.take_back(incident, &why, ResultStatus::Applied).await;
+            }
+            None => {
+                self.save_quietly(incident).await;
+                self.follow_up(incident, &view).await;
+            }
+        }
+    }
+
+    async fn keep(&self, incident: &mut Incident) {
+        for fix in fixes(incident) {
+            if let Err(error) = self.keep_one(&fix).await {
+                tracing::error!(incident.id = %incident.id, %error, "the verdict is not written; looking again");
+                return;
+            }
+            self.learn(incident, &fix, ResultStatus::Applied, ValidationStatus::Passed).await;
+        }
+        let why = incident.validation.as_ref().and_then(|v| v.why.clone()).unwrap_or_default();
+        self.go(incident, IncidentState::Resolved, Actor::Validation, format!("kept: {why}"));
+        self.save(incident).await;
+        self.unwatch(incident.id);
+        for target in incident.targets() {
+            self.senses_forget(&target).await;
+        }
+        self.alert(incident, crate::alerts::AlertEvent::Resolved).await;
+    }
+
+    async fn keep_one(&self, fix: &Fix) -> StoreResult<()> {
+        match self.executor.progress(fix.id).await? {
+            Some(mut progress) if progress.phase == super::progress::Phase::Validating => {
+                self.executor.keep(&mut progress).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes back the fix applied last; what was repaired before it stands.
+    pub(super) async fn take_back(&self, incident: &mut Incident, why: &str, result: ResultStatus) {
+        let Some(fix) = incident.fix.clone() else {
+            return;
+        };
+        let end = match self.executor.progress(fix.id).await {
+            Ok(Some(mut progress)) => self.executor.rollback(&mut progress, why).await,
+            Ok(None) => Ok(RollbackEnd::RolledBack { undone: vec![] }),
+            Err(error) => Err(error),
+        };
+        let undone = match end {
+            Ok(RollbackEnd::RolledBack { undone }) => undone,
+            Ok(RollbackEnd::Stuck { reason }) => {
+                self.learn(incident, &fix, ResultStatus::Stuck, ValidationStatus::Failed).await;
+                return self.get_stuck(incident, &reason).await;
+            }
+            Err(error) => {
+                tracing::error!(incident.id = %incident.id, %error, "the rollback is not finished; going on with it");
+                return self.watch(incident.id);
+            }
+        };
+        self.learn(incident, &fix, result, ValidationStatus::Failed).await;
+        // The root worked before its dependents were followed up; that repair stands.
+        for earlier in incident.earlier_fixes.clone() {
+            if let Err(error) = self.keep_one(&earlier).await {
+                tracing::error!(incident.id = %incident.id, %error, "an earlier verdict is not written");
+            }
+            self.learn(incident, &earlier, ResultStatus::Applied, ValidationStatus::Passed).await;
+        }
+        let done = if undone.is_empty() {
+            "nothing had to be undone".to_owned()
+        } else {
+            undone.join("; ")
+        };
+        self.go(incident, IncidentState::RolledBack, Actor::Validation, format!("{why}; {done}"));
+        self.save(incident).await;
+        self.unwatch(incident.id);
+        self.alert(incident, crate::alerts::AlertEvent::RolledBack).await;
+    }
+
+    /// Undoing failed: loud, and hands off this target until a person looked.
+    pub(super) async fn get_stuck(&self, incident: &mut Incident, reason: &str) {
+        self.go(incident, IncidentState::Stuck, Actor::FixEngineer, reason.to_owned());
+        self.save(incident).await;
+        self.unwatch(incident.id);
+        let why = format!("a fix could not be taken back here: {reason}");
+        if let Err(error) =
+            self.set_freeze(Some(incident.target.clone()), None, &why, "selfheal").await
+        {
+            tracing::error!(%error, "the stuck target could not be frozen");
+        }
+        self.alert(incident, crate::alerts::AlertEvent::Stuck).await;
+    }
+
+    async fn learn(
+        &self,
+        incident: &Incident,
+        fix: &Fix,
+        result_status: ResultStatus,
+        validation_status: ValidationStatus,
+    ) {
+        let window = incident.validation.as_ref();
+        let success = validation_status == ValidationStatus::Passed;
+        let repaired_at = window.and_then(|v| v.recovered_at).filter(|_| success);
+        let outcome = Outcome {
+            timestamp: self.world.clock.now(),
+            fix: fix.id,
+            incident: incident.id,
+            target: fix.target.clone(),
+            issue_type: fix.issue_type.clone(),
+            fix_type: fix.fix_type.clone(),
+            original_confidence: fix.original_confidence,
+            confidence: fix.confidence,
+            result_status,
+            validation_status,
+            success,
+            error_count_after: window.map_or(0, |v| v.samples.iter().map(|s| s.error_lines).sum()),
+            time_to_repair_secs: repaired_at
+                .map(|at| (at - incident.opened_at).as_seconds_f64().max(0.0)),
+        };
+        if let Err(error) = self.store.record_outcome(&outcome).await {
+            tracing::error!(incident.id = %incident.id, %error, "the outcome is not recorded");
+        }
+    }
+
+    /// Fresh facts of these containers in an inventory that is otherwise the last known.
+    pub(super) async fn refreshed(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<selfheal_agents::health_monitor::Inventory, String> {
+        let known = Arc::clone(&self.inventory.borrow());
+        let mut containers: BTreeMap<String, ContainerFacts> = known.containers.clone();
+        for name in names {
+            match self.world.runtime.container(name).await {
+                Ok(facts) => {
+                    containers.insert(name.clone(), facts);
+                }
+                Err(selfheal_agents::ports::WorldError::NotFound { .. }) => {
+                    containers.remove(name);
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        let all: Vec<ContainerFacts> = containers.into_values().collect();
+        Ok(take_inventory(&all, &self.rules().declared))
+    }
+
+    /// The container a target runs in, from the last inventory.
+    pub(super) fn container_behind(&self, target: &TargetId) -> Option<String> {
+        if let Some(name) = target.container_name() {
+            return Some(name.to_owned());
+        }
+        self.inventory.borrow().targets.get(target)?.container.clone()
+    }
+}
+
+/// Every fix of an incident, oldest first.
+pub(super) fn fixes(incident: &Incident) -> Vec<Fix> {
+    incident.earlier_fixes.iter().chain(incident.fix.as_ref()).cloned().collect()
+}

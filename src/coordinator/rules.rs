@@ -1,0 +1,102 @@
+//! The settings that the flow needs, in domain words.
+//!
+//! Read once per cycle, so that a changed settings file takes effect between two cycles and
+//! never within one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use selfheal_agents::fix_engineer::plan::Limits;
+use selfheal_agents::health_monitor::{Declared, Thresholds};
+use selfheal_agents::model::{Confidence, Mode, TargetId, TargetPolicy};
+
+use super::policy::Budgets;
+use crate::config::Maintenance;
+
+/// What the flow goes by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// How far Selfheal may go by itself.
+    pub mode: Mode,
+    /// Exceptions for targets.
+    pub target_modes: BTreeMap<TargetId, Mode>,
+    /// Exceptions for runbooks.
+    pub runbook_modes: BTreeMap<String, Mode>,
+    /// How sure a fix must be.
+    pub threshold: Confidence,
+    /// Least length of the validation window.
+    pub validation_window: Duration,
+    /// How much may be done.
+    pub budgets: Budgets,
+    /// How far a fix may go.
+    pub limits: Limits,
+    /// Times in which nothing is touched.
+    pub maintenance: Vec<Maintenance>,
+    /// The time zone in which their cron lines are read.
+    pub timezone: String,
+    /// How long history is kept.
+    pub retention: Duration,
+    /// When checks complain.
+    pub thresholds: Thresholds,
+    /// What a person declared.
+    pub declared: Declared,
+    /// Names of the alert channels.
+    pub channels: Vec<String>,
+    /// Minutes between two slots of the schedule.
+    pub check_interval_minutes: f64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Auto,
+            target_modes: BTreeMap::new(),
+            runbook_modes: BTreeMap::new(),
+            threshold: Confidence::literal(85),
+            validation_window: Duration::from_mins(2),
+            budgets: Budgets {
+                per_target: 6,
+                per_action: 20,
+                per_host: 30,
+                failures_in_a_row: 3,
+                common_cause_share: 0.4,
+            },
+            limits: Limits { memory_cap_bytes: u64::MAX },
+            maintenance: vec![],
+            timezone: "UTC".to_owned(),
+            retention: Duration::from_hours(30 * 24),
+            thresholds: Thresholds::default(),
+            declared: Declared::default(),
+            channels: vec!["log".to_owned()],
+            check_interval_minutes: 5.0,
+        }
+    }
+}
+
+impl Rules {
+    /// The mode for a target and a runbook. Settings go before the label; where both target
+    /// and runbook say something, the more careful holds; where neither does, the global one.
+    pub fn mode_for(&self, target: &TargetId, policy: &TargetPolicy, runbook: &str) -> Mode {
+        let of_target = self.target_modes.get(target).copied().or(policy.mode);
+        let of_runbook = self.runbook_modes.get(runbook).copied();
+        of_target.into_iter().chain(of_runbook).min().unwrap_or(self.mode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_careful_of_target_and_runbook_holds() {
+        let web = TargetId::container("web");
+        let mut rules = Rules::default();
+        let labelled = TargetPolicy { mode: Some(Mode::Approve), ..TargetPolicy::default() };
+        assert_eq!(rules.mode_for(&web, &labelled, "x"), Mode::Approve);
+        rules.target_modes.insert(web.clone(), Mode::Auto);
+        assert_eq!(rules.mode_for(&web, &labelled, "x"), Mode::Auto, "settings go before labels");
+        rules.runbook_modes.insert("x".to_owned(), Mode::Observe);
+        assert_eq!(rules.mode_for(&web, &labelled, "x"), Mode::Observe);
+        assert_eq!(rules.mode_for(&web, &labelled, "y"), Mode::Auto);
+    }
+}

@@ -1,0 +1,389 @@
+//! What the parts of the coordinator share, and the tasks that drive them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use selfheal_agents::error_detector::{Catalogue, ErrorDetector};
+use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
+use selfheal_agents::model::{
+    Actor, Hold, Incident, IncidentId, IncidentState, TargetId, Timestamp,
+};
+use selfheal_agents::ports::{Store, World};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::execution::Executor;
+use super::leases::Leases;
+use super::live::Live;
+use super::look::Senses;
+use super::progress::{Phase, Progress};
+use super::queue::Queue;
+use super::{
+    CycleReport, Freeze, Happening, Parts, Rules, Scope, Standing, TargetSummary, Trigger,
+    schedule, summaries, validation,
+};
+use crate::alerts;
+
+/// How often windows and passing holds are looked after.
+const TICK: Duration = Duration::from_millis(500);
+/// How often an incident whose hold passes by itself is looked at again.
+const RETRY_HELD: Duration = Duration::from_secs(5);
+
+/// The coordinator's insides.
+pub(super) struct Inner {
+    pub(super) world: World,
+    pub(super) store: Arc<dyn Store>,
+    rules: watch::Receiver<Arc<Rules>>,
+    catalogue: watch::Receiver<Arc<Catalogue>>,
+    pub(super) executor: Executor,
+    /// Held for the length of a cycle: one at a time.
+    pub(super) senses: AsyncMutex<Senses>,
+    /// Held while incidents are read, changed and written by a cycle or a person.
+    pub(super) writing: AsyncMutex<()>,
+    pub(super) inventory: watch::Sender<Arc<Inventory>>,
+    pub(super) standing: watch::Sender<Standing>,
+    pub(super) live: Live,
+    pub(super) leases: Leases,
+    pub(super) queue: Queue,
+    pub(super) tracker: TaskTracker,
+    pub(super) error_rates: Mutex<BTreeMap<TargetId, (Timestamp, Option<f64>)>>,
+    pub(super) frozen: Mutex<Vec<Freeze>>,
+    /// Incidents whose window runs.
+    watched: Mutex<BTreeSet<IncidentId>>,
+    /// The monitor that looks at each of them.
+    eyes: Mutex<BTreeMap<IncidentId, HealthMonitor>>,
+    wake: Arc<Notify>,
+    cancel: CancellationToken,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    pub(super) fn new(parts: Parts) -> Self {
+        let rules = Arc::clone(&parts.rules.borrow());
+        let standing = Standing {
+            mode: rules.mode,
+            freezes: vec![],
+            last_check: None,
+            next_check: None,
+            check_interval_minutes: rules.check_interval_minutes,
+            cycles: 0,
+            last_cycle_ms: None,
+            targets: vec![],
+            blind: vec![],
+            runtime_connected: false,
+            applying: 0,
+            validating: 0,
+        };
+        Self {
+            executor: Executor::new(parts.world.clone(), Arc::clone(&parts.store)),
+            senses: AsyncMutex::new(Senses {
+                monitor: HealthMonitor::new(rules.thresholds.clone()),
+                detector: ErrorDetector::default(),
+            }),
+            world: parts.world,
+            store: parts.store,
+            rules: parts.rules,
+            catalogue: parts.catalogue,
+            writing: AsyncMutex::new(()),
+            inventory: watch::Sender::new(Arc::default()),
+            standing: watch::Sender::new(standing),
+            live: Live::new(),
+            leases: Leases::default(),
+            queue: Queue::default(),
+            tracker: TaskTracker::new(),
+            error_rates: Mutex::default(),
+            frozen: Mutex::default(),
+            watched: Mutex::default(),
+            eyes: Mutex::default(),
+            wake: parts.wake,
+            cancel: parts.cancel,
+        }
+    }
+
+    /// Starts the tasks: recovery and cycles in one, windows in another.
+    pub(super) fn spawn(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        tokio::spawn(async move {
+            let cancel = inner.cancel.clone();
+            cancel.run_until_cancelled(Box::pin(inner.drive())).await;
+        });
+        let inner = Arc::clone(self);
+        tokio::spawn(async move {
+            let cancel = inner.cancel.clone();
+            cancel.run_until_cancelled(Box::pin(inner.look_after_windows())).await;
+        });
+    }
+
+    async fn drive(self: &Arc<Self>) {
+        if let Err(error) = self.recall_freezes().await {
+            tracing::error!(%error, "freezes cannot be read; nothing is healed");
+            return;
+        }
+        // Without a readable journal nothing is healed: fails closed.
+        if let Err(error) = self.recover().await {
+            tracing::error!(%error, "what a crash left cannot be read; nothing is healed");
+            return;
+        }
+        loop {
+            let waiting = self.queue.next().await;
+            let report = self.cycle(waiting.scope, waiting.trigger, waiting.dry_run).await;
+            for waiter in waiting.waiters {
+                // Whoever asked may have gone.
+                let _ = waiter.send(Arc::clone(&report));
+            }
+        }
+    }
+
+    async fn look_after_windows(self: &Arc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut since_retry = Duration::ZERO;
+        loop {
+            ticks.tick().await;
+            let watched: Vec<IncidentId> = lock(&self.watched).iter().copied().collect();
+            for id in watched {
+                self.look_after(id).await;
+            }
+            since_retry += TICK;
+            if since_retry >= RETRY_HELD {
+                since_retry = Duration::ZERO;
+                self.retry_held().await;
+            }
+        }
+    }
+
+    async fn look_after(self: &Arc<Self>, id: IncidentId) {
+        let incident = match self.store.incident(id).await {
+            Ok(Some(incident)) => incident,
+            Ok(None) => return self.unwatch(id),
+            Err(error) => {
+                tracing::error!(incident.id = %id, %error, "a window cannot be read");
+                return;
+            }
+        };
+        if self.leases.is_busy(&incident.target) {
+            return;
+        }
+        self.look_after_incident(incident).await;
+    }
+
+    async fn look_after_incident(self: &Arc<Self>, mut incident: Incident) {
+        let progress = match &incident.fix {
+            Some(fix) => self.executor.progress(fix.id).await,
+            None => Ok(None),
+        };
+        match progress {
+            // A store that failed in the middle: the journal says where to go on.
+            Ok(Some(mut progress)) if progress.phase == Phase::Applying => {
+                self.carry_out(&mut incident, &mut progress).await;
+            }
+            Ok(Some(Progress { phase: Phase::RollingBack { reason }, .. })) => {
+                let result = selfheal_agents::model::ResultStatus::Applied;
+                self.take_back(&mut incident, &reason, result).await;
+            }
+            Ok(_) if incident.state() == IncidentState::Validating => {
+                let due = incident.validation.as_ref().map(validation::next_look);
+                if due.is_some_and(|due| self.world.clock.now() >= due) {
+                    self.look_at_window(&mut incident).await;
+                }
+            }
+            Ok(_) => self.unwatch(incident.id),
+            Err(error) => {
+                tracing::error!(incident.id = %incident.id, %error, "the journal cannot be read");
+            }
+        }
+    }
+
+    /// Looks again at what waits for something that passes by itself.
+    async fn retry_held(&self) {
+        let Ok(open) = self.store.open_incidents().await else {
+            return;
+        };
+        for incident in open {
+            let passes =
+                !incident.holds.is_empty() && incident.holds.iter().all(Hold::is_transient);
+            if incident.state() == IncidentState::Held && passes {
+                self.queue.add(Scope::target(incident.target), Trigger::Schedule, false, None);
+            }
+        }
+    }
+
+    /// The settings in force.
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.borrow())
+    }
+
+    /// The runbooks in force.
+    pub(super) fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.catalogue.borrow())
+    }
+
+    pub(super) fn tell(&self, what: Happening) {
+        self.live.tell(self.world.clock.now(), what);
+    }
+
+    /// Looks after an incident until it is closed.
+    pub(super) fn watch(&self, id: IncidentId) {
+        lock(&self.watched).insert(id);
+    }
+
+    /// Looks after it no more.
+    pub(super) fn unwatch(&self, id: IncidentId) {
+        lock(&self.watched).remove(&id);
+        lock(&self.eyes).remove(&id);
+    }
+
+    /// Whether it is looked after.
+    pub(super) fn is_watched(&self, id: IncidentId) -> bool {
+        lock(&self.watched).contains(&id)
+    }
+
+    /// The monitors of the windows that run.
+    pub(super) fn eyes(&self) -> MutexGuard<'_, BTreeMap<IncidentId, HealthMonitor>> {
+        lock(&self.eyes)
+    }
+
+    /// Drops what the detector counted before a repair of `target`.
+    pub(super) async fn senses_forget(&self, target: &TargetId) {
+        self.senses.lock().await.detector.forget(target);
+    }
+
+    /// Takes a step in an incident's life; one the design does not know is written down as
+    /// what it is, a fault of ours.
+    pub(super) fn go(
+        &self,
+        incident: &mut Incident,
+        next: IncidentState,
+        actor: Actor,
+        text: impl Into<String>,
+    ) {
+        let text = text.into();
+        let now = self.world.clock.now();
+        if let Err(error) = incident.become_state(next, now, actor.clone(), text.clone()) {
+            tracing::error!(incident.id = %incident.id, %error, text, "a step that the design does not know");
+            incident.note(now, actor, format!("{text} ({error})"));
+        }
+    }
+
+    /// Writes an incident and tells listeners.
+    pub(super) async fn save(&self, incident: &mut Incident) {
+        self.save_quietly(incident).await;
+        let text = incident.timeline.last().map_or_else(String::new, |entry| entry.text.clone());
+        tracing::info!(
+            incident.id = %incident.id,
+            incident.state = %incident.state(),
+            target.id = %incident.target,
+            "{}: {text}",
+            incident.target
+        );
+        self.tell(Happening::Incident { incident: summaries::incident(incident), text });
+    }
+
+    /// Writes an incident.
+    pub(super) async fn save_quietly(&self, incident: &Incident) {
+        if let Err(error) = self.store.save_incident(incident).await {
+            tracing::error!(incident.id = %incident.id, %error, "the incident is not written");
+        }
+    }
+
+    /// Writes an incident as a cycle left it, and alerts where a person is needed. Silent
+    /// when nothing is new.
+    pub(super) async fn write_down(&self, mut incident: Incident) -> Incident {
+        let known = self.store.incident(incident.id).await.ok().flatten();
+        let before = known.as_ref().map(Incident::state);
+        if known.as_ref().is_some_and(|known| known.timeline.len() == incident.timeline.len()) {
+            self.save_quietly(&incident).await;
+        } else {
+            self.save(&mut incident).await;
+        }
+        let needs_a_person = incident.state() == IncidentState::Held
+            && !incident.holds.iter().all(Hold::is_transient);
+        if needs_a_person {
+            self.alert(&incident, alerts::AlertEvent::Held).await;
+        } else if incident.state() == IncidentState::Resolved && before == Some(IncidentState::Held)
+        {
+            self.alert(&incident, alerts::AlertEvent::Recovered).await;
+        }
+        incident
+    }
+
+    /// Queues an alert for every channel; the same one is sent once.
+    pub(super) async fn alert(&self, incident: &Incident, event: alerts::AlertEvent) {
+        let alert = alerts::alert_for(incident, event);
+        if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
+            tracing::error!(incident.id = %incident.id, %error, "the alert is not queued: {}", alert.title);
+        }
+        self.wake.notify_waiters();
+    }
+
+    /// The maintenance window that is open for a target now.
+    pub(super) fn maintenance_open(&self, target: &TargetId, now: Timestamp) -> Option<String> {
+        let rules = self.rules();
+        schedule::open_window(&rules.maintenance, &rules.timezone, target, now).map(str::to_owned)
+    }
+
+    /// Brings the standing up to date after a cycle.
+    pub(super) fn finish(&self, report: &CycleReport, scope: &Scope) {
+        self.standing.send_modify(|standing| {
+            standing.mode = self.rules().mode;
+            standing.check_interval_minutes = self.rules().check_interval_minutes;
+            standing.last_check = Some(self.world.clock.now());
+            standing.cycles += 1;
+            standing.last_cycle_ms = Some(report.took_ms);
+            standing.blind.clone_from(&report.blind);
+            standing.runtime_connected =
+                !report.blind.iter().any(|reason| reason.starts_with("containers cannot"));
+            if *scope == Scope::All {
+                standing.targets.clone_from(&report.targets);
+            } else {
+                merge(&mut standing.targets, &report.targets);
+            }
+        });
+        self.tell(Happening::CycleFinished {
+            cycle_id: report.cycle_id,
+            status: report.status,
+            took_ms: report.took_ms,
+            findings: report.findings.len(),
+        });
+    }
+
+    pub(super) fn standing_now(&self) -> Standing {
+        let mut standing = self.standing.borrow().clone();
+        standing.freezes = self.freezes_in_force();
+        standing.validating = lock(&self.watched).len();
+        standing.applying = self.tracker.len();
+        standing
+    }
+
+    /// Waits until no fix is being applied.
+    pub(super) async fn applied(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+        self.tracker.reopen();
+    }
+
+    /// Waits until no fix is being applied and no window runs.
+    pub(super) async fn settled(&self) {
+        loop {
+            self.applied().await;
+            if lock(&self.watched).is_empty() && self.tracker.is_empty() {
+                return;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+}
+
+fn merge(known: &mut Vec<TargetSummary>, new: &[TargetSummary]) {
+    for summary in new {
+        match known.iter_mut().find(|k| k.id == summary.id) {
+            Some(old) => *old = summary.clone(),
+            None => known.push(summary.clone()),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Looks at a repaired service in its window, and after it at those who depend on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use selfheal_agents::error_detector;
+use selfheal_agents::fix_engineer::{self, plan};
+use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
+use selfheal_agents::model::{
+    ContainerFacts, Fix, HealthReport, HealthStatus, Incident, IncidentId, LogBatch, LogCursor,
+    RuntimeEvent, RuntimeEventKind, TargetId, Timestamp, Validation, Verdict,
+};
+use selfheal_agents::root_cause::Graph;
+
+use super::cycle::Bench;
+use super::look::Seen;
+use super::policy;
+use super::state::Inner;
+use super::validation::{Condition, Look};
+
+/// Time a dependent gets to notice that its dependency is back, beside its own health
+/// check's interval.
+const SETTLE: TimeDelta = TimeDelta::seconds(3);
+/// No dependent's health check is waited for longer than this.
+const LONGEST_SETTLE: TimeDelta = TimeDelta::seconds(30);
+
+/// What one look at an incident in its window saw.
+pub(super) struct View {
+    pub(super) look: Look,
+    inventory: Arc<Inventory>,
+    report: HealthReport,
+    events: BTreeMap<TargetId, Vec<RuntimeEvent>>,
+}
+
+impl Inner {
+    /// Looks from outside at the repaired target, its endpoints, and those it affected.
+    pub(super) async fn view(&self, incident: &Incident, fix: &Fix, window: &Validation) -> View {
+        let now = self.world.clock.now();
+        let repaired = self.container_behind(&fix.target);
+        let names: BTreeSet<String> = incident
+            .targets()
+            .iter()
+            .chain([&fix.target])
+            .filter_map(|id| self.container_behind(id))
+            .collect();
+        let inventory = match self.refreshed(&names).await {
+            Ok(inventory) => Arc::new(inventory),
+            Err(reason) => return blind(now, reason),
+        };
+        let primary = primary(&inventory, &fix.target, repaired.as_deref());
+        let mut scope: BTreeSet<TargetId> = incident.targets().into_iter().collect();
+        scope.extend(primary.iter().cloned());
+        let events = self.events_since(window.started_at).await;
+        // The window's own eyes: they know what answered before, and looking closely here
+        // does not move the hold times of the cycles.
+        let mut monitor = self.eyes_of(incident.id).await;
+        let report = monitor.observe(&self.world, &inventory, Some(&scope), &events).await;
+        self.keep_eyes(incident.id, monitor);
+        let facts = repaired.as_ref().and_then(|name| inventory.containers.get(name));
+        let logs = self.lines_since_last_look(facts, window).await;
+        let (condition, detail) = condition(&report, &primary, facts);
+        // One that is down after the fix has died, even if it was too quick for its event
+        // to come after the fix: exits are believed at once.
+        let down = u32::from(facts.is_some_and(|facts| !facts.is_up()));
+        let look = Look {
+            at: now,
+            condition,
+            deaths: deaths(&events, repaired.as_deref(), window.started_at).max(down),
+            error_lines: error_detector::error_lines(&logs),
+            signature_again: self.says_it_again(fix, &logs),
+            detail,
+        };
+        View { look, inventory, report, events }
+    }
+
+    async fn eyes_of(&self, incident: IncidentId) -> HealthMonitor {
+        let kept = self.eyes().remove(&incident);
+        match kept {
+            Some(monitor) => monitor,
+            None => self.senses.lock().await.monitor.clone(),
+        }
+    }
+
+    fn keep_eyes(&self, incident: IncidentId, monitor: HealthMonitor) {
+        if self.is_watched(incident) {
+            self.eyes().insert(incident, monitor);
+        }
+    }
+
+    async fn events_since(&self, since: Timestamp) -> BTreeMap<TargetId, Vec<RuntimeEvent>> {
+        let mut by_target: BTreeMap<TargetId, Vec<RuntimeEvent>> = BTreeMap::new();
+        for event in self.store.events(None, since).await.unwrap_or_default() {
+            by_target.entry(event.target.clone()).or_default().push(event);
+        }
+        by_target
+    }
+
+    async fn lines_since_last_look(
+        &self,
+        facts: Option<&ContainerFacts>,
+        window: &Validation,
+    ) -> LogBatch {
+        let Some(facts) = facts else {
+            return LogBatch::default();
+        };
+        let since = window.samples.last().map_or(window.started_at, |sample| sample.at);
+        let cursor = LogCursor { at: since, seen_at: 0 };
+        self.world.runtime.logs(&facts.name, Some(cursor), 2000).await.unwrap_or_default()
+    }
+
+    fn says_it_again(&self, fix: &Fix, logs: &LogBatch) -> bool {
+        let catalogue = self.catalogue();
+        logs.lines.iter().any(|line| catalogue.matching(&line.text).any(|id| id == fix.issue_type))
+    }
+
+    /// Restarts the first dependent that still fails although the root works again.
+    pub(super) async fn follow_up(self: &Arc<Self>, incident: &mut Incident, view: &View) {
+        let Some(recovered_at) = incident.validation.as_ref().and_then(|v| v.recovered_at) else {
+            return;
+        };
+        if view.look.condition != Condition::Well {
+            return;
+        }
+        let already: BTreeSet<TargetId> =
+            super::repair::fixes(incident).iter().flat_map(Fix::touches).collect();
+        let affected: Vec<TargetId> = incident.targets();
+        for id in affected {
+            let Some(name) = self.container_behind(&id) else {
+                continue;
+            };
+            let dependent = TargetId::container(&name);
+            let Some(facts) = view.inventory.containers.get(&name) else {
+                continue;
+            };
+            let fails = view.report.target(&id).is_some_and(|r| r.verdict() == Verdict::Critical);
+            let settled = view.look.at >= recovered_at + settle(facts);
+            if fails && settled && !already.contains(&dependent) {
+                return self.restart_dependent(incident, &dependent, facts, view).await;
+            }
+        }
+    }
+
+    async fn restart_dependent(
+        self: &Arc<Self>,
+        incident: &mut Incident,
+        dependent: &TargetId,
+        facts: &ContainerFacts,
+        view: &View,
+    ) {
+        let (Ok(history), Some(diagnosis), Some(root)) =
+            (self.history().await, incident.diagnosis.clone(), incident.fix.clone())
+        else {
+            return;
+        };
+        let policy = view.inventory.targets.get(dependent).map(|t| t.policy.clone());
+        let said = policy.and_then(|policy| policy.stop_timeout_secs);
+        let restart = plan::restart_of(facts, said);
+        let fix = fix_engineer::follow_up(dependent, &root.target, restart, view.look.at, &history);
+        let rules = self.rules();
+        let seen = Seen {
+            graph: Graph::new(&view.inventory.dependencies),
+            inventory: Arc::clone(&view.inventory),
+            report: view.report.clone(),
+            findings: incident.findings.clone(),
+            events: view.events.clone(),
+            logs: BTreeMap::new(),
+            agents: vec![],
+            now: view.look.at,
+        };
+        let bench =
+            Bench { seen: &seen, rules: &rules, history: &history, roots: 1, dry_run: false };
+        let decided = match self.facts(&diagnosis, &fix, &bench).await {
+            Ok(facts) => policy::decide(fix.clone(), &facts),
+            Err(error) => {
+                tracing::error!(%error, "no decision without the store");
+                return;
+            }
+        };
+        match decided {
+            Ok(approved) => {
+                incident.earlier_fixes.push(root);
+                incident.fix = Some(approved.fix().clone());
+                let begun = self.begin_repair(incident.clone(), approved).await;
+                *incident = begun;
+            }
+            Err(holds) => {
+                let text = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                tracing::info!(target.id = %dependent, holds = text, "the dependent is not restarted");
+            }
+        }
+    }
+}
+
+fn blind(now: Timestamp, reason: String) -> View {
+    let look = Look {
+        at: now,
+        condition: Condition::Unknown,
+        deaths: 0,
+        error_lines: 0,
+        signature_again: false,
+        detail: reason,
+    };
+    View {
+        look,
+        inventory: Arc::default(),
+        report: HealthReport::default(),
+        events: BTreeMap::new(),
+    }
+}
+
+/// The repaired target, its container, and every endpoint of that container.
+fn primary(
+    inventory: &Inventory,
+    target: &TargetId,
+    container: Option<&str>,
+) -> BTreeSet<TargetId> {
+    let mut primary = BTreeSet::from([target.clone()]);
+    if let Some(name) = container {
+        primary.extend(
+            inventory
+                .targets
+                .values()
+                .filter(|t| t.container.as_deref() == Some(name))
+                .map(|t| t.id.clone()),
+        );
+    }
+    primary
+}
+
+fn condition(
+    report: &HealthReport,
+    primary: &BTreeSet<TargetId>,
+    facts: Option<&ContainerFacts>,
+) -> (Condition, String) {
+    let reports: Vec<_> = report.targets.iter().filter(|t| primary.contains(t.id())).collect();
+    if let Some(broken) = reports.iter().find(|t| t.verdict() == Verdict::Critical) {
+        let detail = broken
+            .observations
+            .iter()
+            .find(|o| o.verdict == Verdict::Critical)
+            .map_or_else(String::new, |o| o.detail.clone());
+        return (Condition::Bad, detail);
+    }
+    let unseen = reports.iter().find_map(|t| t.state.facts.as_ref().err());
+    if let Some(reason) = unseen.cloned() {
+        return (Condition::Unknown, reason);
+    }
+    match facts {
+        _ if reports.is_empty() => (Condition::Unknown, "nothing could be looked at".to_owned()),
+        Some(facts) if !facts.is_up() => {
+            (Condition::Bad, format!("container `{}` is {}", facts.name, facts.status.as_str()))
+        }
+        Some(facts) if facts.health == Some(HealthStatus::Starting) => {
+            (Condition::Starting, format!("container `{}` is starting", facts.name))
+        }
+        _ => (Condition::Well, "all checks are well".to_owned()),
+    }
+}
+
+fn deaths(
+    events: &BTreeMap<TargetId, Vec<RuntimeEvent>>,
+    container: Option<&str>,
+    since: Timestamp,
+) -> u32 {
+    let Some(events) = container.and_then(|name| events.get(&TargetId::container(name))) else {
+        return 0;
+    };
+    let deaths = events
+        .iter()
+        .filter(|e| e.at > since && !e.by_selfheal)
+        .filter(|e| matches!(e.kind, RuntimeEventKind::Die { .. }))
+        .count();
+    u32::try_from(deaths).unwrap_or(u32::MAX)
+}
+
+fn settle(facts: &ContainerFacts) -> TimeDelta {
+    let probing = facts
+        .health_check
+        .as_ref()
+        .and_then(|check| TimeDelta::from_std(check.interval + check.timeout).ok())
+        .unwrap_or_default();
+    SETTLE + probing.min(LONGEST_SETTLE)
+}
