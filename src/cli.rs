@@ -6,10 +6,12 @@
 
 mod args;
 mod client;
+mod daemon;
 mod decide;
 mod doctor;
 mod follow;
 mod knowledge;
+mod local;
 mod output;
 mod read;
 mod render;
@@ -44,6 +46,17 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Knowledge { what } => knowledge::run(&what, out),
         Command::Config { what } => settings::run(what, &sources(&cli.global), out),
         Command::Completions { shell } => completions(shell, out),
+        Command::Run { ref listen, ref mode } => {
+            let mut sources = sources(&cli.global);
+            for (setting, value, flag) in
+                [("api.listen", listen, "--listen"), ("mode", mode, "--mode")]
+            {
+                if let Some(value) = value {
+                    sources = sources.with_flag(setting, value, flag);
+                }
+            }
+            daemon::run(sources).await
+        }
         Command::Doctor => doctor::run(&sources(&cli.global), cli.global.url.as_deref(), out).await,
         command => {
             let loaded = load(&sources(&cli.global))?;

@@ -67,6 +67,11 @@ impl Client {
         self.base.as_str().trim_end_matches('/')
     }
 
+    /// In whose name it asks.
+    pub(super) fn who(&self) -> &str {
+        &self.who
+    }
+
     /// A plain answer.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         self.answer(self.request(Method::GET, path)).await

@@ -3,11 +3,11 @@
 use selfheal_agents::model::{BackupId, TargetId, clean};
 
 use super::args::Command;
-use super::client::{Client, escaped};
+use super::client::{CallError, Client, escaped};
 use super::follow::follow;
-use super::output::{Exit, Failure, Outcome, Output, Style};
-use super::render;
+use super::output::{Exit, Failure, Outcome, Output, Style, tell};
 use super::source::Source;
+use super::{local, render};
 use crate::config::Settings;
 use crate::coordinator::CycleStatus;
 use crate::http::body::{CheckRequest, Checked, Done, FreezeRequest, FreezeState, Success};
@@ -21,11 +21,13 @@ pub(super) async fn run(
     match command {
         Command::Check { dry_run, target } => {
             let request = CheckRequest { target, dry_run };
-            check(client, &request, out).await
+            check(client, settings, &request, out).await
         }
         Command::Approve { id } => incident(client, settings, &id, "approve", out).await,
         Command::Dismiss { id } => incident(client, settings, &id, "dismiss", out).await,
-        Command::Rollback { backup_id, force } => rollback(client, &backup_id, force, out).await,
+        Command::Rollback { backup_id, force } => {
+            rollback(client, settings, &backup_id, force, out).await
+        }
         Command::Freeze { off: true, target, .. } | Command::Unfreeze { target } => {
             unfreeze(client, target.as_ref(), out).await
         }
@@ -42,12 +44,24 @@ pub(super) async fn run(
     }
 }
 
-async fn check(client: &Client, request: &CheckRequest, out: Output) -> Outcome {
+async fn check(
+    client: &Client,
+    settings: &Settings,
+    request: &CheckRequest,
+    out: Output,
+) -> Outcome {
     let following = follow(client).await;
-    let answer: Success<Checked> =
-        client.post("/api/monitoring/trigger-check", Some(request)).await?;
+    let answer: Result<Success<Checked>, CallError> =
+        client.post("/api/monitoring/trigger-check", Some(request)).await;
     drop(following);
-    finished(&answer.data, out)
+    match answer {
+        Ok(answer) => finished(&answer.data, out),
+        Err(CallError::Absent(why)) => {
+            tell(format!("note: {why}; this process looks by itself"));
+            local::check(settings, request, out).await
+        }
+        Err(refused) => Err(refused.into()),
+    }
 }
 
 /// Shows a finished cycle; what was found and is not being healed is exit code 1.
@@ -77,12 +91,24 @@ async fn incident(
 /// No body.
 const NOTHING: Option<&()> = None;
 
-async fn rollback(client: &Client, backup: &str, force: bool, out: Output) -> Outcome {
+async fn rollback(
+    client: &Client,
+    settings: &Settings,
+    backup: &str,
+    force: bool,
+    out: Output,
+) -> Outcome {
     let id: BackupId = backup.parse().map_err(|e| {
         Failure::new(Exit::Usage, format!("`{backup}` is {e}")).next("selfheal backups")
     })?;
     let path = format!("/api/monitoring/rollback/{id}?force={force}");
-    let done: Done = client.post(&path, NOTHING).await?;
+    let done: Done = match client.post(&path, NOTHING).await {
+        Err(CallError::Absent(why)) => {
+            tell(format!("note: {why}; this process does it by itself"));
+            local::rollback(settings, &id, client.who(), force).await?
+        }
+        answer => answer?,
+    };
     out.show(&done, done_text)?;
     Ok(Exit::Done)
 }

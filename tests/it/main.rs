@@ -1,8 +1,10 @@
 //! Integration tests.
 
 mod alerts;
+mod cli;
 mod config;
 mod docker;
+mod http;
 mod lab;
 mod probes;
 mod store;

@@ -1,0 +1,160 @@
+//! `run`: watch and heal until stopped.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use selfheal_agents::model::{Mode, clean};
+use selfheal_agents::ports::ContainerRuntime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::output::{Exit, Failure, Outcome, tell};
+use super::{load, own_url};
+use crate::app::{App, assemble};
+use crate::config::{Loaded, LogFormat, Logs, Sources};
+use crate::http::{AllowedHosts, BindError, bind, router, serve};
+
+/// How long a fix that is being applied may take to come to a safe point at the end.
+const APPLYING: Duration = Duration::from_mins(1);
+/// How long background work may take to end.
+const BACKGROUND: Duration = Duration::from_secs(10);
+
+pub(super) async fn run(sources: Sources) -> Outcome {
+    let loaded = load(&sources)?;
+    start_log(&loaded.settings.logs)?;
+    let listen = loaded.settings.api.listen;
+    // The port first: a second start is told so before it touches anything.
+    let listener = bind(listen, false).await.map_err(not_bound)?;
+    let app = assemble(loaded.settings.clone()).await.map_err(not_started)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    for broken in &app.broken_runbooks {
+        tracing::warn!("{broken}");
+    }
+    tell(banner(&loaded, &docker(&app).await));
+    let hosts = AllowedHosts::new(listen.ip(), &[]);
+    let router = router(app.coordinator.clone(), hosts, app.cancel.clone());
+    let server = tokio::spawn(serve(listener, router, app.cancel.clone()));
+    app.start_triggers(sources, loaded).map_err(not_started)?;
+    wait_for_the_end().await?;
+    tell("ending: no new fix is begun");
+    app.cancel.cancel();
+    if tokio::time::timeout(APPLYING, app.coordinator.applied()).await.is_err() {
+        tracing::warn!("a fix was still being applied; the next start finishes or undoes it");
+    }
+    app.background.close();
+    let _ = tokio::time::timeout(BACKGROUND, app.background.wait()).await;
+    if let Ok(Err(error)) = server.await {
+        tracing::warn!(%error, "the API ended with an error: {error}");
+    }
+    Ok(Exit::Done)
+}
+
+fn not_bound(error: BindError) -> Failure {
+    match error {
+        BindError::Unprotected(refused) => Failure::new(Exit::Usage, refused),
+        taken @ BindError::Address { .. } => {
+            Failure::new(Exit::Wrong, taken).next("selfheal status")
+        }
+    }
+}
+
+/// A start that failed; the message of the part that did not start says what to do.
+#[expect(clippy::needless_pass_by_value, reason = "it stands where an error is mapped")]
+pub(super) fn not_started(error: anyhow::Error) -> Failure {
+    Failure::new(Exit::Usage, format!("{error:#}")).next("selfheal doctor")
+}
+
+async fn wait_for_the_end() -> Result<(), Failure> {
+    let broken = |error| Failure::new(Exit::Wrong, format!("signals cannot be heard: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Sends the log to standard error; `SELFHEAL_LOG` goes before the settings.
+pub(super) fn start_log(logs: &Logs) -> Result<(), Failure> {
+    let level = std::env::var("SELFHEAL_LOG").ok().filter(|level| !level.is_empty());
+    let level = level.unwrap_or_else(|| logs.level.clone());
+    // The scheduler's own chatter, unless somebody asks for it after this.
+    let filter =
+        EnvFilter::try_new(format!("tokio_cron_scheduler=warn,{level}")).map_err(|error| {
+            Failure::new(Exit::Usage, format!("the log level `{level}` is none: {error}"))
+                .next("SELFHEAL_LOG=info selfheal run")
+        })?;
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(!plain && std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    let started = match logs.format {
+        LogFormat::Json => log.json().try_init(),
+        LogFormat::Text => log.with_target(false).try_init(),
+    };
+    started.map_err(|error| Failure::new(Exit::Wrong, error))
+}
+
+/// What is known of Docker at the start, in a sentence.
+async fn docker(app: &App) -> Result<String, String> {
+    let info = app.docker.ping().await.map_err(|error| error.to_string())?;
+    let containers = app.docker.containers().await.map_err(|error| error.to_string())?;
+    let count = match containers.len() {
+        1 => "1 container".to_owned(),
+        n => format!("{n} containers"),
+    };
+    Ok(format!("{} answers, {count}", info.version))
+}
+
+fn banner(loaded: &Loaded, docker: &Result<String, String>) -> String {
+    let settings = &loaded.settings;
+    let mode = match settings.mode {
+        Mode::Auto => "auto: it heals by itself when every guard agrees",
+        Mode::Approve => "approve: it asks a person before each fix",
+        Mode::Observe => "observe: it only reports what it would do",
+    };
+    let url = own_url(settings.api.listen);
+    let file = loaded.file.as_ref().map_or_else(
+        || "none found: built-in defaults".to_owned(),
+        |file| file.display().to_string(),
+    );
+    let mut text = format!("Selfheal {} in mode {mode}\n", env!("CARGO_PKG_VERSION"));
+    let _ = writeln!(text, "  page      {url}/");
+    let _ = writeln!(text, "  API       {url}/docs/");
+    let host = &settings.docker.host;
+    let _ = match docker {
+        Ok(found) => writeln!(text, "  Docker    {host}: {found}"),
+        Err(error) => writeln!(
+            text,
+            "  Docker    NOT REACHABLE at {host}: {}\n            no container is watched or \
+             healed until it answers; it is tried again by itself\n            `selfheal doctor` \
+             says what to do; the host and configured targets are watched",
+            clean(error, 300)
+        ),
+    };
+    let _ = writeln!(text, "  settings  {file}");
+    let _ = write!(text, "  data      {}", settings.data_dir.display());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load_from;
+
+    #[test]
+    fn the_banner_is_honest_when_docker_is_missing() {
+        let loaded = load_from(&Sources::default()).unwrap();
+        let missing = banner(&loaded, &Err("permission denied".to_owned()));
+        assert!(missing.contains("NOT REACHABLE"), "{missing}");
+        assert!(missing.contains("permission denied") && missing.contains("selfheal doctor"));
+        let found = banner(&loaded, &Ok("20.10.24 answers, 3 containers".to_owned()));
+        assert!(found.contains("http://127.0.0.1:8003/") && found.contains("mode auto"));
+        assert!(!found.contains("NOT"), "{found}");
+    }
+}

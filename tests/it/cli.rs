@@ -1,0 +1,102 @@
+//! The program itself: exit codes, what goes where, and what to type next.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+
+/// A `selfheal` that finds no settings, no daemon and no Docker but its own.
+fn selfheal(folder: &Path) -> Command {
+    let mut command = Command::cargo_bin("selfheal").expect("the program was built");
+    command
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/nonexistent")
+        // Nobody listens on the discard port of this machine's loopback.
+        .env("SELFHEAL_URL", "http://127.0.0.1:9")
+        .env("SELFHEAL__DOCKER__HOST", format!("unix://{}/none.sock", folder.display()));
+    command
+}
+
+fn said(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it writes UTF-8");
+    (output.status.code().expect("it exits"), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn help_and_version_are_data_and_wrong_usage_is_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = said(selfheal(folder.path()).arg("--help"));
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("selfheal doctor") && out.contains("Exit codes"), "{out}");
+    let (code, out, err) = said(selfheal(folder.path()).arg("chekc"));
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("check"), "it guesses what was meant: {err}");
+}
+
+#[test]
+fn without_daemon_and_store_it_says_what_to_type_and_exits_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["status"][..], &["incidents"], &["approve", "01234567"], &["freeze", "5m"]]
+    {
+        let (code, out, err) = said(selfheal(folder.path()).args(arguments));
+        assert_eq!((code, out.as_str()), (3, ""), "{arguments:?}: {err}");
+        assert!(err.contains("127.0.0.1:9") && err.contains("next: selfheal run"), "{err}");
+    }
+    assert!(!folder.path().join("selfheal-data").exists(), "reading makes nothing");
+}
+
+#[test]
+fn wrong_settings_are_told_all_at_once_with_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("selfheal.toml");
+    std::fs::write(&file, "moed = \"auto\"\n[healing]\nconfidence_threshold = 900\n").unwrap();
+    let file = file.to_string_lossy().into_owned();
+    let (code, out, err) =
+        said(selfheal(folder.path()).args(["config", "check", "--config", &file]));
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("moed") && err.contains("confidence_threshold"), "{err}");
+}
+
+#[test]
+fn settings_runbooks_and_completions_need_no_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, wanted) in [
+        (&["config", "show"][..], "api.listen"),
+        (&["config", "schema"], "confidence_threshold"),
+        (&["knowledge", "list", "--json"], "\"id\""),
+        (&["completions", "bash"], "_selfheal"),
+    ] {
+        let (code, out, err) = said(selfheal(folder.path()).args(arguments));
+        assert_eq!(code, 0, "{arguments:?}: {err}");
+        assert!(out.contains(wanted), "{arguments:?}");
+    }
+}
+
+#[test]
+fn doctor_names_the_missing_socket_and_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, _) = said(selfheal(folder.path()).args(["doctor", "--json"]));
+    assert_eq!(code, 1);
+    let lines: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let docker = lines.as_array().unwrap().iter().find(|line| line["what"] == "docker").unwrap();
+    assert_eq!(docker["grade"], "fail", "{docker}");
+    assert!(docker["remedy"].as_str().unwrap().contains("docker.host"), "{docker}");
+}
+
+#[test]
+fn a_backup_id_with_a_path_in_it_is_refused_before_anything_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, err) = said(selfheal(folder.path()).args(["rollback", "../../etc/passwd"]));
+    assert_eq!(code, 2);
+    assert!(err.contains("backup_20251019_170000") && err.contains("selfheal backups"), "{err}");
+}
+
+#[test]
+fn an_address_beyond_this_machine_is_refused_without_a_login() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, err) = said(selfheal(folder.path()).args(["run", "--listen", "0.0.0.0:0"]));
+    assert_eq!(code, 2);
+    assert!(err.contains("0.0.0.0:0") && err.contains("127.0.0.1"), "{err}");
+    assert!(!folder.path().join("selfheal-data").exists());
+}
