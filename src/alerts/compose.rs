@@ -119,7 +119,10 @@ fn what_was_done(incident: &Incident, event: AlertEvent) -> String {
         AlertEvent::Resolved => {
             let recovered = incident.validation.as_ref().and_then(|v| v.recovered_at);
             let after = recovered.map_or_else(String::new, |at| {
-                format!(" after {} s", (at - incident.opened_at).num_seconds().max(0))
+                match (at - incident.opened_at).num_seconds() {
+                    ..1 => " within a second".to_owned(),
+                    seconds => format!(" after {seconds} s"),
+                }
             });
             format!("Selfheal did {fix}; it works again{after}")
         }

@@ -18,6 +18,7 @@ use super::policy::ApprovedFix;
 use super::progress::Progress;
 use super::state::Inner;
 use super::validation;
+use super::{Scope, Trigger};
 
 impl Inner {
     /// Writes an incident that is going to be fixed and lets the repair run beside the
@@ -158,7 +159,9 @@ impl Inner {
             (view.look.condition == validation::Condition::Well, view.look.detail.clone());
         self.tell(super::Happening::Validation { incident: incident.id, healthy, detail });
         let mut window = opened;
+        let was_recovered = window.recovered_at.is_some();
         let verdict = validation::judge(&mut window, view.look.clone());
+        let recovered_now = !was_recovered && window.recovered_at.is_some();
         incident.validation = Some(window);
         match verdict {
             Some(ValidationVerdict::Kept) => self.keep(incident).await,
@@ -168,10 +171,20 @@ impl Inner {
                 self.take_back(incident, &why, ResultStatus::Applied).await;
             }
             None => {
+                if recovered_now {
+                    self.look_again(incident);
+                }
                 self.save_quietly(incident).await;
                 self.follow_up(incident, &view).await;
             }
         }
+    }
+
+    /// Asks for a cycle over what the incident is about: lists and pages show what is true
+    /// now, and whatever is still wrong is news.
+    fn look_again(&self, incident: &Incident) {
+        let targets = Scope::Targets(incident.targets().into_iter().collect());
+        self.queue.add(targets, Trigger::Schedule, false, None);
     }
 
     async fn keep(&self, incident: &mut Incident) {
@@ -190,6 +203,7 @@ impl Inner {
             self.senses_forget(&target).await;
         }
         self.alert(incident, crate::alerts::AlertEvent::Resolved).await;
+        self.look_again(incident);
     }
 
     async fn keep_one(&self, fix: &Fix) -> StoreResult<()> {

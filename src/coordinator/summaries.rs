@@ -65,6 +65,9 @@ fn detail(report: &TargetReport) -> String {
     let worst: Option<&Observation> =
         report.observations.iter().filter(|o| o.verdict.is_bad()).max_by_key(|o| o.verdict);
     match (worst, &report.state.facts) {
+        (Some(observation), _) if observation.detail.is_empty() => {
+            format!("{} is {}", observation.check, observation.value)
+        }
         (Some(observation), _) => observation.detail.clone(),
         (None, Err(reason)) => reason.clone(),
         (None, Ok(_)) => report

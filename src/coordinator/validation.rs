@@ -62,10 +62,9 @@ pub(super) fn open(
     container: Option<&ContainerFacts>,
     baseline_errors_per_minute: Option<f64>,
 ) -> Validation {
-    let probing =
-        container.and_then(|facts| facts.health_check.as_ref()).map_or(Duration::ZERO, |check| {
-            check.start_period + (check.interval + check.timeout) * check.retries.max(1)
-        });
+    let probing = container
+        .and_then(|facts| facts.health_check.as_ref())
+        .map_or(Duration::ZERO, |check| check.start_period + check.interval * check.retries.max(1));
     let window = window.max(probing);
     let grace = LEAST_GRACE.max(probing).min(window);
     Validation {
