@@ -11,7 +11,7 @@ pub mod plan;
 
 use crate::learning_engine::History;
 use crate::model::{
-    Diagnosis, Fix, FixId, FixTemplate, LedgerSource, Step, StepRole, TargetId, Timestamp,
+    Diagnosis, Fix, FixId, FixTemplate, Ledger, LedgerSource, Step, StepRole, TargetId, Timestamp,
 };
 use actions::{Act, Action};
 use plan::PlanRequest;
@@ -71,13 +71,27 @@ fn fix(
         ledger.add(template.adjust, template.why.clone(), LedgerSource::Fix);
     }
     let target = repaired_target(diagnosis, &steps);
+    complete(&diagnosis.issue_type, target, ledger, steps, now, history)
+}
+
+/// A fix with what history says about it.
+fn complete(
+    issue_type: &str,
+    target: TargetId,
+    mut ledger: Ledger,
+    steps: Vec<Step>,
+    now: Timestamp,
+    history: &History,
+) -> Fix {
+    let repairs = steps.iter().find(|s| s.role == StepRole::Repair).or_else(|| steps.first());
+    let fix_type = repairs.map_or("none", |step| step.action.name()).to_owned();
     let original_confidence = ledger.total();
-    let confidence = history.adjust(&mut ledger, &diagnosis.issue_type, &template.action, &target);
+    let confidence = history.adjust(&mut ledger, issue_type, &fix_type, &target);
     Fix {
         id: new_fix_id(now),
-        fix_type: template.action.clone(),
+        fix_type,
         target,
-        issue_type: diagnosis.issue_type.clone(),
+        issue_type: issue_type.to_owned(),
         summary: summary(&steps),
         interruption_secs: steps.iter().map(|s| s.action.interruption_secs()).sum(),
         steps,
@@ -115,7 +129,7 @@ pub fn follow_up(
     now: Timestamp,
     history: &History,
 ) -> Fix {
-    let mut ledger = crate::model::Ledger::with_base(
+    let mut ledger = Ledger::with_base(
         80,
         format!("`{dependent}` still fails although `{repaired}` works again"),
     );
@@ -124,23 +138,6 @@ pub fn follow_up(
         "a program that gave up on a lost dependency connects anew when restarted",
         LedgerSource::Evidence,
     );
-    let issue_type = "dependent-gave-up".to_owned();
-    let fix_type = restart.name().to_owned();
-    let original_confidence = ledger.total();
-    let confidence = history.adjust(&mut ledger, &issue_type, &fix_type, dependent);
     let steps = vec![Step { action: restart, role: StepRole::Repair }];
-    Fix {
-        id: new_fix_id(now),
-        fix_type,
-        target: dependent.clone(),
-        issue_type,
-        summary: summary(&steps),
-        interruption_secs: steps.iter().map(|s| s.action.interruption_secs()).sum(),
-        steps,
-        ledger,
-        original_confidence,
-        confidence,
-        warnings: vec![],
-        proposed_at: now,
-    }
+    complete("dependent-gave-up", dependent.clone(), ledger, steps, now, history)
 }

@@ -7,11 +7,13 @@
 mod backup;
 mod confidence;
 mod diagnosis;
+mod endpoint;
 mod event;
 mod facts;
 mod finding;
 mod fix;
 mod hold;
+mod host_facts;
 mod incident;
 mod journal;
 mod log;
@@ -19,17 +21,21 @@ mod observation;
 mod outcome;
 mod redact;
 mod runbook;
+mod service_facts;
 mod target;
+mod tunable;
 mod validation;
 
 pub use backup::*;
 pub use confidence::*;
 pub use diagnosis::*;
+pub use endpoint::*;
 pub use event::*;
 pub use facts::*;
 pub use finding::*;
 pub use fix::*;
 pub use hold::*;
+pub use host_facts::*;
 pub use incident::*;
 pub use journal::*;
 pub use log::*;
@@ -37,7 +43,9 @@ pub use observation::*;
 pub use outcome::*;
 pub use redact::*;
 pub use runbook::*;
+pub use service_facts::*;
 pub use target::*;
+pub use tunable::*;
 pub use validation::*;
 
 /// A moment in UTC. Agents are given it; they never ask the machine.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Confidence, FixId, IncidentId, TargetId, Timestamp};
+use super::{Confidence, Fix, FixId, IncidentId, TargetId, Timestamp};
 
 /// How applying it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,4 +60,31 @@ pub struct Outcome {
     pub error_count_after: u64,
     /// Seconds from the first finding to the service working again; `None` on failure.
     pub time_to_repair_secs: Option<f64>,
+}
+
+impl Outcome {
+    /// What became of `fix`; errors and the time to repair are not known yet.
+    pub fn of(
+        fix: &Fix,
+        incident: IncidentId,
+        timestamp: Timestamp,
+        result_status: ResultStatus,
+        validation_status: ValidationStatus,
+    ) -> Self {
+        Self {
+            timestamp,
+            fix: fix.id,
+            incident,
+            target: fix.target.clone(),
+            issue_type: fix.issue_type.clone(),
+            fix_type: fix.fix_type.clone(),
+            original_confidence: fix.original_confidence,
+            confidence: fix.confidence,
+            result_status,
+            validation_status,
+            success: validation_status == ValidationStatus::Passed,
+            error_count_after: 0,
+            time_to_repair_secs: None,
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! What is watched: targets, how they are named, and what they depend on.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Endpoint, Tunable};
 
 /// The kind of a target: the part of its id before the colon.
 #[derive(
@@ -272,142 +273,4 @@ impl Target {
         let container = id.container_name().map(str::to_owned);
         Self { id, endpoint: None, container, policy: TargetPolicy::default(), tunables: vec![] }
     }
-}
-
-/// How a data service or an endpoint is reached.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Endpoint {
-    /// PostgreSQL.
-    Postgres(DatabaseEndpoint),
-    /// Redis.
-    Redis(DatabaseEndpoint),
-    /// HTTP.
-    Http(HttpEndpoint),
-    /// TCP: `host:port`.
-    Tcp {
-        /// Host name or address.
-        host: String,
-        /// Port.
-        port: u16,
-    },
-}
-
-/// Address and credentials of a data service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatabaseEndpoint {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// User, where one is needed.
-    pub user: Option<String>,
-    /// Password; never shown, never stored.
-    #[serde(skip)]
-    pub password: Option<SecretText>,
-    /// Database name (PostgreSQL) or number (Redis).
-    pub database: Option<String>,
-    /// Whether the connection is encrypted.
-    pub tls: bool,
-}
-
-/// What is asked of an HTTP target and what answer is right.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HttpEndpoint {
-    /// Address with scheme, path and query.
-    pub url: String,
-    /// Status codes that are right; empty means 200 to 399.
-    pub expected_status: Vec<u16>,
-    /// A text the body must hold.
-    pub body_contains: Option<String>,
-    /// Additional request headers.
-    pub headers: BTreeMap<String, String>,
-}
-
-/// A text that must not reach a log, a page or the store.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretText(String);
-
-impl SecretText {
-    /// Wraps a secret.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-    /// The secret itself; only for handing it to the server it belongs to.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// What a tunable means to the service; decides in which direction a fix turns it.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum TunableRole {
-    /// A pause between calls; raised against rate limits.
-    Delay,
-    /// How much is done at once; lowered against overload.
-    BatchSize,
-    /// How long an answer is waited for; raised against slow but working peers.
-    Timeout,
-    /// How many connections are kept; lowered when a server runs out of them.
-    PoolSize,
-    /// A memory allowance inside the service.
-    Memory,
-}
-
-impl TunableRole {
-    /// The word used in settings, labels and runbooks.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delay => "delay",
-            Self::BatchSize => "batch_size",
-            Self::Timeout => "timeout",
-            Self::PoolSize => "pool_size",
-            Self::Memory => "memory",
-        }
-    }
-
-    /// Every role.
-    pub const ALL: [Self; 5] =
-        [Self::Delay, Self::BatchSize, Self::Timeout, Self::PoolSize, Self::Memory];
-}
-
-/// How a changed file reaches the running service.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApplyMethod {
-    /// Restart the container.
-    #[default]
-    Restart,
-    /// Send this signal to the container's first process, such as `HUP`.
-    Signal(String),
-    /// The service reads the file by itself.
-    None,
-}
-
-/// A declared setting that fixes may turn.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Tunable {
-    /// Whose behaviour it changes.
-    pub target: TargetId,
-    /// The file on the host.
-    pub file: String,
-    /// The key in it: dots separate levels.
-    pub key: String,
-    /// What it means.
-    pub role: TunableRole,
-    /// Lowest value a fix may set.
-    pub min: f64,
-    /// Highest value a fix may set.
-    pub max: f64,
-    /// How a change takes effect.
-    pub apply: ApplyMethod,
 }

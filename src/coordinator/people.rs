@@ -176,23 +176,14 @@ impl Inner {
         self.go(&mut incident, IncidentState::RolledBack, Actor::Person(who.to_owned()), text);
         self.save(&mut incident).await;
         self.unwatch(incident.id);
-        self.store
-            .record_outcome(&Outcome {
-                timestamp: self.world.clock.now(),
-                fix: fix.id,
-                incident: incident.id,
-                target: fix.target.clone(),
-                issue_type: fix.issue_type.clone(),
-                fix_type: fix.fix_type.clone(),
-                original_confidence: fix.original_confidence,
-                confidence: fix.confidence,
-                result_status: ResultStatus::Applied,
-                validation_status: ValidationStatus::RolledBackByPerson,
-                success: false,
-                error_count_after: 0,
-                time_to_repair_secs: None,
-            })
-            .await?;
+        let outcome = Outcome::of(
+            fix,
+            incident.id,
+            self.world.clock.now(),
+            ResultStatus::Applied,
+            ValidationStatus::RolledBackByPerson,
+        );
+        self.store.record_outcome(&outcome).await?;
         let undone = if undone.is_empty() {
             vec!["nothing had to be undone: a restart leaves nothing behind".to_owned()]
         } else {

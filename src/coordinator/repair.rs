@@ -276,24 +276,15 @@ impl Inner {
         result_status: ResultStatus,
         validation_status: ValidationStatus,
     ) {
+        let now = self.world.clock.now();
+        let known = Outcome::of(fix, incident.id, now, result_status, validation_status);
         let window = incident.validation.as_ref();
-        let success = validation_status == ValidationStatus::Passed;
-        let repaired_at = window.and_then(|v| v.recovered_at).filter(|_| success);
+        let repaired_at = window.and_then(|v| v.recovered_at).filter(|_| known.success);
         let outcome = Outcome {
-            timestamp: self.world.clock.now(),
-            fix: fix.id,
-            incident: incident.id,
-            target: fix.target.clone(),
-            issue_type: fix.issue_type.clone(),
-            fix_type: fix.fix_type.clone(),
-            original_confidence: fix.original_confidence,
-            confidence: fix.confidence,
-            result_status,
-            validation_status,
-            success,
             error_count_after: window.map_or(0, |v| v.samples.iter().map(|s| s.error_lines).sum()),
             time_to_repair_secs: repaired_at
                 .map(|at| (at - incident.opened_at).as_seconds_f64().max(0.0)),
+            ..known
         };
         if let Err(error) = self.store.record_outcome(&outcome).await {
             tracing::error!(incident.id = %incident.id, %error, "the outcome is not recorded");

@@ -1,0 +1,103 @@
+//! What data services and endpoints answered, before anybody judged it.
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// A backend that is in the way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Process id of the backend.
+    pub pid: i32,
+    /// When the backend started; with the pid it names one session for ever.
+    pub backend_start: Option<Timestamp>,
+    /// `pg_stat_activity.state`.
+    pub state: String,
+    /// Seconds in that state.
+    pub state_secs: f64,
+    /// Its user.
+    pub user: String,
+    /// `application_name`.
+    pub application: String,
+    /// How many backends wait for it, directly or not.
+    pub blocks: u32,
+}
+
+/// What a PostgreSQL server says. A connection that failed leaves all but `error` empty.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PostgresFacts {
+    /// Whether a connection and a query succeeded.
+    pub reachable: bool,
+    /// Why not, shortened and without secrets.
+    pub error: Option<String>,
+    /// The SQLSTATE of the refusal, such as `53300`.
+    pub sqlstate: Option<String>,
+    /// Time to connect and answer `SELECT 1`, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// Client connections in use.
+    pub connections: Option<u32>,
+    /// `max_connections`.
+    pub max_connections: Option<u32>,
+    /// Sessions idle in transaction, longest first.
+    pub idle_in_transaction: Vec<Backend>,
+    /// Sessions others wait for, most waited-for first.
+    pub blockers: Vec<Backend>,
+    /// Backends waiting for a lock.
+    pub blocked: Option<u32>,
+    /// Whether the server is in recovery or starting up: hands off.
+    pub in_recovery: bool,
+}
+
+/// What a Redis server says.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RedisFacts {
+    /// Whether `PING` was answered.
+    pub reachable: bool,
+    /// Why not.
+    pub error: Option<String>,
+    /// Time to connect and answer, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// `used_memory`.
+    pub used_memory_bytes: Option<u64>,
+    /// `maxmemory`; `None` when unlimited.
+    pub maxmemory_bytes: Option<u64>,
+    /// `maxmemory_policy`.
+    pub maxmemory_policy: Option<String>,
+    /// Whether a write would be refused (`noeviction` at the limit, or a failed
+    /// background save with `stop-writes-on-bgsave-error`).
+    pub writes_rejected: bool,
+    /// Whether it still loads its data.
+    pub loading: bool,
+    /// Connected clients.
+    pub clients: Option<u32>,
+    /// `maxclients`.
+    pub max_clients: Option<u32>,
+}
+
+/// What an HTTP endpoint answered.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct HttpFacts {
+    /// Whether status and body were as asked.
+    pub ok: bool,
+    /// Status code, if any answer came.
+    pub status: Option<u16>,
+    /// What was wrong.
+    pub error: Option<String>,
+    /// Whether the time limit ended it: the peer hangs rather than refuses.
+    pub timed_out: bool,
+    /// Time to the whole answer, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// End of the certificate's validity, for https.
+    pub certificate_expires_at: Option<Timestamp>,
+}
+
+/// What a TCP endpoint did.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TcpFacts {
+    /// Whether it accepted.
+    pub reachable: bool,
+    /// Why not.
+    pub error: Option<String>,
+    /// Time to accept, in milliseconds.
+    pub latency_ms: Option<f64>,
+}
