@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::alerts::{Channel, ChannelKind, Log, Webhook};
 use crate::config::{Loaded, Settings, Sources};
-use crate::coordinator::{Coordinator, Parts, Rules};
+use crate::coordinator::{Coordinator, Parts, Rules, Scope, Trigger};
 use crate::docker::Docker;
 use crate::host::{LocalFiles, LocalHost, SystemClock};
 use crate::probes::Probes;
@@ -125,6 +125,7 @@ impl App {
         self.start_settings(sources, loaded);
         self.start_schedule()?;
         self.start_housekeeping();
+        self.coordinator.request(Scope::All, Trigger::Start);
         Ok(())
     }
 

@@ -91,6 +91,9 @@ impl Inner {
             incidents: incidents.iter().map(summaries::incident).collect(),
             blind: seen.report.blind,
         };
+        if !dry_run {
+            self.tell_blindness(&report).await;
+        }
         self.finish(&report, &scope);
         Arc::new(report)
     }

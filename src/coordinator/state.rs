@@ -327,6 +327,20 @@ impl Inner {
         schedule::open_window(&rules.maintenance, &rules.timezone, target, now).map(str::to_owned)
     }
 
+    /// Tells people once when a part of the world cannot be seen any more.
+    pub(super) async fn tell_blindness(&self, report: &CycleReport) {
+        let known = self.standing.borrow().blind.clone();
+        let Some(reason) = report.blind.first().filter(|_| known.is_empty()) else {
+            return;
+        };
+        tracing::error!("{reason}");
+        let alert = alerts::blind(reason, report.started_at);
+        if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
+            tracing::error!(%error, "the alert is not queued: {}", alert.title);
+        }
+        self.wake.notify_waiters();
+    }
+
     /// Brings the standing up to date after a cycle.
     pub(super) fn finish(&self, report: &CycleReport, scope: &Scope) {
         self.standing.send_modify(|standing| {

@@ -408,6 +408,27 @@ async fn a_dry_run_decides_and_leaves_no_trace() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_runtime_that_is_away_is_told_once_closes_nothing_and_is_seen_again() {
+    let rules = Rules { mode: Mode::Observe, ..Rules::default() };
+    let stage = Stage::new(shop(), rules);
+    stage.fake.crash("web", 1);
+    stage.pass(10).await;
+    assert_eq!(stage.alerts().await, ["held"]);
+    let away = selfheal_agents::fakes::Failure::Unreachable;
+    stage.fake.fail_next("containers", &away, 3);
+    for _ in 0..3 {
+        let report = stage.look().await;
+        assert!(report.blind[0].contains("containers cannot be seen"), "{:?}", report.blind);
+        assert!(!stage.coordinator.standing().runtime_connected);
+    }
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Held);
+    stage.look().await;
+    assert!(stage.coordinator.standing().runtime_connected);
+    let blind = stage.alerts().await.iter().filter(|event| *event == "blind").count();
+    assert_eq!(blind, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_failing_at_once_without_a_shared_cause_freeze_rather_than_restart_all() {
     let fake = old_world(|w| {
         for i in 0..10 {

@@ -9,7 +9,7 @@ use selfheal_agents::fix_engineer::{self, plan};
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
 use selfheal_agents::model::{
     ContainerFacts, Fix, HealthReport, HealthStatus, Incident, IncidentId, LogBatch, LogCursor,
-    RuntimeEvent, RuntimeEventKind, TargetId, Timestamp, Validation, Verdict,
+    RuntimeEvent, RuntimeEventKind, TargetId, TargetReport, Timestamp, Validation, Verdict,
 };
 use selfheal_agents::root_cause::Graph;
 
@@ -59,7 +59,7 @@ impl Inner {
         self.keep_eyes(incident.id, monitor);
         let facts = repaired.as_ref().and_then(|name| inventory.containers.get(name));
         let logs = self.lines_since_last_look(facts, window).await;
-        let (condition, detail) = condition(&report, &primary, facts);
+        let (condition, detail) = condition(&report, &primary, facts, now <= window.grace_until);
         // One that is down after the fix has died, even if it was too quick for its event
         // to come after the fix: exits are believed at once.
         let down = u32::from(facts.is_some_and(|facts| !facts.is_up()));
@@ -232,6 +232,7 @@ fn condition(
     report: &HealthReport,
     primary: &BTreeSet<TargetId>,
     facts: Option<&ContainerFacts>,
+    starting: bool,
 ) -> (Condition, String) {
     let reports: Vec<_> = report.targets.iter().filter(|t| primary.contains(t.id())).collect();
     if let Some(broken) = reports.iter().find(|t| t.verdict() == Verdict::Critical) {
@@ -241,6 +242,19 @@ fn condition(
             .find(|o| o.verdict == Verdict::Critical)
             .map_or_else(String::new, |o| o.detail.clone());
         return (Condition::Bad, detail);
+    }
+    // Under pressure slow answers prove nothing, and neither does their absence: the window
+    // goes on until something can be told.
+    let unclear = |t: &&&TargetReport| t.observations.iter().any(|o| o.verdict == Verdict::Unknown);
+    if report.under_pressure
+        && let Some(target) = reports.iter().find(unclear)
+    {
+        return (Condition::Unknown, format!("`{}`: the host is overloaded", target.id()));
+    }
+    // An endpoint that does not answer yet is not called broken while its container starts,
+    // and not well either.
+    if starting && let Some(endpoint) = reports.iter().find(|t| is_mute_endpoint(t)) {
+        return (Condition::Starting, format!("`{}` does not answer yet", endpoint.id()));
     }
     let unseen = reports.iter().find_map(|t| t.state.facts.as_ref().err());
     if let Some(reason) = unseen.cloned() {
@@ -256,6 +270,10 @@ fn condition(
         }
         _ => (Condition::Well, "all checks are well".to_owned()),
     }
+}
+
+fn is_mute_endpoint(report: &TargetReport) -> bool {
+    report.state.target.endpoint.is_some() && report.verdict() == Verdict::Unknown
 }
 
 fn deaths(
