@@ -86,7 +86,8 @@ fn candidate<'a>(
         return None;
     }
     let blamed = match runbook.diagnosis.blames {
-        Blames::Container => evidence.container_of(id)?,
+        // An endpoint that stands for no container known here can only stand for itself.
+        Blames::Container => evidence.container_of(id).unwrap_or_else(|| id.clone()),
         Blames::Itself | Blames::Dependency | Blames::Outside => id.clone(),
     };
     Some(Candidate {

@@ -245,6 +245,14 @@ fn a_hanging_endpoint_blames_the_container_behind_it() {
 }
 
 #[test]
+fn a_hanging_endpoint_of_no_known_container_is_named_itself() {
+    let scene = Scene::default().observe("http:shop", "http.status", "timeout", Verdict::Critical);
+    let diagnosis = &scene.diagnose(&[hang()])[0].diagnosis;
+    assert_eq!(diagnosis.blamed, id("http:shop"));
+    assert_eq!(diagnosis.issue_type, "http-hang");
+}
+
+#[test]
 fn trouble_in_its_own_words_beats_a_check_that_sees_only_the_effect() {
     let named = runbook(
         r#"

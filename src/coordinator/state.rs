@@ -333,7 +333,6 @@ impl Inner {
         let Some(reason) = report.blind.first().filter(|_| known.is_empty()) else {
             return;
         };
-        tracing::error!("{reason}");
         let alert = alerts::blind(reason, report.started_at);
         if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
             tracing::error!(%error, "the alert is not queued: {}", alert.title);

@@ -75,12 +75,16 @@ pub async fn run(listener: Listener, cancel: CancellationToken) {
         ending: BTreeSet::new(),
         store_failed: false,
     };
+    let mut first = true;
     loop {
         match listener.listen(&mut heard, &cancel).await {
             End::Cancelled => return,
             End::Silent => {}
             End::Lost(error) => {
-                tracing::warn!("lost the container runtime's events, trying again: {error}");
+                // A runtime that is away from the start is told of by the first cycle.
+                if !std::mem::take(&mut first) {
+                    tracing::warn!("lost the container runtime's events, trying again: {error}");
+                }
                 if !listener.reconnected(&cancel).await {
                     return;
                 }
