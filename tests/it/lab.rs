@@ -2,15 +2,21 @@
 //!
 //! A [`stack::Stack`] is a handful of services on a network of their own. A [`faults::Fault`] breaks
 //! one of them. `by_hand` proves without Selfheal that each fault breaks what the
-//! judge asks for and that the right action, and time alone never, mends it. A
-//! [`relay::Relay`] shows a client one stack alone and writes down what it changes.
+//! judge asks for and that the right action, and time alone never, mends it. `heals` and
+//! `traps` let the real program loose on them, through a [`relay::Relay`] that shows it this
+//! stack alone and writes down what it changes.
 //!
 //! Containers, images and networks carry the label `selfheal.test`; nothing without it is
 //! touched. Where no Docker engine answers, each test says that it was skipped; in CI it fails.
 
 mod by_hand;
+mod daemon;
 mod engine;
 mod faults;
+mod figures;
 mod harness;
+mod heals;
+mod mailbox;
 mod relay;
 mod stack;
+mod traps;

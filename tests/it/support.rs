@@ -81,7 +81,7 @@ pub(crate) fn until<T>(
             Err(error) if Instant::now() >= deadline => {
                 return Err(error.context(format!("not within {limit:?}: {what}")));
             }
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
 }

@@ -41,6 +41,7 @@ impl Fault {
         let mut stack = Stack::new()?;
         (self.stage)(&mut stack)?;
         stack.wait_for(self.judge.0, self.judge.1)?;
+        stack.wait_until_healthy(self.judge.0)?;
         Ok(stack)
     }
 
@@ -143,6 +144,7 @@ pub(crate) const MEMORY_TOO_LOW: Fault = Fault {
 pub(crate) const BROKEN_CONFIGURATION: Fault = Fault {
     stage: |stack| {
         stack.start(app())?;
+        stack.wait_for("app", "/")?;
         let folder = stack.folder("site")?;
         std::fs::write(folder.join("default.conf"), GOOD_SITE)?;
         let web = Service::new("web", "nginx").publish(80).needs(&["app"]);

@@ -17,6 +17,9 @@ use crate::support::{Answer, ask, free_port, until};
 /// How long a service may take until it answers for the first time, on a busy machine.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
+/// How long a container must have run before what is seen of it is believed.
+const SETTLED_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(7);
+
 /// The label whose value names the run.
 pub(crate) const RUN_LABEL: &str = "selfheal.test.run";
 
@@ -54,7 +57,7 @@ impl Service {
 
     /// The usual health check of a service that speaks HTTP on port 8080.
     pub(crate) fn asks_itself(self) -> Self {
-        self.health("wget -q -T 2 -O /dev/null http://127.0.0.1:8080/health")
+        self.health("/usr/bin/wget -q -T 2 -O /dev/null http://127.0.0.1:8080/health")
     }
 
     /// What it needs, in Compose's words.
@@ -137,6 +140,20 @@ impl Stack {
         Ok(())
     }
 
+    /// Starts so many containers that do nothing, beside those there are.
+    pub(crate) fn start_idle(&self, count: usize) -> Result<()> {
+        let (label, image) = (self.label(), format!("fault-lab/base:{}", engine::tag()?));
+        for _ in 0..count {
+            docker(
+                &["run", "--detach", "--label", TEST_LABEL, "--label", &label, "--network=none"]
+                    .into_iter()
+                    .chain(["--entrypoint=/usr/bin/tini", &image, "--", "sleep", "86400"])
+                    .collect::<Vec<_>>(),
+            )?;
+        }
+        Ok(())
+    }
+
     /// The port at which a service is reached from outside.
     pub(crate) fn port(&self, role: &str) -> Result<u16> {
         self.ports.get(role).copied().with_context(|| format!("`{role}` publishes no port"))
@@ -163,6 +180,32 @@ impl Stack {
         until(&format!("{role}{path} answers"), START_LIMIT, || self.get(role, path))
             .map(|_| ())
             .with_context(|| format!("its log: {}", self.log(role)))
+    }
+
+    /// Waits until Docker's health check, where the service has one, is content.
+    pub(crate) fn wait_until_healthy(&self, role: &str) -> Result<()> {
+        let status = "{{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}}";
+        until(&format!("{role} is healthy"), START_LIMIT, || {
+            let seen = self.inspect(role, status)?;
+            anyhow::ensure!(seen == "healthy", "its health check says {seen}");
+            Ok(())
+        })
+    }
+
+    /// Waits until every container has run for so long that Selfheal believes what it sees: a
+    /// container made a moment ago is a deployment under way and no proof of good files.
+    pub(crate) fn wait_until_settled(&self) -> Result<()> {
+        let label = format!("label={}", self.label());
+        let ids = docker(&["ps", "--quiet", "--no-trunc", "--filter", &label])?;
+        let template = ["inspect", "--format", "{{.State.StartedAt}}"];
+        let started = docker(&template.into_iter().chain(ids.lines()).collect::<Vec<_>>())?;
+        until("every container has run for a while", START_LIMIT, || {
+            for line in started.lines() {
+                let age = chrono::Utc::now() - line.parse::<chrono::DateTime<chrono::Utc>>()?;
+                anyhow::ensure!(age > SETTLED_AFTER, "one has run for {age}");
+            }
+            Ok(())
+        })
     }
 
     /// The last lines of a service's log, both streams.

@@ -1,0 +1,149 @@
+//! The real Selfheal, as its users run it: the program, a settings file, its API.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::mailbox::Mailbox;
+use super::relay::{Change, Relay};
+use super::stack::Stack;
+use crate::support::{Answer, ask_within, free_port, until};
+
+const READY_LIMIT: Duration = Duration::from_secs(30);
+const CYCLE_LIMIT: Duration = Duration::from_mins(1);
+
+/// The machine that runs the tests is busy with them: what it says about itself is no incident, and
+/// its pressure is no reason to hold.
+const UNDER_LOAD: &str = "[thresholds]\npressure_cpu_percent = 100.0\n\
+     pressure_load_per_core = 1000.0\nhost_cpu = {}\nhost_memory = {}\nhost_swap = {}\n\
+     host_load = {}\nhost_pressure = {}\nhost_disk = {}\nhost_inodes = {}\n";
+
+/// A running daemon that sees one stack alone.
+pub(crate) struct Selfheal {
+    child: Child,
+    ready_in: Duration,
+    port: u16,
+    log: PathBuf,
+    relay: Relay,
+    mailbox: Mailbox,
+}
+
+impl Selfheal {
+    /// Starts it over a healthy stack and lets it look once. `more` are further settings.
+    pub(crate) fn watch(stack: &Stack, more: &str) -> Result<Self> {
+        let (relay, mailbox, port) = (Relay::before(stack)?, Mailbox::open()?, free_port()?);
+        let folder = stack.folder("selfheal")?;
+        let settings = format!(
+            "data_dir = \"{data}\"\n\
+             [schedule]\ncron = \"*/5 * * * * *\"\n\
+             [docker]\nhost = \"{engine}\"\n\
+             [healing]\nvalidation_window = \"10s\"\n\
+             [probes]\ninterval = \"1s\"\n\
+             [api]\nlisten = \"127.0.0.1:{port}\"\n\
+             [alerts.webhook]\nurl = \"{webhook}\"\n\
+             {UNDER_LOAD}\n{more}\n",
+            data = folder.join("data").display(),
+            engine = relay.address(),
+            webhook = mailbox.address(),
+        );
+        std::fs::write(folder.join("selfheal.toml"), settings)?;
+        let log = folder.join("log");
+        let started = Instant::now();
+        let child = Command::new(env!("CARGO_BIN_EXE_selfheal"))
+            .args(["run", "--config"])
+            .arg(folder.join("selfheal.toml"))
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(&log)?)
+            .stderr(std::fs::File::options().append(true).open(&log)?)
+            .spawn()
+            .context("start Selfheal")?;
+        let mut selfheal = Self { child, ready_in: READY_LIMIT, port, log, relay, mailbox };
+        let ready = selfheal.wait_until_ready();
+        ready.with_context(|| selfheal.last_words())?;
+        selfheal.ready_in = started.elapsed();
+        stack.wait_until_settled()?;
+        selfheal.look()?;
+        Ok(selfheal)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        until("Selfheal is ready or gone", READY_LIMIT, || {
+            let gone = self.child.try_wait()?.is_some();
+            if gone { Ok(()) } else { self.get("/health").map(drop) }
+        })?;
+        ensure!(self.child.try_wait()?.is_none(), "Selfheal ended");
+        Ok(())
+    }
+
+    /// From its start until it answered.
+    pub(crate) const fn ready_in(&self) -> Duration {
+        self.ready_in
+    }
+
+    /// Its process id.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// One cycle, now.
+    pub(crate) fn look(&self) -> Result<Value> {
+        let path = "/api/monitoring/trigger-check";
+        let answer = ask_within(CYCLE_LIMIT, "POST", self.port, path, "{}")?;
+        data(&answer)
+    }
+
+    /// Asks its API.
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
+        data(&ask_within(READY_LIMIT, "GET", self.port, path, "")?)
+    }
+
+    /// Every incident with its whole record.
+    pub(crate) fn incidents(&self) -> Result<Vec<Value>> {
+        let list = self.get("/api/incidents")?;
+        let summaries = list.as_array().or_else(|| list["incidents"].as_array());
+        let ids = summaries.with_context(|| format!("no list of incidents: {list}"))?.iter();
+        ids.map(|summary| {
+            let id = summary["id"].as_str().context("an incident without an id")?;
+            let whole = self.get(&format!("/api/incidents/{id}"))?;
+            Ok(whole.get("incident").cloned().unwrap_or(whole))
+        })
+        .collect()
+    }
+
+    /// What it changed at the engine, in order, as the relay saw it.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        self.relay.changes()
+    }
+
+    /// The alerts it sent.
+    pub(crate) fn alerts(&self) -> Vec<Value> {
+        self.mailbox.alerts()
+    }
+
+    /// The end of its log and what it did, for a failed test.
+    pub(crate) fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+        format!("changes: {:?}\nalerts: {:?}\nlog:\n{tail}", self.changes(), self.alerts())
+    }
+}
+
+impl Drop for Selfheal {
+    fn drop(&mut self) {
+        // Killed, not asked: it must bear that at any moment.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The content of an answer, without the contract's wrapping.
+fn data(answer: &Answer) -> Result<Value> {
+    ensure!(answer.status == 200, "answered {}: {}", answer.status, answer.body);
+    let mut body: Value =
+        serde_json::from_str(&answer.body).context("an answer that is no JSON")?;
+    Ok(if body.get("data").is_some() { body["data"].take() } else { body })
+}

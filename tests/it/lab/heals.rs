@@ -1,0 +1,110 @@
+//! Selfheal against each fault: repaired, by the right action on the right target, proved, and recorded.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::daemon::Selfheal;
+use super::engine;
+use super::faults::{self, Fault};
+use super::stack::Stack;
+use crate::support::{throughout, until};
+
+const BREAK_LIMIT: Duration = Duration::from_secs(20);
+const HEAL_LIMIT: Duration = Duration::from_secs(90);
+const RECORD_LIMIT: Duration = Duration::from_mins(1);
+const STAYS: Duration = Duration::from_secs(2);
+
+/// What the repair must look like from outside and in the record.
+struct Repair {
+    /// The service that must be repaired.
+    role: &'static str,
+    /// The fix types that are right.
+    fix_types: &'static [&'static str],
+    /// Further settings.
+    settings: fn(&Stack) -> Result<String>,
+}
+
+impl Repair {
+    const fn of(role: &'static str, fix_types: &'static [&'static str]) -> Self {
+        Self { role, fix_types, settings: |_| Ok(String::new()) }
+    }
+}
+
+fn heals(test: &str, fault: &Fault, repair: &Repair) -> Result<()> {
+    if !engine::answers(test) {
+        return Ok(());
+    }
+    let stack = fault.staged()?;
+    let selfheal = Selfheal::watch(&stack, &(repair.settings)(&stack)?)?;
+    is_healed(fault, repair, &stack, &selfheal).with_context(|| selfheal.last_words())
+}
+
+fn is_healed(fault: &Fault, repair: &Repair, stack: &Stack, selfheal: &Selfheal) -> Result<()> {
+    ensure!(selfheal.changes().is_empty(), "a healthy stack was touched");
+    (fault.inject)(stack)?;
+    until("the judge notices the fault", BREAK_LIMIT, || match fault.judge(stack) {
+        Ok(()) if selfheal.changes().is_empty() => bail!("the service works"),
+        _ => Ok(()),
+    })?;
+    until("the service works again", HEAL_LIMIT, || fault.judge(stack))?;
+    throughout("the service stays well", STAYS, || fault.judge(stack))?;
+    let name = stack.name(repair.role);
+    let changes = selfheal.changes();
+    ensure!(changes.iter().all(|c| c.ours), "it reached for somebody else's container");
+    ensure!(
+        changes.first().is_some_and(|c| c.object == name),
+        "the first thing touched was not {name}: {changes:?}"
+    );
+    let incident = until("the repair is recorded as kept", RECORD_LIMIT, || {
+        let incidents = selfheal.incidents()?;
+        let kept = incidents.iter().find(|i| {
+            i["state"] == "resolved" && i["fix_detail"]["target"] == format!("container:{name}")
+        });
+        kept.cloned().with_context(|| format!("incidents: {}", Value::from(incidents)))
+    })?;
+    let fix_type = incident["fix_detail"]["fix_type"].as_str().unwrap_or("none");
+    ensure!(repair.fix_types.contains(&fix_type), "the wrong kind of fix: {fix_type}");
+    ensure!(incident["validation"]["verdict"] == "kept", "not validated: {incident}");
+    let blamed = incident["diagnosis"]["blamed"].as_str().unwrap_or("nobody");
+    ensure!(blamed.ends_with(&name), "blamed {blamed} instead of {name}");
+    let stats = selfheal.get("/api/monitoring/stats")?;
+    ensure!(stats["total_fixes"].as_u64() >= Some(1), "nothing was learnt: {stats}");
+    Ok(())
+}
+
+fn worker_delay(stack: &Stack) -> Result<String> {
+    Ok(format!(
+        "[[tunable]]\ntarget = \"container:{}\"\nfile = \"{}\"\nkey = \"upstream.delay_s\"\n\
+         role = \"delay\"\nmin = 0.05\nmax = 5.0\napply = \"restart\"\n",
+        stack.name("worker"),
+        stack.folder("worker")?.join("config.json").display(),
+    ))
+}
+
+/// A test for each fault.
+macro_rules! each_fault {
+    ($($name:ident: $fault:ident, $repair:expr;)*) => {$(
+        #[test]
+        fn $name() -> Result<()> {
+            heals(stringify!($name), &faults::$fault, &$repair)
+        }
+    )*};
+}
+
+each_fault! {
+    a_crashed_container_without_a_policy_is_started:
+        CRASH, Repair::of("app", &["container.start", "container.restart"]);
+    a_hanging_container_is_restarted: HANG, Repair::of("app", &["container.restart"]);
+    an_unhealthy_container_is_restarted: UNHEALTHY, Repair::of("app", &["container.restart"]);
+    a_stopped_database_is_started_and_the_application_left_alone:
+        DATABASE_STOPPED, Repair::of("postgres", &["container.start"]);
+    a_frozen_cache_is_restarted_before_the_application:
+        CACHE_FROZEN, Repair::of("redis", &["container.restart"]);
+    a_memory_limit_that_is_too_low_is_raised:
+        MEMORY_TOO_LOW, Repair::of("app", &["container.set_memory"]);
+    a_rate_limited_worker_is_slowed_down:
+        RATE_LIMIT,
+        Repair { settings: worker_delay, ..Repair::of("worker", &["config.set"]) };
+}

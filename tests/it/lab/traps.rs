@@ -1,0 +1,89 @@
+//! Traps: something looks wrong and there is nothing that Selfheal should do but say so, once.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::daemon::Selfheal;
+use super::engine::{self, docker};
+use super::faults::app;
+use super::stack::{Service, Stack};
+use crate::support::{throughout, until};
+
+const ALERT_LIMIT: Duration = Duration::from_mins(1);
+const QUIET: Duration = Duration::from_secs(15);
+
+/// Lays out a stack, springs the trap, and sees nothing touched and `alerts` alerts about `role`.
+fn is_left_alone(
+    test: &str,
+    stage: fn(&mut Stack) -> Result<()>,
+    spring: fn(&Stack) -> Result<()>,
+    role: &str,
+    alerts: usize,
+) -> Result<()> {
+    if !engine::answers(test) {
+        return Ok(());
+    }
+    let mut stack = Stack::new()?;
+    stage(&mut stack)?;
+    stack.wait_for("app", "/")?;
+    let selfheal = Selfheal::watch(&stack, "")?;
+    (|| {
+        spring(&stack)?;
+        let name = stack.name(role);
+        until("the trap is told", ALERT_LIMIT, || {
+            ensure!(selfheal.alerts().len() >= alerts, "alerts: {:?}", selfheal.alerts());
+            Ok(())
+        })?;
+        throughout("nothing is touched, nobody is told twice", QUIET, || {
+            ensure!(selfheal.changes().is_empty(), "touched: {:?}", selfheal.changes());
+            ensure!(selfheal.alerts().len() <= alerts.max(1), "alerts: {:?}", selfheal.alerts());
+            Ok(())
+        })?;
+        let about = selfheal.alerts().iter().all(|alert| alert.to_string().contains(&name));
+        ensure!(about, "an alert does not name {name}");
+        Ok(())
+    })()
+    .with_context(|| selfheal.last_words())
+}
+
+#[test]
+fn a_broken_health_check_on_a_healthy_service_is_told_and_nothing_touched() -> Result<()> {
+    is_left_alone(
+        "broken health check",
+        // The image has no such program: the check can only fail.
+        |stack| stack.start(app().health("curl -f http://127.0.0.1:8080/health")),
+        |_| Ok(()),
+        "app",
+        1,
+    )
+}
+
+#[test]
+fn a_stop_by_a_person_is_respected() -> Result<()> {
+    is_left_alone(
+        "stop by a person",
+        |stack| {
+            stack.start(app())?;
+            stack.start(Service::new("admin", "redis"))
+        },
+        |stack| docker(&["stop", &stack.name("admin")]).map(drop),
+        "admin",
+        0,
+    )
+}
+
+#[test]
+fn a_name_outside_that_does_not_resolve_is_told_and_nothing_touched() -> Result<()> {
+    is_left_alone(
+        "external name",
+        |stack| {
+            let partner =
+                app().env("PARTNER_URL", "https://partner.invalid").env("DEEP_HEALTH", "1");
+            stack.start(partner.asks_itself())
+        },
+        |_| Ok(()),
+        "app",
+        1,
+    )
+}
