@@ -147,6 +147,12 @@ pub(crate) const BROKEN_CONFIGURATION: Fault = Fault {
         stack.wait_for("app", "/")?;
         let folder = stack.folder("site")?;
         std::fs::write(folder.join("default.conf"), GOOD_SITE)?;
+        // A file as old as the container could be newer than what the container has read.
+        let an_hour_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
+        std::fs::File::options()
+            .append(true)
+            .open(folder.join("default.conf"))?
+            .set_modified(an_hour_ago)?;
         let web = Service::new("web", "nginx").publish(80).needs(&["app"]);
         stack.start(web.mount(&folder, "/etc/nginx/conf.d").with(&["--restart=always"]))
     },

@@ -104,6 +104,7 @@ each_fault! {
         CACHE_FROZEN, Repair::of("redis", &["container.restart"]);
     a_memory_limit_that_is_too_low_is_raised:
         MEMORY_TOO_LOW, Repair::of("app", &["container.set_memory"]);
+    a_broken_configuration_is_put_back: BROKEN_CONFIGURATION, Repair::of("web", &["config.restore"]);
     a_rate_limited_worker_is_slowed_down:
         RATE_LIMIT,
         Repair { settings: worker_delay, ..Repair::of("worker", &["config.set"]) };
