@@ -11,7 +11,7 @@ mod observe;
 mod steady;
 mod thresholds;
 
-pub use inventory::{Declared, Inventory, take_inventory};
+pub use inventory::{DEMO_LABEL, Declared, Inventory, take_inventory};
 pub use life::{Death, DeathCause, deaths};
 pub use observe::HealthMonitor;
 pub use thresholds::{Limit, Thresholds};

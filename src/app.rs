@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
-use selfheal_agents::ports::{Store, World};
+use selfheal_agents::ports::{ContainerRuntime, Store, World};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,13 +52,22 @@ pub struct App {
 /// Puts everything together and starts the coordinator, which first finishes or undoes what
 /// a crash left. No trigger runs yet: see [`App::start_triggers`].
 pub async fn assemble(settings: Settings) -> anyhow::Result<App> {
+    assemble_seeing(settings, |docker| Arc::new(docker)).await
+}
+
+/// The same with something between Selfheal and Docker, such as one that shows only some of
+/// its containers.
+pub async fn assemble_seeing(
+    settings: Settings,
+    seen: impl FnOnce(Docker) -> Arc<dyn ContainerRuntime>,
+) -> anyhow::Result<App> {
     let clock = Arc::new(SystemClock);
     let docker = Docker::connect(&settings.docker.host)
         .with_context(|| format!("the setting docker.host = \"{}\"", settings.docker.host))?;
     let files = LocalFiles::new();
     let world = World {
         clock: clock.clone(),
-        runtime: Arc::new(docker.clone()),
+        runtime: seen(docker.clone()),
         host: Arc::new(LocalHost::new()),
         prober: Arc::new(Probes::new()),
         files: Arc::new(files.clone()),

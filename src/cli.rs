@@ -8,6 +8,7 @@ mod args;
 mod client;
 mod daemon;
 mod decide;
+mod demo;
 mod doctor;
 mod follow;
 mod knowledge;
@@ -57,6 +58,7 @@ async fn dispatch(cli: Cli) -> Outcome {
             }
             daemon::run(sources).await
         }
+        Command::DemoService { port } => demo::serve(port).await,
         Command::Doctor => doctor::run(&sources(&cli.global), cli.global.url.as_deref(), out).await,
         command => {
             let loaded = load(&sources(&cli.global))?;
@@ -73,6 +75,7 @@ async fn dispatch(cli: Cli) -> Outcome {
                 }
                 Command::Explain { id } => read::incident(client, &settings, &id, false, out).await,
                 Command::Targets { id } => read::targets(client, &settings, id, out).await,
+                Command::Demo => demo::run(&settings, out).await,
                 Command::Backups => read::backups(client, &settings, out).await,
                 command => decide::run(command, &client, &settings, out).await,
             }

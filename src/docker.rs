@@ -4,8 +4,8 @@
 //! is made for each request, so the daemon may be absent at the start, go away and come
 //! back; nothing has to be told. No type of the client library leaves this module.
 //!
-//! It does not judge what it sees, does not know which events Selfheal caused, and never
-//! removes anything.
+//! It does not judge what it sees, does not know which events Selfheal caused, and removes
+//! nothing but what `selfheal demo` made itself (`demo_stage`).
 //!
 //! What it asks of Docker's API:
 //!
@@ -21,12 +21,14 @@
 //! | `POST /containers/{id}/kill`, `/unpause` | signals, thawing |
 //! | `POST /containers/{id}/update` | memory limits |
 //! | `POST /networks/{name}/connect`, `/disconnect` | networks |
+//! | `POST /images/create`, `/containers/create`, `GET /images/json`, `DELETE` | the demo alone |
 //!
 //! Bollard makes the changes and reads the events. Lists, inspections, samples and logs are
 //! read by our own code over the same connection: bollard's types refuse a whole answer for
 //! one unknown word, and its log reader keeps a line without an end in memory for ever.
 
 mod changes;
+mod demo_stage;
 mod events;
 mod facts;
 mod failure;
@@ -37,6 +39,8 @@ mod log_decoder;
 mod logs;
 mod usage;
 mod wire;
+
+pub use demo_stage::{DEMO_PORT, DemoContainer, DemoLeft, demo_container};
 
 use std::sync::Arc;
 use std::time::Duration;

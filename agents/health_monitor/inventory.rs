@@ -73,8 +73,15 @@ impl Inventory {
     }
 }
 
+/// The label of containers that a demo made to break: they are its own business, and nobody
+/// else's. The demo hides it from itself.
+pub const DEMO_LABEL: &str = "selfheal.demo";
+
 /// Puts containers and declarations together.
 pub fn take_inventory(containers: &[ContainerFacts], declared: &Declared) -> Inventory {
+    let containers: Vec<ContainerFacts> =
+        containers.iter().filter(|c| !c.labels.contains_key(DEMO_LABEL)).cloned().collect();
+    let containers = containers.as_slice();
     let mut inventory = Inventory {
         containers: containers.iter().map(|c| (c.name.clone(), c.clone())).collect(),
         ..Inventory::default()

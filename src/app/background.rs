@@ -55,7 +55,7 @@ impl App {
     }
 
     /// Listens to the runtime, probes between the cycles, follows logs.
-    pub(super) fn start_following(&self) {
+    pub fn start_following(&self) {
         let settings = self.settings.borrow().clone();
         if settings.schedule.docker_events {
             let coordinator = self.coordinator.clone();

@@ -161,7 +161,17 @@ pub enum Command {
     /// Is everything there that Selfheal needs?
     Doctor,
     /// Break a throw-away container and watch it being healed
+    #[command(after_help = "Makes one small container of this program itself, needs no registry, \
+        touches nothing else on this machine, and removes everything it made. A running Selfheal \
+        leaves that container alone.")]
     Demo,
+    /// What runs in the container of the demo.
+    #[command(hide = true)]
+    DemoService {
+        /// Listen on this port
+        #[arg(long)]
+        port: u16,
+    },
     /// Write the completion script of a shell
     #[command(after_help = "Example:\n  selfheal completions bash > \
         ~/.local/share/bash-completion/completions/selfheal")]

@@ -67,7 +67,7 @@ pub(super) fn not_started(error: anyhow::Error) -> Failure {
     Failure::new(Exit::Usage, format!("{error:#}")).next("selfheal doctor")
 }
 
-async fn wait_for_the_end() -> Result<(), Failure> {
+pub(super) async fn wait_for_the_end() -> Result<(), Failure> {
     let broken = |error| Failure::new(Exit::Wrong, format!("signals cannot be heard: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;

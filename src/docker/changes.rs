@@ -272,7 +272,7 @@ fn is_on(inspect: &Inspect, network: &str) -> bool {
 }
 
 /// A text as one segment of a path, whatever it holds.
-fn segment(text: &str) -> String {
+pub(super) fn segment(text: &str) -> String {
     let written = |byte: u8| {
         let plain = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
         if plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }

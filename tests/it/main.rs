@@ -3,6 +3,7 @@
 mod alerts;
 mod cli;
 mod config;
+mod demo;
 mod docker;
 mod http;
 mod lab;

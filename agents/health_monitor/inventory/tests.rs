@@ -47,6 +47,14 @@ fn an_empty_host_is_still_a_target() {
 }
 
 #[test]
+fn what_a_demo_made_to_break_is_nobody_elses_business() {
+    let demo = with_labels("selfheal-demo-1", &[(DEMO_LABEL, "1")]);
+    let inventory = take(&[demo, container("web")]);
+    assert_eq!(inventory.containers.keys().collect::<Vec<_>>(), ["web"]);
+    assert!(!inventory.targets.contains_key(&id("container:selfheal-demo-1")));
+}
+
+#[test]
 fn databases_are_known_by_image_port_or_environment_and_companions_are_not() {
     for (image, kind) in [
         ("postgres:15", Some("postgres")),
