@@ -16,6 +16,7 @@ mod faults;
 mod figures;
 mod harness;
 mod heals;
+mod killed;
 mod mailbox;
 mod relay;
 mod stack;

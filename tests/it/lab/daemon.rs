@@ -1,6 +1,6 @@
 //! The real Selfheal, as its users run it: the program, a settings file, its API.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ pub(crate) struct Selfheal {
     child: Child,
     ready_in: Duration,
     port: u16,
+    folder: PathBuf,
     log: PathBuf,
     relay: Relay,
     mailbox: Mailbox,
@@ -52,21 +53,32 @@ impl Selfheal {
         std::fs::write(folder.join("selfheal.toml"), settings)?;
         let log = folder.join("log");
         let started = Instant::now();
-        let child = Command::new(env!("CARGO_BIN_EXE_selfheal"))
-            .args(["run", "--config"])
-            .arg(folder.join("selfheal.toml"))
-            .stdin(Stdio::null())
-            .stdout(std::fs::File::create(&log)?)
-            .stderr(std::fs::File::options().append(true).open(&log)?)
-            .spawn()
-            .context("start Selfheal")?;
-        let mut selfheal = Self { child, ready_in: READY_LIMIT, port, log, relay, mailbox };
+        std::fs::File::create(&log)?;
+        let child = spawn(&folder, &log)?;
+        let mut selfheal = Self { child, ready_in: READY_LIMIT, port, folder, log, relay, mailbox };
         let ready = selfheal.wait_until_ready();
         ready.with_context(|| selfheal.last_words())?;
         selfheal.ready_in = started.elapsed();
         stack.wait_until_settled()?;
         selfheal.look()?;
         Ok(selfheal)
+    }
+
+    /// Its data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Kills it without a word, as `kill -9` does.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop).context("wait for the killed Selfheal")
+    }
+
+    /// Starts it again on the same data.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.child = spawn(&self.folder, &self.log)?;
+        self.wait_until_ready().with_context(|| self.last_words())
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -130,6 +142,18 @@ impl Selfheal {
         let tail = lines[lines.len().saturating_sub(60)..].join("\n");
         format!("changes: {:?}\nalerts: {:?}\nlog:\n{tail}", self.changes(), self.alerts())
     }
+}
+
+fn spawn(folder: &Path, log: &Path) -> Result<Child> {
+    let appended = || std::fs::File::options().append(true).open(log);
+    Command::new(env!("CARGO_BIN_EXE_selfheal"))
+        .args(["run", "--config"])
+        .arg(folder.join("selfheal.toml"))
+        .stdin(Stdio::null())
+        .stdout(appended()?)
+        .stderr(appended()?)
+        .spawn()
+        .context("start Selfheal")
 }
 
 impl Drop for Selfheal {

@@ -13,7 +13,7 @@ const DATABASE_URL: &str = "postgres://shop:not-a-secret@postgres:5432/shop";
 const REDIS_URL: &str = "redis://redis:6379";
 const GOOD_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080; } }\n";
 const BROKEN_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080 } }\n";
-const WORKER: &str = r#"{
+pub(crate) const WORKER: &str = r#"{
   "upstream": {
     "url": "http://provider:8080/quote",
     "delay_s": 0.2

@@ -74,7 +74,7 @@ fn is_healed(fault: &Fault, repair: &Repair, stack: &Stack, selfheal: &Selfheal)
     Ok(())
 }
 
-fn worker_delay(stack: &Stack) -> Result<String> {
+pub(crate) fn worker_delay(stack: &Stack) -> Result<String> {
     Ok(format!(
         "[[tunable]]\ntarget = \"container:{}\"\nfile = \"{}\"\nkey = \"upstream.delay_s\"\n\
          role = \"delay\"\nmin = 0.05\nmax = 5.0\napply = \"restart\"\n",
