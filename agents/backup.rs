@@ -6,7 +6,7 @@
 
 use crate::fix_engineer::actions::{Act, Action};
 use crate::model::{Backup, BackupId, Captured, Fix, IncidentId, Timestamp};
-use crate::ports::{World, WorldResult};
+use crate::ports::{World, WorldError, WorldResult};
 
 /// Captures what each step of `fix` will touch.
 pub async fn take(
@@ -40,13 +40,25 @@ pub async fn overtaken(world: &World, fix: &Fix, backup: &Backup) -> WorldResult
     for ((step, before), left) in fix.steps.iter().zip(&backup.captured).zip(&backup.left_behind) {
         match (before, &step.action) {
             (Captured::File(file), _) => {
-                let now = world.files.read(&file.path).await?;
+                let now = match world.files.read(&file.path).await {
+                    Err(WorldError::NotFound { .. }) => {
+                        changed.push(format!("{} was removed since", file.path));
+                        continue;
+                    }
+                    now => now?,
+                };
                 if now.sha256 != file.sha256 && Some(&now.sha256) != left.as_ref() {
                     changed.push(format!("{} was changed since", file.path));
                 }
             }
             (Captured::Limits { id, limits }, Action::ContainerSetMemory(set)) => {
-                let now = world.runtime.container(&set.container).await?;
+                let now = match world.runtime.container(&set.container).await {
+                    Err(WorldError::NotFound { .. }) => {
+                        changed.push(format!("container `{}` was removed since", set.container));
+                        continue;
+                    }
+                    now => now?,
+                };
                 if now.id != *id {
                     changed.push(format!("container `{}` was made anew since", set.container));
                 } else if now.limits != *limits && now.limits != set.limits {

@@ -176,6 +176,31 @@ impl Executor {
         self.record(progress, JournalEntry::Kept).await
     }
 
+    /// What somebody changed since the fix, a sentence each. Nothing once the undoing has
+    /// begun, nor where it cannot be found out: then undoing says what is in its way.
+    pub(super) async fn overtaken(&self, progress: &Progress) -> Result<Vec<String>, StoreError> {
+        if progress.phase != Phase::Validating {
+            return Ok(vec![]);
+        }
+        let backup = self.backup_of(progress).await?;
+        Ok(backup::overtaken(&self.world, &progress.fix, &backup).await.unwrap_or_default())
+    }
+
+    /// Ends a fix that somebody's own change has overtaken: that change stays, and so does
+    /// the backup, for a person who wants the old state after all.
+    pub(super) async fn leave(
+        &self,
+        progress: &mut Progress,
+        reason: &str,
+        changed: &[String],
+    ) -> Result<RollbackEnd, StoreError> {
+        let reason = reason.to_owned();
+        self.record(progress, JournalEntry::RollbackStarted { reason }).await?;
+        self.record(progress, JournalEntry::RolledBack).await?;
+        let undone = changed.iter().map(|what| format!("nothing was undone: {what}")).collect();
+        Ok(RollbackEnd::RolledBack { undone })
+    }
+
     /// Undoes every step that was begun, newest first, and lets the old state take effect.
     pub(super) async fn rollback(
         &self,
@@ -242,6 +267,8 @@ impl Executor {
                 Some(before) => before,
                 None => match step.action.capture(&self.world).await {
                     Ok(before) => before,
+                    // Whoever makes it anew starts it with what was restored.
+                    Err(WorldError::NotFound { .. }) => continue,
                     Err(error) => return self.stuck(progress, index, step, &error).await.map(Some),
                 },
             };

@@ -38,6 +38,7 @@ impl Inner {
         self.incident_or_error(id).await?;
         let rules = self.rules();
         let mut senses = self.senses.lock().await;
+        let _writing = self.writing.lock().await;
         let incident = self.incident_or_error(id).await?;
         let (Some(fix), Some(diagnosis)) = (incident.fix.clone(), incident.diagnosis.clone())
         else {
@@ -66,8 +67,13 @@ impl Inner {
             RequestError::Conflict(format!("it still cannot be done: {why}"))
         })?;
         self.release(&fix.fix_type, &fix.target).await?;
-        let _writing = self.writing.lock().await;
-        self.begin_repair(incident, approved).await;
+        let begun = self.begin_repair(incident, approved).await;
+        if begun.state() != IncidentState::Fixing {
+            return Err(RequestError::Conflict(format!(
+                "`{}` is being worked on; try again in a moment",
+                begun.target
+            )));
+        }
         Ok(())
     }
 
@@ -115,6 +121,8 @@ impl Inner {
         who: &str,
         force: bool,
     ) -> Result<RollbackDone, RequestError> {
+        // No window may judge, or write its incident, while its fix is taken back.
+        let _turn = self.windows.lock().await;
         let backup = self.store.backup(id).await?;
         let backup =
             backup.ok_or_else(|| RequestError::NotFound(format!("there is no backup {id}")))?;
@@ -126,7 +134,8 @@ impl Inner {
         let mut progress = progress.ok_or_else(|| {
             RequestError::Conflict(format!("{id} was made, but its fix was never begun"))
         })?;
-        let targets = progress.fix.touches();
+        let mut targets = progress.fix.touches();
+        targets.push(self.incident_or_error(backup.incident).await?.target);
         let lease = self.leases.take(targets, &self.world.clock).ok_or_else(|| {
             RequestError::Conflict(format!("`{}` is being repaired; try again", backup.target))
         })?;
@@ -173,7 +182,13 @@ impl Inner {
             RollbackEnd::RolledBack { undone } => undone,
         };
         let text = format!("{} rolled back; {}", backup.id, undone.join("; "));
-        self.go(&mut incident, IncidentState::RolledBack, Actor::Person(who.to_owned()), text);
+        let person = Actor::Person(who.to_owned());
+        if incident.state() == IncidentState::RolledBack {
+            // An earlier fix of the same repair.
+            incident.note(self.world.clock.now(), person, text);
+        } else {
+            self.go(&mut incident, IncidentState::RolledBack, person, text);
+        }
         self.save(&mut incident).await;
         self.unwatch(incident.id);
         let outcome = Outcome::of(

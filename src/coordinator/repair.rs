@@ -166,6 +166,8 @@ impl Inner {
         match verdict {
             Some(ValidationVerdict::Kept) => self.keep(incident).await,
             Some(ValidationVerdict::RolledBack) => {
+                // Whoever works there now is done soon; the next look judges again.
+                let Some(_lease) = self.lease_for(incident) else { return };
                 let why = incident.validation.as_ref().and_then(|v| v.why.clone());
                 let why = why.unwrap_or_else(|| "it did not help".to_owned());
                 self.take_back(incident, &why, ResultStatus::Applied).await;
@@ -221,7 +223,13 @@ impl Inner {
             return;
         };
         let end = match self.executor.progress(fix.id).await {
-            Ok(Some(mut progress)) => self.executor.rollback(&mut progress, why).await,
+            Ok(Some(mut progress)) => match self.executor.overtaken(&progress).await {
+                Ok(changed) if changed.is_empty() => {
+                    self.executor.rollback(&mut progress, why).await
+                }
+                Ok(changed) => self.executor.leave(&mut progress, why, &changed).await,
+                Err(error) => Err(error),
+            },
             Ok(None) => Ok(RollbackEnd::RolledBack { undone: vec![] }),
             Err(error) => Err(error),
         };

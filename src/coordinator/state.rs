@@ -7,7 +7,7 @@ use std::time::Duration;
 use selfheal_agents::error_detector::{Catalogue, ErrorDetector};
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
 use selfheal_agents::model::{
-    Actor, Hold, Incident, IncidentId, IncidentState, TargetId, Timestamp,
+    Actor, Fix, Hold, Incident, IncidentId, IncidentState, TargetId, Timestamp,
 };
 use selfheal_agents::ports::{Store, World};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::execution::Executor;
-use super::leases::Leases;
+use super::leases::{Lease, Leases};
 use super::live::Live;
 use super::look::Senses;
 use super::progress::{Phase, Progress};
@@ -42,6 +42,8 @@ pub(super) struct Inner {
     pub(super) senses: AsyncMutex<Senses>,
     /// Held while incidents are read, changed and written by a cycle or a person.
     pub(super) writing: AsyncMutex<()>,
+    /// Held while a window is looked after, or a person takes a fix back: never both.
+    pub(super) windows: AsyncMutex<()>,
     pub(super) inventory: watch::Sender<Arc<Inventory>>,
     pub(super) standing: watch::Sender<Standing>,
     pub(super) live: Live,
@@ -90,6 +92,7 @@ impl Inner {
             rules: parts.rules,
             catalogue: parts.catalogue,
             writing: AsyncMutex::new(()),
+            windows: AsyncMutex::new(()),
             inventory: watch::Sender::new(Arc::default()),
             standing: watch::Sender::new(standing),
             live: Live::new(),
@@ -147,6 +150,7 @@ impl Inner {
             ticks.tick().await;
             let watched: Vec<IncidentId> = lock(&self.watched).iter().copied().collect();
             for id in watched {
+                let _turn = self.windows.lock().await;
                 self.look_after(id).await;
             }
             since_retry += TICK;
@@ -180,9 +184,11 @@ impl Inner {
         match progress {
             // A store that failed in the middle: the journal says where to go on.
             Ok(Some(mut progress)) if progress.phase == Phase::Applying => {
+                let Some(_lease) = self.lease_for(&incident) else { return };
                 self.carry_out(&mut incident, &mut progress).await;
             }
             Ok(Some(Progress { phase: Phase::RollingBack { reason }, .. })) => {
+                let Some(_lease) = self.lease_for(&incident) else { return };
                 let result = selfheal_agents::model::ResultStatus::Applied;
                 self.take_back(&mut incident, &reason, result).await;
             }
@@ -197,6 +203,14 @@ impl Inner {
                 tracing::error!(incident.id = %incident.id, %error, "the journal cannot be read");
             }
         }
+    }
+
+    /// A lease on all that an incident's newest fix touches, so that nobody else works there
+    /// and what the runtime tells of our effects is known as ours; `None` if one is taken.
+    pub(super) fn lease_for(&self, incident: &Incident) -> Option<Lease> {
+        let mut targets = incident.fix.as_ref().map(Fix::touches).unwrap_or_default();
+        targets.push(incident.target.clone());
+        self.leases.take(targets, &self.world.clock)
     }
 
     /// Looks again at what waits for something that passes by itself.

@@ -475,3 +475,5 @@ async fn interrupted_at_any_record_of_a_repair_the_next_start_brings_it_to_an_en
         }
     }
 }
+
+mod interference;

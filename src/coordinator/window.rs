@@ -6,10 +6,10 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use selfheal_agents::error_detector;
 use selfheal_agents::fix_engineer::{self, plan};
-use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
+use selfheal_agents::health_monitor::{self, HealthMonitor, Inventory};
 use selfheal_agents::model::{
     ContainerFacts, Fix, HealthReport, HealthStatus, Incident, IncidentId, LogBatch, LogCursor,
-    RuntimeEvent, RuntimeEventKind, TargetId, TargetReport, Timestamp, Validation, Verdict,
+    ObservedValue, RuntimeEvent, TargetId, TargetReport, Timestamp, Validation, Verdict,
 };
 use selfheal_agents::root_cause::Graph;
 
@@ -59,14 +59,24 @@ impl Inner {
         self.keep_eyes(incident.id, monitor);
         let facts = repaired.as_ref().and_then(|name| inventory.containers.get(name));
         let logs = self.lines_since_last_look(facts, window).await;
-        let (condition, detail) = condition(&report, &primary, facts, now <= window.grace_until);
+        let stopped = repaired.as_deref().is_some_and(|name| stopped_by_person(&report, name));
+        let (condition, detail) = match &repaired {
+            // Nothing is proven either way until they start it again.
+            Some(name) if stopped => {
+                (Condition::Unknown, format!("somebody stopped container `{name}`"))
+            }
+            Some(name) if facts.is_none() => {
+                (Condition::Bad, format!("container `{name}` is gone"))
+            }
+            _ => condition(&report, &primary, facts, now <= window.grace_until),
+        };
         // One that is down after the fix has died, even if it was too quick for its event
         // to come after the fix: exits are believed at once.
-        let down = u32::from(facts.is_some_and(|facts| !facts.is_up()));
+        let down = u32::from(!stopped && facts.is_some_and(|facts| !facts.is_up()));
         let look = Look {
             at: now,
             condition,
-            deaths: deaths(&events, repaired.as_deref(), window.started_at).max(down),
+            deaths: crashes(&events, repaired.as_deref(), window.started_at).max(down),
             error_lines: error_detector::error_lines(&logs),
             signature_again: self.says_it_again(fix, &logs),
             detail,
@@ -276,7 +286,8 @@ fn is_mute_endpoint(report: &TargetReport) -> bool {
     report.state.target.endpoint.is_some() && report.verdict() == Verdict::Unknown
 }
 
-fn deaths(
+/// Ends of the container since the fix that nobody asked for.
+fn crashes(
     events: &BTreeMap<TargetId, Vec<RuntimeEvent>>,
     container: Option<&str>,
     since: Timestamp,
@@ -284,12 +295,18 @@ fn deaths(
     let Some(events) = container.and_then(|name| events.get(&TargetId::container(name))) else {
         return 0;
     };
-    let deaths = events
+    let crashes = health_monitor::deaths(events)
         .iter()
-        .filter(|e| e.at > since && !e.by_selfheal)
-        .filter(|e| matches!(e.kind, RuntimeEventKind::Die { .. }))
+        .filter(|death| death.at > since && death.is_crash())
         .count();
-    u32::try_from(deaths).unwrap_or(u32::MAX)
+    u32::try_from(crashes).unwrap_or(u32::MAX)
+}
+
+fn stopped_by_person(report: &HealthReport, container: &str) -> bool {
+    report
+        .target(&TargetId::container(container))
+        .and_then(|report| report.observation("container.state"))
+        .is_some_and(|state| state.value == ObservedValue::Text("stopped".to_owned()))
 }
 
 fn settle(facts: &ContainerFacts) -> TimeDelta {

@@ -1,0 +1,114 @@
+//! Stories in which somebody else acts while Selfheal repairs or watches.
+
+use selfheal_agents::fakes::Failure;
+use selfheal_agents::ports::Memory;
+
+use super::*;
+
+const TURNED: &str = "{\"delay_s\": 1.5}\n";
+const BEFORE: &str = "{\"delay_s\": 1.0}\n";
+const FILE: &str = "/srv/worker/config.json";
+
+/// A worker whose delay was just turned; its window is open.
+async fn turned() -> Stage {
+    let (fake, rules) = rate_limited();
+    let stage = Stage::new(fake, rules);
+    stage.look().await;
+    complain(&stage).await;
+    stage.look().await;
+    stage.pass(3).await;
+    let incidents = stage.incidents().await;
+    assert_eq!(only(&incidents).state(), IncidentState::Validating, "{incidents:#?}");
+    assert_eq!(stage.fake.text(FILE), TURNED);
+    stage
+}
+
+/// Passes time until the window is looked at once more.
+async fn until_looked_at(stage: &Stage) {
+    let mut happenings = stage.coordinator.subscribe();
+    loop {
+        if let Happening::Validation { .. } = happenings.recv().await.unwrap().what {
+            return stage.pass(0).await;
+        }
+    }
+}
+
+fn restarts(stage: &Stage) -> usize {
+    stage.fake.effects().iter().filter(|effect| *effect == "restart worker").count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_cannot_take_back_what_is_being_taken_back() {
+    let stage = turned().await;
+    let backup = only(&stage.incidents().await).backups[0].clone();
+    stage.fake.fail_next("replace", &Failure::TimedOut, 2);
+    stage.fake.crash("worker", 1);
+    until_looked_at(&stage).await;
+    assert_eq!(stage.fake.text(FILE), TURNED, "the undoing is under way");
+    let late = stage.coordinator.rollback(&backup, "ada", false).await;
+    assert!(matches!(late, Err(RequestError::Conflict(_))), "{late:?}");
+    stage.pass(10).await;
+    assert_eq!(stage.fake.text(FILE), BEFORE);
+    assert_eq!(restarts(&stage), 2, "{:?}", stage.fake.effects());
+    assert_eq!(stage.outcomes().await.len(), 1);
+    assert_eq!(stage.incidents().await.last().unwrap().state(), IncidentState::RolledBack);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_undoing_does_to_a_container_is_known_as_ours() {
+    let stage = turned().await;
+    stage.fake.crash("worker", 1);
+    let crashed_at = stage.fake.clock().now();
+    stage.pass(10).await;
+    assert_eq!(restarts(&stage), 2);
+    let events = stage.store.events(None, crashed_at).await.unwrap();
+    let others: Vec<_> = events.iter().filter(|event| !event.by_selfheal).collect();
+    assert_eq!(others.len(), 1, "only the crash itself was not ours: {others:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_a_person_stops_in_its_window_stays_stopped() {
+    let stage = turned().await;
+    stage.pass(5).await;
+    stage.fake.person_stops("worker");
+    stage.pass(400).await;
+    stage.look().await;
+    assert_eq!(restarts(&stage), 1, "{:?}", stage.fake.effects());
+    assert_eq!(stage.fake.text(FILE), TURNED, "nothing is proven against the change");
+    stage.fake.world().runtime.start("worker").await.unwrap();
+    stage.pass(30).await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_persons_restart_in_the_window_is_no_death() {
+    let stage = turned().await;
+    stage.pass(5).await;
+    stage.fake.person_stops("worker");
+    stage.fake.world().runtime.start("worker").await.unwrap();
+    stage.pass(300).await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_persons_own_change_in_the_window_is_not_undone() {
+    let stage = turned().await;
+    stage.fake.file(FILE, "{\"delay_s\": 7}\n");
+    stage.fake.crash("worker", 1);
+    stage.pass(6).await;
+    assert_eq!(stage.fake.text(FILE), "{\"delay_s\": 7}\n");
+    let incidents = stage.incidents().await;
+    let incident = incidents.iter().find(|i| !i.backups.is_empty()).unwrap();
+    assert_eq!(incident.state(), IncidentState::RolledBack, "{:#?}", incident.timeline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_removed_in_its_window_leaves_no_incident_behind() {
+    let stage = turned().await;
+    stage.fake.remove("worker");
+    stage.pass(60).await;
+    stage.look().await;
+    let incidents = stage.incidents().await;
+    assert_eq!(only(&incidents).state(), IncidentState::RolledBack, "{incidents:#?}");
+    assert_eq!(stage.coordinator.standing().freezes, []);
+}
