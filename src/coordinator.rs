@@ -24,6 +24,7 @@ mod people;
 pub mod policy;
 mod progress;
 mod queue;
+mod record;
 mod recovery;
 mod repair;
 mod rules;

@@ -36,6 +36,7 @@ use Values::{Number, Text, Words, WordsOrStatus};
 /// Every check, without instances.
 pub const CHECKS: &[(&str, Values)] = &[
     ("container.state", Words(CONTAINER_STATES)),
+    ("container.health_check", Words(&["works", "broken"])),
     ("container.health", Words(&["healthy", "starting", "unhealthy", "none"])),
     ("container.deaths", Number),
     ("container.exit_code", Number),

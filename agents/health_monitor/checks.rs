@@ -6,6 +6,7 @@
 
 mod container_deaths;
 mod container_health;
+mod container_health_check;
 mod container_memory;
 mod container_network;
 mod container_oom;
@@ -27,6 +28,7 @@ use crate::model::{
 pub const CHECKS: &[&dyn Check] = &[
     &container_state::ContainerState,
     &container_health::ContainerHealth,
+    &container_health_check::ContainerHealthCheck,
     &container_deaths::ContainerDeaths,
     &container_oom::ContainerOom,
     &container_memory::ContainerMemory,

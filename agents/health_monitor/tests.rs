@@ -210,6 +210,30 @@ async fn three_crashes_in_five_minutes_are_a_loop_even_while_it_runs() {
 }
 
 #[tokio::test]
+async fn a_health_check_that_cannot_run_is_told_from_one_that_fails() {
+    let probe = |exit_code, output: &str| crate::model::ProbeOutput {
+        at: None,
+        exit_code,
+        output: output.to_owned(),
+    };
+    for (probes, expected) in [
+        (vec![probe(0, ""), probe(1, "503"), probe(1, "503")], "works"),
+        (vec![probe(127, "curl: not found"), probe(127, "curl: not found")], "broken"),
+        (vec![probe(139, ""), probe(139, "")], "broken"),
+        (vec![probe(-1, "executable file not found in $PATH")], "broken"),
+        (vec![probe(-1, "Health check exceeded timeout (2s)")], "works"),
+        (vec![probe(127, "curl: not found"), probe(1, "refused")], "works"),
+    ] {
+        let mut facts = healthy("web");
+        facts.health = Some(HealthStatus::Unhealthy);
+        facts.health_log = probes;
+        let report = Bench::with(&[facts]).look().await;
+        let check = seen(&report, "container:web", "container.health_check");
+        assert_eq!(check, word(expected, Verdict::Ok));
+    }
+}
+
+#[tokio::test]
 async fn our_own_restarts_make_no_crash_loop_and_end_one() {
     let mut bench = Bench::with(&[container("web")]);
     bench.by_selfheal = true;

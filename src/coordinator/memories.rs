@@ -7,8 +7,8 @@ use selfheal_agents::error_detector;
 use selfheal_agents::fix_engineer::plan::{GoodFile, Remembered};
 use selfheal_agents::learning_engine::{History, Release};
 use selfheal_agents::model::{
-    ContainerFacts, HealthStatus, Incident, IncidentState, NetworkAttachment, TargetId, Timestamp,
-    Verdict,
+    ContainerFacts, FindingSource, HealthStatus, Incident, IncidentState, NetworkAttachment,
+    TargetId, Timestamp, Verdict,
 };
 use selfheal_agents::ports::{IncidentQuery, StoreResult};
 use selfheal_agents::root_cause::Explained;
@@ -28,6 +28,10 @@ const MOST_FILES: usize = 16;
 const NEWEST: f64 = 0.2;
 /// How long the lines that led to a repair could still be counted after it.
 const MENDED_BACK: TimeDelta = TimeDelta::minutes(15);
+
+/// An error that a log has not told of for so long, on a target that is well, is over: the
+/// lines of a start that had to wait for a dependency are no trouble.
+const QUIET: TimeDelta = TimeDelta::minutes(2);
 
 const FREEZES: &str = "freezes";
 const RELEASES: &str = "releases";
@@ -196,14 +200,27 @@ impl Inner {
         rates.get(target).and_then(|(_, rate)| *rate)
     }
 
-    /// Leaves out log findings that a repair has answered: their lines are older than it.
-    pub(super) async fn leave_out_what_was_mended(&self, seen: &mut Seen) -> StoreResult<()> {
+    /// Leaves out log findings that are over: a repair has answered them, or the log has been
+    /// quiet since and no check complains.
+    pub(super) async fn leave_out_what_is_over(&self, seen: &mut Seen) -> StoreResult<()> {
         let query = IncidentQuery {
             states: vec![IncidentState::Resolved],
             since: Some(seen.now - MENDED_BACK),
             ..IncidentQuery::default()
         };
         let closed = self.store.incidents(&query).await?;
+        let complains: BTreeSet<TargetId> = seen
+            .findings
+            .iter()
+            .filter(|f| matches!(f.source, FindingSource::Check { .. }))
+            .map(|f| f.target.clone())
+            .collect();
+        let now = seen.now;
+        seen.findings.retain(|finding| {
+            matches!(finding.source, FindingSource::Check { .. })
+                || complains.contains(&finding.target)
+                || now - finding.last_seen < QUIET
+        });
         seen.findings.retain(|finding| {
             !closed.iter().any(|incident| {
                 incident.closed_at.is_some_and(|at| finding.last_seen <= at)

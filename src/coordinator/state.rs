@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use selfheal_agents::error_detector::{Catalogue, ErrorDetector};
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
-use selfheal_agents::model::{
-    Actor, Fix, Hold, Incident, IncidentId, IncidentState, TargetId, Timestamp,
-};
+use selfheal_agents::model::{Fix, Incident, IncidentId, IncidentState, TargetId, Timestamp};
 use selfheal_agents::ports::{Store, World};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -20,11 +19,8 @@ use super::live::Live;
 use super::look::Senses;
 use super::progress::{Phase, Progress};
 use super::queue::Queue;
-use super::{
-    CycleReport, Freeze, Happening, Parts, Rules, Scope, Standing, TargetSummary, Trigger,
-    schedule, summaries, validation,
-};
-use crate::alerts;
+use super::record::{PAGE_AFTER, passes};
+use super::{Freeze, Happening, Parts, Rules, Scope, Standing, Trigger, schedule, validation};
 
 /// How often windows and passing holds are looked after.
 const TICK: Duration = Duration::from_millis(500);
@@ -56,9 +52,12 @@ pub(super) struct Inner {
     watched: Mutex<BTreeSet<IncidentId>>,
     /// The monitor that looks at each of them.
     eyes: Mutex<BTreeMap<IncidentId, HealthMonitor>>,
-    wake: Arc<Notify>,
+    pub(super) wake: Arc<Notify>,
     cancel: CancellationToken,
 }
+
+/// A span of ages in which an incident is surely met once by [`RETRY_HELD`].
+const RETRY_HELD_AGES: TimeDelta = TimeDelta::seconds(6);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -219,9 +218,10 @@ impl Inner {
             return;
         };
         for incident in open {
-            let passes =
-                !incident.holds.is_empty() && incident.holds.iter().all(Hold::is_transient);
-            if incident.state() == IncidentState::Held && passes {
+            let age = self.world.clock.now() - incident.opened_at;
+            // Once more when it has lasted long enough to be told of.
+            let due = (PAGE_AFTER..PAGE_AFTER + RETRY_HELD_AGES).contains(&age);
+            if incident.state() == IncidentState::Held && (passes(&incident) || due) {
                 self.queue.add(Scope::target(incident.target), Trigger::Schedule, false, None);
             }
         }
@@ -267,116 +267,10 @@ impl Inner {
         self.senses.lock().await.detector.forget(target);
     }
 
-    /// Takes a step in an incident's life; one the design does not know is written down as
-    /// what it is, a fault of ours.
-    pub(super) fn go(
-        &self,
-        incident: &mut Incident,
-        next: IncidentState,
-        actor: Actor,
-        text: impl Into<String>,
-    ) {
-        let text = text.into();
-        let now = self.world.clock.now();
-        if let Err(error) = incident.become_state(next, now, actor.clone(), text.clone()) {
-            tracing::error!(incident.id = %incident.id, %error, text, "a step that the design does not know");
-            incident.note(now, actor, format!("{text} ({error})"));
-        }
-    }
-
-    /// Writes an incident and tells listeners.
-    pub(super) async fn save(&self, incident: &mut Incident) {
-        self.save_quietly(incident).await;
-        let text = incident.timeline.last().map_or_else(String::new, |entry| entry.text.clone());
-        tracing::info!(
-            incident.id = %incident.id,
-            incident.state = %incident.state(),
-            target.id = %incident.target,
-            "{}: {text}",
-            incident.target
-        );
-        self.tell(Happening::Incident { incident: summaries::incident(incident), text });
-    }
-
-    /// Writes an incident.
-    pub(super) async fn save_quietly(&self, incident: &Incident) {
-        if let Err(error) = self.store.save_incident(incident).await {
-            tracing::error!(incident.id = %incident.id, %error, "the incident is not written");
-        }
-    }
-
-    /// Writes an incident as a cycle left it, and alerts where a person is needed. Silent
-    /// when nothing is new.
-    pub(super) async fn write_down(&self, mut incident: Incident) -> Incident {
-        let known = self.store.incident(incident.id).await.ok().flatten();
-        let before = known.as_ref().map(Incident::state);
-        if known.as_ref().is_some_and(|known| known.timeline.len() == incident.timeline.len()) {
-            self.save_quietly(&incident).await;
-        } else {
-            self.save(&mut incident).await;
-        }
-        let needs_a_person = incident.state() == IncidentState::Held
-            && !incident.holds.iter().all(Hold::is_transient);
-        if needs_a_person {
-            self.alert(&incident, alerts::AlertEvent::Held).await;
-        } else if incident.state() == IncidentState::Resolved && before == Some(IncidentState::Held)
-        {
-            self.alert(&incident, alerts::AlertEvent::Recovered).await;
-        }
-        incident
-    }
-
-    /// Queues an alert for every channel; the same one is sent once.
-    pub(super) async fn alert(&self, incident: &Incident, event: alerts::AlertEvent) {
-        let alert = alerts::alert_for(incident, event);
-        if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
-            tracing::error!(incident.id = %incident.id, %error, "the alert is not queued: {}", alert.title);
-        }
-        self.wake.notify_waiters();
-    }
-
     /// The maintenance window that is open for a target now.
     pub(super) fn maintenance_open(&self, target: &TargetId, now: Timestamp) -> Option<String> {
         let rules = self.rules();
         schedule::open_window(&rules.maintenance, &rules.timezone, target, now).map(str::to_owned)
-    }
-
-    /// Tells people once when a part of the world cannot be seen any more.
-    pub(super) async fn tell_blindness(&self, report: &CycleReport) {
-        let known = self.standing.borrow().blind.clone();
-        let Some(reason) = report.blind.first().filter(|_| known.is_empty()) else {
-            return;
-        };
-        let alert = alerts::blind(reason, report.started_at);
-        if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
-            tracing::error!(%error, "the alert is not queued: {}", alert.title);
-        }
-        self.wake.notify_waiters();
-    }
-
-    /// Brings the standing up to date after a cycle.
-    pub(super) fn finish(&self, report: &CycleReport, scope: &Scope) {
-        self.standing.send_modify(|standing| {
-            standing.mode = self.rules().mode;
-            standing.check_interval_minutes = self.rules().check_interval_minutes;
-            standing.last_check = Some(self.world.clock.now());
-            standing.cycles += 1;
-            standing.last_cycle_ms = Some(report.took_ms);
-            standing.blind.clone_from(&report.blind);
-            standing.runtime_connected =
-                !report.blind.iter().any(|reason| reason.starts_with("containers cannot"));
-            if *scope == Scope::All {
-                standing.targets.clone_from(&report.targets);
-            } else {
-                merge(&mut standing.targets, &report.targets);
-            }
-        });
-        self.tell(Happening::CycleFinished {
-            cycle_id: report.cycle_id,
-            status: report.status,
-            took_ms: report.took_ms,
-            findings: report.findings.len(),
-        });
     }
 
     pub(super) fn standing_now(&self) -> Standing {
@@ -402,15 +296,6 @@ impl Inner {
                 return;
             }
             tokio::time::sleep(TICK).await;
-        }
-    }
-}
-
-fn merge(known: &mut Vec<TargetSummary>, new: &[TargetSummary]) {
-    for summary in new {
-        match known.iter_mut().find(|k| k.id == summary.id) {
-            Some(old) => *old = summary.clone(),
-            None => known.push(summary.clone()),
         }
     }
 }

@@ -429,6 +429,41 @@ async fn a_runtime_that_is_away_is_told_once_closes_nothing_and_is_seen_again() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_grumble_in_a_log_that_stops_by_itself_wakes_nobody() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    for _ in 0..3 {
+        let line = "could not connect to db:5432: Connection refused";
+        stage.fake.log("web", line);
+        stage.pass(1).await;
+        stage.look().await;
+    }
+    assert_eq!(stage.incidents().await.len(), 1, "it is seen");
+    for _ in 0..10 {
+        stage.pass(30).await;
+        stage.look().await;
+    }
+    let incidents = stage.incidents().await;
+    assert_eq!(only(&incidents).state(), IncidentState::Resolved);
+    assert_eq!(stage.fake.effects(), Vec::<String>::new());
+    let alerts = stage.alerts().await;
+    assert!(
+        alerts.len() <= 2,
+        "at most told once that it lasted and once that it ended: {alerts:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_had_to_wait_for_its_dependency_is_no_incident_afterwards() {
+    let fake = shop();
+    fake.log("web", "could not connect to db:5432: Connection refused");
+    fake.clock().advance_secs(300);
+    let stage = Stage::new(fake, Rules::default());
+    assert_eq!(stage.look().await.status, CycleStatus::Healthy);
+    assert_eq!(stage.incidents().await.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_failing_at_once_without_a_shared_cause_freeze_rather_than_restart_all() {
     let fake = old_world(|w| {
         for i in 0..10 {

@@ -1,0 +1,139 @@
+//! Writes down what became of an incident or a cycle, and tells whoever must know.
+
+use chrono::TimeDelta;
+use selfheal_agents::model::{Actor, Hold, Incident, IncidentState, Severity, Timestamp};
+
+use super::state::Inner;
+use super::{CycleReport, Happening, Scope, TargetSummary, summaries};
+use crate::alerts;
+
+/// What is not critical is told of after it has lasted this long: much of it passes.
+pub(super) const PAGE_AFTER: TimeDelta = TimeDelta::seconds(60);
+/// Whether every reason to hold passes by itself.
+pub(super) fn passes(incident: &Incident) -> bool {
+    !incident.holds.is_empty() && incident.holds.iter().all(Hold::is_transient)
+}
+
+/// Whether a person must be told: it does not pass by itself, and is critical or lasts.
+fn is_worth_a_page(incident: &Incident, now: Timestamp) -> bool {
+    let lasts = now - incident.opened_at >= PAGE_AFTER;
+    !passes(incident) && (incident.severity == Severity::Critical || lasts)
+}
+
+impl Inner {
+    /// Takes a step in an incident's life; one the design does not know is written down as
+    /// what it is, a fault of ours.
+    pub(super) fn go(
+        &self,
+        incident: &mut Incident,
+        next: IncidentState,
+        actor: Actor,
+        text: impl Into<String>,
+    ) {
+        let text = text.into();
+        let now = self.world.clock.now();
+        if let Err(error) = incident.become_state(next, now, actor.clone(), text.clone()) {
+            tracing::error!(incident.id = %incident.id, %error, text, "a step that the design does not know");
+            incident.note(now, actor, format!("{text} ({error})"));
+        }
+    }
+
+    /// Writes an incident and tells listeners.
+    pub(super) async fn save(&self, incident: &mut Incident) {
+        self.save_quietly(incident).await;
+        let text = incident.timeline.last().map_or_else(String::new, |entry| entry.text.clone());
+        tracing::info!(
+            incident.id = %incident.id,
+            incident.state = %incident.state(),
+            target.id = %incident.target,
+            "{}: {text}",
+            incident.target
+        );
+        self.tell(Happening::Incident { incident: summaries::incident(incident), text });
+    }
+
+    /// Writes an incident.
+    pub(super) async fn save_quietly(&self, incident: &Incident) {
+        if let Err(error) = self.store.save_incident(incident).await {
+            tracing::error!(incident.id = %incident.id, %error, "the incident is not written");
+        }
+    }
+
+    /// Writes an incident as a cycle left it, and alerts where a person is needed. Silent
+    /// when nothing is new.
+    pub(super) async fn write_down(&self, mut incident: Incident) -> Incident {
+        let known = self.store.incident(incident.id).await.ok().flatten();
+        let before = known.as_ref().map(Incident::state);
+        if known.as_ref().is_some_and(|known| known.timeline.len() == incident.timeline.len()) {
+            self.save_quietly(&incident).await;
+        } else {
+            self.save(&mut incident).await;
+        }
+        let worth_a_page = is_worth_a_page(&incident, self.world.clock.now());
+        if incident.state() == IncidentState::Held && worth_a_page {
+            self.alert(&incident, alerts::AlertEvent::Held).await;
+        } else if incident.state() == IncidentState::Resolved
+            && before == Some(IncidentState::Held)
+            && worth_a_page
+        {
+            self.alert(&incident, alerts::AlertEvent::Recovered).await;
+        }
+        incident
+    }
+
+    /// Queues an alert for every channel; the same one is sent once.
+    pub(super) async fn alert(&self, incident: &Incident, event: alerts::AlertEvent) {
+        let alert = alerts::alert_for(incident, event);
+        if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
+            tracing::error!(incident.id = %incident.id, %error, "the alert is not queued: {}", alert.title);
+        }
+        self.wake.notify_waiters();
+    }
+
+    /// Tells people once when a part of the world cannot be seen any more.
+    pub(super) async fn tell_blindness(&self, report: &CycleReport) {
+        let known = self.standing.borrow().blind.clone();
+        let Some(reason) = report.blind.first().filter(|_| known.is_empty()) else {
+            return;
+        };
+        let alert = alerts::blind(reason, report.started_at);
+        if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
+            tracing::error!(%error, "the alert is not queued: {}", alert.title);
+        }
+        self.wake.notify_waiters();
+    }
+
+    /// Brings the standing up to date after a cycle.
+    pub(super) fn finish(&self, report: &CycleReport, scope: &Scope) {
+        self.standing.send_modify(|standing| {
+            standing.mode = self.rules().mode;
+            standing.check_interval_minutes = self.rules().check_interval_minutes;
+            standing.last_check = Some(self.world.clock.now());
+            standing.cycles += 1;
+            standing.last_cycle_ms = Some(report.took_ms);
+            standing.blind.clone_from(&report.blind);
+            standing.runtime_connected =
+                !report.blind.iter().any(|reason| reason.starts_with("containers cannot"));
+            if *scope == Scope::All {
+                standing.targets.clone_from(&report.targets);
+            } else {
+                merge(&mut standing.targets, &report.targets);
+            }
+        });
+        self.tell(Happening::CycleFinished {
+            cycle_id: report.cycle_id,
+            status: report.status,
+            took_ms: report.took_ms,
+            findings: report.findings.len(),
+        });
+    }
+}
+
+fn merge(known: &mut Vec<TargetSummary>, new: &[TargetSummary]) {
+    for summary in new {
+        match known.iter_mut().find(|k| k.id == summary.id) {
+            Some(old) => *old = summary.clone(),
+            None => known.push(summary.clone()),
+        }
+    }
+}
