@@ -167,6 +167,18 @@ fn a_container_that_ended_by_itself_is_started() {
 }
 
 #[test]
+fn a_container_that_lay_there_before_anybody_looked_is_left_to_a_person() {
+    Scene::new()
+        .lying("old-job", "exited", Verdict::Critical)
+        .sees("container:old-job", "container.deaths", "0", Verdict::Ok)
+        .holds("container-exited", "container:old-job");
+    Scene::new()
+        .lying("web", "exited", Verdict::Critical)
+        .sees("container:web", "container.deaths", "1", Verdict::Ok)
+        .acts("container-exited", "container:web");
+}
+
+#[test]
 fn a_container_that_ended_for_its_configuration_gets_the_last_good_one() {
     let line =
         "2026/11/21 04:31:11 [emerg] 7#7: unknown directive \"serverr\" in /etc/nginx/nginx.conf:1";
