@@ -14,8 +14,15 @@ pub const HIDDEN: &str = "***";
 
 static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
-        // scheme://user:password@host
-        r"(?i)(?P<keep>\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@]*:)[^\s@/]+(?P<tail>@)",
+        // scheme://user:password@host; a password may hold `@` and `/` itself
+        r#"(?i)(?P<keep>\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@]*:)[^\s"'<>]+(?P<tail>@)"#,
+        // scheme://token@host
+        r"(?i)(?P<keep>\b[a-z][a-z0-9+.-]{1,20}://)[^\s:/@]{16,}(?P<tail>@)",
+        // headers whose value has several words
+        r#"(?i)(?P<keep>\b(?:proxy-)?authorization["']?\s*[=:]\s*["']?)[^"'\r\n]+(?P<tail>)"#,
+        r#"(?i)(?P<keep>\b(?:set-)?cookie["']?\s*[=:]\s*["']?)[^"'\r\n]+(?P<tail>)"#,
+        // arguments and statements that name a secret without a sign between
+        r#"(?i)(?P<keep>(?:--(?:password|passwd|token|secret|api-key|requirepass|masterauth)|\brequirepass|\bmasterauth|\bidentified\s+by|\bwith\s+password)\s+)\S+(?P<tail>)"#,
         // Authorization: Bearer xyz / Basic xyz, with or without the header's name
         r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[a-z0-9+/=_.~-]{8,}(?P<tail>)",
         // key=value and "key": "value", the key naming a secret
@@ -57,14 +64,14 @@ fn is_steering(c: char) -> bool {
 pub fn clean(text: &str, max_chars: usize) -> String {
     // Cut before the regexes run, generously: a secret across the cut is still hidden,
     // a hostile line of megabytes costs nothing.
-    let bounded: String = text.chars().take(max_chars.saturating_mul(2).max(256)).collect();
-    let redacted = redact(&bounded);
-    let mut cleaned: String = redacted
+    // Steering characters go first, too: one within a word would hide it from the regexes.
+    let bounded: String = text
         .chars()
+        .take(max_chars.saturating_mul(2).max(256))
         .map(|c| if c == '\t' || c == '\n' { ' ' } else { c })
         .filter(|c| !is_steering(*c))
-        .take(max_chars + 1)
         .collect();
+    let mut cleaned: String = redact(&bounded).chars().take(max_chars + 1).collect();
     if cleaned.chars().count() > max_chars {
         cleaned = cleaned.chars().take(max_chars.saturating_sub(1)).collect();
         cleaned.push('…');
@@ -87,6 +94,12 @@ mod tests {
             format!(r#"{{"api_key": "{canary}", "id": 3}}"#),
             format!("password: '{canary} with blanks'"),
             format!("?access_token={canary}&x=1"),
+            format!("redis://:p@ss/{canary}@cache:6379/0"),
+            format!("cloning https://{canary}{canary}@git.example/repo"),
+            format!("Authorization: Token {canary}"),
+            format!("Cookie: theme=dark; session={canary}"),
+            format!("redis-server --requirepass {canary}"),
+            format!("ALTER ROLE app WITH PASSWORD '{canary}'"),
         ] {
             let shown = redact(&line);
             assert!(!shown.contains(canary), "{shown}");
@@ -103,6 +116,12 @@ mod tests {
         ] {
             assert_eq!(redact(line), line);
         }
+    }
+
+    #[test]
+    fn an_invisible_character_does_not_save_a_secret_from_being_hidden() {
+        let shown = clean("pass\u{202e}word=hunter2222", 100);
+        assert!(!shown.contains("hunter2222"), "{shown}");
     }
 
     #[test]
