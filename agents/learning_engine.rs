@@ -11,7 +11,7 @@ mod statistics;
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{Confidence, Ledger, LedgerSource, Outcome, TargetId};
+use crate::model::{Confidence, Ledger, LedgerSource, Outcome, TargetId, ValidationStatus};
 
 pub use statistics::{CalibrationBin, Statistics, TypeStatistics};
 
@@ -147,6 +147,12 @@ impl History {
         for outcome in self.outcomes.iter().rev().filter(|o| o.fix_type == fix_type) {
             if released_at.is_some_and(|at| outcome.timestamp <= at) || outcome.success {
                 break;
+            }
+            let unwanted = outcome.validation_status == ValidationStatus::RolledBackByPerson;
+            if unwanted && outcome.target == *target {
+                return Some(format!(
+                    "a person took it back on `{target}`; their approval releases it"
+                ));
             }
             if outcome.target == *target {
                 failures += 1;

@@ -135,3 +135,20 @@ fn statistics_count_by_type_and_show_calibration() {
     assert_eq!((bin.from, bin.to, bin.total), (90, 100, 3));
     assert!((bin.achieved - 2.0 / 3.0).abs() < 1e-9);
 }
+
+#[test]
+fn what_a_person_took_back_is_quarantined_at_once_until_they_approve_it() {
+    let mut taken_back = outcome(1, "web", "container.restart", false);
+    taken_back.validation_status = ValidationStatus::RolledBackByPerson;
+    let release = Release {
+        fix_type: "container.restart".to_owned(),
+        target: web(),
+        at: Timestamp::UNIX_EPOCH + TimeDelta::minutes(2),
+    };
+    let trusted = |releases| {
+        let history = History::new(vec![taken_back.clone()], releases);
+        history.distrust("container-unhealthy", "container.restart", &web()).is_none()
+    };
+    assert!(!trusted(vec![]));
+    assert!(trusted(vec![release]));
+}

@@ -3,6 +3,7 @@
 //! What cannot be found out stays unknown, and the gate holds on it.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{
@@ -49,7 +50,7 @@ impl Inner {
             healer: container.and_then(|facts| healer(bench, facts)),
             freezes: self.freezes(),
             maintenance: self.maintenance_open(&fix.target, seen.now),
-            spent: self.spent(fix, seen.now).await?,
+            spent: self.spent(fix, bench).await?,
             budgets: bench.rules.budgets,
             failing: bench.roots,
             watched: u32::try_from(seen.inventory.targets.len()).unwrap_or(u32::MAX),
@@ -65,8 +66,9 @@ impl Inner {
         })
     }
 
-    async fn spent(&self, fix: &Fix, now: Timestamp) -> StoreResult<Spent> {
-        let outcomes = self.store.outcomes(Some(now - TimeDelta::hours(1))).await?;
+    async fn spent(&self, fix: &Fix, bench: &Bench<'_>) -> StoreResult<Spent> {
+        let begun = bench.begun.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let outcomes = self.store.outcomes(Some(bench.seen.now - TimeDelta::hours(1))).await?;
         let open = self.store.open_incidents().await?;
         let running = open
             .iter()
@@ -75,7 +77,7 @@ impl Inner {
             .map(|f| (f.target.clone(), f.fix_type.clone()));
         let mut spent = Spent::default();
         for (target, fix_type) in
-            outcomes.into_iter().map(|o| (o.target, o.fix_type)).chain(running)
+            outcomes.into_iter().map(|o| (o.target, o.fix_type)).chain(running).chain(begun)
         {
             spent.host += 1;
             spent.target += u32::from(target == fix.target);

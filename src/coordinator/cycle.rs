@@ -4,7 +4,7 @@
 //! follows from them (applying, the validation window) goes on beside the next cycle.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use selfheal_agents::fix_engineer::{self, Proposals, plan};
@@ -17,6 +17,7 @@ use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::{self, Evidence, Explained};
 
 use super::look::{Seen, step};
+use super::memories::dismissal_of;
 use super::policy::{self, ApprovedFix};
 use super::state::Inner;
 use super::{AgentStep, CycleReport, CycleStatus, Happening, Rules, Scope, Trigger, summaries};
@@ -35,6 +36,8 @@ pub(super) struct Bench<'a> {
     /// Independent roots that fail at once.
     pub(super) roots: u32,
     pub(super) dry_run: bool,
+    /// What this cycle has approved so far, by target and fix type: it counts as spent.
+    pub(super) begun: Mutex<Vec<(TargetId, String)>>,
 }
 
 impl Inner {
@@ -126,12 +129,15 @@ impl Inner {
 
         let started = Instant::now();
         let history = self.history().await?;
-        let roots = u32::try_from(explained.len()).unwrap_or(u32::MAX);
-        let bench = Bench { seen, rules, history: &history, roots, dry_run };
+        let roots = explained.len() + failing_elsewhere(&open, seen);
+        let roots = u32::try_from(roots).unwrap_or(u32::MAX);
+        let begun = Mutex::default();
+        let bench = Bench { seen, rules, history: &history, roots, dry_run, begun };
         let mut decisions = vec![];
-        let mut spoken_of = BTreeSet::new();
+        let (mut spoken_of, mut silenced) = (BTreeSet::new(), BTreeSet::new());
         for one in explained {
             if self.is_dismissed(&one).await? {
+                silenced.insert(dismissal_of(&one));
                 continue;
             }
             let Some(incident) = self.incident_for(&one, &open, &bench) else {
@@ -145,7 +151,7 @@ impl Inner {
         note(step("fix-engineer", started, summary));
         decisions.extend(Self::recovered(&open, &spoken_of, &bench)?);
         if !dry_run {
-            self.forget_dismissals(bench.seen).await?;
+            self.forget_dismissals(bench.seen, &silenced).await?;
         }
         Ok(decisions)
     }
@@ -205,6 +211,8 @@ impl Inner {
         let (chosen, holds) = self.choose(&one, proposals, warnings, bench).await?;
         match chosen {
             Ok(approved) => {
+                let spent = (approved.fix().target.clone(), approved.fix().fix_type.clone());
+                bench.begun.lock().unwrap_or_else(PoisonError::into_inner).push(spent);
                 incident.fix = Some(approved.fix().clone());
                 incident.holds.clear();
                 Ok(Decision { incident, approved: Some(approved) })
@@ -301,6 +309,15 @@ impl Inner {
         }
         incidents
     }
+}
+
+/// Incidents about what this cycle did not look at and that is not known to work again: many
+/// small cycles must not do what one over everything would not.
+fn failing_elsewhere(open: &[Incident], seen: &Seen) -> usize {
+    let works = |incident: &Incident| {
+        incident.validation.as_ref().is_some_and(|window| window.recovered_at.is_some())
+    };
+    open.iter().filter(|i| seen.report.target(&i.target).is_none() && !works(i)).count()
 }
 
 fn diagnosed(incident: &mut Incident, one: &Explained, now: Timestamp) {

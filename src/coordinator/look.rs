@@ -46,6 +46,7 @@ impl Inner {
         let graph = Graph::new(&inventory.dependencies);
         let narrowed = narrowed(scope, &graph);
         let events = self.remembered_events(now).await;
+        senses.monitor.set_thresholds(rules.thresholds.clone());
         let mut report =
             senses.monitor.observe(&self.world, &inventory, narrowed.as_ref(), &events).await;
         report.blind.extend(blind);

@@ -44,6 +44,11 @@ fn dismissed_name(target: &TargetId, issue_type: &str) -> String {
     format!("dismissed.{target}.{issue_type}")
 }
 
+/// The name under which a person's word about this is remembered.
+pub(super) fn dismissal_of(one: &Explained) -> String {
+    dismissed_name(&one.diagnosis.blamed, &one.diagnosis.issue_type)
+}
+
 impl Inner {
     async fn recall<T: DeserializeOwned>(&self, name: &str) -> StoreResult<Option<T>> {
         let value = self.store.value(name).await?;
@@ -119,8 +124,7 @@ impl Inner {
         for facts in seen.inventory.containers.values() {
             let id = TargetId::container(&facts.name);
             let well = seen.report.target(&id).is_some_and(|r| r.verdict() <= Verdict::Ok);
-            let errors = seen.findings.iter().any(|f| f.target == id);
-            if well && !errors && is_proven(facts, seen.now) {
+            if well && !shows_trouble(seen, facts) && is_proven(facts, seen.now) {
                 self.remember_container(facts, seen.now).await;
             }
         }
@@ -203,11 +207,9 @@ impl Inner {
     /// Leaves out log findings that are over: a repair has answered them, or the log has been
     /// quiet since and no check complains.
     pub(super) async fn leave_out_what_is_over(&self, seen: &mut Seen) -> StoreResult<()> {
-        let query = IncidentQuery {
-            states: vec![IncidentState::Resolved],
-            since: Some(seen.now - MENDED_BACK),
-            ..IncidentQuery::default()
-        };
+        // Not by when they were opened: one may have waited long for a person.
+        let query =
+            IncidentQuery { states: vec![IncidentState::Resolved], ..IncidentQuery::default() };
         let closed = self.store.incidents(&query).await?;
         let complains: BTreeSet<TargetId> = seen
             .findings
@@ -223,7 +225,9 @@ impl Inner {
         });
         seen.findings.retain(|finding| {
             !closed.iter().any(|incident| {
-                incident.closed_at.is_some_and(|at| finding.last_seen <= at)
+                incident
+                    .closed_at
+                    .is_some_and(|at| finding.last_seen <= at && at >= seen.now - MENDED_BACK)
                     && incident.findings.iter().any(|f| f.key == finding.key)
             })
         });
@@ -232,8 +236,7 @@ impl Inner {
 
     /// Whether a person said that this is no trouble.
     pub(super) async fn is_dismissed(&self, one: &Explained) -> StoreResult<bool> {
-        let name = dismissed_name(&one.diagnosis.blamed, &one.diagnosis.issue_type);
-        Ok(self.store.value(&name).await?.is_some())
+        Ok(self.store.value(&dismissal_of(one)).await?.is_some())
     }
 
     /// Remembers a person's word until the trouble is gone.
@@ -243,16 +246,19 @@ impl Inner {
         self.keep_in_mind(&name, &self.world.clock.now()).await
     }
 
-    /// Forgets dismissals of targets that are well again.
-    pub(super) async fn forget_dismissals(&self, seen: &Seen) -> StoreResult<()> {
+    /// Forgets dismissals of targets that are well again, and for which nobody else suffers:
+    /// those `silenced` are what a person still does not want to hear of.
+    pub(super) async fn forget_dismissals(
+        &self,
+        seen: &Seen,
+        silenced: &BTreeSet<String>,
+    ) -> StoreResult<()> {
         for (name, _) in self.store.values("dismissed.").await? {
+            let target = name.trim_start_matches("dismissed.").rsplit_once('.').map(|(t, _)| t);
+            let is_of = |id: &TargetId| target == Some(&*id.to_string());
             let still_wrong =
-                seen.findings.iter().any(|f| name.starts_with(&format!("dismissed.{}.", f.target)));
-            let looked_at = seen
-                .report
-                .targets
-                .iter()
-                .any(|t| name.starts_with(&format!("dismissed.{}.", t.id())));
+                silenced.contains(&name) || seen.findings.iter().any(|f| is_of(&f.target));
+            let looked_at = seen.report.targets.iter().any(|t| is_of(t.id()));
             if looked_at && !still_wrong {
                 self.store.set_value(&name, None).await?;
             }
@@ -280,6 +286,17 @@ impl Inner {
         self.tell(super::Happening::Frozen { freezes });
         Ok(())
     }
+}
+
+/// Whether it, or an endpoint that shows it from outside, is not well.
+fn shows_trouble(seen: &Seen, facts: &ContainerFacts) -> bool {
+    let id = TargetId::container(&facts.name);
+    let shows_it = |target: &TargetId| {
+        let known = seen.inventory.targets.get(target);
+        *target == id || known.is_some_and(|t| t.container.as_deref() == Some(&*facts.name))
+    };
+    seen.findings.iter().any(|finding| shows_it(&finding.target))
+        || seen.report.targets.iter().any(|t| t.verdict().is_bad() && shows_it(t.id()))
 }
 
 /// Whether its running proves anything about what it was started with.

@@ -3,7 +3,7 @@
 //! Each is checked against what is true now, recorded with who asked, and refused with what
 //! to do instead when it cannot be done.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use selfheal_agents::backup as backup_agent;
 use selfheal_agents::model::{
@@ -59,8 +59,14 @@ impl Inner {
             )));
         }
         let history = self.history().await?;
-        let bench =
-            Bench { seen: &seen, rules: &rules, history: &history, roots: 1, dry_run: false };
+        let bench = Bench {
+            seen: &seen,
+            rules: &rules,
+            history: &history,
+            roots: 1,
+            dry_run: false,
+            begun: Mutex::default(),
+        };
         let facts = self.facts(&diagnosis, &fix, &bench).await?;
         let approved = policy::decide_for(who, fix.clone(), &facts).map_err(|holds| {
             let why = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");

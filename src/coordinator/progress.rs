@@ -88,6 +88,11 @@ impl Progress {
         self.steps.get(&index).cloned().unwrap_or_default()
     }
 
+    /// Whether any step was begun.
+    pub(super) fn is_begun(&self) -> bool {
+        self.steps.values().any(|step| step.intended)
+    }
+
     fn entry(&mut self, index: usize) -> &mut StepProgress {
         self.steps.entry(index).or_default()
     }

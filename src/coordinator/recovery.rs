@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use selfheal_agents::model::{Actor, FixId, Incident, IncidentState, ResultStatus};
+use selfheal_agents::model::{Actor, FixId, Hold, Incident, IncidentState, ResultStatus};
 use selfheal_agents::ports::StoreResult;
 
 use super::progress::{Phase, Progress};
@@ -50,6 +50,13 @@ impl Inner {
             tracing::error!(fix.id = %fix, "a fix in the journal belongs to no incident");
             return Ok(());
         };
+        if progress.phase == Phase::Applying && !progress.is_begun() {
+            return self.recover_unbegun(incident, progress).await;
+        }
+        let earlier = incident.earlier_fixes.iter().any(|known| known.id == fix);
+        if earlier && progress.phase == Phase::Validating {
+            return self.recover_root(incident, progress).await;
+        }
         let lease = self.leases.take(progress.fix.touches(), &self.world.clock);
         let now = self.world.clock.now();
         incident.fix = Some(progress.fix.clone());
@@ -71,6 +78,48 @@ impl Inner {
             Phase::Kept | Phase::RolledBack | Phase::Stuck { .. } => {}
         }
         drop(lease);
+        Ok(())
+    }
+
+    /// A fix of which no step was begun is decided anew: a freeze, a mode or a person may
+    /// have come between.
+    async fn recover_unbegun(
+        self: &Arc<Self>,
+        mut incident: Incident,
+        mut progress: Progress,
+    ) -> StoreResult<()> {
+        let why = "Selfheal was interrupted before anything was touched";
+        self.executor.leave(&mut progress, why, &[]).await?;
+        let waits = incident.fix.as_ref().is_some_and(|fix| fix.id == progress.fix.id);
+        if waits && incident.state() == IncidentState::Fixing {
+            self.give_up(&mut incident, Hold::StaleDiagnosis { changed: why.to_owned() }).await;
+        }
+        Ok(())
+    }
+
+    /// The root's fix of a repair whose dependents were being followed up: it is judged with
+    /// the follow-up, or goes on alone where that was never begun.
+    async fn recover_root(
+        self: &Arc<Self>,
+        mut incident: Incident,
+        mut root: Progress,
+    ) -> StoreResult<()> {
+        let newest = match &incident.fix {
+            Some(fix) => self.executor.progress(fix.id).await?,
+            None => None,
+        };
+        match newest.map(|progress| progress.phase) {
+            None => {
+                incident.fix = incident.earlier_fixes.pop();
+                self.back_into_window(&mut incident, &root).await;
+            }
+            // The root worked before the follow-up ended; its repair stands.
+            Some(Phase::Kept | Phase::RolledBack | Phase::Stuck { .. }) => {
+                self.executor.keep(&mut root).await?;
+            }
+            // Recovered on its own.
+            Some(_) => {}
+        }
         Ok(())
     }
 

@@ -62,6 +62,7 @@ impl Inner {
         let mut progress = match self.executor.prepare(incident.id, approved).await {
             Ok(progress) => progress,
             Err(error) => {
+                self.forget_plan(approved.fix()).await;
                 return self
                     .give_up(incident, Hold::CouldNotApply { why: error.to_string() })
                     .await;
@@ -72,6 +73,19 @@ impl Inner {
         incident.note(now, Actor::Backup, format!("{} holds what it touches", progress.backup));
         self.save(incident).await;
         self.carry_out(incident, &mut progress).await;
+    }
+
+    /// A plan whose writing failed may stand in the journal all the same; nobody may go on
+    /// with it after the next start.
+    async fn forget_plan(&self, fix: &Fix) {
+        let ended = match self.executor.progress(fix.id).await {
+            Ok(Some(mut plan)) => self.executor.leave(&mut plan, "it was given up", &[]).await,
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::error!(fix.id = %fix.id, %error, "a plan stays in the journal until the next start");
+        }
     }
 
     /// Applies what is left of a fix and opens its window, or takes it back.
@@ -116,14 +130,24 @@ impl Inner {
         }
     }
 
-    async fn give_up(&self, incident: &mut Incident, hold: Hold) {
+    pub(super) async fn give_up(&self, incident: &mut Incident, hold: Hold) {
         let now = self.world.clock.now();
         let text = format!("nothing was touched: {hold}");
+        if let Some(root) = incident.earlier_fixes.pop() {
+            // Only the dependent is left alone; the root's window goes on.
+            incident.fix = Some(root);
+            self.go(incident, IncidentState::Validating, Actor::FixEngineer, text);
+            self.save(incident).await;
+            return self.watch(incident.id);
+        }
         incident.holds = vec![hold];
         self.go(incident, IncidentState::Held, Actor::FixEngineer, text);
         tracing::warn!(incident.id = %incident.id, at = %now, "the fix was not begun");
+        let passes = incident.holds.iter().all(Hold::is_transient);
         self.save(incident).await;
-        self.alert(incident, crate::alerts::AlertEvent::Held).await;
+        if !passes {
+            self.alert(incident, crate::alerts::AlertEvent::Held).await;
+        }
     }
 
     /// Opens the window of a fix whose steps are all applied.
@@ -269,10 +293,13 @@ impl Inner {
         self.save(incident).await;
         self.unwatch(incident.id);
         let why = format!("a fix could not be taken back here: {reason}");
-        if let Err(error) =
-            self.set_freeze(Some(incident.target.clone()), None, &why, "selfheal").await
-        {
-            tracing::error!(%error, "the stuck target could not be frozen");
+        let mut hands_off = incident.fix.as_ref().map(Fix::touches).unwrap_or_default();
+        hands_off.push(incident.target.clone());
+        hands_off.dedup();
+        for target in hands_off {
+            if let Err(error) = self.set_freeze(Some(target), None, &why, "selfheal").await {
+                tracing::error!(%error, "the stuck target could not be frozen");
+            }
         }
         self.alert(incident, crate::alerts::AlertEvent::Stuck).await;
     }

@@ -1,15 +1,15 @@
 //! Looks at a repaired service in its window, and after it at those who depend on it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use selfheal_agents::error_detector;
 use selfheal_agents::fix_engineer::{self, plan};
 use selfheal_agents::health_monitor::{self, HealthMonitor, Inventory};
 use selfheal_agents::model::{
-    ContainerFacts, Fix, HealthReport, HealthStatus, Incident, IncidentId, LogBatch, LogCursor,
-    ObservedValue, RuntimeEvent, TargetId, TargetReport, Timestamp, Validation, Verdict,
+    ContainerFacts, Fix, HealthReport, HealthStatus, Incident, IncidentId, IncidentState, LogBatch,
+    LogCursor, ObservedValue, RuntimeEvent, TargetId, TargetReport, Timestamp, Validation, Verdict,
 };
 use selfheal_agents::root_cause::Graph;
 
@@ -178,8 +178,14 @@ impl Inner {
             agents: vec![],
             now: view.look.at,
         };
-        let bench =
-            Bench { seen: &seen, rules: &rules, history: &history, roots: 1, dry_run: false };
+        let bench = Bench {
+            seen: &seen,
+            rules: &rules,
+            history: &history,
+            roots: 1,
+            dry_run: false,
+            begun: Mutex::default(),
+        };
         let decided = match self.facts(&diagnosis, &fix, &bench).await {
             Ok(facts) => policy::decide(fix.clone(), &facts),
             Err(error) => {
@@ -189,10 +195,16 @@ impl Inner {
         };
         match decided {
             Ok(approved) => {
-                incident.earlier_fixes.push(root);
-                incident.fix = Some(approved.fix().clone());
-                let begun = self.begin_repair(incident.clone(), approved).await;
-                *incident = begun;
+                let mut followed = incident.clone();
+                followed.earlier_fixes.push(root);
+                followed.fix = Some(approved.fix().clone());
+                let begun = self.begin_repair(followed, approved).await;
+                if begun.state() == IncidentState::Fixing {
+                    *incident = begun;
+                } else {
+                    // Somebody works there; the next look tries again.
+                    self.save_quietly(incident).await;
+                }
             }
             Err(holds) => {
                 let text = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");

@@ -1,7 +1,7 @@
 //! Stories in which somebody else acts while Selfheal repairs or watches.
 
 use selfheal_agents::fakes::Failure;
-use selfheal_agents::ports::Memory;
+use selfheal_agents::ports::{Journal, Memory};
 
 use super::*;
 
@@ -111,4 +111,85 @@ async fn a_container_removed_in_its_window_leaves_no_incident_behind() {
     let incidents = stage.incidents().await;
     assert_eq!(only(&incidents).state(), IncidentState::RolledBack, "{incidents:#?}");
     assert_eq!(stage.coordinator.standing().freezes, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dismissed_stays_silent_while_only_others_show_it() {
+    let fake = api_on_db();
+    fake.works_while("api", |scene: &selfheal_agents::fakes::Scene<'_>| scene.is_up("db"));
+    let stage = Stage::new(fake, Rules { mode: Mode::Observe, ..Rules::default() });
+    stage.look().await;
+    stage.fake.person_stops("db");
+    stage.look().await;
+    stage.pass(10).await;
+    let incidents = stage.incidents().await;
+    assert_eq!(only(&incidents).target, TargetId::container("db"));
+    stage.coordinator.dismiss(incidents[0].id, "ada").await.unwrap();
+    for _ in 0..3 {
+        stage.look().await;
+    }
+    assert_eq!(stage.incidents().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_cycle_spends_no_more_than_the_budget() {
+    let fake = old_world(|w| {
+        for i in 0..20 {
+            w.add(healthy(&format!("c{i}")));
+        }
+    });
+    let mut rules = Rules::default();
+    rules.budgets.per_host = 2;
+    let stage = Stage::new(fake, rules);
+    stage.look().await;
+    for i in 0..5 {
+        stage.fake.hang(&format!("c{i}"));
+    }
+    stage.look().await;
+    stage.pass(10).await;
+    assert_eq!(stage.fake.effects().len(), 2, "{:?}", stage.fake.effects());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follow_up_that_cannot_be_begun_leaves_the_roots_window_open() {
+    let fake = api_on_db();
+    let stage = Stage::new(fake, Rules::default());
+    stage.look().await;
+    stage.fake.crash("db", 1);
+    stage.fake.hang("api");
+    stage.pass(3).await;
+    stage.fake.fail_next("replace", &Failure::Denied, 1);
+    stage.store.interrupt(0, Interruption::BeforeWrite);
+    stage.pass(600).await;
+    let incidents = stage.incidents().await;
+    assert_eq!(only(&incidents).state(), IncidentState::Resolved, "{:#?}", incidents[0].timeline);
+    assert_eq!(stage.fake.effects(), ["start db", "restart api"]);
+    assert_eq!(stage.store.unfinished_fixes().await.unwrap(), []);
+    assert_eq!(stage.outcomes().await.len(), 2);
+}
+
+/// Interrupts Selfheal at every record of a repair with a follow-up and starts it anew.
+#[tokio::test(start_paused = true)]
+async fn interrupted_at_any_record_of_a_follow_up_nothing_stays_unfinished() {
+    for at in [Interruption::BeforeWrite, Interruption::AfterWrite] {
+        for nth in 0..10 {
+            let fake = api_on_db();
+            let stage = Stage::new(fake.clone(), Rules::default());
+            stage.look().await;
+            stage.store.interrupt(nth, at);
+            stage.fake.crash("db", 1);
+            stage.fake.hang("api");
+            stage.pass(if nth < 8 { 40 } else { 200 }).await;
+            stage.cancel.cancel();
+            stage.pass(1).await;
+            let next = Stage::on(fake.clone(), Rules::default(), stage.store.clone());
+            next.look().await;
+            next.pass(700).await;
+            next.look().await;
+            for incident in next.incidents().await {
+                assert!(incident.state().is_closed(), "{at:?} {nth}: {:#?}", incident.timeline);
+            }
+            assert_eq!(next.store.unfinished_fixes().await.unwrap(), [], "{at:?} {nth}");
+        }
+    }
 }
