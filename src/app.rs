@@ -121,7 +121,7 @@ pub async fn assemble_seeing(
 }
 
 /// A user's own runbooks lie in `knowledge` in the data directory.
-fn own_knowledge(settings: &Settings) -> Option<std::path::PathBuf> {
+pub fn own_knowledge(settings: &Settings) -> Option<std::path::PathBuf> {
     let folder: &Path = &settings.data_dir.join("knowledge");
     folder.is_dir().then(|| folder.to_owned())
 }

@@ -28,6 +28,7 @@ use clap::CommandFactory;
 
 use self::client::Client;
 use self::output::{Output, Style};
+use crate::app::own_knowledge;
 use crate::config::{Loaded, Sources, load_from};
 
 /// Does what was typed and says how it ended. Failures are told on standard error.
@@ -44,7 +45,12 @@ pub async fn run(cli: Cli) -> Exit {
 async fn dispatch(cli: Cli) -> Outcome {
     let out = Output { json: cli.global.json, style: Style::of_system(Utc::now()) };
     match cli.command {
-        Command::Knowledge { what } => knowledge::run(&what, out),
+        Command::Knowledge { what } => {
+            // Runbooks can be read without sound settings; those name where one's own lie.
+            let loaded = load_from(&sources(&cli.global)).ok();
+            let own = loaded.and_then(|loaded| own_knowledge(&loaded.settings));
+            knowledge::run(&what, own.as_deref(), out)
+        }
         Command::Config { what } => settings::run(what, &sources(&cli.global), out),
         Command::Completions { shell } => completions(shell, out),
         Command::Run { ref listen, ref mode } => {

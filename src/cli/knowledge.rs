@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::BufRead;
+use std::path::Path;
 
 use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::model::{Provenance, Runbook, clean};
@@ -15,8 +16,9 @@ use crate::knowledge::load;
 /// The longest line read from standard input, in bytes; the rest is cut off.
 const MAX_LINE: usize = 64 * 1024;
 
-pub(super) fn run(what: &Knowledge, out: Output) -> Outcome {
-    let (catalogue, broken) = load(None);
+/// `own` is the folder of the user's own runbooks, if there is one.
+pub(super) fn run(what: &Knowledge, own: Option<&Path>, out: Output) -> Outcome {
+    let (catalogue, broken) = load(own);
     for runbook in &broken {
         tell(format!("warning: {runbook}"));
     }

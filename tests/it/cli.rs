@@ -100,3 +100,21 @@ fn an_address_beyond_this_machine_is_refused_without_a_login() {
     assert!(err.contains("0.0.0.0:0") && err.contains("127.0.0.1"), "{err}");
     assert!(!folder.path().join("selfheal-data").exists());
 }
+
+#[test]
+fn runbooks_of_ones_own_are_tested_and_searched_like_the_built_in_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("selfheal-data/knowledge/ours");
+    std::fs::create_dir_all(&own).unwrap();
+    let runbook = "id = \"queue-stuck\"\ntitle = \"The queue is stuck\"\ncategory = \"hang\"\n\
+        severity = \"warning\"\ntechnology = \"ours\"\nstatus = \"documented\"\n\
+        links = [\"https://example.org/handbook\"]\n\
+        signature = [{ log = 'queue stuck for \\d+ s' }]\n\
+        diagnosis = { summary = \"{target} no longer works.\", base = 70 }\n\
+        examples = { match = [\"queue stuck for 9 s\"], near_miss = [\"queue empty\"] }\n";
+    std::fs::write(own.join("queue-stuck.toml"), runbook).unwrap();
+    let test = ["knowledge", "test", "queue stuck for 12 s"];
+    let (code, out, err) = said(selfheal(folder.path()).args(test));
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("queue-stuck"), "{out}{err}");
+}
