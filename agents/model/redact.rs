@@ -22,7 +22,7 @@ static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r#"(?i)(?P<keep>\b(?:proxy-)?authorization["']?\s*[=:]\s*["']?)[^"'\r\n]+(?P<tail>)"#,
         r#"(?i)(?P<keep>\b(?:set-)?cookie["']?\s*[=:]\s*["']?)[^"'\r\n]+(?P<tail>)"#,
         // arguments and statements that name a secret without a sign between
-        r#"(?i)(?P<keep>(?:--(?:password|passwd|token|secret|api-key|requirepass|masterauth)|\brequirepass|\bmasterauth|\bidentified\s+by|\bwith\s+password)\s+)\S+(?P<tail>)"#,
+        r"(?i)(?P<keep>(?:--(?:password|passwd|token|secret|api-key|requirepass|masterauth)|\brequirepass|\bmasterauth|\bidentified\s+by|\bwith\s+password)\s+)\S+(?P<tail>)",
         // Authorization: Bearer xyz / Basic xyz, with or without the header's name
         r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[a-z0-9+/=_.~-]{8,}(?P<tail>)",
         // key=value and "key": "value", the key naming a secret
