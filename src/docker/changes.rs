@@ -45,7 +45,9 @@ impl Docker {
         stop_timeout_secs: u32,
     ) -> WorldResult<()> {
         let before = self.inspect(name).await?;
-        let Some(signal) = signal else {
+        // One made with `--rm` is removed with its volumes as soon as it ends, unless Docker
+        // itself restarts it.
+        let Some(signal) = signal.filter(|_| !before.host_config.auto_remove) else {
             return self.restart_at_once(name, &before, stop_timeout_secs).await;
         };
         // Docker before API 1.42 cannot restart with a signal of one's own: done by hand,

@@ -111,6 +111,7 @@ answers! {
     }
     /// What was asked for on this host.
     HostConfig {
+        auto_remove: bool,
         memory: i64,
         memory_swap: i64,
         network_mode: String,

@@ -249,6 +249,14 @@ pub(super) fn with_memory(body: ContainerCreateBody, bytes: i64) -> ContainerCre
     }
 }
 
+/// The same body as `docker run --rm` makes it.
+pub(super) fn removed_at_its_end(body: ContainerCreateBody) -> ContainerCreateBody {
+    ContainerCreateBody {
+        host_config: Some(HostConfig { auto_remove: Some(true), ..HostConfig::default() }),
+        ..body
+    }
+}
+
 fn file_system() -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for folder in ["bin/", "tmp/"] {

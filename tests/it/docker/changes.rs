@@ -8,7 +8,9 @@ use selfheal_agents::model::{
 };
 use selfheal_agents::ports::{ContainerRuntime as _, WorldError};
 
-use super::bench::{Bench, events_until, eventually, on_a_bench, on_network, with_memory};
+use super::bench::{
+    Bench, events_until, eventually, on_a_bench, on_network, removed_at_its_end, with_memory,
+};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -98,6 +100,19 @@ async fn a_restart_sends_the_wanted_signal_first() {
         let after = bench.docker.container(&name).await.unwrap();
         assert!(after.is_up() && after.started_at > before.started_at);
         assert!(says(bench, &name, "asked politely").await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restart_with_a_signal_does_not_remove_what_is_removed_at_its_end() {
+    on_a_bench(|bench| async {
+        let body = removed_at_its_end(bench.script("exec sleep 1000"));
+        let name = bench.run("fleeting", body).await;
+        let before = bench.docker.container(&name).await.unwrap();
+        bench.docker.restart(&name, Some("SIGINT"), 1).await.unwrap();
+        let after = bench.docker.container(&name).await.unwrap();
+        assert!(after.is_up() && after.id == before.id && after.started_at > before.started_at);
     })
     .await;
 }
