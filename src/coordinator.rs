@@ -108,14 +108,27 @@ impl Coordinator {
         self.inner.applied().await;
     }
 
+    /// Does what a person asked to its end, even if they hang up meanwhile: a step is never
+    /// left half done because a connection broke.
+    async fn to_the_end<T, F>(&self, ask: impl FnOnce(Arc<Inner>) -> F) -> Result<T, RequestError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, RequestError>> + Send + 'static,
+    {
+        let task = self.inner.tracker.spawn(ask(Arc::clone(&self.inner)));
+        task.await.unwrap_or_else(|error| Err(RequestError::Failed(error.to_string())))
+    }
+
     /// Applies the fix of a held incident; `who` is recorded.
     pub async fn approve(&self, id: IncidentId, who: &str) -> Result<(), RequestError> {
-        self.inner.approve(id, who).await
+        let who = who.to_owned();
+        self.to_the_end(|inner| async move { inner.approve(id, &who).await }).await
     }
 
     /// Closes a held incident without a fix, and is silent about it until it is gone.
     pub async fn dismiss(&self, id: IncidentId, who: &str) -> Result<(), RequestError> {
-        self.inner.dismiss(id, who).await
+        let who = who.to_owned();
+        self.to_the_end(|inner| async move { inner.dismiss(id, &who).await }).await
     }
 
     /// Takes back every fix of an incident, newest first.
@@ -125,7 +138,8 @@ impl Coordinator {
         who: &str,
         force: bool,
     ) -> Result<RollbackDone, RequestError> {
-        self.inner.rollback_incident(id, who, force).await
+        let who = who.to_owned();
+        self.to_the_end(|inner| async move { inner.rollback_incident(id, &who, force).await }).await
     }
 
     /// Takes back one backup's fix.
@@ -135,7 +149,8 @@ impl Coordinator {
         who: &str,
         force: bool,
     ) -> Result<RollbackDone, RequestError> {
-        self.inner.rollback(id, who, force).await
+        let (id, who) = (id.clone(), who.to_owned());
+        self.to_the_end(|inner| async move { inner.rollback(&id, &who, force).await }).await
     }
 
     /// Stops automatic fixes, of one target or all, until a time or for ever.

@@ -193,3 +193,18 @@ async fn interrupted_at_any_record_of_a_follow_up_nothing_stays_unfinished() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_person_who_hangs_up_leaves_no_half_done_rollback() {
+    let stage = turned().await;
+    stage.pass(300).await;
+    let backup = only(&stage.incidents().await).backups[0].clone();
+    stage.fake.fail_next("replace", &Failure::TimedOut, 2);
+    let asked = stage.coordinator.rollback(&backup, "ada", false);
+    let hung_up = tokio::time::timeout(Duration::from_millis(100), asked).await;
+    assert!(hung_up.is_err(), "the undoing takes longer");
+    stage.pass(10).await;
+    assert_eq!(stage.fake.text(FILE), BEFORE);
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::RolledBack);
+    assert_eq!(stage.store.unfinished_fixes().await.unwrap(), []);
+}
