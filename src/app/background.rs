@@ -24,6 +24,9 @@ type Containers = Arc<Vec<Followed>>;
 /// How often old history is removed.
 const PRUNE_EVERY: Duration = Duration::from_hours(6);
 
+/// Pause before Selfheal asks again which container it runs in.
+const WHO_AM_I_AGAIN: Duration = Duration::from_secs(10);
+
 /// The name of the container Selfheal runs in; `None` outside of one.
 ///
 /// Docker makes the container's short id its host name unless a person chose another, and
@@ -32,15 +35,29 @@ pub(super) async fn own_container(world: &World) -> Option<String> {
     if !std::path::Path::new("/.dockerenv").exists() {
         return None;
     }
-    let host_name = tokio::fs::read_to_string("/etc/hostname").await.ok()?;
+    let host_name = tokio::fs::read_to_string("/etc/hostname").await.unwrap_or_default();
+    let mounts = tokio::fs::read_to_string("/proc/self/mountinfo").await.unwrap_or_default();
     let containers = world.runtime.containers().await.ok()?;
     containers
         .into_iter()
         .find(|facts| {
-            facts.id.starts_with(host_name.trim())
+            is_own(&facts.id, &host_name, &mounts)
                 || facts.labels.get("selfheal.self").is_some_and(|value| value == "true")
         })
         .map(|facts| facts.name)
+}
+
+/// Whether this is the id of the container these files are seen in: Docker mounts its
+/// `/etc/hostname` from a folder named by it, also where the host name is another.
+fn is_own(id: &str, host_name: &str, mounts: &str) -> bool {
+    let host_name = host_name.trim();
+    let short_id = host_name.len() >= 12 && id.starts_with(host_name);
+    short_id
+        || mounts.lines().any(|line| {
+            let mut fields = line.split(' ').skip(3);
+            let (root, at) = (fields.next().unwrap_or_default(), fields.next());
+            at == Some("/etc/hostname") && root.contains(id)
+        })
 }
 
 /// The host's memory in bytes; without it no memory limit is raised.
@@ -121,10 +138,14 @@ impl App {
         let (rules, world, cancel) = (self.rules.clone(), self.world.clone(), self.cancel.clone());
         let mut settings = self.settings.clone();
         self.background.spawn(async move {
+            let inside = std::path::Path::new("/.dockerenv").exists();
             loop {
+                // As long as Selfheal does not know itself, it might touch itself.
+                let unknown = inside && rules.borrow().declared.own_container.is_none();
                 tokio::select! {
                     () = cancel.cancelled() => return,
                     changed = settings.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep(WHO_AM_I_AGAIN), if unknown => {}
                 }
                 let now = Arc::clone(&settings.borrow_and_update());
                 let own = own_container(&world).await;
@@ -202,4 +223,23 @@ fn single_files(inventory: &Inventory) -> BTreeSet<String> {
 fn declared_roots(inventory: &Inventory) -> BTreeSet<String> {
     let mounts = inventory.containers.values().flat_map(|facts| &facts.mounts);
     mounts.filter(|mount| mount.bind).map(|mount| mount.source.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_container_is_known_by_its_host_name_or_by_where_that_is_mounted_from() {
+        let id = "4f5a2c".repeat(11);
+        let other = "9b1e07".repeat(11);
+        let mounts = format!(
+            "701 650 8:1 /var/lib/docker/containers/{other}/mounts/shm /host/shm rw - tmpfs shm rw\n\
+             702 650 8:1 /var/lib/docker/containers/{id}/hostname /etc/hostname rw - ext4 sda1 rw\n"
+        );
+        assert!(is_own(&id, "4f5a2c4f5a2c\n", ""));
+        assert!(is_own(&id, "nas\n", &mounts));
+        assert!(!is_own(&other, "nas\n", &mounts));
+        assert!(!is_own(&id, "\n", ""), "no name is nobody's");
+    }
 }
