@@ -1,12 +1,14 @@
 //! `config.restore`: puts back the last content with which the container was healthy.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Action, Reversal};
 use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::fix_engineer::config_file;
-use crate::model::{Captured, FileContent, TargetId};
+use crate::model::{ContainerFacts, Captured, FileContent, TargetId};
 use crate::ports::{World, WorldResult};
 
 /// Restores a configuration file as a whole.
@@ -66,6 +68,31 @@ impl Act for ConfigRestore {
     }
 }
 
+/// Whether the program may have changed the file itself: then it is its data, and restoring
+/// it would lose some. A file mounted by itself, read-only, or named by what is wrong is
+/// configuration.
+fn may_write(request: &PlanRequest<'_>, facts: &ContainerFacts, file: &str) -> bool {
+    let mount = facts
+        .mounts
+        .iter()
+        .filter(|mount| mount.bind && Path::new(file).starts_with(&mount.source))
+        .max_by_key(|mount| mount.source.len());
+    let settings = mount.is_none_or(|mount| !mount.writable || mount.source == file);
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let is_named = || {
+        let evidence = request.workshop.evidence;
+        let its = |id: &TargetId| {
+            evidence.container_of(id).is_some_and(|c| c.name() == facts.name)
+        };
+        evidence
+            .findings
+            .iter()
+            .filter(|finding| its(&finding.target))
+            .any(|f| f.message.contains(name) || f.samples.iter().any(|s| s.contains(name)))
+    };
+    !settings && !is_named()
+}
+
 pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
     let facts = request.container()?;
     let target = TargetId::container(&facts.name);
@@ -78,7 +105,7 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
             .read(&good.path)
             .await
             .map_err(|error| error.to_string())?;
-        if now.sha256 != good.sha256 {
+        if now.sha256 != good.sha256 && !may_write(request, facts, &good.path) {
             steps.push(repair(Action::ConfigRestore(ConfigRestore {
                 target: target.clone(),
                 file: good.path.clone(),
@@ -88,7 +115,7 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
         }
     }
     if steps.is_empty() {
-        return Err("no configuration file differs from when it last worked".to_owned());
+        return Err("no configuration file that only people change differs from when it last worked".to_owned());
     }
     steps.push(request.activation()?);
     Ok(steps)

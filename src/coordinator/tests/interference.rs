@@ -208,3 +208,35 @@ async fn a_person_who_hangs_up_leaves_no_half_done_rollback() {
     assert_eq!(only(&stage.incidents().await).state(), IncidentState::RolledBack);
     assert_eq!(stage.store.unfinished_fixes().await.unwrap(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_program_writes_itself_is_its_data_and_not_restored() {
+    const GOOD: &str = "events {}\nhttp {}\n";
+    let fake = old_world(|w| {
+        let mut facts = container("web");
+        facts.mounts = vec![MountFacts {
+            bind: true,
+            source: "/srv/web".to_owned(),
+            destination: "/etc/nginx".to_owned(),
+            writable: true,
+        }];
+        w.file("/srv/web/nginx.conf", GOOD).file("/srv/web/state.json", "{}");
+        w.clock().advance_secs(10);
+        facts.started_at = Some(w.clock().now());
+        w.add(facts);
+    });
+    let stage = Stage::new(fake.clone(), Rules::default());
+    stage.look().await;
+    let cured = Arc::new(|scene: &selfheal_agents::fakes::Scene<'_>| {
+        scene.text("/srv/web/nginx.conf") == GOOD
+    });
+    fake.behaves("web", Behaviour::DiesUnless { exit_code: 1, cured });
+    fake.file("/srv/web/nginx.conf", "events {\nhttp {}\n");
+    fake.file("/srv/web/state.json", "{\"visitors\": 7}");
+    let line = "2026/11/21 05:00:00 [emerg] 1#1: unexpected end of file, expecting \"}\" in /etc/nginx/nginx.conf:2";
+    fake.log("web", line);
+    fake.crash("web", 1);
+    stage.pass(400).await;
+    assert_eq!(fake.text("/srv/web/nginx.conf"), GOOD, "{:#?}", stage.incidents().await);
+    assert_eq!(fake.text("/srv/web/state.json"), "{\"visitors\": 7}");
+}
