@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use selfheal_agents::health_monitor::take_inventory;
 use selfheal_agents::model::{
-    Actor, ContainerFacts, Fix, Hold, Incident, IncidentState, Outcome, ResultStatus, TargetId,
-    ValidationStatus, ValidationVerdict,
+    Actor, Category, ContainerFacts, Fix, Hold, Incident, IncidentState, Outcome, RestartPolicy,
+    ResultStatus, TargetId, ValidationStatus, ValidationVerdict,
 };
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause;
@@ -120,7 +120,11 @@ impl Inner {
         let diagnosis = incident.diagnosis.as_ref()?;
         let basis = root_cause::basis_of_container(&now);
         let same = diagnosis.blamed != fix.target || diagnosis.basis == basis;
-        let restarted = now.started_at.is_some_and(|at| at > diagnosis.at);
+        // What a restart policy starts again and again is not mended by that; where the
+        // trouble is a hang, somebody's restart may have been the cure.
+        let by_itself =
+            now.restart_policy != RestartPolicy::No && diagnosis.category != Category::Hang;
+        let restarted = !by_itself && now.started_at.is_some_and(|at| at > diagnosis.at);
         if !same {
             Some(format!("`{}` was made anew", fix.target))
         } else if restarted && now.is_up() {
