@@ -95,7 +95,9 @@ impl Coordinator {
     ) -> Result<Arc<CycleReport>, RequestError> {
         let (waiter, report) = oneshot::channel();
         self.inner.queue.add(scope, trigger, dry_run, Some(waiter));
-        report.await.map_err(|_| RequestError::Failed("selfheal is shutting down".to_owned()))
+        report.await.map_err(|_| RequestError::Failed(
+                "no cycle runs: Selfheal is ending, or could not read its journal; its log says which".to_owned(),
+            ))
     }
 
     /// Waits until no fix is being applied and no window runs.

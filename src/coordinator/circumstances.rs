@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use chrono::TimeDelta;
 use selfheal_agents::model::{
     ContainerFacts, Diagnosis, Facts as TargetFacts, Fix, IncidentState, ObservedValue,
-    RuntimeEventKind, Severity, TargetId, TargetKind, TargetPolicy, Timestamp,
+    RuntimeEventKind, TargetId, TargetKind, TargetPolicy, Timestamp,
 };
 use selfheal_agents::ports::StoreResult;
 
@@ -43,7 +43,7 @@ impl Inner {
             threshold: bench.rules.threshold,
             external: diagnosis.external,
             stopped_by_person: stopped_by_person(bench, &fix.target),
-            dependents_suffer: dependents_suffer(bench, &fix.target),
+            dependents_suffer: dependents_suffer(bench, diagnosis, &fix.target),
             // An exit is believed whenever it happens; everything else waits for the start.
             starting_until: container.filter(|_| up).and_then(start_period_end),
             deployment: container.and_then(|facts| deployment(bench, facts)),
@@ -104,9 +104,11 @@ fn stopped_by_person(bench: &Bench<'_>, target: &TargetId) -> Option<bool> {
     }
 }
 
-fn dependents_suffer(bench: &Bench<'_>, target: &TargetId) -> bool {
+/// Whether something above it fails for this very reason; other trouble of a dependent is
+/// no reason to start what a person stopped.
+fn dependents_suffer(bench: &Bench<'_>, diagnosis: &Diagnosis, target: &TargetId) -> bool {
     let above = bench.seen.graph.dependents_of(target);
-    bench.seen.findings.iter().any(|f| f.severity >= Severity::Warning && above.contains(&f.target))
+    diagnosis.affected.iter().any(|id| above.contains(id))
 }
 
 fn start_period_end(facts: &ContainerFacts) -> Option<Timestamp> {

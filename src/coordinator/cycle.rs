@@ -115,6 +115,7 @@ impl Inner {
         let catalogue = self.catalogue();
         let runbooks: Vec<_> = catalogue.iter().collect();
         let proven = self.proven(seen).await?;
+        seen.leave_out_old_remains(&proven);
         let evidence = Evidence {
             report: &seen.report,
             findings: &seen.findings,

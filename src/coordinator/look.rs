@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use selfheal_agents::error_detector::{self, ErrorDetector};
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory, take_inventory};
 use selfheal_agents::model::{
-    ContainerFacts, Finding, HealthReport, LogBatch, LogCursor, RuntimeEvent, TargetId, Timestamp,
-    clean,
+    ContainerFacts, ContainerStatus, Finding, HealthReport, LogBatch, LogCursor, RuntimeEvent,
+    TargetId, Timestamp, clean,
 };
 use selfheal_agents::root_cause::Graph;
 
@@ -35,6 +35,26 @@ pub(super) struct Seen {
     pub(super) logs: BTreeMap<TargetId, LogBatch>,
     pub(super) agents: Vec<AgentStep>,
     pub(super) now: Timestamp,
+}
+
+impl Seen {
+    /// Leaves out containers that ended before anybody looked: every host has some, and
+    /// nobody misses them. If something needs one, its own trouble leads there all the same.
+    ///
+    /// `proven` are those that were healthy here before; their end is news whenever it was.
+    pub(super) fn leave_out_old_remains(&mut self, proven: &BTreeSet<TargetId>) {
+        let old = |id: &TargetId| {
+            let facts = id.container_name().and_then(|n| self.inventory.containers.get(n));
+            let ended = facts.filter(|f| f.status == ContainerStatus::Exited);
+            let long_ago = ended
+                .and_then(|facts| facts.finished_at)
+                .is_some_and(|at| self.now - at > EVENTS_BACK);
+            long_ago && !proven.contains(id) && !self.events.contains_key(id)
+        };
+        let remains: BTreeSet<TargetId> =
+            self.findings.iter().map(|f| f.target.clone()).filter(old).collect();
+        self.findings.retain(|finding| !remains.contains(&finding.target));
+    }
 }
 
 impl Inner {

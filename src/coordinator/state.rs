@@ -124,12 +124,12 @@ impl Inner {
     async fn drive(self: &Arc<Self>) {
         if let Err(error) = self.recall_freezes().await {
             tracing::error!(%error, "freezes cannot be read; nothing is healed");
-            return;
+            return self.refuse_all().await;
         }
         // Without a readable journal nothing is healed: fails closed.
         if let Err(error) = self.recover().await {
             tracing::error!(%error, "what a crash left cannot be read; nothing is healed");
-            return;
+            return self.refuse_all().await;
         }
         loop {
             let waiting = self.queue.next().await;
@@ -138,6 +138,13 @@ impl Inner {
                 // Whoever asked may have gone.
                 let _ = waiter.send(Arc::clone(&report));
             }
+        }
+    }
+
+    /// Answers whoever asks that no cycle will run: their waiter is dropped.
+    async fn refuse_all(&self) {
+        loop {
+            drop(self.queue.next().await);
         }
     }
 

@@ -464,6 +464,19 @@ async fn a_start_that_had_to_wait_for_its_dependency_is_no_incident_afterwards()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_ended_long_before_anybody_looked_is_no_incident() {
+    let fake = shop();
+    fake.crash("web", 1);
+    fake.clock().advance_secs(3 * 3600);
+    let stage = Stage::new(fake, Rules::default());
+    stage.look().await;
+    stage.pass(90).await;
+    stage.look().await;
+    assert_eq!(stage.incidents().await.len(), 0);
+    assert_eq!(stage.fake.effects(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_failing_at_once_without_a_shared_cause_freeze_rather_than_restart_all() {
     let fake = old_world(|w| {
         for i in 0..10 {
