@@ -17,7 +17,7 @@ use super::policy::{Facts, Spent};
 use super::state::Inner;
 
 /// A container made or removed this recently is part of a deployment.
-const DEPLOYMENT: TimeDelta = TimeDelta::seconds(15);
+const DEPLOYMENT: TimeDelta = TimeDelta::seconds(10);
 
 impl Inner {
     /// The facts about `fix` for `diagnosis`.

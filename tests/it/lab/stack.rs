@@ -17,8 +17,9 @@ use crate::support::{Answer, ask, free_port, until};
 /// How long a service may take until it answers for the first time, on a busy machine.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
-/// How long a container must have run before what is seen of it is believed.
-const SETTLED_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(7);
+/// How long a container must have run before what is seen of it is believed, and before a fault is
+/// no part of its deployment.
+const SETTLED_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(11);
 
 /// The label whose value names the run.
 pub(crate) const RUN_LABEL: &str = "selfheal.test.run";
