@@ -139,6 +139,13 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
 /// Whole numbers stay whole where a fraction could be unreadable to the program: counts
 /// always, others from 2 on if their limits are whole too. Rounding never passes the step.
 fn turned(tunable: &Tunable, from: f64, factor: f64) -> Result<f64, String> {
+    if !(tunable.min..=tunable.max).contains(&from) {
+        // Bringing it within could be a leap of any size.
+        return Err(format!(
+            "`{}` is {from}, outside its declared {} to {}: a person has to say what is meant",
+            tunable.key, tunable.min, tunable.max
+        ));
+    }
     let is_count = matches!(tunable.role, TunableRole::BatchSize | TunableRole::PoolSize);
     let limits_whole = tunable.min.fract() == 0.0 && tunable.max.fract() == 0.0;
     let stays_whole = from.fract() == 0.0 && (is_count || (limits_whole && from.abs() >= 2.0));
@@ -184,6 +191,12 @@ mod tests {
         assert_eq!(turned(&tunable(0.1, 10.0), 0.5, 1.5), Ok(0.75));
         assert_eq!(turned(&tunable(0.1, 0.6), 0.5, 1.5), Ok(0.6));
         assert!(turned(&tunable(0.1, 0.5), 0.5, 1.5).is_err());
+    }
+
+    #[test]
+    fn a_value_outside_its_limits_is_left_to_a_person() {
+        assert!(turned(&tunable(1.0, 10.0), 0.1, 1.5).is_err());
+        assert!(turned(&tunable(1.0, 10.0), 40.0, 0.67).is_err());
     }
 
     #[test]
