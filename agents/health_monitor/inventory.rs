@@ -49,25 +49,6 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// What a target needs directly.
-    pub fn needs<'a>(&'a self, target: &'a TargetId) -> impl Iterator<Item = &'a TargetId> {
-        self.dependencies.iter().filter(move |d| d.from == *target).map(|d| &d.to)
-    }
-
-    /// These targets with everything they need, however far.
-    pub fn with_needs(&self, targets: &BTreeSet<TargetId>) -> BTreeSet<TargetId> {
-        let mut all = targets.clone();
-        let mut open: Vec<TargetId> = targets.iter().cloned().collect();
-        while let Some(target) = open.pop() {
-            for needed in self.needs(&target) {
-                if all.insert(needed.clone()) {
-                    open.push(needed.clone());
-                }
-            }
-        }
-        all
-    }
-
     fn warn(&mut self, container: &str, text: &str) {
         self.warnings.push(format!("container `{}`: {}", clean(container, 100), clean(text, 300)));
     }

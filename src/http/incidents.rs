@@ -175,12 +175,13 @@ pub(super) async fn dismiss(
     Ok(Json(Done::new(format!("Dismissed by {who}: incident {id} is closed without a fix"))))
 }
 
+/// How a rollback is asked for, of an incident or of one backup.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RollbackParams {
     /// Also when a newer change of the same thing would be lost.
     #[serde(default)]
-    force: bool,
+    pub(super) force: bool,
 }
 
 /// Takes back every fix of an incident

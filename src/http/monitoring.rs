@@ -5,14 +5,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use selfheal_agents::learning_engine::Statistics;
 use selfheal_agents::model::BackupId;
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::body::{
     BackupList, BackupRow, CheckRequest, Checked, Done, Health, OwnHealth, ProblemBody, Status,
     Success,
 };
 use super::extract::{Named, OptionalJson, Params, Who};
+use super::incidents::RollbackParams;
 use super::problem::{Answer, Problem};
 use super::state::Api;
 use crate::coordinator::{Scope, Trigger};
@@ -102,14 +101,6 @@ pub(super) async fn backups(State(api): State<Api>) -> Answer<Json<BackupListBod
     let backups: Vec<BackupRow> =
         api.store().backups(BACKUPS).await?.iter().map(BackupRow::from).collect();
     Ok(Json(Success::new(BackupList { total: backups.len(), backups })))
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RollbackParams {
-    /// Also when a newer change of the same thing would be lost.
-    #[serde(default)]
-    force: bool,
 }
 
 /// Takes back one backup's fix

@@ -1,6 +1,7 @@
 use super::*;
 use crate::fakes::{container, environment, healthy, labels};
 use crate::model::{ContainerStatus, Endpoint, Mode, MountFacts, TunableRole};
+use crate::root_cause::Graph;
 
 fn id(text: &str) -> TargetId {
     text.parse().unwrap()
@@ -303,7 +304,8 @@ fn what_is_needed_is_found_however_far() {
     let a = with_labels("a", &[("selfheal.depends-on", "b")]);
     let b = with_labels("b", &[("selfheal.depends-on", "c,a")]);
     let inventory = take(&[a, b, container("c"), container("d")]);
-    let all = inventory.with_needs(&BTreeSet::from([id("container:a")]));
+    let mut all = Graph::new(&inventory.dependencies).needed_by(&id("container:a"));
+    all.insert(id("container:a"));
     assert_eq!(all.len(), 3);
     assert!(!all.contains(&id("container:d")));
 }
