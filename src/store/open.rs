@@ -151,8 +151,10 @@ fn set_aside(file: &Path, stamp: &str) -> io::Result<PathBuf> {
     let serial = (1..u32::MAX).find(|serial| !named("", *serial).exists()).unwrap_or(u32::MAX);
     for end in ["-wal", "-shm"] {
         let companion = PathBuf::from(format!("{}{end}", file.display()));
-        if companion.exists() {
-            std::fs::rename(companion, named(end, serial))?;
+        match std::fs::rename(companion, named(end, serial)) {
+            // A reader that closes last takes them with it, at any moment.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
     }
     let aside = named("", serial);
