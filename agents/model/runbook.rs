@@ -67,6 +67,8 @@ pub struct Applies {
     pub kinds: Vec<TargetKind>,
     /// Parts of image names, such as `postgres`.
     pub images: Vec<String>,
+    /// Ports the container listens on, such as 5432, for images whose names tell nothing.
+    pub ports: Vec<u16>,
 }
 
 /// What the trouble looks like: a log pattern or a check's verdict, never both.
@@ -83,6 +85,20 @@ pub struct Signature {
     pub is: Vec<String>,
     /// The least verdict that counts; without it `warning`, or any when `is` is given.
     pub verdict: Option<Verdict>,
+    /// Who writes the line: the program in trouble itself, or a client of it.
+    pub side: Side,
+}
+
+/// Which side of a connection writes a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The program that is in trouble.
+    #[default]
+    Server,
+    /// A program that depends on the one in trouble: what it says speaks against its dependency,
+    /// whatever the runbook `blames`.
+    Client,
 }
 
 /// What the trouble means.
