@@ -5,6 +5,7 @@
 //! implementations: the real one in the package `selfheal` and one in memory in
 //! [`crate::fakes`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -277,10 +278,14 @@ pub trait Memory: Send + Sync {
         target: Option<&TargetId>,
         since: Timestamp,
     ) -> StoreResult<Vec<RuntimeEvent>>;
-    /// How far a container's log was read, by Docker id.
-    async fn log_cursor(&self, container_id: &str) -> StoreResult<Option<LogCursor>>;
-    /// Remembers it.
-    async fn set_log_cursor(&self, container_id: &str, cursor: LogCursor) -> StoreResult<()>;
+    /// How far the logs of these containers were read, by Docker id; one that was never read is
+    /// left out.
+    async fn log_cursors(
+        &self,
+        container_ids: &[String],
+    ) -> StoreResult<BTreeMap<String, LogCursor>>;
+    /// Remembers positions, all or none of them.
+    async fn set_log_cursors(&self, cursors: &BTreeMap<String, LogCursor>) -> StoreResult<()>;
     /// Adds observations for charts.
     async fn record_observations(&self, observations: &[Observation]) -> StoreResult<()>;
     /// A target's observations since a time, oldest first.

@@ -311,12 +311,18 @@ impl Memory for MemoryStore {
         Ok(self.read().events.iter().filter(wanted).cloned().collect())
     }
 
-    async fn log_cursor(&self, container_id: &str) -> StoreResult<Option<LogCursor>> {
-        Ok(self.read().cursors.get(container_id).copied())
+    async fn log_cursors(
+        &self,
+        container_ids: &[String],
+    ) -> StoreResult<BTreeMap<String, LogCursor>> {
+        let kept = self.read();
+        let known =
+            container_ids.iter().filter_map(|id| Some((id.clone(), *kept.cursors.get(id)?)));
+        Ok(known.collect())
     }
 
-    async fn set_log_cursor(&self, container_id: &str, cursor: LogCursor) -> StoreResult<()> {
-        self.write()?.cursors.insert(container_id.to_owned(), cursor);
+    async fn set_log_cursors(&self, cursors: &BTreeMap<String, LogCursor>) -> StoreResult<()> {
+        self.write()?.cursors.extend(cursors.iter().map(|(id, cursor)| (id.clone(), *cursor)));
         Ok(())
     }
 

@@ -74,6 +74,11 @@ pub enum Hold {
         /// The node.
         node: String,
     },
+    /// Another repair is at work on something that this fix touches.
+    RepairUnderWay {
+        /// On what.
+        target: TargetId,
+    },
     /// Enough was done here lately.
     BudgetSpent {
         /// Whose budget: `target`, `action`, `host`.
@@ -159,6 +164,7 @@ impl Hold {
             Self::Frozen { .. } => "frozen",
             Self::MaintenanceWindow { .. } => "maintenance_window",
             Self::LeasedElsewhere { .. } => "leased_elsewhere",
+            Self::RepairUnderWay { .. } => "repair_under_way",
             Self::BudgetSpent { .. } => "budget_spent",
             Self::CommonCause { .. } => "common_cause",
             Self::SafetyStop { .. } => "safety_stop",
@@ -184,6 +190,7 @@ impl Hold {
                 | Self::Frozen { .. }
                 | Self::MaintenanceWindow { .. }
                 | Self::LeasedElsewhere { .. }
+                | Self::RepairUnderWay { .. }
                 | Self::BudgetSpent { .. }
                 | Self::StaleDiagnosis { .. }
                 | Self::DatabaseInRecovery { .. }
@@ -227,6 +234,9 @@ impl fmt::Display for Hold {
             Self::Frozen { until: None, why } => write!(f, "frozen: {why}"),
             Self::MaintenanceWindow { window } => write!(f, "maintenance window `{window}`"),
             Self::LeasedElsewhere { node } => write!(f, "node `{node}` is working on it"),
+            Self::RepairUnderWay { target } => {
+                write!(f, "another repair is at work on `{target}`")
+            }
             Self::BudgetSpent { scope, used, allowed } => {
                 write!(f, "{used} fixes in the last hour for this {scope}; {allowed} are allowed")
             }

@@ -69,7 +69,13 @@ impl Inner {
         let writing = self.writing.lock().await;
         let decided = self.decide_all(&mut seen, &rules, dry_run, &mut note).await;
         let incidents = match decided {
-            Ok(decisions) => self.begin(decisions, dry_run).await,
+            Ok(decisions) => {
+                let incidents = self.begin(decisions, dry_run).await;
+                if !dry_run {
+                    self.keep_log_positions(&seen).await;
+                }
+                incidents
+            }
             Err(error) => {
                 tracing::error!(%error, "no decision without the store");
                 seen.report.blind.push(format!("nothing was decided: {error}"));
@@ -340,7 +346,8 @@ fn diagnosed(incident: &mut Incident, one: &Explained, now: Timestamp) {
 }
 
 /// Holds, and says so once as long as the reasons stay the same.
-fn hold(incident: &mut Incident, holds: Vec<Hold>, now: Timestamp) {
+/// Holds an incident for these reasons; says so in its story unless it said the same before.
+pub(super) fn hold(incident: &mut Incident, holds: Vec<Hold>, now: Timestamp) {
     let names = |holds: &[Hold]| holds.iter().map(Hold::name).collect::<Vec<_>>();
     let same = incident.state() == IncidentState::Held && names(&incident.holds) == names(&holds);
     let text = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");

@@ -9,6 +9,8 @@ use selfheal_agents::model::{TargetId, Timestamp};
 /// Events of our own effects carry a time at most this much later than the effect: both are
 /// taken on this machine. A longer echo would take a person's quick stop for ours.
 const ECHO_SECS: i64 = 1;
+/// How long the time of an ended lease is remembered, for events that come late.
+const SPAN_KEPT: TimeDelta = TimeDelta::hours(1);
 
 #[derive(Default)]
 struct Held {
@@ -45,9 +47,12 @@ impl Leases {
         if targets.iter().any(|target| held.busy.contains(target)) {
             return None;
         }
+        let (now, echo) = (clock.now(), TimeDelta::seconds(ECHO_SECS));
+        // Events come late at times, but not by hours.
+        held.spans.retain(|_, (_, to)| to.is_none_or(|to| now - to <= echo + SPAN_KEPT));
         for target in &targets {
             held.busy.insert(target.clone());
-            held.spans.insert(target.clone(), (clock.now(), None));
+            held.spans.insert(target.clone(), (now, None));
         }
         Some(Lease { leases: self.clone(), targets, clock: Arc::clone(clock) })
     }

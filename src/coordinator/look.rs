@@ -33,6 +33,9 @@ pub(super) struct Seen {
     pub(super) findings: Vec<Finding>,
     pub(super) events: BTreeMap<TargetId, Vec<RuntimeEvent>>,
     pub(super) logs: BTreeMap<TargetId, LogBatch>,
+    /// How far the logs are read now, by Docker id, where that moved: kept once what they told
+    /// is written down, and not before, or a crash in between would lose it.
+    pub(super) read_to: BTreeMap<String, LogCursor>,
     pub(super) agents: Vec<AgentStep>,
     pub(super) now: Timestamp,
 }
@@ -73,13 +76,13 @@ impl Inner {
         let mut agents = vec![step("health-monitor", started, monitor_summary(&report))];
 
         let started = Instant::now();
-        let logs = self.new_logs(&inventory, narrowed.as_ref()).await;
+        let (logs, read_to) = self.new_logs(&inventory, narrowed.as_ref()).await;
         let catalogue = self.catalogue();
         let findings = senses.detector.detect(&report, &logs, &catalogue);
         let lines: usize = logs.values().map(|batch| batch.lines.len()).sum();
         let summary = format!("{} finding(s), {lines} new log line(s)", findings.len());
         agents.push(step("error-detector", started, summary));
-        Seen { inventory, graph, report, findings, events, logs, agents, now }
+        Seen { inventory, graph, report, findings, events, logs, read_to, agents, now }
     }
 
     /// What is there now; the last known with the reason when the runtime does not answer.
@@ -118,31 +121,25 @@ impl Inner {
         &self,
         inventory: &Inventory,
         narrowed: Option<&BTreeSet<TargetId>>,
-    ) -> BTreeMap<TargetId, LogBatch> {
+    ) -> (BTreeMap<TargetId, LogBatch>, BTreeMap<String, LogCursor>) {
         let containers: Vec<(TargetId, &ContainerFacts)> = inventory
             .containers
             .values()
             .map(|facts| (TargetId::container(&facts.name), facts))
             .filter(|(id, _)| narrowed.is_none_or(|scope| scope.contains(id)))
             .collect();
-        let mut cursors: BTreeMap<String, LogCursor> = BTreeMap::new();
-        for (_, facts) in &containers {
-            if let Ok(Some(cursor)) = self.store.log_cursor(&facts.id).await {
-                cursors.insert(facts.id.clone(), cursor);
-            }
-        }
+        let ids: Vec<String> = containers.iter().map(|(_, facts)| facts.id.clone()).collect();
+        let cursors = self.store.log_cursors(&ids).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "log positions cannot be read");
+            BTreeMap::new()
+        });
         let logs = error_detector::read_logs(&self.world, &containers, &cursors).await;
-        for (id, facts) in &containers {
-            let Some(cursor) = logs.get(id).and_then(|batch| batch.cursor) else {
-                continue;
-            };
-            if cursors.get(&facts.id) != Some(&cursor)
-                && let Err(error) = self.store.set_log_cursor(&facts.id, cursor).await
-            {
-                tracing::error!(container.name = facts.name, %error, "log position is not kept");
-            }
-        }
-        logs
+        let moved = containers.iter().filter_map(|(id, facts)| {
+            let cursor = logs.get(id)?.cursor?;
+            (cursors.get(&facts.id) != Some(&cursor)).then(|| (facts.id.clone(), cursor))
+        });
+        let moved = moved.collect();
+        (logs, moved)
     }
 }
 

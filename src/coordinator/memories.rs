@@ -15,7 +15,7 @@ use selfheal_agents::root_cause::Explained;
 use serde::de::DeserializeOwned;
 
 use super::look::Seen;
-use super::state::Inner;
+use super::state::{Inner, lock};
 use super::{Freeze, Scope};
 
 /// A container must have run this long before its files count as good.
@@ -35,9 +35,15 @@ const QUIET: TimeDelta = TimeDelta::minutes(2);
 
 const FREEZES: &str = "freezes";
 const RELEASES: &str = "releases";
+/// Before the name of each container of which something is remembered.
+const REMEMBERED: &str = "remembered.";
+/// Which of those are gone, and since when.
+const GONE: &str = "gone";
+/// Then they are forgotten.
+const GONE_FOR: TimeDelta = TimeDelta::days(30);
 
 fn remembered_name(container: &str) -> String {
-    format!("remembered.{container}")
+    format!("{REMEMBERED}{container}")
 }
 
 fn dismissed_name(target: &TargetId, issue_type: &str) -> String {
@@ -101,8 +107,8 @@ impl Inner {
     /// The containers that were seen healthy since they were made.
     pub(super) async fn proven(&self, seen: &Seen) -> StoreResult<BTreeSet<TargetId>> {
         let mut proven = BTreeSet::new();
-        for (name, value) in self.store.values("remembered.").await? {
-            let name = name.trim_start_matches("remembered.");
+        for (name, value) in self.store.values(REMEMBERED).await? {
+            let name = name.trim_start_matches(REMEMBERED);
             let id = value.get("container_id").and_then(serde_json::Value::as_str);
             if seen.inventory.containers.get(name).is_some_and(|facts| Some(&*facts.id) == id) {
                 proven.insert(TargetId::container(name));
@@ -121,12 +127,51 @@ impl Inner {
                 tracing::error!(%error, "observations are not kept");
             }
         }
+        if *scope == Scope::All && seen.report.blind.is_empty() {
+            self.forget_the_gone(seen).await;
+        }
         for facts in seen.inventory.containers.values() {
             let id = TargetId::container(&facts.name);
             let well = seen.report.target(&id).is_some_and(|r| r.verdict() <= Verdict::Ok);
             if well && !shows_trouble(seen, facts) && is_proven(facts, seen.now) {
                 self.remember_container(facts, seen.now).await;
             }
+        }
+    }
+
+    /// Forgets what was remembered of containers that have been gone for long. Not at once: one
+    /// that is taken down and made anew still has its last good configuration.
+    async fn forget_the_gone(&self, seen: &Seen) {
+        lock(&self.error_rates).retain(|id, _| seen.inventory.targets.contains_key(id));
+        if let Err(error) = self.forget_after_a_while(seen).await {
+            tracing::error!(%error, "what is remembered of containers that are gone is not forgotten");
+        }
+    }
+
+    async fn forget_after_a_while(&self, seen: &Seen) -> StoreResult<()> {
+        let known: BTreeMap<String, Timestamp> = self.recall(GONE).await?.unwrap_or_default();
+        let mut gone = BTreeMap::new();
+        for (name, _) in self.store.values(REMEMBERED).await? {
+            if seen.inventory.containers.contains_key(name.trim_start_matches(REMEMBERED)) {
+                continue;
+            }
+            let since = known.get(&name).copied().unwrap_or(seen.now);
+            if seen.now - since > GONE_FOR {
+                self.store.set_value(&name, None).await?;
+            } else {
+                gone.insert(name, since);
+            }
+        }
+        if gone == known {
+            return Ok(());
+        }
+        self.keep_in_mind(GONE, &gone).await
+    }
+
+    /// Reads on from here next time.
+    pub(super) async fn keep_log_positions(&self, seen: &Seen) {
+        if let Err(error) = self.store.set_log_cursors(&seen.read_to).await {
+            tracing::error!(%error, "log positions are not kept");
         }
     }
 
@@ -184,7 +229,7 @@ impl Inner {
     }
 
     fn remember_error_rates(&self, seen: &Seen) {
-        let mut rates = self.error_rates.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut rates = lock(&self.error_rates);
         for (id, batch) in &seen.logs {
             let ill = seen.findings.iter().any(|f| f.target == *id);
             let entry = rates.entry(id.clone()).or_insert((seen.now, None));
@@ -200,7 +245,7 @@ impl Inner {
 
     /// A target's usual error lines a minute; `None` before it was seen healthy twice.
     pub(super) fn error_baseline(&self, target: &TargetId) -> Option<f64> {
-        let rates = self.error_rates.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let rates = lock(&self.error_rates);
         rates.get(target).and_then(|(_, rate)| *rate)
     }
 

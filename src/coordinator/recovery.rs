@@ -4,7 +4,6 @@
 //! be one write behind it. Nothing is healed until this is done.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{Actor, FixId, Hold, Incident, IncidentState, ResultStatus};
@@ -16,15 +15,18 @@ use super::state::Inner;
 /// A fix planned longer ago than this is taken back rather than finished: the world it was
 /// meant for is gone.
 const STILL_MEANT: TimeDelta = TimeDelta::minutes(10);
-/// Wait before asking again while the runtime cannot be reached.
-const RUNTIME_AWAY: Duration = Duration::from_secs(2);
 
 impl Inner {
     /// Brings every interrupted fix to an end or back into its window.
-    pub(super) async fn recover(self: &Arc<Self>) -> StoreResult<()> {
+    ///
+    /// Answers whether it did: without the container runtime it cannot, and is to be asked again.
+    pub(super) async fn recover(self: &Arc<Self>) -> StoreResult<bool> {
         let unfinished = self.store.unfinished_fixes().await?;
-        if !unfinished.is_empty() {
-            self.wait_for_runtime().await;
+        if !unfinished.is_empty()
+            && let Err(error) = self.world.runtime.containers().await
+        {
+            tracing::warn!(%error, "an interrupted fix waits for the container runtime");
+            return Ok(false);
         }
         for fix in unfinished {
             self.recover_fix(fix).await?;
@@ -32,14 +34,7 @@ impl Inner {
         for mut incident in self.store.open_incidents().await? {
             self.agree_with_journal(&mut incident).await?;
         }
-        Ok(())
-    }
-
-    async fn wait_for_runtime(&self) {
-        while let Err(error) = self.world.runtime.containers().await {
-            tracing::warn!(%error, "an interrupted fix waits for the container runtime");
-            tokio::time::sleep(RUNTIME_AWAY).await;
-        }
+        Ok(true)
     }
 
     async fn recover_fix(self: &Arc<Self>, fix: FixId) -> StoreResult<()> {

@@ -13,6 +13,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause;
 
+use super::cycle;
 use super::execution::{ApplyEnd, RollbackEnd};
 use super::policy::ApprovedFix;
 use super::progress::Progress;
@@ -33,7 +34,13 @@ impl Inner {
         targets.push(incident.target.clone());
         targets.sort();
         targets.dedup();
-        let Some(lease) = self.leases.take(targets, &self.world.clock) else {
+        let Some(lease) = self.leases.take(targets.clone(), &self.world.clock) else {
+            let busy = targets.into_iter().find(|target| self.leases.is_busy(target));
+            let target = busy.unwrap_or_else(|| incident.target.clone());
+            // One in its window stays there: its own next look tries again.
+            if incident.state() != IncidentState::Validating {
+                cycle::hold(&mut incident, vec![Hold::RepairUnderWay { target }], now);
+            }
             return self.write_down(incident).await;
         };
         let (actor, by) = match approved.approved_by() {

@@ -18,12 +18,14 @@ use super::leases::{Lease, Leases};
 use super::live::Live;
 use super::look::Senses;
 use super::progress::{Phase, Progress};
-use super::queue::Queue;
+use super::queue::{Queue, Waiting};
 use super::record::{PAGE_AFTER, passes};
 use super::{Freeze, Happening, Parts, Rules, Scope, Standing, Trigger, schedule, validation};
 
 /// How often windows and passing holds are looked after.
 const TICK: Duration = Duration::from_millis(500);
+/// How often an interrupted fix is tried again while the container runtime is away.
+const RECOVER_AGAIN: Duration = Duration::from_secs(2);
 /// How often an incident whose hold passes by itself is looked at again.
 const RETRY_HELD: Duration = Duration::from_secs(5);
 
@@ -59,7 +61,8 @@ pub(super) struct Inner {
 /// A span of ages in which an incident is surely met once by [`RETRY_HELD`].
 const RETRY_HELD_AGES: TimeDelta = TimeDelta::seconds(6);
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// A value whose last user may have panicked: what it holds is whole all the same.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -126,19 +129,40 @@ impl Inner {
             tracing::error!(%error, "freezes cannot be read; nothing is healed");
             return self.refuse_all().await;
         }
-        // Without a readable journal nothing is healed: fails closed.
-        if let Err(error) = self.recover().await {
-            tracing::error!(%error, "what a crash left cannot be read; nothing is healed");
-            return self.refuse_all().await;
-        }
+        let mut recovered = false;
         loop {
-            let waiting = self.queue.next().await;
-            let report = self.cycle(waiting.scope, waiting.trigger, waiting.dry_run).await;
+            if !recovered {
+                recovered = match self.recover().await {
+                    Ok(recovered) => recovered,
+                    // Without a readable journal nothing is healed: fails closed.
+                    Err(error) => {
+                        tracing::error!(%error, "what a crash left cannot be read; nothing is healed");
+                        return self.refuse_all().await;
+                    }
+                };
+            }
+            let Some(waiting) = self.next_cycle(recovered).await else {
+                continue;
+            };
+            // Until what was interrupted is finished, Selfheal only looks.
+            let dry_run = waiting.dry_run || !recovered;
+            let report = self.cycle(waiting.scope, waiting.trigger, dry_run).await;
+            if !recovered {
+                self.tell_blindness(&report).await;
+            }
             for waiter in waiting.waiters {
                 // Whoever asked may have gone.
                 let _ = waiter.send(Arc::clone(&report));
             }
         }
+    }
+
+    /// The next cycle; `None` when it is time to try again what a crash left.
+    async fn next_cycle(&self, recovered: bool) -> Option<Waiting> {
+        if recovered {
+            return Some(self.queue.next().await);
+        }
+        tokio::time::timeout(RECOVER_AGAIN, self.queue.next()).await.ok()
     }
 
     /// Answers whoever asks that no cycle will run: their waiter is dropped.

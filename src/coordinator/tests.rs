@@ -9,7 +9,7 @@ use selfheal_agents::model::{
     Hold, Incident, IncidentState, Mode, MountFacts, Outcome, Tunable, TunableRole,
     ValidationStatus,
 };
-use selfheal_agents::ports::{Clock, IncidentQuery, Incidents, Outbox, Outcomes};
+use selfheal_agents::ports::{Clock, IncidentQuery, Incidents, Memory, Outbox, Outcomes};
 
 use super::*;
 use crate::coordinator::triggers::docker_events::{self, Listener};
@@ -525,3 +525,4 @@ async fn interrupted_at_any_record_of_a_repair_the_next_start_brings_it_to_an_en
 }
 
 mod interference;
+mod memory;

@@ -58,7 +58,7 @@ impl Inner {
         let report = monitor.observe(&self.world, &inventory, Some(&scope), &events).await;
         self.keep_eyes(incident.id, monitor);
         let facts = repaired.as_ref().and_then(|name| inventory.containers.get(name));
-        let logs = self.lines_since_last_look(facts, window).await;
+        let logs = self.lines_since_last_look(facts, window, now).await;
         let stopped = repaired.as_deref().is_some_and(|name| stopped_by_person(&report, name));
         let (condition, detail) = match &repaired {
             // Nothing is proven either way until they start it again.
@@ -110,13 +110,19 @@ impl Inner {
         &self,
         facts: Option<&ContainerFacts>,
         window: &Validation,
+        now: Timestamp,
     ) -> LogBatch {
         let Some(facts) = facts else {
             return LogBatch::default();
         };
         let since = window.samples.last().map_or(window.started_at, |sample| sample.at);
         let cursor = LogCursor { at: since, seen_at: 0 };
-        self.world.runtime.logs(&facts.name, Some(cursor), 2000).await.unwrap_or_default()
+        let read = self.world.runtime.logs(&facts.name, Some(cursor), 2000).await;
+        let mut logs = read.unwrap_or_default();
+        // Each line belongs to exactly one sample: what was written while this look went on is
+        // the next one's.
+        logs.lines.retain(|line| line.at > since && line.at <= now);
+        logs
     }
 
     fn says_it_again(&self, fix: &Fix, logs: &LogBatch) -> bool {
@@ -175,6 +181,7 @@ impl Inner {
             findings: incident.findings.clone(),
             events: view.events.clone(),
             logs: BTreeMap::new(),
+            read_to: BTreeMap::new(),
             agents: vec![],
             now: view.look.at,
         };

@@ -84,6 +84,10 @@ pub(super) fn document(paths: &OpenApi) -> Value {
     let mut document = serde_json::to_value(paths).expect("a document is plain JSON");
     let schemas = schemas();
     document["components"] = json!({ "schemas": schemas });
+    // One handler, two addresses.
+    let mut health = document["paths"]["/health"]["get"].clone();
+    health["operationId"] = json!("automation_health");
+    document["paths"]["/api/automation/health"]["get"] = health;
     for (method, path) in automation::CALLS {
         document["paths"][path][method] = json!({
             "tags": ["automation"],

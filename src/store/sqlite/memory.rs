@@ -1,5 +1,7 @@
 //! What is remembered between cycles: events, log positions, observations, named values.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use selfheal_agents::model::{LogCursor, Observation, RuntimeEvent, TargetId, Timestamp};
 use selfheal_agents::ports::{Memory, StoreResult};
@@ -45,22 +47,38 @@ impl Memory for SqliteStore {
         decode_all("an event", &rows)
     }
 
-    async fn log_cursor(&self, container_id: &str) -> StoreResult<Option<LogCursor>> {
-        let row: Option<(String,)> =
-            sqlx::query_as("SELECT document FROM log_cursor WHERE container = $1")
-                .bind(container_id)
-                .fetch_optional(&self.reader)
-                .await
-                .map_err(|error| store_error(&error))?;
-        row.map(|(document,)| decode("a log position", &document)).transpose()
+    async fn log_cursors(
+        &self,
+        container_ids: &[String],
+    ) -> StoreResult<BTreeMap<String, LogCursor>> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT container, document FROM log_cursor
+             WHERE container IN (SELECT value FROM json_each($1))",
+        )
+        .bind(encode(&container_ids)?)
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| store_error(&error))?;
+        rows.into_iter()
+            .map(|(container, document)| Ok((container, decode("a log position", &document)?)))
+            .collect()
     }
 
-    async fn set_log_cursor(&self, container_id: &str, cursor: LogCursor) -> StoreResult<()> {
-        let change =
-            Change::new("INSERT OR REPLACE INTO log_cursor (container, document) VALUES ($1, $2)")
-                .with(container_id)
-                .with(encode(&cursor)?);
-        self.commit(Urgency::Refusable, &[change]).await.map(drop)
+    async fn set_log_cursors(&self, cursors: &BTreeMap<String, LogCursor>) -> StoreResult<()> {
+        if cursors.is_empty() {
+            return Ok(());
+        }
+        let mut changes = Vec::with_capacity(cursors.len());
+        for (container, cursor) in cursors {
+            changes.push(
+                Change::new(
+                    "INSERT OR REPLACE INTO log_cursor (container, document) VALUES ($1, $2)",
+                )
+                .with(container.as_str())
+                .with(encode(cursor)?),
+            );
+        }
+        self.commit(Urgency::Refusable, &changes).await.map(drop)
     }
 
     async fn record_observations(&self, observations: &[Observation]) -> StoreResult<()> {

@@ -1,5 +1,7 @@
 //! What every store promises. Each sentence below runs on each implementation.
 
+use std::collections::BTreeMap;
+
 use selfheal_agents::fakes::MemoryStore;
 use selfheal_agents::model::{
     Actor, Captured, Diagnosis, HealthStatus, IncidentId, IncidentState, JournalEntry, LogCursor,
@@ -297,10 +299,12 @@ async fn events_come_oldest_first_of_one_target_or_all(store: &impl Store) {
 async fn log_positions_keep_their_nanoseconds(store: &impl Store) {
     let exact = at(0) + chrono::TimeDelta::nanoseconds(123_456_789);
     let cursor = LogCursor { at: exact, seen_at: 2 };
-    store.set_log_cursor("f00d", LogCursor { at: at(0), seen_at: 1 }).await.unwrap();
-    store.set_log_cursor("f00d", cursor).await.unwrap();
-    assert_eq!(store.log_cursor("f00d").await.unwrap(), Some(cursor));
-    assert_eq!(store.log_cursor("beef").await.unwrap(), None);
+    let of = |id: &str, cursor| BTreeMap::from([(id.to_owned(), cursor)]);
+    store.set_log_cursors(&of("f00d", LogCursor { at: at(0), seen_at: 1 })).await.unwrap();
+    store.set_log_cursors(&of("f00d", cursor)).await.unwrap();
+    store.set_log_cursors(&of("cafe", cursor)).await.unwrap();
+    let asked = ["f00d".to_owned(), "beef".to_owned()];
+    assert_eq!(store.log_cursors(&asked).await.unwrap(), of("f00d", cursor));
 }
 
 async fn observations_come_back_by_target_and_time(store: &impl Store) {

@@ -1,0 +1,78 @@
+//! Stories of what is remembered, and of what a start finds.
+
+use super::*;
+use selfheal_agents::fakes::Failure;
+
+const REFUSED: &str = "could not connect to db:5432: Connection refused";
+
+#[tokio::test(start_paused = true)]
+async fn what_only_a_dry_run_has_read_is_still_news_to_the_next_start() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.log("web", REFUSED);
+    stage.pass(1).await;
+    let dry = stage.coordinator.check(Scope::All, Trigger::Api, true).await.unwrap();
+    assert_eq!(dry.findings.len(), 1, "{:?}", dry.findings);
+    stage.cancel.cancel();
+    let next = Stage::on(stage.fake.clone(), Rules::default(), stage.store.clone());
+    assert_eq!(next.look().await.findings.len(), 1);
+    assert_eq!(next.incidents().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_lines_read_by_a_cycle_that_could_write_nothing_down_are_not_lost() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.log("web", REFUSED);
+    stage.pass(1).await;
+    stage.store.refuse_writes(Some("the disk is full"));
+    stage.look().await;
+    stage.cancel.cancel();
+    stage.store.refuse_writes(None);
+    assert_eq!(stage.incidents().await.len(), 0, "nothing was written");
+    let next = Stage::on(stage.fake.clone(), Rules::default(), stage.store.clone());
+    next.look().await;
+    assert_eq!(next.incidents().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_without_the_runtime_looks_and_finishes_an_interrupted_fix_when_it_is_back() {
+    let (fake, rules) = rate_limited();
+    let stage = Stage::new(fake.clone(), rules.clone());
+    stage.look().await;
+    complain(&stage).await;
+    // The plan is written and its first step begun.
+    stage.store.interrupt(2, Interruption::BeforeWrite);
+    stage.look().await;
+    stage.pass(2).await;
+    stage.cancel.cancel();
+    stage.pass(1).await;
+    fake.fail_next("containers", &Failure::Unreachable, 40);
+    let next = Stage::on(fake.clone(), rules, stage.store.clone());
+    let blind = next.look().await;
+    assert!(blind.dry_run, "it only looks");
+    assert!(blind.blind[0].contains("containers cannot be seen"), "{:?}", blind.blind);
+    next.pass(500).await;
+    assert!(!next.look().await.dry_run);
+    let incidents = next.incidents().await;
+    let ended = |i: &Incident| i.state().is_closed() || i.state() == IncidentState::Held;
+    assert!(incidents.iter().all(ended), "{incidents:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_of_a_container_outlives_it_by_a_month_and_no_longer() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    let kept = |store: Arc<MemoryStore>| async move {
+        store.value("remembered.web").await.unwrap().is_some()
+    };
+    assert!(kept(stage.store.clone()).await);
+    stage.fake.remove("web");
+    stage.look().await;
+    stage.fake.clock().advance_secs(29 * 24 * 3600);
+    stage.look().await;
+    assert!(kept(stage.store.clone()).await);
+    stage.fake.clock().advance_secs(2 * 24 * 3600);
+    stage.look().await;
+    assert!(!kept(stage.store.clone()).await);
+}
