@@ -8,8 +8,10 @@
 pub mod catalogue;
 mod checks;
 pub mod level;
+mod literals;
 mod matcher;
 mod reading;
+pub mod review;
 mod rules;
 pub mod vocabulary;
 mod window;

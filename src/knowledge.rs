@@ -3,6 +3,8 @@
 //! Whatever is wrong with a file (unreadable, not text, against the rules), the others
 //! work, and the file is named. It does not watch for changes; loading again is cheap.
 
+pub mod captured;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rust_embed::RustEmbed;
 use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
+use selfheal_agents::model::Runbook;
 
 /// The largest file that is read, in bytes; the catalogue's own limit is lower.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -52,6 +55,11 @@ pub fn load(overlay: Option<&Path>) -> (Catalogue, Vec<BrokenRunbook>) {
     let (catalogue, refused) = Catalogue::load(files.into_iter().chain(kept));
     broken.extend(refused);
     (catalogue, broken)
+}
+
+/// Whether the program brings a runbook of this technology and id with it.
+pub fn is_built_in(runbook: &Runbook) -> bool {
+    Embedded::get(&format!("{}/{}.toml", runbook.technology, runbook.id)).is_some()
 }
 
 /// A runbook's id is its file's stem; the catalogue holds to that.

@@ -88,14 +88,38 @@ fn text_faults(runbook: &Runbook, faults: &mut Vec<String>) {
     if runbook.links.is_empty() {
         faults.push("it names no source in `links`".to_owned());
     }
-    for link in runbook.links.iter().filter(|link| !link.starts_with("https://")) {
-        faults.push(format!("the link `{link}` does not begin with https://"));
+    for link in &runbook.links {
+        if let Some(fault) = link_fault(link) {
+            faults.push(format!("the link `{link}` {fault}"));
+        }
+    }
+    if runbook.no_fix.as_ref().is_some_and(|why| why.trim().is_empty() || !runbook.fixes.is_empty())
+    {
+        faults
+            .push("`no_fix` says why there is no [[fix]]: it is empty, or there is one".to_owned());
     }
     let unsaid_evidence = runbook.evidence.iter().any(|evidence| evidence.why.trim().is_empty());
     let unsaid_fix = runbook.fixes.iter().any(|fix| fix.why.trim().is_empty());
     if unsaid_evidence || unsaid_fix {
         faults.push("a `why` is empty".to_owned());
     }
+}
+
+/// What keeps a link from being opened.
+fn link_fault(link: &str) -> Option<&'static str> {
+    let Some(rest) = link.strip_prefix("https://") else {
+        return Some("does not begin with https://");
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_name = host.contains('.')
+        && host.split('.').all(|label| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        });
+    if !is_name {
+        return Some("names no host after https://");
+    }
+    let is_plain = link.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"`{}\\".contains(&b));
+    (!is_plain).then_some("holds spaces or signs that a link writes as %XX")
 }
 
 /// A log signature that compiles.

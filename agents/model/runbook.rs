@@ -38,12 +38,19 @@ pub struct Runbook {
     /// What mends it, best first.
     #[serde(rename = "fix", default)]
     pub fixes: Vec<FixTemplate>,
+    /// Why none of the actions mends it, for a runbook without a fix.
+    #[serde(default)]
+    pub no_fix: Option<String>,
     /// What not to do, and why.
     #[serde(default)]
     pub avoid: Vec<String>,
     /// Authoritative sources of the facts.
     #[serde(default)]
     pub links: Vec<String>,
+    /// Ids of other runbooks whose examples this one rightly matches too, or whose signatures
+    /// rightly match its own; both have to say so. `*` admits every runbook that names this one.
+    #[serde(default)]
+    pub shares: Vec<String>,
     /// Log lines that must and must not match.
     #[serde(default)]
     pub examples: Examples,

@@ -197,13 +197,27 @@ pub enum Knowledge {
         #[arg(required = true)]
         words: Vec<String>,
     },
-    /// Which of them know this log line; without one, whether all keep the rules
-    #[command(after_help = "Examples:\n  selfheal knowledge test\n  selfheal knowledge test \
-        \"FATAL: sorry, too many clients already\"\n  docker logs web 2>&1 | selfheal knowledge \
-        test -")]
+    /// Which of them know this log line; without one, judge all of them
+    #[command(after_help = "Without a line every runbook is checked: its rules, its examples \
+        against all other runbooks, its literal text, its links. Shown are the coverage, the \
+        problems with their remedies, and a score for each with what it lacks.\n\nExamples:\n  \
+        selfheal knowledge test\n  selfheal knowledge test --json | jq '.scores[] | select(.points \
+        < 80)'\n  selfheal knowledge test \"FATAL: sorry, too many clients already\"\n  docker logs \
+        web 2>&1 | selfheal knowledge test -\n  selfheal knowledge test --captured \
+        target/reproduced\n  selfheal knowledge test --healthy /var/log/app.log\n\nExit codes: 0 \
+        all is well, or the line is known; 1 there are problems, or nobody knows the line; 2 wrong \
+        usage.")]
     Test {
         /// A log line, or - to read lines from standard input
         line: Option<String>,
+        /// Each FOLDER/TECHNOLOGY/ID.log was written by the real program; the runbook ID must
+        /// know a line of it
+        #[arg(long, value_name = "FOLDER", conflicts_with = "line")]
+        captured: Option<PathBuf>,
+        /// A log file of programs that are well, or a folder of such `*.log`: no runbook of
+        /// severity warning or above may know a line of it
+        #[arg(long, value_name = "PATH", conflicts_with = "line")]
+        healthy: Option<PathBuf>,
     },
 }
 

@@ -1,5 +1,7 @@
 //! `knowledge list`, `show`, `search`, `test`.
 
+mod judge;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::BufRead;
@@ -30,13 +32,11 @@ pub(super) fn run(what: &Knowledge, own: Option<&Path>, out: Output) -> Outcome 
             let found: Vec<_> = catalogue.iter().filter(|r| has_all(r, &words)).collect();
             list(&found, out)
         }
-        Knowledge::Test { line: None } => {
-            let rules = format!("{} runbooks keep the rules", catalogue.len());
-            out.show(&rules, |text, _| text.clone())?;
-            Ok(if broken.is_empty() { Exit::Done } else { Exit::Wrong })
+        Knowledge::Test { line: None, captured, healthy } => {
+            judge::judge(&catalogue, &broken, captured.as_deref(), healthy.as_deref(), out)
         }
-        Knowledge::Test { line: Some(line) } if line == "-" => test_input(&catalogue, out),
-        Knowledge::Test { line: Some(line) } => test(&catalogue, line, out),
+        Knowledge::Test { line: Some(line), .. } if line == "-" => test_input(&catalogue, out),
+        Knowledge::Test { line: Some(line), .. } => test(&catalogue, line, out),
     }
 }
 

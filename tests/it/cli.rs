@@ -118,3 +118,27 @@ fn runbooks_of_ones_own_are_tested_and_searched_like_the_built_in_ones() {
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("queue-stuck"), "{out}{err}");
 }
+
+#[test]
+fn judging_all_runbooks_tells_coverage_scores_and_what_to_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = said(selfheal(folder.path()).args(["knowledge", "test"]));
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("postgresql") && out.contains("0 problems"), "{out}");
+
+    let log = folder.path().join("captured/go/go-panic.log");
+    std::fs::create_dir_all(log.parent().unwrap()).unwrap();
+    std::fs::write(&log, "all is well\n").unwrap();
+    let judge = ["knowledge", "test", "--json", "--captured", "captured"];
+    let (code, out, err) = said(selfheal(folder.path()).args(judge));
+    assert_eq!(code, 1, "{out}{err}");
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["problems"][0]["file"], "go/go-panic.toml");
+    assert!(told["scores"][0]["points"].is_number(), "{out}");
+    assert_eq!(told["captured"]["technologies"][0], "go");
+
+    let judge = ["knowledge", "test", "--captured", "nowhere"];
+    let (code, _, err) = said(selfheal(folder.path()).args(judge));
+    assert_eq!(code, 2);
+    assert!(err.contains("nowhere"), "{err}");
+}
