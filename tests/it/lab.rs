@@ -11,7 +11,6 @@
 
 mod by_hand;
 mod daemon;
-mod daemonless;
 mod engine;
 mod faults;
 mod figures;
