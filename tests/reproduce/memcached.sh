@@ -35,7 +35,7 @@ too_large() {
 provoke memcached-item-too-large too_large
 
 full_without_eviction() {
-  serve -m 1 -M -v
+  serve -m 4 -M -v
   python3 - "$port" <<'PYTHON'
 import socket, sys
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
@@ -64,11 +64,11 @@ few_files() {
 provoke memcached-few-file-descriptors few_files
 
 too_many() {
-  serve -c 10 -v -o maxconns_fast
+  serve -t 1 -c 30 -v -o maxconns_fast
   python3 - "$port" <<'PYTHON'
 import socket, sys, time
 open_ones = []
-for _ in range(40):
+for _ in range(60):
     s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
     s.settimeout(0.3)
     open_ones.append(s)
@@ -80,11 +80,11 @@ for _ in range(40):
         pass
 PYTHON
   finish
-  serve -c 10 -v
+  serve -t 1 -c 30 -v -o no_maxconns_fast
   python3 - "$port" <<'PYTHON'
 import socket, sys, time
 open_ones = []
-for _ in range(40):
+for _ in range(60):
     open_ones.append(socket.create_connection(("127.0.0.1", int(sys.argv[1]))))
 time.sleep(2)
 PYTHON
