@@ -100,7 +100,11 @@ fn what_healthy_programs_write_shows_no_trouble() {
         assert!(log.lines().count() >= 10);
         for line in log.lines() {
             // What is only worth knowing may stand in a healthy log.
-            let troubles = |id: &&str| catalogue.get(id).is_some_and(|r| r.severity > selfheal_agents::model::Severity::Info);
+            let troubles = |id: &&str| {
+                catalogue
+                    .get(id)
+                    .is_some_and(|r| r.severity > selfheal_agents::model::Severity::Info)
+            };
             let ids: Vec<&str> = catalogue.matching(line).filter(troubles).collect();
             assert_eq!(ids, Vec::<&str>::new(), "{line}");
         }
