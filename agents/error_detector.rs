@@ -21,8 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use crate::model::{
-    Finding, FindingSource, HealthReport, LogBatch, LogCursor, LogLine, Runbook, TargetId,
-    TargetKind, Timestamp, Trend, Verdict,
+    Finding, FindingSource, HealthReport, LogBatch, LogCursor, LogLine, Program, Runbook, Side,
+    TargetId, TargetKind, Timestamp, Trend, Verdict,
 };
 
 pub use catalogue::{BrokenRunbook, Catalogue, Match};
@@ -40,7 +40,7 @@ const FORGOTTEN: TimeDelta = TimeDelta::hours(1);
 /// Finds what is wrong; keeps the signs of the last ten minutes between two cycles.
 #[derive(Debug, Default)]
 pub struct ErrorDetector {
-    windows: BTreeMap<(TargetId, String), Window>,
+    windows: BTreeMap<(TargetId, String, Side), Window>,
     /// How far each container's log was counted.
     counted: BTreeMap<TargetId, LogCursor>,
     numbers: BTreeMap<String, f64>,
@@ -70,7 +70,7 @@ impl ErrorDetector {
     /// Forgets the signs seen on a target or in its container's log, so that only what is
     /// logged from now on counts. Meant for the moment after a fix.
     pub fn forget(&mut self, target: &TargetId) {
-        self.windows.retain(|(home, _), window| home != target && window.container != *target);
+        self.windows.retain(|(home, ..), window| home != target && window.container != *target);
     }
 
     fn count(
@@ -80,15 +80,15 @@ impl ErrorDetector {
         batch: &LogBatch,
         catalogue: &Catalogue,
     ) {
-        let image = checks::image_of(report, container);
+        let program = checks::container_of(report, container).map(Program::from);
         for line in fresh(batch, self.counted.get(container).copied()) {
             // Logs are read after the report began.
             let at = line.at.min(report.at);
             for found in catalogue.matches(&line.text) {
-                let Some(home) = home(report, container, image, found.runbook) else {
+                let Some(home) = home(report, container, program, &found) else {
                     continue;
                 };
-                let key = (home, found.runbook.id.clone());
+                let key = (home, found.runbook.id.clone(), found.side());
                 if !self.windows.contains_key(&key) && self.windows.len() >= MAX_WINDOWS {
                     continue;
                 }
@@ -106,7 +106,7 @@ impl ErrorDetector {
 
     /// Drops signs that are too old, or of a life that is over and done with.
     fn fade(&mut self, report: &HealthReport) {
-        self.windows.retain(|(home, _), window| {
+        self.windows.retain(|(home, ..), window| {
             if report.target(home).is_none() {
                 return window.reported_at >= report.at - FORGOTTEN;
             }
@@ -122,14 +122,14 @@ impl ErrorDetector {
 
     fn log_findings(&self, report: &HealthReport, catalogue: &Catalogue) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for ((home, id), window) in &self.windows {
+        for ((home, id, side), window) in &self.windows {
             let Some(runbook) = catalogue.get(id) else {
                 continue;
             };
             let now = last_moment(report, &window.container);
             let speaks = report.target(home).is_some() && !lies_in_peace(report, &window.container);
             if speaks && window.counts(runbook, now) {
-                findings.push(log_finding(home, runbook, window, now));
+                findings.push(log_finding(home, runbook, *side, window, now));
             }
         }
         findings
@@ -150,15 +150,21 @@ impl ErrorDetector {
 
 /// Whose finding a line of a container's log is: the data service in that container, if the
 /// runbook speaks of its kind first, else the container. `None` if it does not apply.
+///
+/// A client's line is the client's, whatever it runs in.
 fn home(
     report: &HealthReport,
     container: &TargetId,
-    image: Option<&str>,
-    runbook: &Runbook,
+    program: Option<Program<'_>>,
+    found: &Match<'_>,
 ) -> Option<TargetId> {
-    let kinds = &runbook.applies.kinds;
+    if found.side() == Side::Client {
+        return Some(container.clone());
+    }
+    let applies = &found.runbook.applies;
+    let kinds = &applies.kinds;
     let first_kind = kinds.first().copied().unwrap_or(TargetKind::Container);
-    if !catalogue::applies(runbook, first_kind, image) {
+    if !applies.fits(first_kind, program) {
         return None;
     }
     let of_kind = |kind: TargetKind| {
@@ -218,16 +224,23 @@ fn lies_in_peace(report: &HealthReport, container: &TargetId) -> bool {
     down && fine
 }
 
-fn log_finding(home: &TargetId, runbook: &Runbook, window: &Window, now: Timestamp) -> Finding {
+fn log_finding(
+    home: &TargetId,
+    runbook: &Runbook,
+    side: Side,
+    window: &Window,
+    now: Timestamp,
+) -> Finding {
     let count = window.count();
     let lines = if count == 1 { "line" } else { "lines" };
+    let whose = if side == Side::Client { ", as a client of it says" } else { "" };
     Finding {
-        key: Finding::log_key(home, &runbook.id),
+        key: Finding::log_key(home, &runbook.id, side),
         target: home.clone(),
-        source: FindingSource::Log { runbook: runbook.id.clone() },
+        source: FindingSource::Log { runbook: runbook.id.clone(), side },
         category: runbook.category,
         severity: runbook.severity,
-        message: format!("{} ({count} {lines} in its log)", runbook.title),
+        message: format!("{}{whose} ({count} {lines} in its log)", runbook.title),
         samples: window.samples(),
         count,
         first_seen: window.first_seen,
@@ -261,7 +274,7 @@ fn rank(findings: &mut [Finding]) {
 fn kind_of(finding: &Finding) -> String {
     match &finding.source {
         FindingSource::Check { check, value } => format!("{check} {value}"),
-        FindingSource::Log { runbook } => runbook.clone(),
+        FindingSource::Log { runbook, .. } => runbook.clone(),
     }
 }
 

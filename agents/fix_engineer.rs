@@ -33,7 +33,7 @@ pub async fn propose(
     history: &History,
 ) -> Proposals {
     let mut proposals = Proposals::default();
-    if diagnosis.external {
+    if diagnosis.external || diagnosis.elsewhere {
         return proposals;
     }
     for template in templates {

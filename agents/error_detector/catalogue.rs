@@ -10,7 +10,7 @@ use std::fmt;
 
 use super::matcher::Matcher;
 use super::rules;
-use crate::model::{Observation, Runbook, TargetKind};
+use crate::model::{Observation, Program, Runbook, Side};
 use crate::root_cause::signature_matches;
 
 /// The largest runbook file accepted, in bytes.
@@ -38,6 +38,13 @@ pub struct Match<'a> {
     pub runbook: &'a Runbook,
     /// Which of its signatures, counted from 0.
     pub signature: usize,
+}
+
+impl Match<'_> {
+    /// Who writes such a line.
+    pub fn side(&self) -> Side {
+        self.runbook.signatures[self.signature].side
+    }
 }
 
 /// All runbooks in force.
@@ -123,12 +130,16 @@ impl Catalogue {
 
     /// The runbooks whose check signature this observation shows, the most specific first
     /// (a signature that names values before one that does not), then the surest.
-    pub fn signed_by(&self, observation: &Observation, image: Option<&str>) -> Vec<&Runbook> {
+    pub fn signed_by(
+        &self,
+        observation: &Observation,
+        container: Option<Program<'_>>,
+    ) -> Vec<&Runbook> {
         let kind = observation.target.kind();
         let mut found: Vec<(bool, &Runbook)> = self
             .runbooks
             .iter()
-            .filter(|runbook| applies(runbook, kind, image))
+            .filter(|runbook| runbook.applies.fits(kind, container))
             .filter_map(|runbook| {
                 let mut signed =
                     runbook.signatures.iter().filter(|s| signature_matches(s, observation));
@@ -141,18 +152,6 @@ impl Catalogue {
         });
         found.into_iter().map(|(_, runbook)| runbook).collect()
     }
-}
-
-/// Whether a runbook is about this kind of target and, for containers, this image.
-///
-/// A runbook that names images does not apply where the image is unknown.
-pub fn applies(runbook: &Runbook, kind: TargetKind, image: Option<&str>) -> bool {
-    let kinds = &runbook.applies.kinds;
-    let images = &runbook.applies.images;
-    let kind_fits = kinds.is_empty() || kinds.contains(&kind);
-    let image_fits = images.is_empty()
-        || image.is_some_and(|image| images.iter().any(|part| image.contains(part.as_str())));
-    kind_fits && image_fits
 }
 
 /// A check's name without its instance: `host.disk` of `host.disk:/var`.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::catalogue::{Catalogue, check_base};
 use crate::model::{
-    Category, Finding, FindingSource, HealthReport, Observation, ObservedValue, Severity, TargetId,
-    Trend, Verdict, clean,
+    Category, ContainerFacts, Finding, FindingSource, HealthReport, Observation, ObservedValue,
+    Program, Severity, TargetId, Trend, Verdict, clean,
 };
 
 /// Length of a message, in characters.
@@ -25,20 +25,23 @@ pub(super) fn findings(
         .iter()
         .flat_map(|target| target.observations.iter().filter(|o| o.verdict.is_bad()));
     bad.map(|observation| {
-        let image = image_of(report, &observation.target);
-        finding(observation, catalogue, image, before)
+        let container = container_of(report, &observation.target);
+        finding(observation, catalogue, container.map(Program::from), before)
     })
     .collect()
 }
 
-/// The image behind a target: of the container itself, or of the one it stands for.
-pub(super) fn image_of<'a>(report: &'a HealthReport, id: &TargetId) -> Option<&'a str> {
+/// The container behind a target: itself, or the one it stands for.
+pub(super) fn container_of<'a>(
+    report: &'a HealthReport,
+    id: &TargetId,
+) -> Option<&'a ContainerFacts> {
     let target = report.target(id)?;
     let container = match target.state.target.container.as_deref() {
         Some(name) if id.container_name().is_none() => report.target(&TargetId::container(name))?,
         _ => target,
     };
-    container.state.container().map(|facts| facts.image.as_str())
+    container.state.container()
 }
 
 /// The numbers of bad observations, to compare the next ones with.
@@ -54,10 +57,10 @@ pub(super) fn numbers(report: &HealthReport) -> impl Iterator<Item = (String, f6
 fn finding(
     observation: &Observation,
     catalogue: &Catalogue,
-    image: Option<&str>,
+    container: Option<Program<'_>>,
     before: &BTreeMap<String, f64>,
 ) -> Finding {
-    let signers = catalogue.signed_by(observation, image);
+    let signers = catalogue.signed_by(observation, container);
     let key = Finding::check_key(&observation.target, &observation.check);
     let value = format!("{}{}", observation.value, observation.unit);
     let of_verdict = match observation.verdict {

@@ -159,6 +159,9 @@ fn signature_faults<'a>(
             if signature.at_least.is_some() {
                 faults.push(format!("`at_least` does not go with the check `{check}`"));
             }
+            if !signature.side.is_server() {
+                faults.push(format!("`side` does not go with the check `{check}`: it is for logs"));
+            }
         }
         _ => faults.push("a [[signature]] needs exactly one of `log` and `check`".to_owned()),
     }

@@ -337,3 +337,6 @@ async fn the_last_words_of_a_crashed_container_are_read_again_in_every_cycle() {
     let read = read_logs(&fake.world(), &containers, &cursors).await;
     assert_eq!(read[&containers[0].0].lines.len(), 1);
 }
+
+/// Who writes a line, and in which container.
+mod sides;

@@ -39,6 +39,10 @@ pub struct Diagnosis {
     pub affected: Vec<TargetId>,
     /// Whether only somebody outside can mend it.
     pub external: bool,
+    /// Whether the blamed target only tells, as a client, of trouble with something it needs:
+    /// nothing is to be changed here for it.
+    #[serde(default)]
+    pub elsewhere: bool,
     /// Expected time to fix, in seconds.
     pub expected_fix_secs: u64,
     /// What else was considered.

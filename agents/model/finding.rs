@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CheckName, TargetId, Timestamp};
+use super::{CheckName, Side, TargetId, Timestamp};
 
 /// How bad a finding is.
 #[derive(
@@ -95,6 +95,9 @@ pub enum FindingSource {
     Log {
         /// Which runbook.
         runbook: String,
+        /// Who says so: the target, or the target about something it depends on.
+        #[serde(default, skip_serializing_if = "Side::is_server")]
+        side: Side,
     },
 }
 
@@ -114,7 +117,7 @@ pub enum Trend {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// The same trouble of the same target always has the same key:
-    /// `TARGET check NAME` or `TARGET log RUNBOOK`.
+    /// `TARGET check NAME`, `TARGET log RUNBOOK`, or `TARGET log RUNBOOK client`.
     pub key: String,
     /// What is wrong with it.
     pub target: TargetId,
@@ -145,7 +148,10 @@ impl Finding {
     }
 
     /// The key of a log finding.
-    pub fn log_key(target: &TargetId, runbook: &str) -> String {
-        format!("{target} log {runbook}")
+    pub fn log_key(target: &TargetId, runbook: &str, side: Side) -> String {
+        match side {
+            Side::Server => format!("{target} log {runbook}"),
+            Side::Client => format!("{target} log {runbook} client"),
+        }
     }
 }

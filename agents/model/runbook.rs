@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Category, Severity, TargetKind, TunableRole, Verdict};
+use super::{Category, ContainerFacts, Severity, TargetKind, TunableRole, Verdict};
 
 /// One runbook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +78,39 @@ pub struct Applies {
     pub ports: Vec<u16>,
 }
 
+impl Applies {
+    /// Whether it is about targets of this kind and the program in `container`: a part of the
+    /// image's name or a port fits, or neither is named. What is named fits no unknown container.
+    pub fn fits(&self, kind: TargetKind, container: Option<Program<'_>>) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&kind)) && self.fits_program(container)
+    }
+
+    fn fits_program(&self, container: Option<Program<'_>>) -> bool {
+        if self.images.is_empty() && self.ports.is_empty() {
+            return true;
+        }
+        container.is_some_and(|program| {
+            self.images.iter().any(|part| program.image.contains(part.as_str()))
+                || self.ports.iter().any(|port| program.ports.contains(port))
+        })
+    }
+}
+
+/// What tells which program runs in a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Program<'a> {
+    /// The image, as named at creation.
+    pub image: &'a str,
+    /// TCP ports it listens on, as far as the image or the container says.
+    pub ports: &'a [u16],
+}
+
+impl<'a> From<&'a ContainerFacts> for Program<'a> {
+    fn from(facts: &'a ContainerFacts) -> Self {
+        Self { image: &facts.image, ports: &facts.exposed_ports }
+    }
+}
+
 /// What the trouble looks like: a log pattern or a check's verdict, never both.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -97,15 +130,24 @@ pub struct Signature {
 }
 
 /// Which side of a connection writes a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The program that is in trouble.
     #[default]
     Server,
     /// A program that depends on the one in trouble: what it says speaks against its dependency,
-    /// whatever the runbook `blames`.
+    /// whatever the runbook `blames`, and it runs in whatever image.
     Client,
+}
+
+impl Side {
+    /// Whether it is the program in trouble itself.
+    pub fn is_server(&self) -> bool {
+        *self == Self::Server
+    }
 }
 
 /// What the trouble means.

@@ -2,7 +2,8 @@
 
 use super::{DOCUMENTED_LIMIT, Evidence, conditions};
 use crate::model::{
-    Blames, Finding, FindingSource, Ledger, LedgerSource, Provenance, Runbook, TargetId,
+    Applies, Blames, Finding, FindingSource, Ledger, LedgerSource, Program, Provenance, Runbook,
+    Side, TargetId,
 };
 
 /// One possible explanation.
@@ -18,6 +19,10 @@ pub(super) struct Candidate<'a> {
     pub(super) ledger: Ledger,
     /// Whether a log line said so in its own words.
     in_its_own_words: bool,
+    /// Whether only a client's line says so, which speaks against what the client needs.
+    by_client: bool,
+    /// Whose trouble it is, in words.
+    subject: String,
     value: String,
 }
 
@@ -29,7 +34,18 @@ impl Candidate<'_> {
 
     /// Whether only somebody outside can mend it.
     pub(super) fn is_outside(&self) -> bool {
-        self.runbook.diagnosis.blames == Blames::Outside
+        !self.by_client && self.runbook.diagnosis.blames == Blames::Outside
+    }
+
+    /// Whether it only points at something that the target needs.
+    fn points_away(&self) -> bool {
+        self.by_client || self.runbook.diagnosis.blames == Blames::Dependency
+    }
+
+    /// Whether the runbook's fixes would be applied to the wrong program: to the client that
+    /// told of the trouble instead of the one that has it.
+    pub(super) fn is_mended_elsewhere(&self) -> bool {
+        self.by_client
     }
 
     /// The order among candidates. What the program says in its own words is worth five
@@ -39,7 +55,7 @@ impl Candidate<'_> {
         let bonus = if self.in_its_own_words { 5 } else { 0 };
         (
             self.speaks_of(root),
-            self.runbook.diagnosis.blames != Blames::Dependency,
+            !self.points_away(),
             i32::from(self.ledger.total().percent()) + bonus,
             self.runbook.fixes.len(),
         )
@@ -50,14 +66,14 @@ impl Candidate<'_> {
         self.runbook
             .diagnosis
             .summary
-            .replace("{target}", &self.blamed.to_string())
+            .replace("{target}", &self.subject)
             .replace("{value}", &self.value)
     }
 }
 
 /// Whether something on the target says that a dependency is at fault.
 pub(super) fn points_at_dependency(evidence: &Evidence<'_>, id: &TargetId) -> bool {
-    of_target(evidence, id).iter().any(|c| c.runbook.diagnosis.blames == Blames::Dependency)
+    of_target(evidence, id).iter().any(Candidate::points_away)
 }
 
 /// Every runbook that may explain what `id` shows.
@@ -65,7 +81,17 @@ pub(super) fn of_target<'a>(evidence: &Evidence<'a>, id: &TargetId) -> Vec<Candi
     evidence.runbooks.iter().filter_map(|runbook| candidate(evidence, runbook, id)).collect()
 }
 
+/// What the target itself shows comes first; what it says as a client only counts if there
+/// is nothing of that.
 fn candidate<'a>(
+    evidence: &Evidence<'a>,
+    runbook: &'a Runbook,
+    id: &TargetId,
+) -> Option<Candidate<'a>> {
+    of_itself(evidence, runbook, id).or_else(|| of_client(evidence, runbook, id))
+}
+
+fn of_itself<'a>(
     evidence: &Evidence<'a>,
     runbook: &'a Runbook,
     id: &TargetId,
@@ -73,7 +99,7 @@ fn candidate<'a>(
     if !applies(evidence, runbook, id) {
         return None;
     }
-    let by_log = log_finding(evidence, runbook, id);
+    let by_log = log_finding(evidence, runbook, id, Side::Server);
     let by_check = check_value(evidence, runbook, id);
     let value = match (by_log, &by_check) {
         (Some(finding), _) => finding.message.clone(),
@@ -93,34 +119,69 @@ fn candidate<'a>(
     Some(Candidate {
         runbook,
         shown_on: id.clone(),
+        subject: blamed.to_string(),
         blamed,
         ledger: ledger(evidence, runbook, id),
         in_its_own_words: by_log.is_some(),
+        by_client: false,
         value,
     })
 }
 
+/// The runbook's evidence speaks of the program in trouble, not of its client, and is left out.
+fn of_client<'a>(
+    evidence: &Evidence<'a>,
+    runbook: &'a Runbook,
+    id: &TargetId,
+) -> Option<Candidate<'a>> {
+    let finding = log_finding(evidence, runbook, id, Side::Client)?;
+    let base = runbook.diagnosis.base.min(DOCUMENTED_LIMIT.percent());
+    let what = format!("as a client says, runbook `{}`: {}", runbook.id, runbook.title);
+    Some(Candidate {
+        runbook,
+        shown_on: id.clone(),
+        blamed: id.clone(),
+        ledger: Ledger::with_base(base, what),
+        in_its_own_words: true,
+        by_client: true,
+        subject: the_one_meant(evidence, runbook, id)
+            .map_or_else(|| format!("something that {id} needs"), |needed| needed.to_string()),
+        value: finding.message.clone(),
+    })
+}
+
+/// The only target that `id` needs and the runbook is about.
+fn the_one_meant(evidence: &Evidence<'_>, runbook: &Runbook, id: &TargetId) -> Option<TargetId> {
+    let needed = evidence.graph.needed_by(id);
+    let mut fitting = needed.into_iter().filter(|needed| {
+        let is_named = runbook.applies != Applies::default();
+        is_named && needed != id && applies(evidence, runbook, needed)
+    });
+    let one = fitting.next()?;
+    // A database and the container it runs in are one thing.
+    let home = evidence.container_of(&one);
+    fitting.all(|other| home.is_some() && evidence.container_of(&other) == home).then_some(one)
+}
+
 fn applies(evidence: &Evidence<'_>, runbook: &Runbook, id: &TargetId) -> bool {
-    let kinds = &runbook.applies.kinds;
-    let images = &runbook.applies.images;
-    let image_fits = || {
-        evidence
-            .container_of(id)
-            .and_then(|container| evidence.report.target(&container))
-            .and_then(|report| report.state.container())
-            .is_some_and(|facts| images.iter().any(|part| facts.image.contains(part.as_str())))
-    };
-    (kinds.is_empty() || kinds.contains(&id.kind())) && (images.is_empty() || image_fits())
+    let container = evidence.container_of(id);
+    let facts = container
+        .and_then(|container| evidence.report.target(&container))
+        .and_then(|report| report.state.container());
+    runbook.applies.fits(id.kind(), facts.map(Program::from))
 }
 
 fn log_finding<'a>(
     evidence: &Evidence<'a>,
     runbook: &Runbook,
     id: &TargetId,
+    wanted: Side,
 ) -> Option<&'a Finding> {
-    evidence.findings_of(id).find(
-        |f| matches!(&f.source, FindingSource::Log { runbook: found } if *found == runbook.id),
-    )
+    let says_so = |source: &FindingSource| {
+        matches!(source, FindingSource::Log { runbook: found, side }
+            if *found == runbook.id && *side == wanted)
+    };
+    evidence.findings_of(id).find(|finding| says_so(&finding.source))
 }
 
 fn check_value(evidence: &Evidence<'_>, runbook: &Runbook, id: &TargetId) -> Option<String> {

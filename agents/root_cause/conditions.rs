@@ -120,7 +120,7 @@ fn found(condition: &Condition, evidence: &Evidence<'_>, id: &TargetId) -> bool 
     condition.finding.as_deref().is_none_or(|wanted| {
         evidence
             .findings_of(id)
-            .any(|f| matches!(&f.source, FindingSource::Log { runbook } if runbook == wanted))
+            .any(|f| matches!(&f.source, FindingSource::Log { runbook, .. } if runbook == wanted))
     })
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::{
-    Dependency, DependencySource, FindingSource, HealthReport, Observation, ObservedValue,
+    Dependency, DependencySource, FindingSource, HealthReport, Observation, ObservedValue, Side,
     TargetReport, TargetState, Trend, Verdict,
 };
 
@@ -54,7 +54,7 @@ impl Scene {
     }
 
     fn log(mut self, target: &str, runbook: &str) -> Self {
-        let source = FindingSource::Log { runbook: runbook.to_owned() };
+        let source = FindingSource::Log { runbook: runbook.to_owned(), side: Side::Server };
         self.findings.push(finding(target, source, Severity::Warning));
         self
     }
@@ -93,7 +93,7 @@ impl Scene {
 fn finding(target: &str, source: FindingSource, severity: Severity) -> Finding {
     let key = match &source {
         FindingSource::Check { check, .. } => Finding::check_key(&id(target), check),
-        FindingSource::Log { runbook } => Finding::log_key(&id(target), runbook),
+        FindingSource::Log { runbook, side } => Finding::log_key(&id(target), runbook, *side),
     };
     Finding {
         key,
@@ -331,3 +331,6 @@ fn the_same_input_gives_the_same_answer() {
     let runbooks = [exited(), unhealthy(), stopped()];
     assert_eq!(scene.diagnose(&runbooks), scene.diagnose(&runbooks));
 }
+
+/// What clients say.
+mod clients;

@@ -127,7 +127,12 @@ impl Inner {
 
     fn says_it_again(&self, fix: &Fix, logs: &LogBatch) -> bool {
         let catalogue = self.catalogue();
-        logs.lines.iter().any(|line| catalogue.matching(&line.text).any(|id| id == fix.issue_type))
+        // A line about something it needs does not say that this trouble is back.
+        logs.lines.iter().any(|line| {
+            catalogue
+                .matches(&line.text)
+                .any(|found| found.runbook.id == fix.issue_type && found.side().is_server())
+        })
     }
 
     /// Restarts the first dependent that still fails although the root works again.

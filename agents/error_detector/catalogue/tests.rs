@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{ObservedValue, Timestamp, Verdict};
+use crate::model::{Applies, ObservedValue, TargetKind, Timestamp, Verdict};
 
 const SOUND: &str = r#"
 id = "too-many"
@@ -93,6 +93,7 @@ fn each_rule_refuses_what_breaks_it() {
         ("at_least = 3", "check = \"http.status\"", "exactly one of `log` and `check`"),
         ("check = \"http.status\"", "check = \"http.state\"", "did you mean `http.status`?"),
         ("is = [\"429\"]", "at_least = 2", "does not go with the check"),
+        ("is = [\"429\"]", "side = \"client\"", "it is for logs"),
         ("base = 70", "base = 0", "not between 1 and 100"),
         ("weight = 10", "weight = 60", "beyond 50"),
         ("weight = 10", "weight = 0", "weighs nothing"),
@@ -164,16 +165,25 @@ fn a_file_without_bounds_is_refused_unread() {
 }
 
 #[test]
-fn applies_by_kind_and_by_part_of_the_image() {
+fn applies_by_kind_and_by_part_of_the_image_or_a_port() {
     let (catalogue, _) = load(&[("http/too-many.toml", SOUND)]);
-    let mut runbook = catalogue.get("too-many").unwrap().clone();
-    assert!(applies(&runbook, TargetKind::Http, None));
-    runbook.applies.kinds = vec![TargetKind::Container];
-    assert!(!applies(&runbook, TargetKind::Http, None));
-    runbook.applies.images = vec!["redis".to_owned()];
-    assert!(applies(&runbook, TargetKind::Container, Some("library/redis:7")));
-    assert!(!applies(&runbook, TargetKind::Container, Some("postgres:15")));
-    assert!(!applies(&runbook, TargetKind::Container, None));
+    let mut applies = catalogue.get("too-many").unwrap().applies.clone();
+    let redis = Program { image: "library/redis:7", ports: &[6379] };
+    let own = Program { image: "registry.example.org/shop/cache", ports: &[6379, 9121] };
+    let other = Program { image: "postgres:15", ports: &[5432] };
+    assert!(applies.fits(TargetKind::Http, None));
+    applies.kinds = vec![TargetKind::Container];
+    assert!(!applies.fits(TargetKind::Http, None));
+    assert!(applies.fits(TargetKind::Container, Some(other)));
+    let fitting = |applies: &Applies| {
+        [Some(redis), Some(own), Some(other), None].map(|p| applies.fits(TargetKind::Container, p))
+    };
+    applies.images = vec!["redis".to_owned()];
+    assert_eq!(fitting(&applies), [true, false, false, false]);
+    applies.ports = vec![6379, 6380];
+    assert_eq!(fitting(&applies), [true, true, false, false]);
+    applies.images.clear();
+    assert_eq!(fitting(&applies), [true, true, false, false]);
 }
 
 #[test]

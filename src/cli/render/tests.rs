@@ -91,6 +91,7 @@ fn held() -> Incident {
         ledger: ledger.clone(),
         affected: vec![],
         external: false,
+        elsewhere: false,
         expected_fix_secs: 5,
         considered: vec![],
         basis: String::new(),

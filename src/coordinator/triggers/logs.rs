@@ -11,8 +11,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures_util::StreamExt;
 use selfheal_agents::error_detector::Catalogue;
-use selfheal_agents::error_detector::catalogue::applies;
-use selfheal_agents::model::{ContainerFacts, LogLine, TargetId, TargetKind, Timestamp};
+use selfheal_agents::model::{ContainerFacts, LogLine, Program, TargetId, TargetKind, Timestamp};
 use selfheal_agents::ports::{Clock, ContainerRuntime};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -44,6 +43,8 @@ pub struct Followed {
     pub name: String,
     /// Its image, as named at creation.
     pub image: String,
+    /// TCP ports it listens on, as far as the image or the container says.
+    pub ports: Vec<u16>,
     /// When its first process was started: a restart is a new log to follow.
     pub started_at: Option<Timestamp>,
 }
@@ -56,6 +57,7 @@ impl Followed {
             id: facts.id.clone(),
             name: facts.name.clone(),
             image: facts.image.clone(),
+            ports: facts.exposed_ports.clone(),
             started_at: facts.started_at,
         })
         .collect()
@@ -132,7 +134,9 @@ impl Follower {
         let now = self.clock.now();
         let mut look = false;
         for found in self.catalogue.matches(&line.text) {
-            if !applies(found.runbook, TargetKind::Container, Some(&of.image)) {
+            let program = Program { image: &of.image, ports: &of.ports };
+            let fits = found.runbook.applies.fits(TargetKind::Container, Some(program));
+            if !fits && found.side().is_server() {
                 continue;
             }
             let least = found.runbook.signatures[found.signature].at_least.unwrap_or(1);

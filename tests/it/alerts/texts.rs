@@ -30,6 +30,7 @@ fn crashed() -> Incident {
         confidence: ledger().total(),
         affected: vec![TargetId::container("proxy")],
         external: false,
+        elsewhere: false,
         expected_fix_secs: 3,
         considered: vec![],
         basis: String::new(),

@@ -109,6 +109,7 @@ fn diagnosed(
         confidence: confidence(90),
         affected: vec![affected],
         external: false,
+        elsewhere: false,
         expected_fix_secs: 3,
         considered: vec![],
         basis: "b".to_owned(),
