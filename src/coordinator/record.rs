@@ -3,12 +3,15 @@
 use chrono::TimeDelta;
 use selfheal_agents::model::{Actor, Hold, Incident, IncidentState, Severity, Timestamp};
 
-use super::state::Inner;
+use super::state::{Blind, Inner, lock};
 use super::{CycleReport, Happening, Scope, TargetSummary, summaries};
 use crate::alerts;
 
 /// What is not critical is told of after it has lasted this long: much of it passes.
 pub(super) const PAGE_AFTER: TimeDelta = TimeDelta::seconds(60);
+/// A part of the world that cannot be seen is told of after this long.
+const BLIND_FOR: TimeDelta = TimeDelta::seconds(60);
+
 /// Whether every reason to hold passes by itself.
 pub(super) fn passes(incident: &Incident) -> bool {
     !incident.holds.is_empty() && incident.holds.iter().all(Hold::is_transient)
@@ -90,12 +93,26 @@ impl Inner {
         self.wake.notify_waiters();
     }
 
-    /// Tells people once when a part of the world cannot be seen any more.
+    /// Tells people once when a part of the world has not been seen for a while.
     pub(super) async fn tell_blindness(&self, report: &CycleReport) {
-        let known = self.standing.borrow().blind.clone();
-        let Some(reason) = report.blind.first().filter(|_| known.is_empty()) else {
+        let Some(reason) = report.blind.first() else {
+            *lock(&self.blind) = None;
             return;
         };
+        let due = {
+            let mut blind = lock(&self.blind);
+            let spell = blind.get_or_insert(Blind { since: report.started_at, told: false });
+            // A daemon that is restarted is away for some seconds, and nobody gets up for that;
+            // at the start whoever started Selfheal is still there.
+            let lasts = report.started_at - spell.since >= BLIND_FOR;
+            let at_start = self.standing.borrow().cycles == 0;
+            let due = !spell.told && (lasts || at_start);
+            spell.told |= due;
+            due
+        };
+        if !due {
+            return;
+        }
         let alert = alerts::blind(reason, report.started_at);
         if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
             tracing::error!(%error, "the alert is not queued: {}", alert.title);

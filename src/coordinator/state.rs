@@ -29,6 +29,16 @@ const RECOVER_AGAIN: Duration = Duration::from_secs(2);
 /// How often an incident whose hold passes by itself is looked at again.
 const RETRY_HELD: Duration = Duration::from_secs(5);
 
+/// How often Selfheal looks again while a part of the world cannot be seen.
+const RETRY_BLIND: TimeDelta = TimeDelta::seconds(20);
+
+/// A time in which a part of the world cannot be seen.
+pub(super) struct Blind {
+    pub(super) since: Timestamp,
+    /// Whether people were told.
+    pub(super) told: bool,
+}
+
 /// The coordinator's insides.
 pub(super) struct Inner {
     pub(super) world: World,
@@ -50,6 +60,8 @@ pub(super) struct Inner {
     pub(super) tracker: TaskTracker,
     pub(super) error_rates: Mutex<BTreeMap<TargetId, (Timestamp, Option<f64>)>>,
     pub(super) frozen: Mutex<Vec<Freeze>>,
+    /// The present spell of blindness, if there is one.
+    pub(super) blind: Mutex<Option<Blind>>,
     /// Incidents whose window runs.
     watched: Mutex<BTreeSet<IncidentId>>,
     /// The monitor that looks at each of them.
@@ -103,6 +115,7 @@ impl Inner {
             tracker: TaskTracker::new(),
             error_rates: Mutex::default(),
             frozen: Mutex::default(),
+            blind: Mutex::default(),
             watched: Mutex::default(),
             eyes: Mutex::default(),
             wake: parts.wake,
@@ -187,6 +200,7 @@ impl Inner {
             if since_retry >= RETRY_HELD {
                 since_retry = Duration::ZERO;
                 self.retry_held().await;
+                self.retry_blind();
             }
         }
     }
@@ -255,6 +269,15 @@ impl Inner {
             if incident.state() == IncidentState::Held && (passes(&incident) || due) {
                 self.queue.add(Scope::target(incident.target), Trigger::Schedule, false, None);
             }
+        }
+    }
+
+    /// Looks again before the next slot while something cannot be seen: that it is back is news.
+    fn retry_blind(&self) {
+        let last = self.standing.borrow().last_check;
+        let due = last.is_some_and(|last| self.world.clock.now() - last >= RETRY_BLIND);
+        if due && lock(&self.blind).is_some() {
+            self.queue.add(Scope::All, Trigger::Schedule, false, None);
         }
     }
 

@@ -415,17 +415,28 @@ async fn a_runtime_that_is_away_is_told_once_closes_nothing_and_is_seen_again() 
     stage.pass(10).await;
     assert_eq!(stage.alerts().await, ["held"]);
     let away = selfheal_agents::fakes::Failure::Unreachable;
-    stage.fake.fail_next("containers", &away, 3);
-    for _ in 0..3 {
-        let report = stage.look().await;
-        assert!(report.blind[0].contains("containers cannot be seen"), "{:?}", report.blind);
-        assert!(!stage.coordinator.standing().runtime_connected);
-    }
+    stage.fake.fail_next("containers", &away, 10);
+    let report = stage.look().await;
+    assert!(report.blind[0].contains("containers cannot be seen"), "{:?}", report.blind);
+    assert!(!stage.coordinator.standing().runtime_connected);
+    assert_eq!(stage.alerts().await, ["held"], "it may be back in a moment");
+    stage.pass(100).await;
     assert_eq!(only(&stage.incidents().await).state(), IncidentState::Held);
-    stage.look().await;
+    stage.pass(200).await;
     assert!(stage.coordinator.standing().runtime_connected);
     let blind = stage.alerts().await.iter().filter(|event| *event == "blind").count();
     assert_eq!(blind, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_is_restarted_wakes_nobody() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.fail_next("containers", &selfheal_agents::fakes::Failure::Unreachable, 2);
+    stage.look().await;
+    stage.pass(300).await;
+    assert!(stage.coordinator.standing().runtime_connected);
+    assert_eq!(stage.alerts().await, Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]

@@ -204,6 +204,25 @@ async fn a_store_that_cannot_be_written_is_unhealthy() {
 }
 
 #[tokio::test]
+async fn who_decides_is_in_the_record() {
+    let served = Served::new();
+    served.world.add(healthy("web"));
+    served.post("/api/monitoring/trigger-check", "").await;
+    let (frozen, _) = served.post("/api/freeze", r#"{"for": "30m"}"#).await;
+    assert_eq!(frozen, StatusCode::OK);
+    served.world.crash("web", 1);
+    let (_, report) = served.post("/api/monitoring/trigger-check", "").await;
+    let id = report["data"]["incidents"][0]["id"].as_str().expect("an incident").to_owned();
+    let dismissal = asked("POST", &format!("/api/incidents/{id}/dismiss"))
+        .header("x-selfheal-user", "ada")
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(served.send(dismissal).await.status(), StatusCode::OK);
+    let (_, incident) = served.get(&format!("/api/incidents/{id}")).await;
+    assert!(incident["timeline"].to_string().contains("ada"), "{incident}");
+}
+
+#[tokio::test]
 async fn other_names_and_other_pages_are_kept_out() {
     let served = Served::new();
     let rebound = Request::get("/api/targets").header("host", "evil.example");

@@ -11,6 +11,7 @@
 
 mod by_hand;
 mod daemon;
+mod daemonless;
 mod engine;
 mod faults;
 mod figures;

@@ -37,20 +37,8 @@ impl Selfheal {
     pub(crate) fn watch(stack: &Stack, more: &str) -> Result<Self> {
         let (relay, mailbox, port) = (Relay::before(stack)?, Mailbox::open()?, free_port()?);
         let folder = stack.folder("selfheal")?;
-        let settings = format!(
-            "data_dir = \"{data}\"\n\
-             [schedule]\ncron = \"*/5 * * * * *\"\n\
-             [docker]\nhost = \"{engine}\"\n\
-             [healing]\nvalidation_window = \"10s\"\n\
-             [probes]\ninterval = \"1s\"\n\
-             [api]\nlisten = \"127.0.0.1:{port}\"\n\
-             [alerts.webhook]\nurl = \"{webhook}\"\n\
-             {UNDER_LOAD}\n{more}\n",
-            data = folder.join("data").display(),
-            engine = relay.address(),
-            webhook = mailbox.address(),
-        );
-        std::fs::write(folder.join("selfheal.toml"), settings)?;
+        let webhook = format!("[alerts.webhook]\nurl = \"{}\"\n{more}", mailbox.address());
+        write_settings(&folder, &relay, port, &webhook)?;
         let log = folder.join("log");
         let started = Instant::now();
         std::fs::File::create(&log)?;
@@ -141,6 +129,58 @@ impl Selfheal {
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(60)..].join("\n");
         format!("changes: {:?}\nalerts: {:?}\nlog:\n{tail}", self.changes(), self.alerts())
+    }
+}
+
+fn write_settings(folder: &Path, relay: &Relay, port: u16, more: &str) -> Result<()> {
+    let settings = format!(
+        "data_dir = \"{data}\"\n\
+         [schedule]\ncron = \"*/5 * * * * *\"\n\
+         [docker]\nhost = \"{engine}\"\n\
+         [healing]\nvalidation_window = \"10s\"\n\
+         [probes]\ninterval = \"1s\"\n\
+         [api]\nlisten = \"127.0.0.1:{port}\"\n\
+         {UNDER_LOAD}\n{more}\n",
+        data = folder.join("data").display(),
+        engine = relay.address(),
+    );
+    std::fs::write(folder.join("selfheal.toml"), settings).context("write the settings")
+}
+
+/// Selfheal without a daemon, command by command, over one stack alone.
+pub(crate) struct ByCommand {
+    folder: PathBuf,
+    relay: Relay,
+}
+
+impl ByCommand {
+    /// Over a stack that stands long enough to be believed.
+    pub(crate) fn over(stack: &Stack) -> Result<Self> {
+        let (relay, folder) = (Relay::before(stack)?, stack.folder("selfheal")?);
+        write_settings(&folder, &relay, free_port()?, "")?;
+        stack.wait_until_settled()?;
+        Ok(Self { folder, relay })
+    }
+
+    /// Runs `selfheal` to its end; answers its exit code and its answer, null where it gave none.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<(i32, Value)> {
+        let output = Command::new(env!("CARGO_BIN_EXE_selfheal"))
+            .args(arguments)
+            .args(["--json", "--config"])
+            .arg(self.folder.join("selfheal.toml"))
+            .stdin(Stdio::null())
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let answer = match output.stdout.as_slice() {
+            [] => Value::Null,
+            answer => serde_json::from_slice(answer).with_context(|| said.clone())?,
+        };
+        Ok((output.status.code().context(said)?, answer))
+    }
+
+    /// What it changed at the engine, in order, as the relay saw it.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        self.relay.changes()
     }
 }
 
