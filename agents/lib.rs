@@ -14,6 +14,7 @@ pub mod fix_engineer;
 pub mod health_monitor;
 pub mod learning_engine;
 pub mod model;
+pub mod patterns;
 pub mod ports;
 pub mod root_cause;
 

@@ -14,6 +14,7 @@ mod follow;
 mod knowledge;
 mod local;
 mod output;
+mod patterns;
 mod read;
 mod render;
 mod settings;
@@ -51,6 +52,7 @@ async fn dispatch(cli: Cli) -> Outcome {
             let own = loaded.and_then(|loaded| own_knowledge(&loaded.settings));
             knowledge::run(&what, own.as_deref(), out)
         }
+        Command::Patterns(what) => patterns::run(&what, out),
         Command::Config { what } => settings::run(what, &sources(&cli.global), out),
         Command::Completions { shell } => completions(shell, out),
         Command::Run { ref listen, ref mode } => {

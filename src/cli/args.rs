@@ -152,6 +152,10 @@ pub enum Command {
         #[command(subcommand)]
         what: Knowledge,
     },
+    /// Group the lines of a log by what they say, without any rules
+    #[command(after_help = "Examples:\n  selfheal patterns app.log\n  docker logs web 2>&1 | \
+        selfheal patterns -\n  selfheal patterns --json app.log | jq '.patterns[0]'")]
+    Patterns(Patterns),
     /// The settings
     Config {
         /// What about them.
@@ -219,6 +223,19 @@ pub enum Knowledge {
         #[arg(long, value_name = "PATH", conflicts_with = "line")]
         healthy: Option<PathBuf>,
     },
+}
+
+/// Which lines are grouped, and what is shown.
+#[derive(Debug, Clone, Args)]
+pub struct Patterns {
+    /// A log file, or - to read lines from standard input
+    pub file: PathBuf,
+    /// Print the id of each line's pattern, one a line in the order of the input
+    #[arg(long, conflicts_with = "json")]
+    pub ids: bool,
+    /// The lines are messages alone: no moment, level or name of a logger before them
+    #[arg(long)]
+    pub message_only: bool,
 }
 
 /// What about the settings.

@@ -142,3 +142,38 @@ fn judging_all_runbooks_tells_coverage_scores_and_what_to_mend() {
     assert_eq!(code, 2);
     assert!(err.contains("nowhere"), "{err}");
 }
+
+#[test]
+fn patterns_groups_a_log_and_names_the_final_pattern_of_every_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = ["ann", "bob", "cyd", "dan", "eve", "fay"];
+    let line = |(second, person): (usize, &&str)| {
+        format!("2026-11-21 04:05:0{second} INFO shop: user {person} logged in\n")
+    };
+    let mut log: String = people.iter().enumerate().map(line).collect();
+    log += "2026-11-21 04:06:00 ERROR shop: the till is \u{1b}[31mempty\n";
+    std::fs::write(folder.path().join("shop.log"), &log).unwrap();
+
+    let (code, out, err) = said(selfheal(folder.path()).args(["patterns", "--ids", "shop.log"]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    let ids: Vec<&str> = out.lines().collect();
+    assert_eq!(ids.len(), 7, "{out}");
+    assert!(ids[..6].iter().all(|id| *id == ids[0]) && ids[6] != ids[0], "{out}");
+
+    let (code, out, _) = said(selfheal(folder.path()).args(["patterns", "-"]).write_stdin(log));
+    assert_eq!(code, 0);
+    let rows: Vec<&str> = out.lines().collect();
+    assert_eq!(rows.len(), 3, "{out}");
+    assert!(rows[1].starts_with("6\tinfo\t") && rows[1].contains("user <*> logged in"), "{out}");
+    assert!(rows[2].starts_with("1\terror\t") && !out.contains('\u{1b}'), "{out:?}");
+
+    let (code, out, _) = said(selfheal(folder.path()).args(["patterns", "--json", "shop.log"]));
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["lines"]), (0, &serde_json::json!(7)));
+    assert_eq!(report["patterns"][0]["id"], ids[0]);
+    assert_eq!(report["patterns"][0]["levels"], serde_json::json!([["info", 6]]));
+
+    let (code, out, err) = said(selfheal(folder.path()).args(["patterns", "none.log"]));
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("none.log") && err.contains("next: selfheal patterns"), "{err}");
+}
