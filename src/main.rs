@@ -1,9 +1,28 @@
 //! The program: reads the command line and hands it to [`selfheal::cli`].
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 
 use clap::Parser;
 use selfheal::cli::{self, Cli, Exit, tell};
+
+/// What the C library reads at the start of a program: how many heaps its threads may share.
+const HEAPS: &str = "MALLOC_ARENA_MAX";
+
+/// Starts this program anew, as the same process, with one heap for all its threads.
+///
+/// By default each thread gets a heap of its own and keeps what it once needed; for a daemon
+/// that mostly waits, that is a sixth of its memory and no gain. Only the environment can say so, and
+/// only before the start. Whoever has set it is obeyed; where it fails, the daemon just runs.
+fn share_one_heap() {
+    if std::env::var_os(HEAPS).is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        // Returns only if it failed.
+        let _ = Command::new(program).args(std::env::args_os().skip(1)).env(HEAPS, "1").exec();
+    }
+}
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -15,6 +34,9 @@ fn main() -> ExitCode {
             return if asked { Exit::Done } else { Exit::Usage }.into();
         }
     };
+    if matches!(cli.command, cli::Command::Run { .. }) {
+        share_one_heap();
+    }
     // Two providers could slip in with two libraries; this one is named once, here.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime =

@@ -123,8 +123,6 @@ impl Inner {
     /// Brings the standing up to date after a cycle.
     pub(super) fn finish(&self, report: &CycleReport, scope: &Scope) {
         self.standing.send_modify(|standing| {
-            standing.mode = self.rules().mode;
-            standing.check_interval_minutes = self.rules().check_interval_minutes;
             standing.last_check = Some(self.world.clock.now());
             standing.cycles += 1;
             standing.last_cycle_ms = Some(report.took_ms);

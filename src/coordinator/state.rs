@@ -329,6 +329,9 @@ impl Inner {
 
     pub(super) fn standing_now(&self) -> Standing {
         let mut standing = self.standing.borrow().clone();
+        let rules = self.rules();
+        standing.mode = rules.mode;
+        standing.check_interval_minutes = rules.check_interval_minutes;
         standing.freezes = self.freezes_in_force();
         standing.validating = lock(&self.watched).len();
         standing.applying = self.tracker.len();

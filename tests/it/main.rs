@@ -8,5 +8,6 @@ mod docker;
 mod http;
 mod lab;
 mod probes;
+mod service;
 mod store;
 mod support;

@@ -1,0 +1,99 @@
+//! The daemon as a service manager sees it: one process, signals, exit codes.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::support::{ask, free_port, until};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct Daemon {
+    child: Child,
+    port: u16,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Daemon {
+    /// Starts it where there is no Docker, and waits until it answers.
+    fn start(folder: &Path) -> Result<Self> {
+        let port = free_port()?;
+        let settings = format!(
+            "mode = \"observe\"\ndata_dir = \"{0}/data\"\n[docker]\nhost = \"unix://{0}/none.sock\"\n\
+             [api]\nlisten = \"127.0.0.1:{port}\"\n",
+            folder.display()
+        );
+        std::fs::write(folder.join("selfheal.toml"), settings)?;
+        let log = std::fs::File::create(folder.join("log"))?;
+        let child = Command::new(env!("CARGO_BIN_EXE_selfheal"))
+            .args(["run", "--config"])
+            .arg(folder.join("selfheal.toml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let daemon = Self { child, port };
+        until("it answers", LIMIT, || ask("GET", port, "/health", "").map(drop))?;
+        Ok(daemon)
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
+        ensure!(sent.success(), "kill {signal}: {sent}");
+        Ok(())
+    }
+}
+
+#[test]
+fn one_process_with_one_heap_that_ends_cleanly_when_it_is_asked_to() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut daemon = Daemon::start(folder.path())?;
+    let process = Path::new("/proc").join(daemon.child.id().to_string());
+    let environment = std::fs::read(process.join("environ"))?;
+    let one_heap = environment.split(|b| *b == 0).any(|v| v == b"MALLOC_ARENA_MAX=1");
+    ensure!(one_heap, "the process that was started is not the one that shares its heap");
+    daemon.signal("-TERM")?;
+    let ended = until("it ends", LIMIT, || daemon.child.try_wait()?.context("it still runs"))?;
+    ensure!(ended.success(), "it ended with {ended}");
+    Ok(())
+}
+
+#[test]
+fn a_hangup_reads_the_settings_again_and_a_broken_file_changes_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = Daemon::start(folder.path())?;
+    let file = folder.path().join("selfheal.toml");
+    let sound = std::fs::read_to_string(&file)?;
+    let log = || std::fs::read_to_string(folder.path().join("log")).context("read the log");
+    let mode = || -> Result<String> {
+        let answer = ask("GET", daemon.port, "/api/monitoring/status", "")?;
+        let status: serde_json::Value = serde_json::from_str(&answer.body)?;
+        Ok(status["data"]["autonomous_mode"].as_str().unwrap_or("none").to_owned())
+    };
+    let shows = |wanted: &'static str| {
+        move || {
+            let mode = mode()?;
+            ensure!(mode == wanted, "the mode is {mode}");
+            Ok(())
+        }
+    };
+    until("the settings are in force", LIMIT, shows("observe"))?;
+    std::fs::write(&file, sound.replace("observe", "perhaps"))?;
+    daemon.signal("-HUP")?;
+    until("the refusal is in the log", LIMIT, || {
+        ensure!(log()?.contains("the old ones stay in force"), "nothing is said");
+        Ok(())
+    })?;
+    shows("observe")()?;
+    std::fs::write(&file, sound.replace("observe", "approve"))?;
+    daemon.signal("-HUP")?;
+    until("the new settings are in force", LIMIT, shows("approve"))
+}
