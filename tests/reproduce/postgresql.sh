@@ -127,7 +127,7 @@ provoke postgresql-constraint-violation main "insert into orders(customer) value
   "insert into child values (null, 0)" "insert into parent values (7)" "insert into child values (7, 1)" "delete from parent"
 provoke postgresql-number-range main "select 2147483647 + 1" "insert into orders(customer, code) values (1, 40000)" \
   "select 99999::numeric(3, 1)" "insert into orders(customer) values (3000000000)" "select 10 / 0"
-provoke postgresql-text-too-long main "create table names(name varchar(3))" "insert into names values ('longer')" "select 'abc'::text::int" \
+provoke postgresql-value-invalid main "create table names(name varchar(3))" "insert into names values ('longer')" "select 'abc'::text::int" \
   "select '2024-99-01'::date" "select 'x'::uuid"
 provoke postgresql-sequence-exhausted main "select setval('small_id_seq', 32767)" "insert into small default values"
 provoke postgresql-prepared-clash main "prepare s1 as select 1" "prepare s1 as select 1" "deallocate s1" "execute s1"
@@ -145,7 +145,7 @@ provoke postgresql-memory-request main "select length(string_agg(repeat('x', 100
 provoke postgresql-lock-table-full main "do \$\$ begin for i in 1..5000 loop execute format('create table l%s()', i); end loop; end \$\$"
 provoke postgresql-temp-file-limit main "set work_mem = '64kB'" "select count(*) from (select i from generate_series(1, 1000000) i order by -i) x"
 provoke postgresql-temp-files-large main "set temp_file_limit = -1" "set log_temp_files = 0" "set work_mem = '64kB'" \
-  "select count(*) from (select i, repeat('x', 60) from generate_series(1, 2000000) i order by -i) x"
+  "select count(x) from (select repeat('x', 200) || i as x from generate_series(1, 700000) i order by x) t"
 provoke postgresql-read-only main "set default_transaction_read_only = on" "insert into parent values (2)" "create table q()" "delete from orders"
 provoke postgresql-permission-missing heard main eval 'user=app sql main "select * from orders" "create table mine()" "select nextval('"'orders_id_seq'"')" "create database b" "create schema s" "alter table orders add x int" "select pg_read_file('"'/etc/passwd'"')"'
 provoke postgresql-extension-missing main "create extension timescaledb" "load 'vector'" "create extension postgis"
@@ -246,6 +246,7 @@ login() {
 }
 login
 for _ in 1 2 3; do provoke postgresql-login-refused heard login env PGPASSWORD=wrong bash -c "exec psql -X -h 127.0.0.1 -p $(port login) -U app -d postgres -c 'select 1'"; done
+provoke postgresql-client-password-wrong cat "$out/postgresql/postgresql-login-refused.log"
 provoke postgresql-hba-missing heard login eval 'user=stranger sql login "select 1"'
 provoke postgresql-scram-mismatch heard login env PGPASSWORD=right psql -X -h 127.0.0.1 -p "$(port login)" -U old -d postgres -c 'select 1'
 provoke postgresql-client-no-password as psql -X -w -h 127.0.0.1 -p "$(port login)" -U app -d postgres -c 'select 1'
@@ -456,7 +457,7 @@ vacuum() {
   start vacuum -c autovacuum_naptime=1s -c autovacuum_vacuum_cost_delay=100 -c autovacuum_vacuum_cost_limit=1 -c deadlock_timeout=50ms -c autovacuum_vacuum_threshold=1
   sql vacuum "create table t(i int)" "insert into t select generate_series(1, 100000)" "delete from t where i % 2 = 0"
   wait_for eval "sql vacuum 'copy (select 1 from pg_stat_progress_vacuum) to stdout' | grep -q 1"
-  heard vacuum sql vacuum "lock table t"
+  heard vacuum sql vacuum begin "lock table t"
   stop vacuum
 }
 provoke postgresql-autovacuum-cancelled vacuum
@@ -536,7 +537,8 @@ provoke postgresql-wal-segment-removed heard primary late
 apply() {
   sql primary "create database source"
   database=source sql primary "create table t(i int primary key)" "create publication p for table t" "select pg_create_logical_replication_slot('s', 'pgoutput')"
-  database=shop; sql primary "create database shop"
+  sql primary "create database shop"
+  local database=shop
   sql primary "create table t(i int primary key)" "insert into t values (1)"
   sql primary "create subscription s connection 'host=127.0.0.1 port=$(port primary) user=postgres dbname=source' publication p with (create_slot = false, copy_data = false)"
   database=source; sql primary "insert into t values (1)"
@@ -559,7 +561,9 @@ timeline() {
 provoke postgresql-timeline-diverged timeline
 sender_timeout() {
   sql primary "alter system set wal_sender_timeout = '500ms'" "select pg_reload_conf()"
-  as sh -c 'echo $$ >receiver.pid; exec "$0" "$@"' pg_receivewal -h 127.0.0.1 -p "$(port primary)" -U postgres -D "$pg" --no-loop &
+  local into=$pg/received
+  as mkdir "$into"
+  as sh -c 'echo $$ >receiver.pid; exec "$0" "$@"' pg_receivewal -h 127.0.0.1 -p "$(port primary)" -U postgres -D "$into" --no-loop &
   wait_for eval "sql primary \"copy (select count(*) from pg_stat_replication where application_name = 'pg_receivewal') to stdout\" | grep -q 1"
   kill -STOP "$(cat "$pg/receiver.pid")"
   wait_for logged primary 'due to replication timeout'
