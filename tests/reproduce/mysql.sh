@@ -42,6 +42,7 @@ stop() {
   while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
   rm -f "$my/$1.pid"
 }
+at_end 'cut -d " " -f 2 /proc/mounts | grep "^$my/" | xargs -r umount -l'
 at_end 'for pid in "$my"/*.pid; do stop "$(basename "$pid" .pid)"; done'
 
 # Starts the server NAME, which is to end by itself, and says what it says.
@@ -74,14 +75,14 @@ heard() {
 logged() { grep -q -e "$2" "$my/$1.log"; }
 
 small_volume() {
-  mkdir -p "$my/$1" && mount -t tmpfs -o "size=$2,uid=$(id -u mysql),gid=$(id -g mysql),mode=700" none "$my/$1" &&
-    at_end umount -l "'$my/$1'"
+  mkdir -p "$my/$1"
+  mount -t tmpfs -o "size=$2,uid=$(stat -c %u "$my"),gid=$(stat -c %g "$my"),mode=700" none "$my/$1"
 }
 
 # --- statements against the common server ---
 
 start main --max-connections=12 --innodb-lock-wait-timeout=1 --log-bin=bin --server-id=1 --innodb-print-all-deadlocks=1 \
-  --max-allowed-packet=1M --local-infile=0 --secure-file-priv=/nowhere --max-prepared-stmt-count=5 --wait-timeout=60
+  --max-allowed-packet=1M --local-infile=0 --secure-file-priv="$work" --max-prepared-stmt-count=5 --wait-timeout=60
 main() { heard main sql main "$@"; }
 database=mysql sql main "create database shop" "create user app@localhost identified by 'right'" "grant select on shop.* to app@localhost"
 sql main "create table t(id tinyint auto_increment primary key, n int, name varchar(3) not null)" "insert into t(n, name) values (1, 'a'), (2, 'b')" \

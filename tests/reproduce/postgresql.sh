@@ -39,6 +39,7 @@ start() {
 }
 
 stop() { as pg_ctl -D "$pg/$1" -m "${2:-immediate}" -w stop >/dev/null 2>&1; }
+at_end 'cut -d " " -f 2 /proc/mounts | grep "^$pg/" | xargs -r umount -l'
 at_end 'for folder in "$pg"/*/postmaster.pid; do stop "$(basename "$(dirname "$folder")")"; done'
 
 # Starts the server NAME, which is to end by itself, and says what it says.
@@ -72,8 +73,8 @@ waits() { [ "$(sql "$1" "copy (select count(*) from pg_locks where not granted) 
 
 # A file system of its own, of that size.
 small_volume() {
-  mkdir -p "$pg/$1" && mount -t tmpfs -o "size=$2,uid=$(id -u postgres),gid=$(id -g postgres),mode=700" none "$pg/$1" &&
-    at_end umount -l "'$pg/$1'"
+  mkdir -p "$pg/$1"
+  mount -t tmpfs -o "size=$2,uid=$(stat -c %u "$pg"),gid=$(stat -c %g "$pg"),mode=700" none "$pg/$1"
 }
 
 # --- statements against the common server ---
