@@ -68,7 +68,7 @@ alone() {
   ask --command-timeout 3s get a
   wait
 }
-provoke etcd-no-leader alone
+provoke etcd-no-quorum alone
 provoke etcd-peer-unreachable alone
 
 # Three members; $members holds their process ids, ${peers[@]} and ${clients[@]} their ports.
@@ -112,9 +112,13 @@ removed() {
   local id
   id=$(ask member list | grep ', a, ' | cut -d, -f1)
   client=${clients[1]}
+  # Members take no change of membership in their first seconds.
+  sleep 6
   ask member remove "$id"
   sleep 3
   kill -KILL "${members[0]}"
+  wait "${members[0]}" 2>/dev/null
+  sleep 1
   etcd --logger=zap --log-outputs=stderr --name a --data-dir "$folder/a" \
     --listen-client-urls "http://127.0.0.1:${clients[0]}" --advertise-client-urls "http://127.0.0.1:${clients[0]}" \
     --listen-peer-urls "http://127.0.0.1:${peers[0]}" --initial-advertise-peer-urls "http://127.0.0.1:${peers[0]}" &
@@ -127,6 +131,8 @@ other_cluster() {
   # A member that is started anew with an empty folder under another token.
   three
   kill -KILL "${members[0]}"
+  wait "${members[0]}" 2>/dev/null
+  sleep 1
   rm -rf "$folder/a"
   timeout 8 etcd --logger=zap --log-outputs=stderr --name a --data-dir "$folder/a" \
     --listen-client-urls "http://127.0.0.1:${clients[0]}" --advertise-client-urls "http://127.0.0.1:${clients[0]}" \
@@ -141,6 +147,8 @@ empty_folder() {
   # A member whose data were lost, started again as if nothing had happened.
   three
   kill -KILL "${members[0]}"
+  wait "${members[0]}" 2>/dev/null
+  sleep 1
   rm -rf "$folder/a"
   timeout 8 etcd --logger=zap --log-outputs=stderr --name a --data-dir "$folder/a" \
     --listen-client-urls "http://127.0.0.1:${clients[0]}" --advertise-client-urls "http://127.0.0.1:${clients[0]}" \
@@ -153,6 +161,8 @@ provoke etcd-member-data-lost empty_folder
 already_bootstrapped() {
   three
   kill -KILL "${members[0]}"
+  wait "${members[0]}" 2>/dev/null
+  sleep 1
   rm -rf "$folder/a"
   client=${clients[1]}
   ask member remove "$(ask member list | grep ', a, ' | cut -d, -f1)"
@@ -165,17 +175,6 @@ already_bootstrapped() {
 }
 provoke etcd-member-removed already_bootstrapped
 
-# A log of the disk's writes that is damaged in the middle.
-damaged_log() {
-  serve
-  for i in $(seq 200); do ask put "key$i" "value $i"; done >/dev/null
-  finish
-  printf 'rubbish rubbish' | dd of="$(ls "$folder"/data/member/wal/*.wal | head -n1)" bs=1 seek=3000 conv=notrunc status=none
-  member "$folder/data"
-  sleep 4
-  finish
-}
-provoke etcd-log-damaged damaged_log
 damaged_database() {
   serve
   for i in $(seq 20); do ask put "key$i" "value $i"; done >/dev/null
@@ -189,7 +188,7 @@ provoke etcd-database-damaged damaged_database
 
 locked() {
   serve
-  timeout 14 etcd --logger=zap --log-outputs=stderr --name one --data-dir "$folder/data" \
+  timeout 25 etcd --logger=zap --log-outputs=stderr --name one --data-dir "$folder/data" \
     --listen-client-urls "http://127.0.0.1:$(free_port)" --advertise-client-urls "http://127.0.0.1:1" \
     --listen-peer-urls "http://127.0.0.1:$(free_port)"
   finish

@@ -52,10 +52,10 @@ PYTHON
 provoke memcached-memory-full full_without_eviction
 
 as_root() { timeout 3 memcached -l 127.0.0.1 -p "$port"; }
-provoke memcached-root-refused as_root
+provoke memcached-start-user-refused as_root
 
 unknown_user() { timeout 3 memcached -u nobody-of-that-name -l 127.0.0.1 -p "$port"; }
-provoke memcached-root-refused unknown_user
+provoke memcached-start-user-refused unknown_user
 
 few_files() {
   # As a user that may not raise the limit itself.
@@ -98,7 +98,7 @@ key_too_long() {
   say "set $(printf 'k%.0s' $(seq 300)) 0 0 1"
   finish
 }
-provoke memcached-key-too-long key_too_long
+provoke memcached-command-not-understood key_too_long
 
 locked() {
   # Too little memory may be locked.
