@@ -105,6 +105,9 @@ pub struct TargetSummary {
     pub observations: Vec<Observation>,
     /// The open incident about it, if any.
     pub incident: Option<IncidentId>,
+    /// The target that is blamed for what this one shows, where that is another.
+    #[serde(default)]
+    pub symptom_of: Option<TargetId>,
     /// Why nothing is done about it at the moment.
     pub holds: Vec<Hold>,
 }

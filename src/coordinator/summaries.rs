@@ -54,6 +54,9 @@ fn target(
         depends_on: seen.graph.direct_needs(id).cloned().collect(),
         observations: report.observations.clone(),
         incident: open.map(|i| i.id),
+        symptom_of: open
+            .filter(|i| i.target != *id && report.verdict().is_bad())
+            .map(|i| i.target.clone()),
         holds: open
             .filter(|i| i.state() == IncidentState::Held && i.target == *id)
             .map(|i| i.holds.clone())

@@ -300,6 +300,23 @@ async fn a_stopped_dependency_is_started_and_its_dependent_left_alone_if_it_reco
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_suffers_is_shown_as_a_symptom_of_what_is_to_blame() {
+    let fake = api_on_db();
+    let stage = Stage::new(fake.clone(), Rules { mode: Mode::Observe, ..Rules::default() });
+    stage.look().await;
+    fake.crash("db", 1);
+    fake.hang("api");
+    stage.look().await;
+    let report = stage.look().await;
+    let shown = |name: &str| {
+        let id = TargetId::container(name);
+        report.targets.iter().find(|target| target.id == id).unwrap().symptom_of.clone()
+    };
+    assert_eq!(shown("api"), Some(TargetId::container("db")));
+    assert_eq!(shown("db"), None, "the cause is nobody's symptom");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dependent_that_gave_up_is_restarted_after_the_root_works_again() {
     let fake = api_on_db();
     let stage = Stage::new(fake, Rules::default());

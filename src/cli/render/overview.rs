@@ -98,6 +98,9 @@ fn targets_table<'a>(rows: impl Iterator<Item = &'a TargetSummary>, style: &Styl
     let rows: Vec<_> = rows
         .map(|target| {
             let mut what = target.detail.clone();
+            if let Some(cause) = &target.symptom_of {
+                let _ = write!(what, " (a symptom of {cause})");
+            }
             for hold in &target.holds {
                 let _ = write!(what, "; {hold}");
             }
@@ -136,6 +139,9 @@ pub(crate) fn target(target: &TargetDetail, style: &Style) -> String {
     }
     if !target.needed_by.is_empty() {
         let _ = write!(text, "\nneeded by  {}", names(&target.needed_by));
+    }
+    if let Some(cause) = &summary.symptom_of {
+        let _ = write!(text, "\nsymptom of {cause}");
     }
     for hold in &target.holds_in_words {
         let _ = write!(text, "\nheld       {}", clean(hold, 400));

@@ -30,6 +30,7 @@ fn target(name: &str, verdict: Verdict, detail: &str) -> TargetSummary {
         depends_on: vec![],
         observations: vec![],
         incident: None,
+        symptom_of: None,
         holds: vec![],
     }
 }
@@ -202,6 +203,18 @@ fn report(dry_run: bool) -> Checked {
         }],
         blind: vec![],
     })
+}
+
+#[test]
+fn a_symptom_names_its_cause() {
+    let mut shown = report(true);
+    let text = checked(&shown, &style(true));
+    assert!(!text.contains("symptom"), "{text}");
+    let mut web = target("web", Verdict::Critical, "unhealthy");
+    web.symptom_of = Some(TargetId::container("db"));
+    shown.report.targets.push(web);
+    let text = checked(&shown, &style(true));
+    assert!(text.contains("unhealthy (a symptom of container:db)"), "{text}");
 }
 
 #[test]

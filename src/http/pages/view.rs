@@ -139,6 +139,7 @@ pub(super) struct TargetCard {
     quiet_word: &'static str,
     holds: Vec<String>,
     incident: Option<IncidentId>,
+    symptom_of: Option<String>,
 }
 
 impl TargetCard {
@@ -158,6 +159,7 @@ impl TargetCard {
             quiet_word: if target.excluded { "never touched" } else { "not ours" },
             holds: target.holds.iter().map(ToString::to_string).collect(),
             incident: target.incident,
+            symptom_of: target.symptom_of.as_ref().map(ToString::to_string),
         }
     }
 }

@@ -14,6 +14,7 @@ fn standing(verdicts: &[(&str, Verdict)]) -> Standing {
         depends_on: vec![],
         observations: vec![],
         incident: None,
+        symptom_of: None,
         holds: vec![],
     };
     Standing {
@@ -71,6 +72,14 @@ fn the_sentence_on_top_says_how_it_stands() {
     ] {
         assert_eq!(Headline::new(&standing, open).text, text);
     }
+}
+
+#[test]
+fn a_symptom_names_its_cause() {
+    let mut standing = standing(&[("db", Verdict::Critical), ("web", Verdict::Critical)]);
+    standing.targets[1].symptom_of = Some(TargetId::container("db"));
+    let html = page(&standing, &[]);
+    assert_eq!(html.matches("A symptom of <strong>container:db</strong>").count(), 1, "{html}");
 }
 
 #[test]
