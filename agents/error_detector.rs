@@ -81,21 +81,24 @@ impl ErrorDetector {
         catalogue: &Catalogue,
     ) {
         let program = checks::container_of(report, container).map(Program::from);
-        for line in fresh(batch, self.counted.get(container).copied()) {
-            // Logs are read after the report began.
-            let at = line.at.min(report.at);
-            for found in catalogue.matches(&line.text) {
+        let lines = fresh(batch, self.counted.get(container).copied());
+        let windows = &mut self.windows;
+        catalogue.matches_in(
+            lines,
+            |line| line.text.as_bytes(),
+            |line, found| {
+                // Logs are read after the report began.
+                let at = line.at.min(report.at);
                 let Some(home) = home(report, container, program, &found) else {
-                    continue;
+                    return;
                 };
                 let key = (home, found.runbook.id.clone(), found.side());
-                if !self.windows.contains_key(&key) && self.windows.len() >= MAX_WINDOWS {
-                    continue;
+                if windows.contains_key(&key) || windows.len() < MAX_WINDOWS {
+                    let new = || Window::new(container.clone(), at);
+                    windows.entry(key).or_insert_with(new).add(at, found.signature, &line.text);
                 }
-                let new = || Window::new(container.clone(), at);
-                self.windows.entry(key).or_insert_with(new).add(at, found.signature, &line.text);
-            }
-        }
+            },
+        );
         if let Some(cursor) = batch.cursor {
             let counted = self.counted.entry(container.clone()).or_insert(cursor);
             if (cursor.at, cursor.seen_at) > (counted.at, counted.seen_at) {

@@ -8,13 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::matcher::Matcher;
+use super::matcher::{Lines, Matcher};
 use super::rules;
 use crate::model::{Observation, Program, Runbook, Side};
 use crate::root_cause::signature_matches;
 
 /// The largest runbook file accepted, in bytes.
 const MAX_FILE_BYTES: usize = 64 * 1024;
+/// Lines are searched together in pieces of this size, in bytes.
+const BATCH_BYTES: usize = 64 * 1024;
 
 /// A file that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +128,34 @@ impl Catalogue {
             .matches(line)
             .into_iter()
             .map(|(runbook, signature)| Match { runbook: &self.runbooks[runbook], signature })
+    }
+
+    /// Hands over every log signature that one of many lines shows, wherever it applies; for
+    /// many lines this takes less time than [`Self::matches`] on each. `text` tells what is
+    /// written in a line.
+    pub fn matches_in<'a, L>(
+        &'a self,
+        lines: impl IntoIterator<Item = L>,
+        text: impl Fn(&L) -> &[u8],
+        mut found: impl FnMut(&L, Match<'a>),
+    ) {
+        let mut batch = Lines::default();
+        let mut held = Vec::new();
+        let mut search = |batch: &mut Lines, held: &mut Vec<L>| {
+            self.matcher.matches_in(batch, |line, (runbook, signature)| {
+                found(&held[line], Match { runbook: &self.runbooks[runbook], signature });
+            });
+            batch.clear();
+            held.clear();
+        };
+        for line in lines {
+            batch.push(text(&line));
+            held.push(line);
+            if batch.size_bytes() >= BATCH_BYTES {
+                search(&mut batch, &mut held);
+            }
+        }
+        search(&mut batch, &mut held);
     }
 
     /// The runbooks whose check signature this observation shows, the most specific first

@@ -1,63 +1,226 @@
-//! All log signatures against one line, in one pass.
+//! All log signatures against lines, in one pass over their bytes.
 //!
-//! The answer is that of trying every signature by itself; how it is found may change
-//! (it is one `RegexSet` today) without anybody noticing. It knows nothing of containers.
+//! Invariant: the answer is that of trying every signature by itself on each line. How it is
+//! found nobody notices: the [`prefilter`] looks for the text that a signature cannot match
+//! without, and only the signatures whose text stands in a line are tried on it. Those
+//! without such text share one `RegexSet`. It knows nothing of containers.
+//!
+//! Regular expressions are compiled when first tried: of hundreds only a few ever are, and
+//! each takes tens of kilobytes.
+
+mod prefilter;
+
+use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
+use super::literals;
 use crate::model::Runbook;
+use prefilter::Prefilter;
 
 /// Bytes of one line that are looked at: signatures stand near the start, and a hostile
 /// line of megabytes must not cost more than an ordinary one.
 const MAX_LINE_BYTES: usize = 8 * 1024;
 /// Compiled size of one signature, in bytes.
 const SIZE_LIMIT: usize = 512 * 1024;
-/// Compiled size of all signatures together, in bytes.
+/// Compiled size of all signatures without literal text together, in bytes.
 const SET_SIZE_LIMIT: usize = 32 * 1024 * 1024;
+/// What one signature may remember of its automaton while it runs, in bytes.
+const CACHE_LIMIT: usize = 96 * 1024;
 
-/// Compiled signatures.
-#[derive(Debug)]
+/// Where a signature comes from: which runbook, and which of its signatures.
+pub(super) type Owner = (usize, usize);
+
+/// The log signatures of a catalogue.
+#[derive(Debug, Default)]
 pub(super) struct Matcher {
-    set: RegexSet,
-    /// For each pattern of the set: which runbook, and which of its signatures.
-    owners: Vec<(usize, usize)>,
+    prefilter: Prefilter,
+    patterns: Vec<Pattern>,
+    unfiltered: Option<Unfiltered>,
 }
 
-impl Default for Matcher {
-    fn default() -> Self {
-        Self { set: RegexSet::empty(), owners: vec![] }
-    }
+#[derive(Debug)]
+struct Pattern {
+    owner: Owner,
+    text: String,
+    /// `None` inside if it does not compile, which nobody asks for: the rules saw to it.
+    compiled: OnceLock<Option<Regex>>,
+}
+
+/// Signatures without literal text, tried on every line.
+#[derive(Debug)]
+struct Unfiltered {
+    set: RegexSet,
+    /// The pattern behind each one of the set.
+    patterns: Vec<usize>,
 }
 
 impl Matcher {
-    /// Compiles the log signatures of `runbooks`, each of which compiles by itself; the
-    /// error says that all together are too large.
+    /// Prepares the log signatures of `runbooks`, each of which compiles by itself; the
+    /// error says that those without literal text are too large together.
     pub(super) fn new(runbooks: &[Runbook]) -> Result<Self, regex::Error> {
         let mut patterns = Vec::new();
-        let mut owners = Vec::new();
         for (index, runbook) in runbooks.iter().enumerate() {
             for (position, signature) in runbook.signatures.iter().enumerate() {
-                if let Some(pattern) = &signature.log {
-                    patterns.push(pattern.as_str());
-                    owners.push((index, position));
+                if let Some(text) = signature.log.clone() {
+                    let owner = (index, position);
+                    patterns.push(Pattern { owner, text, compiled: OnceLock::new() });
                 }
             }
         }
-        let mut set = RegexSetBuilder::new(&patterns);
-        let set = set.unicode(false).size_limit(SET_SIZE_LIMIT).build()?;
-        Ok(Self { set, owners })
+        let mut pieces = Vec::new();
+        let mut without = Vec::new();
+        for (index, pattern) in patterns.iter().enumerate() {
+            match literals::required(&pattern.text) {
+                Some(texts) => pieces.extend(texts.into_iter().map(|text| (text, index))),
+                None => without.push(index),
+            }
+        }
+        let unfiltered = Unfiltered::new(&patterns, without)?;
+        Ok(Self { prefilter: Prefilter::new(pieces), patterns, unfiltered })
     }
 
-    /// (runbook, signature) of every signature that `line` shows.
-    pub(super) fn matches(&self, line: &str) -> Vec<(usize, usize)> {
-        let bytes = line.as_bytes();
-        let bounded = &bytes[..bytes.len().min(MAX_LINE_BYTES)];
-        self.set.matches(bounded).into_iter().map(|pattern| self.owners[pattern]).collect()
+    /// The owner of every signature that `line` shows, in their order.
+    pub(super) fn matches(&self, line: &str) -> Vec<Owner> {
+        let bytes = bounded(line.as_bytes());
+        let mut owners = Vec::new();
+        self.scan(bytes, &[bytes.len()], |_, owner| owners.push(owner));
+        owners
     }
+
+    /// Hands over the number of the line and the owner of every signature that a line of
+    /// `lines` shows, in their order.
+    pub(super) fn matches_in(&self, lines: &Lines, found: impl FnMut(usize, Owner)) {
+        self.scan(&lines.bytes, &lines.ends, found);
+    }
+
+    fn scan(&self, text: &[u8], ends: &[usize], mut found: impl FnMut(usize, Owner)) {
+        let mut candidates = Candidates::default();
+        let mut decide = |line: usize, candidates: &[usize]| {
+            if candidates.is_empty() {
+                return;
+            }
+            let start = line.checked_sub(1).map_or(0, |before| ends[before]);
+            let bytes = &text[start..ends[line]];
+            for pattern in candidates.iter().map(|index| &self.patterns[*index]) {
+                if pattern.is_match(bytes) {
+                    found(line, pattern.owner);
+                }
+            }
+        };
+        if let Some(unfiltered) = &self.unfiltered {
+            // Every line is tried in any case, so the lines go one by one.
+            let mut start = 0;
+            for (line, end) in ends.iter().enumerate() {
+                let bytes = &text[start..*end];
+                start = *end;
+                candidates.restart(line);
+                unfiltered.add_to(&mut candidates, bytes);
+                self.prefilter.search(bytes, &[bytes.len()], |_, pattern| candidates.add(pattern));
+                decide(line, candidates.in_order());
+            }
+            return;
+        }
+        self.prefilter.search(text, ends, |line, pattern| {
+            if line != candidates.line {
+                decide(candidates.line, candidates.in_order());
+                candidates.restart(line);
+            }
+            candidates.add(pattern);
+        });
+        decide(candidates.line, candidates.in_order());
+    }
+}
+
+impl Pattern {
+    fn is_match(&self, line: &[u8]) -> bool {
+        let compiled = self.compiled.get_or_init(|| compile(&self.text).ok());
+        compiled.as_ref().is_some_and(|regex| regex.is_match(line))
+    }
+}
+
+impl Unfiltered {
+    fn new(patterns: &[Pattern], indices: Vec<usize>) -> Result<Option<Self>, regex::Error> {
+        if indices.is_empty() {
+            return Ok(None);
+        }
+        let texts = indices.iter().map(|index| patterns[*index].text.as_str());
+        let mut set = RegexSetBuilder::new(texts);
+        let set = set.unicode(false).size_limit(SET_SIZE_LIMIT).build()?;
+        Ok(Some(Self { set, patterns: indices }))
+    }
+
+    fn add_to(&self, candidates: &mut Candidates, line: &[u8]) {
+        for index in self.set.matches(line) {
+            candidates.add(self.patterns[index]);
+        }
+    }
+}
+
+/// The patterns to be tried on one line, each once.
+#[derive(Debug, Default)]
+struct Candidates {
+    line: usize,
+    patterns: Vec<usize>,
+}
+
+impl Candidates {
+    fn restart(&mut self, line: usize) {
+        self.line = line;
+        self.patterns.clear();
+    }
+
+    fn add(&mut self, pattern: usize) {
+        // What a line repeats, it mostly repeats at once.
+        if self.patterns.last() != Some(&pattern) {
+            self.patterns.push(pattern);
+        }
+    }
+
+    fn in_order(&mut self) -> &[usize] {
+        self.patterns.sort_unstable();
+        self.patterns.dedup();
+        &self.patterns
+    }
+}
+
+/// Many lines in one buffer: searched together they take half the time.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    bytes: Vec<u8>,
+    /// Where each line ends in `bytes`; the next begins there.
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    /// Adds a line without its end; of a very long one only the beginning is kept.
+    pub(super) fn push(&mut self, line: &[u8]) {
+        self.bytes.extend_from_slice(bounded(line));
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Forgets all lines and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// How many bytes they have together.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+fn bounded(line: &[u8]) -> &[u8] {
+    &line[..line.len().min(MAX_LINE_BYTES)]
 }
 
 /// Compiles one signature as the matcher understands it: `\d`, `\w`, `\s` and `\b` speak
 /// of ASCII, since logs do and the tables stay small.
 pub(super) fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).unicode(false).size_limit(SIZE_LIMIT).build()
+    let mut builder = RegexBuilder::new(pattern);
+    builder.unicode(false).size_limit(SIZE_LIMIT).dfa_size_limit(CACHE_LIMIT).build()
 }
+
+#[cfg(test)]
+mod tests;

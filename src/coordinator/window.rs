@@ -128,11 +128,15 @@ impl Inner {
     fn says_it_again(&self, fix: &Fix, logs: &LogBatch) -> bool {
         let catalogue = self.catalogue();
         // A line about something it needs does not say that this trouble is back.
-        logs.lines.iter().any(|line| {
-            catalogue
-                .matches(&line.text)
-                .any(|found| found.runbook.id == fix.issue_type && found.side().is_server())
-        })
+        let mut again = false;
+        catalogue.matches_in(
+            &logs.lines,
+            |line| line.text.as_bytes(),
+            |_, found| {
+                again |= found.runbook.id == fix.issue_type && found.side().is_server();
+            },
+        );
+        again
     }
 
     /// Restarts the first dependent that still fails although the root works again.

@@ -133,3 +133,6 @@ fn the_runbook_in_the_readme_is_sound() {
 
 /// From what is seen to whom it is blamed on and how surely, with the built-in runbooks.
 mod scenes;
+
+/// The matcher against what it stands for: every pattern tried on every line.
+mod matching;

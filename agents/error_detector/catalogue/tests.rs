@@ -229,3 +229,24 @@ proptest::proptest! {
         proptest::prop_assert_eq!(catalogue.matching(&line).count() == 1, alone.is_match(&line));
     }
 }
+
+#[test]
+fn many_lines_are_answered_like_each_by_itself_however_they_fall_into_batches() {
+    let (catalogue, _) = load(&[("http/too-many.toml", SOUND)]);
+    let padding = "x".repeat(BATCH_BYTES / 3);
+    let lines: Vec<String> =
+        (0..20)
+            .map(|n| {
+                if n % 3 == 0 { format!("{n} HTTP 429 Too Many Requests") } else { padding.clone() }
+            })
+            .collect();
+    let mut found = Vec::new();
+    catalogue.matches_in(
+        &lines,
+        |line| line.as_bytes(),
+        |line, m| found.push((line.as_str(), m.signature)),
+    );
+    let wanted: Vec<_> =
+        lines.iter().filter(|line| line.contains("429")).map(|line| (line.as_str(), 0)).collect();
+    assert_eq!(found, wanted);
+}
