@@ -106,7 +106,7 @@ provoke mysql-database-missing eval 'database=orders sql main "select 1"; sql ma
 provoke mysql-schema-missing main "select * from invoices" "select total from t" "insert into t(total) values (1)" "drop table nothing" "alter table t drop column nothing" "call nothing()"
 provoke mysql-migration-repeated main "create table t(i int)" "alter table t add column n int" "create index i on t(n)" "create index i on t(n)" "create database shop" "create user app@localhost"
 provoke mysql-duplicate-key main "insert into t(id, n, name) values (1, 1, 'a')"
-provoke mysql-auto-increment-exhausted main "insert into t(id, n, name) values (127, 1, 'a')" "insert into t(n, name) values (1, 'b')"
+provoke mysql-value-range main "insert into t(id, n, name) values (127, 1, 'a')" "insert into t(n, name) values (1, 'b')"
 provoke mysql-constraint-violation main "insert into child values (4)" "insert into parent values (1)" "insert into child values (1)" "delete from parent" "insert into t(n, name) values (1, null)"
 provoke mysql-value-invalid main "insert into t(id, n, name) values (50, 'abc', 'a')" "insert into t(id, n, name) values (51, 1, 'longer')" "insert into t(id, n, name) values (500, 1, 'a')" \
   "insert into t(id, n) values (52, 1)" "create table d(d datetime)" "insert into d values ('2024-99-99')" "insert into d values ('0000-00-00 00:00:00')" "select cast('a' as int) from t where 1 / 0 group by 1"
@@ -161,19 +161,6 @@ crowd() {
   wait
 }
 provoke mysql-too-many-connections heard main crowd
-host_blocked() {
-  sql main "set global max_connect_errors = 1" "set global host_cache_size = 100"
-  as python3 - "$(cat "$my/main.port")" <<'PY'
-import socket, sys
-for _ in range(3):
-    s = socket.create_connection(("127.0.0.1", int(sys.argv[1]))); s.recv(1000); s.sendall(b"\x01\0\0\1x"); s.close()
-PY
-  as mariadb --no-defaults -h 127.0.0.1 -P "$(cat "$my/main.port")" -u root -e "select 1"
-  sql main "create user 'far'@'10.0.0.1'"
-  as mariadb --no-defaults -h 127.0.0.1 -P "$(cat "$my/main.port")" -u far -e "select 1"
-  sql main "flush hosts"
-}
-provoke mysql-host-blocked heard main host_blocked
 crashed_table() {
   sql main "create table m(i int primary key, x varchar(100)) engine=myisam" "insert into m select seq, repeat('x', 90) from seq_1_to_10000" "flush tables"
   as truncate -s 100 "$my/main/shop/m.MYD"
@@ -188,7 +175,7 @@ crashed_table() {
 provoke mysql-table-crashed heard main crashed_table
 sort_memory() { sql main "set sort_buffer_size = 1024" "set max_session_mem_used = 8192" "select * from t order by name" "select seq from seq_1_to_100000 order by -seq"; }
 provoke mysql-session-memory heard main sort_memory
-provoke mysql-binlog-events main "set binlog_format = statement" "set sql_log_bin = 1" "insert into t(id, n, name) select 60 + seq, uuid_short(), 'u' from seq_1_to_2 limit 1"
+provoke mysql-value-range main "set binlog_format = statement" "set sql_log_bin = 1" "insert into t(id, n, name) select 60 + seq, uuid_short(), 'u' from seq_1_to_2 limit 1"
 killed() { kill -KILL "$(cat "$my/main.pid")"; sleep 1; : >"$my/main.log"; rm -f "$my/main.pid"; start main; cat "$my/main.log"; }
 provoke mysql-crash-recovery killed
 stop main TERM
@@ -206,8 +193,8 @@ provoke mysql-run-as-root bash -c "cd /; mariadbd --no-defaults --datadir=$my/fr
 folder owner && chown -R nobody "$my/owner"
 provoke mysql-data-folder-refused refuses owner
 mkdir "$my/empty" && chown mysql: "$my/empty"
-provoke mysql-data-folder-empty refuses empty
-provoke mysql-socket-folder refuses sock --socket="$my/nowhere/my.sock"
+provoke mysql-system-tables-missing refuses empty
+provoke mysql-port-in-use refuses sock --socket="$my/nowhere/my.sock"
 provoke mysql-memory-at-start eval '(ulimit -v 2000000; refuses memory --innodb-buffer-pool-size=64G)'
 provoke mysql-files-limited eval '(ulimit -n 100; folder files; run files >"$my/files.log" 2>&1 & wait_for ready files; sql files "show tables"; cat "$my/files.log"; stop files)'
 
@@ -238,7 +225,7 @@ provoke mysql-system-tablespace-damaged eval 'as truncate -s 5M "$my/system/ibda
 provoke mysql-forced-recovery eval 'start recovery --innodb-force-recovery=4; sql recovery "insert into t values (9999, 1)" "create table n(i int)"; cat "$my/recovery.log"; stop recovery'
 provoke mysql-aria-log-damaged eval 'dd if=/dev/urandom of="$my/aria/aria_log_control" bs=1 count=200 conv=notrunc status=none; refuses aria'
 upgrade() { folder old; start old; sql old "alter table mysql.user rename to mysql.x"; client old -u root -e "drop table mysql.proc; alter table mysql.global_priv drop column priv"; stop old TERM; : >"$my/old.log"; refuses old; }
-provoke mysql-system-tables-old upgrade
+provoke mysql-system-tables-missing upgrade
 
 # --- full volumes ---
 
@@ -300,4 +287,4 @@ binlog_full() {
   cat "$my/binlog.log"
   stop binlog
 }
-provoke mysql-binlog-write-failed binlog_full
+provoke mysql-disk-full binlog_full
