@@ -197,3 +197,4 @@ provoke java-pool-leak run -cp "classes:$jars:$logger" Full hikari leak
 provoke java-pool-start-failed run -cp "classes:$jars:$logger" Full hikari away
 provoke java-logging-unconfigured run Full slf4j
 provoke java-logging-unconfigured run Full log4j
+provoke java-exception run Full nothing-of-that-name
