@@ -11,6 +11,7 @@
 mod candidates;
 mod conditions;
 mod graph;
+pub mod series;
 
 use std::collections::{BTreeMap, BTreeSet};
 

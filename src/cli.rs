@@ -15,6 +15,7 @@ mod knowledge;
 mod local;
 mod output;
 mod patterns;
+mod rca;
 mod read;
 mod render;
 mod settings;
@@ -53,6 +54,7 @@ async fn dispatch(cli: Cli) -> Outcome {
             knowledge::run(&what, own.as_deref(), out)
         }
         Command::Patterns(what) => patterns::run(&what, out),
+        Command::Rca(ref asked) => rca::run(asked, out),
         Command::Config { what } => settings::run(what, &sources(&cli.global), out),
         Command::Completions { shell } => completions(shell, out),
         Command::Run { ref listen, ref mode } => {

@@ -15,4 +15,5 @@ pub mod host;
 pub mod http;
 pub mod knowledge;
 pub mod probes;
+pub mod recordings;
 pub mod store;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use selfheal_agents::model::TargetId;
 
+use super::rca::Rca;
+
 const EXAMPLES: &str = "\
 First steps:
   selfheal doctor              is everything there that Selfheal needs?
@@ -156,6 +158,15 @@ pub enum Command {
     #[command(after_help = "Examples:\n  selfheal patterns app.log\n  docker logs web 2>&1 | \
         selfheal patterns -\n  selfheal patterns --json app.log | jq '.patterns[0]'")]
     Patterns(Patterns),
+    /// Who among many nodes caused the trouble of one, from recorded series
+    #[command(
+        after_help = "Files as the PetShop data set has them: the graph is a matrix in which \
+        a row calls the columns; metrics have three header rows (node, metric, statistic) and a \
+        row an interval, by Unix time. The answer is best first, and empty when nothing is \
+        wrong.\n\nExample:\n  selfheal rca --graph graph.csv --normal noissue/metrics.csv \
+        --metrics issue/metrics.csv --target shop --metric latency --statistic Average --json"
+    )]
+    Rca(Rca),
     /// The settings
     Config {
         /// What about them.

@@ -177,3 +177,95 @@ fn patterns_groups_a_log_and_names_the_final_pattern_of_every_line() {
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(err.contains("none.log") && err.contains("next: selfheal patterns"), "{err}");
 }
+
+/// A shop of four nodes in files as the PetShop data set has them: `site` calls `search`,
+/// which calls `db`; in the issue `db` answers late in three of six intervals.
+fn shop(folder: &Path) {
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).expect("the folder is ours");
+    };
+    write("graph.csv", ",site,search,db\nsite,0,1,0\nsearch,0,0,1\ndb,0,0,0\n");
+    let rows = |count: usize, late: &[usize]| {
+        let head = "microservice,site,search,db,site,search,db\n\
+            metric,latency,latency,latency,requests,requests,requests\n\
+            statistic,Average,Average,Average,Sum,Sum,Sum\nunix_timestamp,,,,,,\n";
+        let row = |row: usize| {
+            // A little up and down, in another step at each node.
+            let wobble = |step: usize| 1.0 + ((row * step) % 11) as f64 / 500.0;
+            let extra = if late.contains(&row) { 0.03 } else { 0.0 };
+            let [site, db] = [0.1 * wobble(3) + extra, 0.02 * wobble(7) + extra];
+            let search = 0.05 * wobble(5) + extra;
+            // Now and then nothing was measured.
+            let search = if row % 7 == 5 { String::new() } else { search.to_string() };
+            format!("{},{site},{search},{db},{},100,100\n", row * 300, 100 + row % 3)
+        };
+        head.to_owned() + &(0..count).map(row).collect::<String>()
+    };
+    write("normal.csv", &rows(200, &[]));
+    write("issue.csv", &rows(6, &[2, 3, 4]));
+    write("fine.csv", &rows(6, &[]));
+}
+
+#[test]
+fn rca_names_the_culprit_from_files_and_nobody_when_nothing_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    shop(folder.path());
+    let ask = |metrics: &str, target: &str| {
+        said(selfheal(folder.path()).args([
+            "rca",
+            "--graph",
+            "graph.csv",
+            "--normal",
+            "normal.csv",
+            "--metrics",
+            metrics,
+            "--target",
+            target,
+            "--metric",
+            "latency",
+            "--statistic",
+            "Average",
+            "--json",
+        ]))
+    };
+    let (code, out, err) = ask("issue.csv", "site");
+    assert_eq!((code, err.as_str()), (0, ""));
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer[0]["node"], "db", "{out}");
+    assert_eq!(answer[0]["metric"], "latency");
+    assert!(answer[0]["score"].as_f64().is_some_and(|score| score > 0.5 && score <= 1.0));
+    assert_eq!(ask("fine.csv", "site"), (0, "[]\n".to_owned(), String::new()));
+}
+
+#[test]
+fn rca_says_what_is_wrong_with_its_files_and_exits_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    shop(folder.path());
+    std::fs::write(
+        folder.path().join("bad.csv"),
+        "m,site\nmetric,latency\nstatistic,p95\n5,fast\n",
+    )
+    .unwrap();
+    let ask = |metrics: &str, target: &str, statistic: &str| {
+        let (code, out, err) = said(selfheal(folder.path()).args([
+            "rca",
+            "--graph",
+            "graph.csv",
+            "--normal",
+            "normal.csv",
+            "--metrics",
+            metrics,
+            "--target",
+            target,
+            "--statistic",
+            statistic,
+            "--json",
+        ]));
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        err
+    };
+    assert!(ask("bad.csv", "site", "p95").contains("bad.csv, row 4, column 2: `fast`"));
+    assert!(ask("none.csv", "site", "p95").contains("none.csv: No such file"));
+    assert!(ask("issue.csv", "shop", "Average").contains("no node `shop`"));
+    assert!(ask("issue.csv", "site", "p95").contains("no latency p95 of `site`"));
+}
