@@ -10,9 +10,12 @@
 
 mod bytes;
 mod cluster;
+mod fields;
 mod header;
 mod level;
+mod records;
 mod scan;
+mod words;
 
 use serde::Serialize;
 
@@ -20,6 +23,8 @@ use cluster::Clusters;
 use scan::Scanner;
 
 pub use level::Level;
+pub use records::Records;
+pub use words::tells_of_failure;
 
 /// Clusters kept unless said otherwise.
 pub const DEFAULT_LIMIT: usize = 16_384;
@@ -91,6 +96,8 @@ pub struct Pattern {
     pub count: u64,
     /// How many of them by level, the least grave first; lines without a level are left out.
     pub levels: Vec<(Level, u64)>,
+    /// Whether most of them are errors by their level; by their words if they have none.
+    pub failure: bool,
     /// The first such line, cut.
     pub example: String,
 }
@@ -102,12 +109,22 @@ struct Tally {
     example: Box<[u8]>,
 }
 
+impl Tally {
+    fn failure(&self, template: &str) -> bool {
+        let levelled: u64 = self.levels.iter().sum();
+        let errors: u64 = self.levels[Level::Error as usize..].iter().sum();
+        if levelled > 0 { errors * 2 > levelled } else { tells_of_failure(template) }
+    }
+}
+
 /// Reads lines and keeps their patterns.
 #[derive(Debug)]
 pub struct Miner {
     options: Options,
     scanner: Scanner,
     clusters: Clusters,
+    /// The message of a line that is made of fields.
+    message: Vec<u8>,
     tallies: Vec<Tally>,
 }
 
@@ -124,18 +141,33 @@ impl Miner {
             options,
             scanner: Scanner::default(),
             clusters: Clusters::new(options.limit),
+            message: vec![],
             tallies: vec![],
         }
     }
 
-    /// Reads one line, without its line feed.
+    /// Reads one line without its line feed, or a record of several lines.
     pub fn read(&mut self, line: &[u8]) -> Seen {
-        let header =
-            if self.options.message_only { header::Header::default() } else { header::read(line) };
+        let (node, level) = self.node(line);
+        self.tally(node, level, line);
+        Seen { handle: Handle(node), level }
+    }
+
+    fn node(&mut self, line: &[u8]) -> (u32, Option<Level>) {
+        if self.options.message_only {
+            self.scanner.scan(line, 0);
+            return (self.clusters.of(line, &self.scanner.tokens), None);
+        }
+        if let Some(fields) = fields::read(line, &mut self.message) {
+            // A logger within a logger: the message may have a header of its own.
+            let header = header::read(&self.message);
+            self.scanner.scan(&self.message, header.end);
+            let node = self.clusters.of(&self.message, &self.scanner.tokens);
+            return (node, fields.level.or(header.level));
+        }
+        let header = header::read(line);
         self.scanner.scan(line, header.end);
-        let node = self.clusters.of(line, &self.scanner.tokens);
-        self.tally(node, header.level, line);
-        Seen { handle: Handle(node), level: header.level }
+        (self.clusters.of(line, &self.scanner.tokens), header.level)
     }
 
     fn tally(&mut self, node: u32, level: Option<Level>, line: &[u8]) {
@@ -185,9 +217,11 @@ impl Miner {
         }
         let mut patterns: Vec<Pattern> = by_id
             .into_iter()
-            .map(|(id, (root, tally))| Pattern {
+            .map(|(id, (root, tally))| (id, self.template(root), tally))
+            .map(|(id, template, tally)| Pattern {
                 id,
-                template: self.template(root),
+                failure: tally.failure(&template),
+                template,
                 count: tally.count,
                 levels: Level::ALL.into_iter().zip(tally.levels).filter(|(_, n)| *n > 0).collect(),
                 example: String::from_utf8_lossy(&tally.example).into_owned(),

@@ -77,7 +77,7 @@ impl Reader<'_> {
                 return done;
             }
         }
-        if let Some(end) = time::moment(self.text, self.at) {
+        if let Some(end) = self.moment() {
             if self.level.is_none() || !self.timed {
                 self.timed = true;
                 return self.sure(end);
@@ -88,6 +88,13 @@ impl Reader<'_> {
             b'[' | b'(' | b'<' => self.bracket(),
             _ => self.word(),
         }
+    }
+
+    /// Where a moment that begins here ends. After one, a mere number is no other.
+    fn moment(&self) -> Option<usize> {
+        let end = time::moment(self.text, self.at)?;
+        let number = self.text[self.at..end].iter().all(u8::is_ascii_digit);
+        (!self.timed || !number).then_some(end)
     }
 
     /// Takes everything up to `end` as header.
@@ -101,15 +108,17 @@ impl Reader<'_> {
     /// The message begins after the separators that follow.
     fn settle(&mut self) {
         let mut at = self.at;
-        loop {
-            match self.text.get(at) {
-                Some(b' ' | b'\t' | b']' | b',' | b'|') => at += 1,
-                Some(b'-' | b':') if matches!(self.text.get(at + 1), Some(b' ')) => at += 1,
-                Some(b':') if matches!(self.text.get(at.wrapping_sub(1)), Some(b']' | b')')) => {
-                    at += 1;
-                }
+        while let Some(byte) = self.text.get(at) {
+            let spaced = self.text.get(at + 1) == Some(&b' ');
+            let closed = at > 0 && matches!(self.text[at - 1], b']' | b')');
+            match byte {
+                b' ' | b'\t' | b']' | b',' | b'|' => {}
+                // What follows ` - ` after the level is the message, whatever it looks like.
+                b'-' if spaced => self.named |= self.level.is_some(),
+                b':' if spaced || closed => {}
                 _ => break,
             }
+            at += 1;
         }
         self.at = at;
         self.end = at;
@@ -196,8 +205,11 @@ impl Reader<'_> {
     /// A word with nothing that says what it is.
     fn plain(&mut self, word: &[u8], end: usize) -> bool {
         if self.level.is_some() {
-            // A number may be the message's now.
-            return !word.iter().all(u8::is_ascii_digit) && self.after_level(word, end);
+            if word.iter().all(u8::is_ascii_digit) {
+                // A number may be the message's now.
+                return self.text[end..].starts_with(b" --- ") && self.sure(end);
+            }
+            return self.after_level(word, end);
         }
         if word.iter().all(u8::is_ascii_digit) {
             // A process or a thread.
@@ -212,6 +224,9 @@ impl Reader<'_> {
         let word = word.strip_suffix(b",").unwrap_or(word);
         if self.program(end) {
             return true;
+        }
+        if self.unknown == 1 && self.timed && self.daemon() {
+            return false;
         }
         self.unknown < 4 && self.may_skip(word) && self.pass(end)
     }
@@ -246,7 +261,7 @@ impl Reader<'_> {
             && name
                 .iter()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"_.$/\\-()[]@#:<>+*~".contains(byte));
-        if known && fits && self.unknown <= 2 {
+        if known && fits && self.unknown <= 2 && !self.named {
             self.named = true;
             self.sure(end);
         }
@@ -273,14 +288,37 @@ impl Reader<'_> {
         false
     }
 
+    /// `Some Program[771]: message`, after moment and host.
+    fn daemon(&mut self) -> bool {
+        let rest = &self.text[self.at..];
+        let Some(close) = rest.iter().take(64).position(|byte| *byte == b']') else {
+            return false;
+        };
+        let name = rest[..close].trim_ascii_end();
+        let number = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let open = name.len() - number;
+        let words = name.split(|byte| *byte == b' ').count();
+        let fits = number > 0
+            && open > 1
+            && name[open - 1] == b'['
+            && words <= 4
+            && rest.get(close + 1) == Some(&b':');
+        if fits {
+            self.named = true;
+            self.sure(self.at + close + 1);
+        }
+        fits
+    }
+
     /// After the level: the name of the logger, if it stands apart from the message.
     fn after_level(&mut self, word: &[u8], end: usize) -> bool {
         if self.named || word.is_empty() {
             return false;
         }
         let rest = &self.text[end..];
+        let next = rest.trim_ascii_start();
         let dotted = word.contains(&b'.') && !word.ends_with(b".");
-        let apart = rest.starts_with(b" [") || rest.starts_with(b" - ") || rest.starts_with(b" : ");
+        let apart = next.starts_with(b"[") || next.starts_with(b"- ") || next.starts_with(b": ");
         let padded = rest.starts_with(b"  ") && self.text[..self.at].ends_with(b"  ");
         if (dotted && apart) || padded {
             self.named = true;

@@ -203,7 +203,7 @@ impl Scanner {
                     return end;
                 }
             }
-            b'-' | b'+' | b'.' | b'#' if !after_word && next.is_ascii_digit() => {
+            b'-' | b'+' | b'.' | b'#' | b'@' if !after_word && next.is_ascii_digit() => {
                 let end = run_end(text, at);
                 self.value(at, gap);
                 return end;

@@ -87,6 +87,9 @@ fn the_same_message_under_any_header_is_one_pattern() {
         "2026-11-21 04:29:08,334 - shop - INFO - ",
         "<14>Nov 21 04:29:08 web01 shop: ",
         "INFO:shop:",
+        "2026-11-21 04:29:08.334  INFO 1 --- [           main] o.shop.Cart          : ",
+        "Nov 21 04:29:08 web-1 Shop Till Helper[771]: ",
+        "771 node-2 unix.shop state.change 1795235348 ",
         "[11.21 04:29:08] shop.exe - ",
     ]
     .iter()

@@ -7,10 +7,10 @@
 mod lines;
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 
-use selfheal_agents::patterns::{Level, Miner, Options, Pattern};
+use selfheal_agents::patterns::{Level, Miner, Options, Pattern, Records};
 use serde::Serialize;
 
 use super::args::Patterns;
@@ -24,7 +24,11 @@ pub(super) fn run(what: &Patterns, out: Output) -> Outcome {
     let mut miner = Miner::new(Options { message_only: what.message_only, ..Options::default() });
     if what.ids {
         let mut handles = vec![];
-        each_line(&what.file, |line| handles.push(miner.read(line).handle))?;
+        let record = |record: &[u8], lines| {
+            let handle = miner.read(record).handle;
+            handles.extend((0..lines).map(|_| handle));
+        };
+        each_record(what, record)?;
         let ids: Vec<String> = miner.ids().iter().map(|id| format!("{id}\n")).collect();
         let mut to = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let mut written = Ok(());
@@ -39,9 +43,9 @@ pub(super) fn run(what: &Patterns, out: Output) -> Outcome {
         };
     }
     let mut lines = 0;
-    each_line(&what.file, |line| {
-        miner.read(line);
-        lines += 1;
+    each_record(what, |record, of| {
+        miner.read(record);
+        lines += u64::from(of);
     })?;
     out.show(&Report { lines, patterns: miner.patterns() }, rows)?;
     Ok(Exit::Done)
@@ -54,17 +58,26 @@ struct Report {
     patterns: Vec<Pattern>,
 }
 
+/// Calls `done` for every record with the number of its lines. Messages alone are a line each.
+fn each_record(what: &Patterns, mut done: impl FnMut(&[u8], u32)) -> Result<(), Failure> {
+    if what.message_only {
+        return each_line(&what.file, |line| done(line, 1));
+    }
+    let mut records = Records::default();
+    each_line(&what.file, |line| records.push(line, &mut done))?;
+    records.finish(done);
+    Ok(())
+}
+
 fn each_line(file: &Path, line: impl FnMut(&[u8])) -> Result<(), Failure> {
     if file == Path::new("-") {
         return told(lines::each(io::stdin().lock(), line), "standard input");
     }
     let name = file.display().to_string();
-    let opened = File::open(file);
-    let input: Box<dyn Read> = match opened {
-        Ok(file) => Box::new(file),
-        Err(error) => return told(Err(error), &name),
-    };
-    told(lines::each(input, line), &name)
+    match File::open(file) {
+        Ok(file) => told(lines::each(file, line), &name),
+        Err(error) => told(Err(error), &name),
+    }
 }
 
 fn told(read: io::Result<()>, name: &str) -> Result<(), Failure> {
@@ -81,7 +94,7 @@ fn rows(report: &Report, style: &Style) -> String {
         .map(|pattern| {
             vec![
                 cell(pattern.count),
-                levels(&pattern.levels),
+                levels(pattern),
                 cell(pattern.id),
                 cell(cut(&pattern.template)),
                 cell(cut(&pattern.example)),
@@ -91,13 +104,15 @@ fn rows(report: &Report, style: &Style) -> String {
     table(style, &["LINES", "LEVELS", "PATTERN", "TEMPLATE", "EXAMPLE"], &rows)
 }
 
-fn levels(levels: &[(Level, u64)]) -> Cell {
+fn levels(pattern: &Pattern) -> Cell {
+    let levels = &pattern.levels[..];
     let tone = match levels.last() {
-        Some((level, _)) if level.is_error() => Tone::Bad,
+        _ if pattern.failure => Tone::Bad,
         Some((Level::Warning, _)) => Tone::Warning,
         _ => Tone::Plain,
     };
     let text = match levels {
+        [] if pattern.failure => "failure?".to_owned(),
         [] => "-".to_owned(),
         [(level, _)] => level.as_str().to_owned(),
         several => {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use selfheal_agents::patterns::{Level, Miner, Options};
+use selfheal_agents::patterns::{Level, Miner, Options, Records};
 
 /// Lines of the mixed stream.
 const STREAM: usize = 1_000_000;
@@ -44,6 +44,7 @@ fn main() {
     let sets = read(Path::new(&folder));
     grouping(&sets);
     levels(&sets);
+    hidden_levels(&sets);
     speed(&sets);
 }
 
@@ -171,6 +172,36 @@ fn levels(sets: &[Set]) {
     println!("\nerror lines, level in the header   {}", hits.shown());
 }
 
+/// Error lines and patterns by the message's words alone.
+///
+/// An event counts as an error, or as found, when half its lines do.
+fn hidden_levels(sets: &[Set]) {
+    let (mut by_line, mut by_event) = (Hits::default(), Hits::default());
+    for (_, lines) in sets {
+        let mut miner = Miner::new(Options { message_only: true, ..Options::default() });
+        let read = |line: &Line| miner.read(line.message()).handle.index();
+        let handles: Vec<usize> = lines.iter().map(read).collect();
+        let ids = miner.ids();
+        let patterns = miner.patterns();
+        let failures: BTreeSet<_> = patterns.iter().filter(|p| p.failure).map(|p| p.id).collect();
+        let mut events: BTreeMap<&str, (f64, f64, f64)> = BTreeMap::new();
+        for (line, handle) in lines.iter().zip(handles) {
+            let Some(truth) = labelled_error(&line.level) else { continue };
+            let found = failures.contains(&ids[handle]);
+            by_line.count(truth, found);
+            let event = events.entry(&line.event).or_default();
+            event.0 += 1.0;
+            event.1 += f64::from(truth);
+            event.2 += f64::from(found);
+        }
+        for (count, errors, found) in events.into_values() {
+            by_event.count(errors * 2.0 >= count, found * 2.0 >= count);
+        }
+    }
+    println!("error lines, level hidden          {}", by_line.shown());
+    println!("error patterns, level hidden       {}", by_event.shown());
+}
+
 /// All sets in one stream in a fixed disorder, each time with other numbers.
 fn stream(sets: &[Set]) -> Vec<Vec<u8>> {
     let lines: Vec<&Line> = sets.iter().flat_map(|(_, lines)| lines).collect();
@@ -216,10 +247,12 @@ fn speed(sets: &[Set]) {
     let mut groups = 0;
     for _ in 0..RUNS {
         let mut miner = Miner::default();
+        let mut records = Records::default();
         let before = processor_time();
         for line in &stream {
-            miner.read(line);
+            records.push(line, |record, _| _ = miner.read(record));
         }
+        records.finish(|record, _| _ = miner.read(record));
         times.push(processor_time() - before);
         groups = miner.patterns().len();
     }

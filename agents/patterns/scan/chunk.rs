@@ -96,7 +96,7 @@ impl Run {
         }
         if !is_word(next) {
             // `r1---x` is one name, `a//b` one path; `wait....3` is two things.
-            let dashes = byte == b'-' && next == b'-' && self.digit_at.is_some();
+            let dashes = byte == next && matches!(byte, b'-' | b'~') && self.digit_at.is_some();
             let path =
                 matches!(byte, b'/' | b'\\') && class(next) == Class::Joint && is_word(after);
             if !dashes && !path {
@@ -109,7 +109,7 @@ impl Run {
                 self.dot_after_digit |= self.digit_at.is_some();
             }
             b'/' | b'\\' => self.slashes += 1,
-            b'@' => self.address = true,
+            b'@' | b'~' => self.address = true,
             _ => {}
         }
         self.parts |= byte != b'-';
