@@ -4,9 +4,9 @@ install erlang-base elixir || return
 cd "$work" || return
 export HOME=$work ERL_CRASH_DUMP=$work/erl_crash.dump
 provoke erlang-out-of-memory bash -c 'ulimit -v 3000000; erl -noshell -eval "F = fun(F, L) -> F(F, [lists:seq(1, 1000000) | L]) end, F(F, [])."'
-provoke erlang-application-failed erl -noshell -eval 'application:start(kernel, permanent), exit(whereis(application_controller), kill), timer:sleep(2000).'
-provoke erlang-application-failed erl -noshell -config absent
-provoke erlang-process-limit erl +P 1024 -noshell -eval 'F = fun F(N) -> spawn(fun() -> timer:sleep(9000) end), F(N + 1) end, F(0).'
+provoke erlang-start-failed erl -noshell -eval 'application:start(kernel, permanent), exit(whereis(application_controller), kill), timer:sleep(2000).'
+provoke erlang-start-failed erl -noshell -config absent
+provoke erlang-system-limit erl +P 1024 -noshell -eval 'F = fun F(N) -> spawn(fun() -> timer:sleep(9000) end), F(N + 1) end, F(0).'
 names() {
   erl -noshell -sname shop &
   sleep 3
