@@ -13,6 +13,7 @@ mod matcher;
 mod reading;
 pub mod review;
 mod rules;
+mod start_errors;
 pub mod vocabulary;
 mod window;
 
@@ -62,6 +63,10 @@ impl ErrorDetector {
         self.fade(report);
         let mut findings = checks::findings(report, catalogue, &self.numbers);
         findings.extend(self.log_findings(report, catalogue));
+        // Its log of an earlier life may say the same; then the log's finding stays.
+        let of_starts = start_errors::findings(report, catalogue);
+        let known: BTreeSet<String> = findings.iter().map(|f| f.key.clone()).collect();
+        findings.extend(of_starts.into_iter().filter(|f| !known.contains(&f.key)));
         self.remember_numbers(report);
         rank(&mut findings);
         findings
@@ -152,7 +157,9 @@ impl ErrorDetector {
 }
 
 /// Whose finding a line of a container's log is: the data service in that container, if the
-/// runbook speaks of its kind first, else the container. `None` if it does not apply.
+/// runbook speaks of its kind first, else the container. A runbook about the host takes lines
+/// of any container, since a log collector passes on what the kernel says. `None` if it does
+/// not apply.
 ///
 /// A client's line is the client's, whatever it runs in.
 fn home(
@@ -173,6 +180,9 @@ fn home(
     let of_kind = |kind: TargetKind| {
         if kind == TargetKind::Container {
             return Some(container.clone());
+        }
+        if kind == TargetKind::Host {
+            return report.target(&TargetId::host()).map(|_| TargetId::host());
         }
         let within = |target: &&crate::model::TargetReport| {
             target.id().kind() == kind

@@ -26,11 +26,13 @@ fn catalogue() -> Catalogue {
         (format!("test/{id}.toml"), text)
     };
     let proof = |word: &str| format!("[examples]\nmatch = [\"{word}\"]\nnear_miss = [\"fine\"]");
+    let host = "applies = { kinds = [\"host\"] }";
     let postgres = "applies = { kinds = [\"postgres\", \"container\"] }";
     let (catalogue, broken) = Catalogue::load([
         runbook("boom", "warning", "log = 'boom', at_least = 3", "", &proof("boom")),
         runbook("config", "critical", "log = 'bad config'", "", &proof("bad config")),
         runbook("full", "critical", "log = 'no slots'", postgres, &proof("no slots")),
+        runbook("oops", "warning", "log = 'kernel: oops'", host, &proof("kernel: oops")),
         runbook("slow", "warning", "check = \"http.latency\"", "", ""),
     ]);
     assert_eq!(broken, []);
@@ -167,6 +169,43 @@ fn a_database_line_is_the_finding_of_the_database_in_that_container() {
     let alone = Scene::at(5).container(fakes::container("db2"));
     let findings = detector.detect(&alone.0, &logs("db2", &[(1, "no slots")]), &catalogue);
     assert_eq!(keys(&findings), ["container:db2 log full"]);
+}
+
+#[test]
+fn what_the_kernel_says_in_any_log_is_the_finding_of_the_host() {
+    let (mut detector, catalogue) = (ErrorDetector::default(), catalogue());
+    let lines = logs("web", &[(1, "kernel: oops")]);
+    let scene = web_at(5).target(Target::bare(TargetId::host()), Err("not asked".to_owned()));
+    assert_eq!(keys(&detector.detect(&scene.0, &lines, &catalogue)), ["host log oops"]);
+    let unwatched = ErrorDetector::default().detect(&web_at(5).0, &lines, &catalogue);
+    assert_eq!(unwatched, [], "where the host is not watched, it is nobody's finding");
+}
+
+#[test]
+fn a_start_error_is_read_like_a_line_of_the_log_while_it_stands() {
+    let (mut detector, catalogue) = (ErrorDetector::default(), catalogue());
+    let refused = |error: &str| ContainerFacts { start_error: error.to_owned(), ..down(127) };
+    let none = BTreeMap::new();
+    for secs in [5, 900] {
+        let scene = Scene::at(secs).container(refused("runtime create failed: bad config"));
+        let findings = detector.detect(&scene.0, &none, &catalogue);
+        assert_eq!(keys(&findings), ["container:web log config"]);
+        assert_eq!(findings[0].samples, ["runtime create failed: bad config"]);
+        assert_eq!((findings[0].count, findings[0].trend), (1, Trend::Steady));
+    }
+    let once = Scene::at(905).container(refused("boom"));
+    assert_eq!(detector.detect(&once.0, &none, &catalogue), [], "`boom` wants three lines");
+    let up = ContainerFacts { start_error: "bad config".to_owned(), ..fakes::container("web") };
+    assert_eq!(detector.detect(&Scene::at(910).container(up).0, &none, &catalogue), []);
+}
+
+#[test]
+fn a_start_error_that_the_log_tells_as_well_is_one_finding() {
+    let (mut detector, catalogue) = (ErrorDetector::default(), catalogue());
+    let refused = ContainerFacts { start_error: "bad config".to_owned(), ..down(1) };
+    let scene = Scene::at(5).container(refused);
+    let findings = detector.detect(&scene.0, &logs("web", &[(2, "bad config")]), &catalogue);
+    assert_eq!(keys(&findings), ["container:web log config"]);
 }
 
 fn down(exit_code: i64) -> ContainerFacts {
