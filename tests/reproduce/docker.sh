@@ -134,7 +134,6 @@ provoke container-runtime-unknown starts --runtime no-such-runtime "$image" slee
 provoke container-seccomp-profile-invalid starts --security-opt seccomp="$work/no-profile.json" "$image" sleep 1
 echo '{"defaultAction":"NO_SUCH_ACTION"}' >"$work/profile.json"
 provoke container-seccomp-profile-invalid starts --security-opt "seccomp=$work/profile.json" "$image" sleep 1
-provoke container-apparmor-profile-missing starts --security-opt apparmor=no-such-profile "$image" sleep 1
 provoke container-name-taken docker create --name "$name-same" --label "$name" "$image" sleep 1
 provoke container-name-taken docker create --name "$name-same" --label "$name" "$image" sleep 1
 provoke container-log-driver-failing starts --log-driver fluentd --log-opt fluentd-address=127.0.0.1:1 "$image" sleep 1
@@ -145,7 +144,6 @@ provoke container-mountpoint-read-only starts -v "$work/a-folder:/data:ro" -v "$
 fork_limit() {
   runs --pids-limit 4 "$image" sh -c 'sleep 1 & sleep 1 & sleep 1 & sleep 1 & sleep 1'
   runs --pids-limit 4 -v /usr:/usr:ro -v /lib:/lib:ro -v /lib64:/lib64:ro "$image" /usr/bin/perl -e 'for (1..9) { defined fork or die "fork: $!\n" }'
-  dmesg | grep 'fork rejected by pids controller' | tail -n 2
 }
 provoke container-pids-limit fork_limit
 health_check_missing() {
@@ -177,11 +175,18 @@ for version in ("1.99", "1.5"):
     connection.request("GET", f"/v{version}/info")
     print("Error response from daemon:", connection.getresponse().read().decode())'
 
-# Exit codes, as a shell and Docker tell them.
-provoke exit-code-command-not-found runs "$image" sh -c no-such-program
-provoke exit-code-command-not-executable runs "$image" sh -c /bin/not-executable
-for signal in HUP INT QUIT ILL TRAP ABRT BUS FPE KILL SEGV PIPE TERM XCPU XFSZ SYS; do
-  provoke exit-code-signal runs --init "$image" sh -c "echo $signal; kill -$signal \$\$"
+# Exit codes as Docker tells them; runbooks know them by a check, not by a line.
+ends_with() {
+  local wanted=$1
+  shift
+  docker run --rm --label "$name" "$@" >/dev/null 2>&1
+  local code=$?
+  [ $code = "$wanted" ] || echo "  the exit code is $code, not $wanted: ${*: -1}"
+}
+ends_with 127 "$image" sh -c no-such-program
+ends_with 126 "$image" sh -c /bin/not-executable
+for signal in 1:HUP 2:INT 4:ILL 5:TRAP 6:ABRT 7:BUS 8:FPE 9:KILL 11:SEGV 13:PIPE 15:TERM 24:XCPU 25:XFSZ 31:SYS; do
+  ends_with $((128 + ${signal%:*})) --init "$image" sh -c "kill -${signal#*:} \$\$"
 done
 
 # What follows breaks an engine, so it has one of its own.
@@ -198,11 +203,10 @@ provoke docker-iptables-chain-missing own_engine '
   docker network create other' 'iptables'
 provoke network-pools-exhausted own_engine '
   for n in $(seq 40); do docker network create "n$n" >/dev/null || break; done' 'address pools|non-overlapping'
+provoke runc-create-failed starts "$image" no-such-program
 provoke docker-layer-missing own_engine '
   made=$(docker create box true); rm -rf "$engine"/data-overlay2/overlay2/*/diff; docker start "$made"
   docker inspect --format "{{.State.Error}}" "$made"' 'overlay'
-provoke docker-image-missing own_engine '
-  docker run --pull never no-such-image true; docker pull localhost:1/box' 'level=(error|warning)'
 provoke container-ignores-stop own_engine '
   docker run -d --name deaf box sleep 600; docker stop -t 1 deaf; docker inspect --format "{{.State.ExitCode}}" deaf' 'signal|force'
 provoke container-dead own_engine '
@@ -213,7 +217,7 @@ provoke container-log-unreadable own_engine '
   made=$(docker run -d --name talker box sh -c "echo one; sleep 60"); sleep 1
   echo "{\"log\":\"cut" >>"$engine/data-overlay2/containers/$made/$made-json.log"
   echo "x" >>"$engine/data-overlay2/containers/$made/$made-json.log"
-  docker logs talker; docker logs --tail 5 talker; docker rm -f talker' 'msg="(Error|error).*log'
+  docker logs talker; docker logs --tail 5 talker; docker rm -f talker' 'rror .*log'
 # The engine sees no process but its own: it has a process namespace.
 processes_named='for entry in /proc/[0-9]*; do [ "$(cat "$entry/comm" 2>/dev/null)" = "$1" ] && echo "${entry#/proc/}"; done'
 provoke containerd-shim-died own_engine '
@@ -267,8 +271,6 @@ class Registry(http.server.BaseHTTPRequestHandler):
             code, error = 401, ("UNAUTHORIZED", "authentication required")
         elif "/denied/" in self.path:
             code, error = 403, ("DENIED", "requested access to the resource is denied")
-        elif "/broken/" in self.path:
-            code = 503
         body = json.dumps({"errors": [{"code": error[0], "message": error[1]}]} if error else {}).encode()
         self.send_response(code)
         self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
@@ -300,4 +302,4 @@ provoke registry-login-refused own_engine "$registry"'
 provoke registry-certificate-rejected own_engine "$registry"'
   docker pull 192.0.2.2:5443/any/app:1.2; docker pull 192.0.2.2:5000/any/app:1.2' 'level=error'
 provoke registry-unreachable own_engine "$registry"'
-  docker pull localhost:1/app; docker pull registry.invalid/app; docker pull localhost:5000/broken/app:1.2' 'level=error'
+  docker pull localhost:1/app; docker pull registry.invalid/app' 'level=error'

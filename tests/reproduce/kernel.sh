@@ -69,11 +69,14 @@ ext4_damaged() {
   mount -o loop "$work/ext4.img" "$work/ext4"
   ls -l "$work/ext4/folder"; touch "$work/ext4/folder/b"
   umount "$work/ext4"
+}
+provoke kernel-ext4-error kernel 'EXT4-fs .*(error|warning)' ext4_damaged
+goes_read_only() {
   mount -o loop,errors=remount-ro "$work/ext4.img" "$work/ext4"
   ls -l "$work/ext4/folder"; touch "$work/ext4/folder/b"
   umount "$work/ext4"
 }
-provoke kernel-ext4-error kernel 'EXT4|Aborting|JBD2|emount' ext4_damaged
+provoke kernel-remounted-read-only kernel 'emount|Aborting|abort' goes_read_only
 disk_shrinks() {
   disk gone 64M mkfs.ext4 -q -F
   mount -o loop "$work/gone.img" "$work/gone"
@@ -85,7 +88,7 @@ disk_shrinks() {
   ls -lR "$work/gone"; touch "$work/gone/new"; sync -f "$work/gone"; sleep 6
   umount "$work/gone"
 }
-provoke kernel-io-error kernel 'I/O error|Buffer|JBD2|EXT4|emount|loop' disk_shrinks
+provoke kernel-io-error kernel 'I/O error|Buffer' disk_shrinks
 disk_fills_below() {
   mkdir -p "$work/small"
   mount -t tmpfs -o size=20m tmpfs "$work/small"
@@ -98,7 +101,7 @@ disk_fills_below() {
   umount "$work/thin"
   umount "$work/small"
 }
-provoke kernel-io-error kernel 'I/O error|Buffer|JBD2|EXT4|emount|loop|Delayed' disk_fills_below
+provoke kernel-io-error kernel 'error, dev|I/O error|Buffer' disk_fills_below
 beyond_end() {
   disk cut 32M mkfs.ext4 -q -F
   truncate -s 16M "$work/cut.img"
@@ -201,18 +204,6 @@ time.sleep(1)'
   wait
 }
 provoke kernel-syn-flood kernel 'TCP|SYN' syn_flood
-neighbours() {
-  in_a python3 - <<'PYTHON'
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-for n in range(3000):
-    try:
-        s.sendto(b"x", (f"10.9.{1 + n // 250}.{1 + n % 250}", 9))
-    except OSError:
-        pass
-PYTHON
-}
-provoke kernel-neighbour-table-full kernel 'neighbor table|arp_cache' neighbours
 martians() {
   in_b sysctl -qw net.ipv4.conf.all.log_martians=1 net.ipv4.conf.vb.log_martians=1 net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.vb.rp_filter=1
   ip -n "$a" address add 172.31.7.7/32 dev va

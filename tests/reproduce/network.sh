@@ -69,11 +69,6 @@ provoke no-route within curl -sS http://198.51.100.1/
 provoke no-route python "import socket; socket.create_connection(('10.9.1.77', 80))"
 provoke no-route within ping -c 1 198.51.100.1
 within iptables -A OUTPUT -p tcp --dport 7777 -j REJECT --reject-with icmp-host-prohibited
-within iptables -A OUTPUT -p udp --dport 7777 -j DROP
-provoke no-route within curl -sS http://127.0.0.1:7777/
-provoke firewall-refuses python "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 7777))"
-within iptables -A OUTPUT -p icmp -d 127.0.0.9 -j DROP
-provoke firewall-refuses within ping -c 1 127.0.0.9
 ports_run_out() {
   within sysctl -qw net.ipv4.ip_local_port_range="40000 40009"
   python "import socket
@@ -90,18 +85,9 @@ provoke ports-exhausted ports_run_out
 provoke bind-address-missing python "import socket; socket.create_server(('192.0.2.55', 8080))"
 provoke bind-address-missing within node -e "require('http').createServer().listen(8080, '192.0.2.55')"
 provoke bind-address-missing within nc -l 192.0.2.55 8080
-provoke port-privileged setpriv --reuid 65534 --clear-groups ip netns exec "$net" true
 provoke port-privileged within setpriv --reuid 65534 --clear-groups --inh-caps=-all /usr/bin/python3 -c "import socket; socket.create_server(('127.0.0.1', 81))"
 provoke port-privileged within setpriv --reuid 65534 --clear-groups --inh-caps=-all node -e "require('http').createServer().listen(81)"
 provoke port-privileged within setpriv --reuid 65534 --clear-groups --inh-caps=-all nc -l 127.0.0.1 81
-no_ipv6() {
-  within sysctl -qw net.ipv6.conf.all.disable_ipv6=1
-  python "import socket; socket.create_server(('::1', 8081), family=socket.AF_INET6)"
-  within node -e "require('http').createServer().listen(8081, '::1')"
-  python "import socket; socket.create_connection(('2001:db8::1', 80))"
-  within sysctl -qw net.ipv6.conf.all.disable_ipv6=0
-}
-provoke ipv6-missing no_ipv6
 provoke proxy-refused within env http_proxy=http://127.0.0.1:1 curl -sS http://example.org/
 provoke proxy-refused within env https_proxy=http://127.0.0.1:$garbage_port curl -sS https://example.org/
 cat >"$work/proxy.py" <<'PYTHON'
@@ -134,4 +120,3 @@ provoke protocol-mismatch within node -e "require('http').get('http://127.0.0.1:
 provoke address-in-use python "import socket; socket.create_server(('127.0.0.1', $silent_port))"
 provoke address-in-use within nc -l 127.0.0.1 "$silent_port"
 provoke resolver-unreachable within dig +time=1 +tries=1 @10.9.1.53 example.org
-provoke connection-not-open python "import socket; s = socket.socket(); s.send(b'x')"

@@ -12,29 +12,8 @@ provoke disk-full apart '
   mkdir -p m; mount -t tmpfs -o size=64k tmpfs m
   cp /bin/bash m/; python3 -c "open(\"m/x\", \"wb\").write(b\"x\" * 100000)"; perl -e "open F, q(>), q(m/y) or die qq($!\n); print F q(x) x 99999; close F or die qq(close: $!\n)"
   echo hello >/dev/full; dd if=/dev/zero of=m/z bs=1M count=1'
-provoke inodes-exhausted apart '
+provoke disk-full apart '
   mkdir -p m; mount -t tmpfs -o nr_inodes=4 tmpfs m; for n in 1 2 3 4 5 6; do touch "m/$n"; done; mkdir m/d'
-quota() {
-  truncate -s 32M q.img
-  mkfs.ext4 -q -F -O quota q.img
-  mkdir -p q && mount -o loop,usrquota q.img q && chmod 777 q
-  python3 - <<'PYTHON'
-import ctypes, struct
-libc = ctypes.CDLL(None, use_errno=True)
-Q_SETQUOTA = 0x800008
-# struct dqblk: limits of 100 KiB and 5 files for user 65534.
-limits = struct.pack("8QI4x", 100, 100, 0, 5, 5, 0, 0, 0, 1 | 4)
-import os
-device = next(line.split()[0] for line in open("/proc/mounts") if line.split()[1] == os.path.realpath("q"))
-if libc.quotactl(Q_SETQUOTA << 8 | 0 if False else (0x800008 << 8), device.encode(), 65534, limits):
-    print(os.strerror(ctypes.get_errno()))
-PYTHON
-  plain dd if=/dev/zero of=q/big bs=64k count=10
-  plain /usr/bin/python3 -c 'open("q/other", "wb").write(b"x" * 500000)'
-  plain touch q/1 q/2 q/3 q/4 q/5 q/6
-  umount q
-}
-provoke disk-quota-exceeded quota
 provoke files-too-many bash -c 'ulimit -n 16; python3 -c "
 held = []
 while True: held.append(open(\"/dev/null\"))"; perl -e "while (1) { open my \$f, q(<), q(/dev/null) or die qq(open: \$!\n); push @f, \$f }"
@@ -74,9 +53,6 @@ import os
 for _ in range(9): os.fork() or os._exit(0) if False else os.fork()"' 2>&1 | tail -n 2
 }
 provoke process-limit fork_refused
-provoke stdout-gone bash -c 'python3 -c "
-for n in range(100000): print(n)" | head -n 1; (sleep 0.2; echo late; cat /etc/services) 2>&1 >/dev/full; (trap "" PIPE; sleep 0.3; echo late) | true
-  perl -e "\$SIG{PIPE}=q(IGNORE); \$|=1; for (1..99999) { print qq(\$_\n) or die qq(write: \$!\n) }" | head -n 1'
 provoke inotify-limit python '
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
@@ -98,14 +74,6 @@ watches() {
   }
 }
 provoke inotify-limit watches
-provoke semaphores-exhausted apart 'sysctl -qw kernel.sem="32000 1024000000 500 4" kernel.shmall=10 kernel.shmmni=4; python3 -c "
-import ctypes, os
-libc = ctypes.CDLL(None, use_errno=True)
-for n in range(9):
-    if libc.semget(n + 77, 1, 0o1600) < 0:
-        print(\"could not create semaphores:\", os.strerror(ctypes.get_errno())); break
-if libc.shmget(99, 1 << 20, 0o1600) < 0:
-    print(\"could not create shared memory segment:\", os.strerror(ctypes.get_errno()))"; perl -MIPC::SysV=IPC_CREAT,IPC_PRIVATE -e "for (1..9) { defined semget(IPC_PRIVATE, 1, IPC_CREAT|0600) or die qq(semget: \$!\n) }"'
 provoke shared-memory-small apart 'mount -t tmpfs -o size=64k tmpfs /dev/shm; python3 -c "
 from multiprocessing import shared_memory
 m = shared_memory.SharedMemory(create=True, size=1 << 20)
@@ -162,7 +130,7 @@ int main(int argc, char **argv) {
     case 'i': free(a + 8); break;
     case 'o': memset(a, 'x', 64); free(b); free(a); malloc(1 << 20); break;
     case 't': memset(a + 32, 'x', 5000); malloc(1 << 16); break;
-    case 's': { char small[4]; memset(small, 'x', (size_t)atoi(argv[2])); break; }
+    case 's': { volatile char small[4]; for (int n = 0; n < atoi(argv[2]); n++) small[n] = 'x'; break; }
     case 'f': { char *volatile s = malloc(4); strcpy(s, argv[3]); break; }
     }
     return 0;
@@ -183,8 +151,6 @@ int main(void) { abort(); }' | gcc -o abrt -xc -
 provoke process-crashed crashes
 provoke cron-job-failing bash -c 'cron -h; crontab /nonexistent; echo "99 * * * * true" | crontab -'
 provoke device-busy apart 'mkdir -p busy-mount; mount -t tmpfs tmpfs busy-mount; cd busy-mount; umount ../busy-mount; rmdir ../busy-mount; python3 -c "import os; os.rmdir(\"../busy-mount\")"'
-provoke file-missing bash -c 'cat /srv/app/settings.toml; python3 -c "open(\"/srv/app/settings.toml\")"; perl -e "open F, q(<), q(/srv/app/settings.toml) or die qq(open: \$!\n)"; node -e "require(\"fs\").readFileSync(\"/srv/app/settings.toml\")"'
-provoke lock-held bash -c 'exec 9>lock; flock 9; flock -n lock true; python3 -c "
-import fcntl
-fcntl.flock(open(\"lock\"), fcntl.LOCK_EX | fcntl.LOCK_NB)"'
-provoke illegal-instruction bash -c './ill'
+provoke file-too-large bash -c 'ulimit -f 4; python3 -c "open(\"large\", \"wb\").write(b\"x\" * 100000)"; (trap "" XFSZ; dd if=/dev/zero of=large bs=1k count=99)'
+provoke temporary-folder-unusable apart 'mount -o bind / /mnt; for folder in /tmp /var/tmp /usr/tmp; do mkdir -p $folder; mount -t tmpfs -o ro tmpfs $folder; done
+  cd /proc; env -u TMPDIR /usr/bin/python3 -c "import tempfile; tempfile.gettempdir()"; bash -c "cat <<< x"'
