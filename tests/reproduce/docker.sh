@@ -39,7 +39,7 @@ runs() { docker run --rm --label "$name" "$@"; echo "exit code $?"; }
 
 provoke container-command-not-found starts "$image" no-such-program
 provoke container-command-not-found starts "$image" /opt/app/no-such-program
-provoke container-command-not-found starts "$image" bad-shebang
+provoke container-interpreter-missing starts "$image" bad-shebang
 provoke container-command-not-executable starts "$image" /bin/not-executable
 provoke container-command-not-executable starts "$image" /etc
 provoke container-wrong-architecture starts "$image" arm
