@@ -4,7 +4,7 @@ install rabbitmq-server python3 python3-pika openssl
 node=$(free_port) amqp=$(free_port)
 export HOME=$work RABBITMQ_NODENAME="case$node@localhost" RABBITMQ_NODE_PORT=$amqp RABBITMQ_DIST_PORT=$node \
   RABBITMQ_LOGS=- RABBITMQ_ENABLED_PLUGINS_FILE=$work/plugins RABBITMQ_CONF_ENV_FILE=$work/none \
-  RABBITMQ_PID_FILE=$work/pid ERL_EPMD_ADDRESS=127.0.0.1
+  ERL_CRASH_DUMP=$work/crash.dump RABBITMQ_PID_FILE=$work/pid ERL_EPMD_ADDRESS=127.0.0.1
 echo '[].' >"$work/plugins"
 programs=/usr/lib/rabbitmq/bin
 
