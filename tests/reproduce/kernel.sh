@@ -36,7 +36,7 @@ many_forks() {
   mkdir "$group"
   echo 2 >"$group/pids.max"
   sh -c "echo \$\$ >$group/cgroup.procs; sleep 0.1 & sleep 0.1 & sleep 0.1 & wait"
-  rmdir "$group"
+  wait_for rmdir "$group"
 }
 provoke kernel-pids-limit kernel 'pids controller' many_forks
 
