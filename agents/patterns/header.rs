@@ -109,11 +109,14 @@ impl Reader<'_> {
     fn settle(&mut self) {
         let mut at = self.at;
         while let Some(byte) = self.text.get(at) {
-            let spaced = self.text.get(at + 1) == Some(&b' ');
+            let next = self.text.get(at + 1).copied().unwrap_or(b' ');
+            let spaced = next == b' ';
+            let dashes = next == b'-' || (at > 0 && self.text[at - 1] == b'-');
             let closed = at > 0 && matches!(self.text[at - 1], b']' | b')');
             match byte {
                 b' ' | b'\t' | b']' | b',' | b'|' => {}
                 // What follows ` - ` after the level is the message, whatever it looks like.
+                b'-' if dashes && self.level.is_some() => {}
                 b'-' if spaced => self.named |= self.level.is_some(),
                 b':' if spaced || closed => {}
                 _ => break,

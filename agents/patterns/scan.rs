@@ -139,12 +139,10 @@ impl Scanner {
     fn mark(&mut self, text: &[u8], at: usize, gap: bool) -> usize {
         let byte = text[at];
         if byte == b'"'
-            && at > 0
-            && text[at - 1] == b'='
-            && let Some(length) = text[at + 1..].iter().position(|byte| *byte == b'"')
+            && let Some(end) = quoted_value(text, at)
         {
             self.value(at, gap);
-            return at + length + 2;
+            return end;
         }
         if byte == b')' && self.closes_gloss(text) {
             self.tokens.truncate(self.tokens.len() - 2);
@@ -197,6 +195,7 @@ impl Scanner {
                     && (is_word(next) && text[at] != b'.' || matches!(next, b'/' | b'.')) =>
             {
                 let end = run_end(text, at);
+                let end = if text.get(end) == Some(&b'?') { query_end(text, end) } else { end };
                 let path = text[at] != b'.' || text[at..end].contains(&b'/');
                 if path && text[at..end].iter().any(|byte| is_word(*byte)) {
                     self.value(at, gap);
@@ -257,4 +256,23 @@ fn cut(text: &[u8], from: usize) -> usize {
         return text.len();
     }
     text[from..limit].iter().rposition(|byte| *byte <= b' ').map_or(limit, |at| from + at)
+}
+
+/// Where the quotes that begin at `at` end, if what stands in them is a value: that of a key,
+/// an address, nothing at all, or what follows other quotes, as browsers do in access logs.
+fn quoted_value(text: &[u8], at: usize) -> Option<usize> {
+    let before = text[..at].last_chunk::<2>();
+    let inner = &text[at + 1..];
+    let length = inner.iter().position(|byte| *byte == b'"')?;
+    let inner = &inner[..length];
+    let spaced = at == 0 || text[at - 1] == b' ';
+    let value = before.is_some_and(|before| before[1] == b'=' || before == b"\" ")
+        || (spaced && (inner == b"-" || inner.starts_with(b"http")));
+    value.then_some(at + length + 2)
+}
+
+/// Where the query of a path ends.
+fn query_end(text: &[u8], from: usize) -> usize {
+    let stop = |byte: &u8| *byte <= b' ' || matches!(byte, b'"' | b'\'');
+    text[from..].iter().position(stop).map_or(text.len(), |length| from + length)
 }

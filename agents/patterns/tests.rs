@@ -30,6 +30,11 @@ fn what_looks_like_a_value_is_one_at_once() {
         ("sent 2048 bytes (2 KB) in all", "sent <*> bytes in all"),
         ("left at Fri Nov 21 04:05:06 2026 again", "left at <*> again"),
         ("lasted <1 sec", "lasted <*>"),
+        ("worker[7] left", "worker[<*>] left"),
+        (
+            "\"GET /cart/17?x=1 HTTP/1.1\" 200 3 \"-\" \"curl/8.5.0 (X)\"",
+            "\"GET <*> HTTP/<*>\" <*>",
+        ),
         ("key=\"two words\" other=x", "key=<*> other=x"),
     ] {
         assert_eq!(one(message), template);
@@ -87,6 +92,7 @@ fn the_same_message_under_any_header_is_one_pattern() {
         "2026-11-21 04:29:08,334 - shop - INFO - ",
         "<14>Nov 21 04:29:08 web01 shop: ",
         "INFO:shop:",
+        "I, [2026-11-21T04:29:08.334567 #771]  INFO -- : ",
         "2026-11-21 04:29:08.334  INFO 1 --- [           main] o.shop.Cart          : ",
         "Nov 21 04:29:08 web-1 Shop Till Helper[771]: ",
         "771 node-2 unix.shop state.change 1795235348 ",

@@ -96,6 +96,13 @@ pub(in super::super) fn template(pieces: &[Piece]) -> String {
         if matches!(piece.kind, Kind::Value | Kind::Numbered) {
             text.extend_from_slice(b"<*>");
         }
+        // The number was an index: `worker[7]`.
+        match piece.text.last() {
+            Some(b'[') if piece.kind == Kind::Numbered => text.push(b']'),
+            Some(b'(') if piece.kind == Kind::Numbered => text.push(b')'),
+            Some(b'<') if piece.kind == Kind::Numbered => text.push(b'>'),
+            _ => {}
+        }
     }
     String::from_utf8_lossy(&text).into_owned()
 }
