@@ -6,7 +6,7 @@
 mod background;
 mod rules;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -35,7 +35,7 @@ pub struct App {
     /// Runbooks that could not be read, each with its faults.
     pub broken_runbooks: Vec<BrokenRunbook>,
     /// Where a corrupted database was set aside at this start.
-    pub quarantined: Option<std::path::PathBuf>,
+    pub quarantined: Option<PathBuf>,
     /// Ends everything.
     pub cancel: CancellationToken,
     /// The background tasks, to be waited for after the cancel.
@@ -45,7 +45,7 @@ pub struct App {
     files: LocalFiles,
     world: World,
     store: Arc<dyn Store>,
-    catalogue: Arc<Catalogue>,
+    catalogue: watch::Sender<Arc<Catalogue>>,
     wake: Arc<Notify>,
 }
 
@@ -76,7 +76,7 @@ pub async fn assemble_seeing(
     let quarantined = opened.quarantined.clone();
     let store: Arc<dyn Store> = Arc::new(opened.store);
     let (catalogue, broken_runbooks) = knowledge::load(own_knowledge(&settings).as_deref());
-    let catalogue = Arc::new(catalogue);
+    let catalogue = watch::Sender::new(Arc::new(catalogue.without_examples()));
     let own = background::own_container(&world).await;
     let host_memory = background::host_memory(&world).await;
     let rules = watch::Sender::new(Arc::new(rules::of(&settings, own, host_memory)));
@@ -86,7 +86,7 @@ pub async fn assemble_seeing(
         world: world.clone(),
         store: Arc::clone(&store),
         rules: rules.subscribe(),
-        catalogue: watch::Sender::new(Arc::clone(&catalogue)).subscribe(),
+        catalogue: catalogue.subscribe(),
         wake: Arc::clone(&wake),
         cancel: cancel.clone(),
     });
@@ -121,9 +121,12 @@ pub async fn assemble_seeing(
 }
 
 /// A user's own runbooks lie in `knowledge` in the data directory.
-pub fn own_knowledge(settings: &Settings) -> Option<std::path::PathBuf> {
-    let folder: &Path = &settings.data_dir.join("knowledge");
-    folder.is_dir().then(|| folder.to_owned())
+pub fn own_knowledge(settings: &Settings) -> Option<PathBuf> {
+    Some(own_folder(settings)).filter(|folder| folder.is_dir())
+}
+
+fn own_folder(settings: &Settings) -> PathBuf {
+    settings.data_dir.join("knowledge")
 }
 
 impl App {
@@ -132,6 +135,7 @@ impl App {
         self.start_alerts()?;
         self.start_following();
         self.start_settings(sources, loaded);
+        self.start_knowledge();
         self.start_schedule()?;
         self.start_housekeeping();
         self.coordinator.request(Scope::All, Trigger::Start);

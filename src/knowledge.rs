@@ -1,11 +1,11 @@
 //! The runbooks: those built into the program, and those a person laid over them.
 //!
 //! Whatever is wrong with a file (unreadable, not text, against the rules), the others
-//! work, and the file is named. It does not watch for changes; loading again is cheap.
+//! work, and the file is named.
 
 pub mod captured;
+mod watch;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use rust_embed::RustEmbed;
 use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
 use selfheal_agents::model::Runbook;
+
+pub use watch::watch;
 
 /// The largest file that is read, in bytes; the catalogue's own limit is lower.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -43,18 +45,14 @@ pub fn load(overlay: Option<&Path>) -> (Catalogue, Vec<BrokenRunbook>) {
     if let Some(folder) = overlay {
         collect(folder, &mut files, &mut broken);
     }
-    // A runbook of the overlay may lean on a built-in one, so it is judged among all.
-    let (_, refused) = Catalogue::load(files.iter().cloned().chain(embedded()));
-    let refused: BTreeSet<&str> = refused.iter().map(|b| b.file.as_str()).collect();
-    let replaced: BTreeSet<String> = files
-        .iter()
-        .filter(|(name, _)| !refused.contains(name.as_str()))
-        .map(|(name, _)| stem(name))
-        .collect();
-    let kept = embedded().into_iter().filter(|(name, _)| !replaced.contains(&stem(name)));
-    let (catalogue, refused) = Catalogue::load(files.into_iter().chain(kept));
+    let (catalogue, refused) = Catalogue::load_over(files, embedded());
     broken.extend(refused);
     (catalogue, broken)
+}
+
+/// Tries all rules on the built-in runbooks; they are in force without that.
+pub fn broken_built_in() -> Vec<BrokenRunbook> {
+    Catalogue::load(embedded()).1
 }
 
 /// Whether the program brings a runbook of this technology and id with it.

@@ -1,16 +1,16 @@
 //! The runbooks in force: read, checked, and ready to be matched.
 //!
-//! Invariant: every runbook in a [`Catalogue`] passed every rule of [`super::rules`]; a
-//! broken file is refused by name with all its faults, and the others work. It reads no
+//! Invariant: every runbook in a [`Catalogue`] passed every rule of [`super::rules`], when it
+//! was built in or now; a broken file is refused by name with all its faults, and the others work. It reads no
 //! file itself (the caller hands over names and texts) and it decides nothing about a
 //! target beyond whether a runbook applies to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::matcher::{Lines, Matcher};
+use super::matcher::{self, Lines, Matcher};
 use super::rules;
-use crate::model::{Observation, Program, Runbook, Side};
+use crate::model::{Examples, Observation, Program, Runbook, Side};
 use crate::root_cause::signature_matches;
 
 /// The largest runbook file accepted, in bytes.
@@ -47,6 +47,13 @@ impl Match<'_> {
     pub fn side(&self) -> Side {
         self.runbook.signatures[self.signature].side
     }
+
+    /// The part of the line that the signature matched; for explaining, not for speed.
+    pub fn part<'l>(&self, line: &'l str) -> Option<&'l str> {
+        let pattern = self.runbook.signatures[self.signature].log.as_deref()?;
+        let found = matcher::compile(pattern).ok()?;
+        line.get(found.find(line.as_bytes())?.range())
+    }
 }
 
 /// All runbooks in force.
@@ -56,29 +63,45 @@ pub struct Catalogue {
     matcher: Matcher,
 }
 
+/// Runbooks by id, each with its file.
+type Sound = BTreeMap<String, (String, Runbook)>;
+
 impl Catalogue {
     /// Reads runbooks from (file name, text) pairs; names are `TECHNOLOGY/ID.toml`.
     ///
     /// Of two files with the same id the first one stays.
     pub fn load(files: impl IntoIterator<Item = (String, String)>) -> (Self, Vec<BrokenRunbook>) {
+        Self::load_over(files, [])
+    }
+
+    /// Reads a person's own runbooks laid over built-in ones: a sound one replaces the
+    /// built-in one with its id, a broken one replaces nothing.
+    ///
+    /// The built-in ones are only read: the rules were tried on them when they were built in,
+    /// and that takes longer than all the rest of a start.
+    pub fn load_over(
+        own: impl IntoIterator<Item = (String, String)>,
+        built_in: impl IntoIterator<Item = (String, String)>,
+    ) -> (Self, Vec<BrokenRunbook>) {
         let mut broken = Vec::new();
-        let mut sound: BTreeMap<String, (String, Runbook)> = BTreeMap::new();
-        for (file, text) in files {
-            match parse(&file, &text) {
-                Ok(runbook) => match sound.get(&runbook.id) {
-                    Some((other, _)) => {
-                        let fault = format!("its id `{}` is taken by {other}", runbook.id);
-                        broken.push(BrokenRunbook { file, faults: vec![fault] });
-                    }
-                    None => {
-                        sound.insert(runbook.id.clone(), (file, runbook));
-                    }
-                },
-                Err(faults) => broken.push(BrokenRunbook { file, faults }),
-            }
+        let mut base = Sound::new();
+        for (file, text) in built_in {
+            add(&mut base, &mut broken, file, |_| read(&text));
         }
-        let dangling = refuse_dangling(&mut sound, &broken);
+        let mut sound = Sound::new();
+        for (file, text) in own {
+            add(&mut sound, &mut broken, file, |file| parse(file, &text));
+        }
+        let dangling = refuse_dangling(&mut sound, &base, &broken);
         broken.extend(dangling);
+        base.extend(sound);
+        let (catalogue, too_large) = Self::assemble(base);
+        broken.extend(too_large);
+        (catalogue, broken)
+    }
+
+    fn assemble(sound: Sound) -> (Self, Vec<BrokenRunbook>) {
+        let mut broken = Vec::new();
         let mut files: Vec<(String, Runbook)> = sound.into_values().collect();
         loop {
             let runbooks: Vec<Runbook> = files.iter().map(|(_, runbook)| runbook.clone()).collect();
@@ -92,6 +115,16 @@ impl Catalogue {
             let fault = "all log signatures together are too large; shorten some".to_owned();
             broken.push(BrokenRunbook { file, faults: vec![fault] });
         }
+    }
+
+    /// Drops what only an author needs, for a catalogue that stays in memory.
+    #[must_use]
+    pub fn without_examples(mut self) -> Self {
+        for runbook in &mut self.runbooks {
+            runbook.examples = Examples::default();
+            runbook.shares = vec![];
+        }
+        self
     }
 
     /// One runbook.
@@ -194,28 +227,54 @@ pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Runbook).to_value()
 }
 
+/// Adds what was read of a file, unless it is broken or its id is taken.
+fn add(
+    sound: &mut Sound,
+    broken: &mut Vec<BrokenRunbook>,
+    file: String,
+    read: impl Fn(&str) -> Result<Runbook, Vec<String>>,
+) {
+    let refused = match read(&file) {
+        Ok(runbook) => {
+            let Some((other, _)) = sound.get(&runbook.id) else {
+                sound.insert(runbook.id.clone(), (file, runbook));
+                return;
+            };
+            vec![format!("its id `{}` is taken by {other}", runbook.id)]
+        }
+        Err(faults) => faults,
+    };
+    broken.push(BrokenRunbook { file, faults: refused });
+}
+
+/// Reads a file and tries all rules on it.
 fn parse(file: &str, text: &str) -> Result<Runbook, Vec<String>> {
+    let runbook = read(text)?;
+    let faults = rules::faults(file, &runbook);
+    if faults.is_empty() { Ok(runbook) } else { Err(faults) }
+}
+
+fn read(text: &str) -> Result<Runbook, Vec<String>> {
     if text.len() > MAX_FILE_BYTES {
         return Err(vec![format!("it is larger than {MAX_FILE_BYTES} bytes")]);
     }
-    let runbook: Runbook = toml::from_str(text).map_err(|error| {
+    toml::from_str(text).map_err(|error| {
         // The caret drawing of the message is for a terminal; one line is enough here.
         let line = error.span().map(|span| text[..span.start].lines().count().max(1));
         let place = line.map_or(String::new(), |line| format!("line {line}: "));
         vec![format!("{place}{}", error.message())]
-    })?;
-    let faults = rules::faults(file, &runbook);
-    if faults.is_empty() { Ok(runbook) } else { Err(faults) }
+    })
 }
 
 /// Refuses runbooks whose evidence names a runbook that there is not. One that is there but
 /// broken is no fault of theirs: its finding is just never made.
 fn refuse_dangling(
-    sound: &mut BTreeMap<String, (String, Runbook)>,
+    sound: &mut Sound,
+    base: &Sound,
     refused: &[BrokenRunbook],
 ) -> Vec<BrokenRunbook> {
     let refused = refused.iter().map(|b| rules::stem(&b.file).to_owned());
-    let known: BTreeSet<String> = sound.keys().cloned().chain(refused).collect();
+    let known: BTreeSet<String> = sound.keys().chain(base.keys()).cloned().chain(refused).collect();
     let mut broken = Vec::new();
     sound.retain(|_, (file, runbook)| {
         let faults: Vec<String> = rules::conditions(runbook)

@@ -73,7 +73,9 @@ impl Matcher {
         for (index, pattern) in patterns.iter().enumerate() {
             match literals::required(&pattern.text) {
                 Some(texts) => pieces.extend(texts.into_iter().map(|text| (text, index))),
-                None => without.push(index),
+                // What does not compile would keep all others of the set from being compiled.
+                None if compile(&pattern.text).is_ok() => without.push(index),
+                None => {}
             }
         }
         let unfiltered = Unfiltered::new(&patterns, without)?;

@@ -95,7 +95,7 @@ impl App {
         ));
         let reader = Follower {
             runtime: Arc::clone(&self.world.runtime),
-            catalogue: Arc::clone(&self.catalogue),
+            catalogue: self.catalogue.subscribe(),
             clock: Arc::clone(&self.world.clock),
             fire: self.fire(),
         };
@@ -129,6 +129,13 @@ impl App {
             }
         });
         (targets_seen, followed_seen)
+    }
+
+    /// Puts changed runbooks of one's own in force.
+    pub(super) fn start_knowledge(&self) {
+        let folder = super::own_folder(&self.settings.borrow());
+        let (catalogue, cancel) = (self.catalogue.clone(), self.cancel.clone());
+        self.background.spawn(crate::knowledge::watch(folder, catalogue, cancel));
     }
 
     /// Reads a changed settings file and puts it in force between two cycles.

@@ -206,12 +206,25 @@ pub enum Knowledge {
         /// Its id, as the list shows it
         id: String,
     },
-    /// Those with all these words
+    /// Those with all these words, the best first
+    #[command(after_help = "Example:\n  selfheal knowledge search disk full postgresql")]
     Search {
         /// The words
         #[arg(required = true)]
         words: Vec<String>,
     },
+    /// What log lines on standard input mean: which runbook knows them, why, what would be done
+    #[command(after_help = "Examples:\n  docker logs web 2>&1 | selfheal knowledge explain \
+        --known\n  echo 'FATAL:  sorry, too many clients already' | selfheal knowledge explain \
+        --json")]
+    Explain {
+        /// Leave out the lines that no runbook knows
+        #[arg(long)]
+        known: bool,
+    },
+    /// The JSON schema of a runbook file
+    #[command(after_help = "Example:\n  selfheal knowledge schema > knowledge/schema.json")]
+    Schema,
     /// Which of them know this log line; without one, judge all of them
     #[command(after_help = "Without a line every runbook is checked: its rules, its examples \
         against all other runbooks, its literal text, its links. Shown are the coverage, the \

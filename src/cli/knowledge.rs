@@ -1,14 +1,18 @@
-//! `knowledge list`, `show`, `search`, `test`.
+//! `knowledge list`, `show`, `search`, `explain`, `test`, `schema`.
 
+mod explain;
 mod judge;
+mod search;
+mod show;
+mod words;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::io::BufRead;
 use std::path::Path;
 
 use selfheal_agents::error_detector::Catalogue;
-use selfheal_agents::model::{Provenance, Runbook, clean};
+use selfheal_agents::error_detector::catalogue::schema;
+use selfheal_agents::model::{Runbook, clean};
 
 use super::args::Knowledge;
 use super::output::{Exit, Failure, Outcome, Output, Style, tell};
@@ -26,11 +30,13 @@ pub(super) fn run(what: &Knowledge, own: Option<&Path>, out: Output) -> Outcome 
     }
     match what {
         Knowledge::List => list(&catalogue.iter().collect::<Vec<_>>(), out),
-        Knowledge::Show { id } => show(&catalogue, id, out),
-        Knowledge::Search { words } => {
-            let words: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
-            let found: Vec<_> = catalogue.iter().filter(|r| has_all(r, &words)).collect();
-            list(&found, out)
+        Knowledge::Show { id } => show::show(&catalogue, id, out),
+        Knowledge::Search { words } => list(&search::search(&catalogue, words), out),
+        Knowledge::Explain { known } => explain::explain(&catalogue, *known, out),
+        Knowledge::Schema => {
+            let schema = serde_json::to_string_pretty(&schema());
+            out.data(&schema.map_err(|error| Failure::new(Exit::Wrong, error))?)?;
+            Ok(Exit::Done)
         }
         Knowledge::Test { line: None, captured, healthy } => {
             judge::judge(&catalogue, &broken, captured.as_deref(), healthy.as_deref(), out)
@@ -49,82 +55,16 @@ fn rows(runbooks: &[&Runbook], style: &Style) -> String {
     let rows: Vec<_> = runbooks
         .iter()
         .map(|runbook| {
-            let status = match runbook.status {
-                Provenance::Reproduced => "reproduced",
-                Provenance::Documented => "documented",
-            };
             vec![
                 cell(&runbook.id),
                 cell(&runbook.technology),
                 cell(runbook.category.as_str()),
-                cell(status),
+                cell(words::status(runbook)),
                 cell(&runbook.title),
             ]
         })
         .collect();
     table(style, &["RUNBOOK", "TECHNOLOGY", "CATEGORY", "STATUS", "TITLE"], &rows)
-}
-
-fn has_all(runbook: &Runbook, words: &[String]) -> bool {
-    let text = format!(
-        "{} {} {} {} {}",
-        runbook.id,
-        runbook.title,
-        runbook.technology,
-        runbook.category.as_str(),
-        runbook.diagnosis.summary
-    )
-    .to_lowercase();
-    words.iter().all(|word| text.contains(word))
-}
-
-fn show(catalogue: &Catalogue, id: &str, out: Output) -> Outcome {
-    let runbook = catalogue.get(id).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("no runbook `{id}`")).next("selfheal knowledge list")
-    })?;
-    out.show(runbook, |runbook, _| described(runbook))?;
-    Ok(Exit::Done)
-}
-
-fn described(runbook: &Runbook) -> String {
-    let mut text = format!(
-        "{}: {}\n{}, {}, base confidence {} %\n\n{}",
-        runbook.id,
-        runbook.title,
-        runbook.technology,
-        runbook.category.as_str(),
-        runbook.diagnosis.base,
-        runbook.diagnosis.summary.trim(),
-    );
-    text.push_str("\n\nSigns");
-    for sign in &runbook.signatures {
-        let seen = match (&sign.log, &sign.check) {
-            (Some(pattern), _) => format!("log line matching  {pattern}"),
-            (_, Some(check)) if sign.is.is_empty() => format!("check {check} not well"),
-            (_, Some(check)) => format!("check {check} is {}", sign.is.join(" or ")),
-            _ => continue,
-        };
-        let _ = write!(text, "\n  - {seen}");
-    }
-    if !runbook.evidence.is_empty() {
-        text.push_str("\n\nEvidence");
-        for evidence in &runbook.evidence {
-            let _ = write!(text, "\n  {:>+4}  {}", evidence.weight, evidence.why);
-        }
-    }
-    if !runbook.fixes.is_empty() {
-        text.push_str("\n\nFixes, best first");
-        for fix in &runbook.fixes {
-            let _ = write!(text, "\n  - {}: {}", fix.action, fix.why);
-        }
-    }
-    for avoid in &runbook.avoid {
-        let _ = write!(text, "\n\nNever: {avoid}");
-    }
-    for link in &runbook.links {
-        let _ = write!(text, "\n{link}");
-    }
-    text
 }
 
 fn test(catalogue: &Catalogue, line: &str, out: Output) -> Outcome {

@@ -1,6 +1,6 @@
 use super::*;
 
-const OWN: &str = r#"
+pub(super) const OWN: &str = r#"
 id = "ID"
 title = "Our own trouble"
 category = "exceptions"
@@ -18,7 +18,7 @@ match = ["job failed: E-4711"]
 near_miss = ["job E-4712 done"]
 "#;
 
-fn overlay(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(super) fn overlay(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = folder.path().join(name);
@@ -31,7 +31,8 @@ fn overlay(files: &[(&str, &str)]) -> tempfile::TempDir {
 #[test]
 fn every_built_in_runbook_obeys_the_rules() {
     let (catalogue, broken) = load(None);
-    let told: Vec<String> = broken.iter().map(ToString::to_string).collect();
+    let told: Vec<String> =
+        broken.iter().chain(&broken_built_in()).map(ToString::to_string).collect();
     assert_eq!(told, Vec::<String>::new());
     assert_eq!(catalogue.len(), embedded().len());
 }
@@ -53,7 +54,7 @@ fn a_sound_file_of_the_overlay_replaces_the_built_in_one_and_a_broken_one_does_n
     let sound = overlay(&[(&format!("ours/{id}.toml"), &own)]);
     let (catalogue, broken) = load(Some(sound.path()));
     assert_eq!(broken, []);
-    assert_eq!(catalogue.get(&id).unwrap().technology, "ours");
+    assert_eq!(catalogue.get(&id).unwrap().technology, "ours", "{id}");
     assert_eq!(catalogue.len(), embedded().len());
 
     let spoilt = overlay(&[(&format!("ours/{id}.toml"), &own.replace("base = 40", "base = 400"))]);
@@ -129,6 +130,15 @@ fn the_runbook_in_the_readme_is_sound() {
     let (catalogue, broken) = load(Some(folder.path()));
     assert_eq!(broken, []);
     assert!(catalogue.get("queue-stuck").is_some());
+}
+
+#[test]
+fn the_schema_file_is_that_of_the_program() {
+    let wanted =
+        serde_json::to_string_pretty(&selfheal_agents::error_detector::catalogue::schema());
+    let file = include_str!("../../knowledge/schema.json");
+    let remedy = "target/debug/selfheal knowledge schema > knowledge/schema.json";
+    assert_eq!(file.trim_end(), wanted.unwrap(), "refresh it: {remedy}");
 }
 
 /// From what is seen to whom it is blamed on and how surely, with the built-in runbooks.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::super::output::{Exit, Failure, Outcome, Output, Style};
 use super::super::table::{Cell, Tone, cell, table, word};
 use crate::knowledge::captured::{Captured, captured, healthy};
-use crate::knowledge::is_built_in;
+use crate::knowledge::{broken_built_in, is_built_in};
 
 /// Scores shown to a person; JSON has all.
 const WORST: usize = 10;
@@ -56,11 +56,16 @@ pub(super) fn judge(
         review.problems.extend(healthy(catalogue, path).map_err(|e| unreadable(path, e))?);
     }
     let points: usize = review.scores.iter().map(|score| usize::from(score.points)).sum();
-    let refused = broken.iter().map(|b| Refused { file: b.file.clone(), faults: b.faults.clone() });
+    let mut refused: Vec<Refused> = Vec::new();
+    for one in broken.iter().chain(&broken_built_in()) {
+        if refused.iter().all(|known| known.file != one.file) {
+            refused.push(Refused { file: one.file.clone(), faults: one.faults.clone() });
+        }
+    }
     let judgement = Judgement {
         runbooks: catalogue.len(),
         mean_points: points / catalogue.len().max(1),
-        refused: refused.collect(),
+        refused,
         review,
         captured,
     };
@@ -71,8 +76,16 @@ pub(super) fn judge(
 
 fn text(judgement: &Judgement, style: &Style) -> String {
     let review = &judgement.review;
+    let refused = judgement
+        .refused
+        .iter()
+        .map(|r| format!("{} was refused: {}", r.file, r.faults.join("; ")));
+    let refused: Vec<String> = refused.collect();
     let mut parts = vec![coverage(&review.coverage, style), worst(&review.scores, style)];
     parts.extend(judgement.captured.as_ref().map(captures));
+    if !refused.is_empty() {
+        parts.push(refused.join("\n"));
+    }
     if !review.problems.is_empty() {
         parts.push(problems(&review.problems));
     }

@@ -70,7 +70,7 @@ pub struct Follower {
     /// Whose logs.
     pub runtime: Arc<dyn ContainerRuntime>,
     /// The signatures.
-    pub catalogue: Arc<Catalogue>,
+    pub catalogue: watch::Receiver<Arc<Catalogue>>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Asks for a cycle.
@@ -133,7 +133,8 @@ impl Follower {
     fn calls_for_a_look(&self, line: &LogLine, of: &Followed, counts: &mut Counts) -> bool {
         let now = self.clock.now();
         let mut look = false;
-        for found in self.catalogue.matches(&line.text) {
+        let catalogue = Arc::clone(&self.catalogue.borrow());
+        for found in catalogue.matches(&line.text) {
             let program = Program { image: &of.image, ports: &of.ports };
             let fits = found.runbook.applies.fits(TargetKind::Container, Some(program));
             if !fits && found.side().is_server() {

@@ -57,7 +57,7 @@ impl Following {
         let (fired, cancel) = (Fired::default(), CancellationToken::new());
         let follower = Follower {
             runtime: Arc::new(world.clone()),
-            catalogue: Arc::new(catalogue()),
+            catalogue: watch::Sender::new(Arc::new(catalogue())).subscribe(),
             clock: Arc::new(world.clock().clone()),
             fire: fired.fire(),
         };

@@ -1,0 +1,208 @@
+//! `knowledge explain`: what each log line of standard input means.
+
+use std::fmt::Write;
+use std::io::{BufRead, Read};
+
+use selfheal_agents::error_detector::{Catalogue, Match};
+use selfheal_agents::model::{Side, clean};
+use serde::Serialize;
+
+use super::super::output::{Exit, Failure, Outcome, Output};
+use super::words::{remedies, severity, status, word};
+
+/// The longest line read, in bytes; the rest of it is left out.
+const MAX_LINE: u64 = 64 * 1024;
+/// Length of a shown line, in characters.
+const SHOWN: usize = 400;
+
+/// A line and what is known of it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Explained {
+    /// Counted from 1.
+    number: u64,
+    line: String,
+    known: Vec<Known>,
+}
+
+/// A runbook that knows a line.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Known {
+    runbook: String,
+    title: String,
+    technology: String,
+    category: String,
+    severity: String,
+    status: String,
+    /// Who writes such a line.
+    side: Side,
+    signature: String,
+    /// The part of the line that the signature matched.
+    part: String,
+    /// Lines within ten minutes before it counts.
+    at_least: u64,
+    means: String,
+    would: Vec<String>,
+    never: Vec<String>,
+    sources: Vec<String>,
+}
+
+pub(super) fn explain(catalogue: &Catalogue, known_only: bool, out: Output) -> Outcome {
+    let mut input = std::io::stdin().lock();
+    let lines = read(&mut input, catalogue, known_only)
+        .map_err(|error| Failure::new(Exit::Usage, format!("standard input: {error}")))?;
+    out.show(&lines, |lines, _| text(lines))?;
+    Ok(Exit::Done)
+}
+
+fn read(
+    input: &mut impl BufRead,
+    catalogue: &Catalogue,
+    known_only: bool,
+) -> std::io::Result<Vec<Explained>> {
+    let mut lines = Vec::new();
+    let mut bytes = Vec::new();
+    let mut number = 0;
+    loop {
+        bytes.clear();
+        if input.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes)? == 0 {
+            return Ok(lines);
+        }
+        if bytes.last() != Some(&b'\n') {
+            input.skip_until(b'\n')?;
+        }
+        number += 1;
+        let text = String::from_utf8_lossy(&bytes);
+        let line = of_line(catalogue, number, text.trim_end_matches(['\n', '\r']));
+        if !(known_only && line.known.is_empty()) {
+            lines.push(line);
+        }
+    }
+}
+
+fn of_line(catalogue: &Catalogue, number: u64, line: &str) -> Explained {
+    let known = catalogue.matches(line).map(|found| known(&found, line)).collect();
+    Explained { number, line: clean(line, SHOWN), known }
+}
+
+fn known(found: &Match<'_>, line: &str) -> Known {
+    let runbook = found.runbook;
+    let signature = &runbook.signatures[found.signature];
+    let target = match found.side() {
+        Side::Server => "the program that wrote this",
+        Side::Client => "what the writer of this needs",
+    };
+    let means = runbook.diagnosis.summary.replace("{target}", target);
+    let would = match found.side() {
+        Side::Server => remedies(runbook),
+        Side::Client => vec!["nothing to the writer: it looks at what that one needs".to_owned()],
+    };
+    Known {
+        runbook: runbook.id.clone(),
+        title: runbook.title.clone(),
+        technology: runbook.technology.clone(),
+        category: runbook.category.as_str().to_owned(),
+        severity: severity(runbook.severity).to_owned(),
+        status: status(runbook).to_owned(),
+        side: found.side(),
+        signature: signature.log.clone().unwrap_or_default(),
+        part: clean(found.part(line).unwrap_or_default(), SHOWN),
+        at_least: signature.at_least.unwrap_or(1),
+        means: means.replace("{value}", "that").trim().to_owned(),
+        would,
+        never: runbook.avoid.clone(),
+        sources: runbook.links.clone(),
+    }
+}
+
+fn text(lines: &[Explained]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let _ = writeln!(text, "{}: {}", line.number, line.line);
+        if line.known.is_empty() {
+            text += "  no runbook knows it\n";
+        }
+        for known in &line.known {
+            let _ = writeln!(
+                text,
+                "  {} ({}, {}): {}",
+                known.runbook, known.severity, known.status, known.title
+            );
+            let _ = writeln!(text, "    matched  `{}`  by  {}", known.part, known.signature);
+            if known.at_least > 1 {
+                let _ =
+                    writeln!(text, "    counts   from {} lines in ten minutes on", known.at_least);
+            }
+            if known.side == Side::Client {
+                let _ = writeln!(text, "    said by  a {} of it", word(&known.side));
+            }
+            let _ = writeln!(text, "    means    {}", known.means);
+            for would in &known.would {
+                let _ = writeln!(text, "    would    {would}");
+            }
+            for never in &known.never {
+                let _ = writeln!(text, "    never    {never}");
+            }
+        }
+    }
+    let known = lines.iter().filter(|line| !line.known.is_empty()).count();
+    let _ = write!(text, "{known} of {} lines are known.", lines.len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(input: &str, known_only: bool) -> Vec<Explained> {
+        let (catalogue, _) = crate::knowledge::load(None);
+        read(&mut input.as_bytes(), &catalogue, known_only).unwrap()
+    }
+
+    #[test]
+    fn each_line_is_answered_with_what_matched_what_it_means_and_what_is_done() {
+        let lines = explained("ready\r\nnode: FATAL: JavaScript heap out of memory\n", false);
+        assert_eq!((lines[0].line.as_str(), lines[0].known.len()), ("ready", 0));
+        let known = lines[1].known.iter().find(|known| known.runbook == "node-heap-full").unwrap();
+        assert_eq!((lines[1].number, known.part.as_str()), (2, "JavaScript heap out of memory"));
+        assert!(known.would[0].starts_with("nothing by itself"), "{:?}", known.would);
+        assert!(!known.means.contains(['{', '}']));
+        let text = text(&lines);
+        assert!(text.contains("1: ready\n  no runbook knows it"), "{text}");
+        assert!(
+            text.contains("node-heap-full") && text.ends_with("1 of 2 lines are known."),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn only_known_lines_are_told_if_that_is_asked_for() {
+        let lines = explained("ready\nJavaScript heap out of memory\nwell", true);
+        assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_read_to_its_limit_and_counts_once() {
+        let endless = "x".repeat(300_000) + "\nJavaScript heap out of memory";
+        let lines = explained(&endless, false);
+        assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), [1, 2]);
+        assert!(!lines[1].known.is_empty());
+    }
+
+    #[test]
+    fn a_clients_line_is_told_to_be_about_what_it_needs() {
+        let (catalogue, _) = crate::knowledge::load(None);
+        let of_client = catalogue.iter().find_map(|runbook| {
+            let line = runbook.examples.matching.iter().find(|line| {
+                catalogue
+                    .matches(line)
+                    .any(|m| m.runbook.id == runbook.id && m.side() == Side::Client)
+            });
+            Some((runbook.id.clone(), line?.clone()))
+        });
+        let (id, line) = of_client.expect("some runbook knows a client's line");
+        let lines = explained(&line, false);
+        let known =
+            lines[0].known.iter().find(|k| k.runbook == id && k.side == Side::Client).unwrap();
+        assert!(known.would[0].starts_with("nothing to the writer"));
+    }
+}

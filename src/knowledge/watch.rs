@@ -1,0 +1,167 @@
+//! Notices changed runbooks of one's own and puts them in force between two cycles.
+//!
+//! A broken file is told of once, by name with all its faults, and not again until it says
+//! something else; the others work. It looks at times and lengths, not into the files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How often the folder is looked at.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// What tells one state of the folder from another: each file with its time and length.
+type Fingerprint = BTreeSet<(PathBuf, Option<SystemTime>, u64)>;
+
+/// Reads runbooks again when something in their folder has changed.
+#[derive(Debug)]
+struct Reloader {
+    folder: PathBuf,
+    seen: Fingerprint,
+    told: BTreeSet<String>,
+}
+
+/// What a change brought.
+struct Changed {
+    catalogue: Catalogue,
+    /// The broken files that were not broken in this way before.
+    newly_broken: Vec<BrokenRunbook>,
+}
+
+impl Reloader {
+    /// Begins with the folder as it is now and with what is told of it now.
+    fn new(folder: PathBuf) -> Self {
+        let seen = fingerprint(&folder);
+        let mut reloader = Self { folder, seen, told: BTreeSet::new() };
+        reloader.read();
+        reloader
+    }
+
+    /// Looks once; `None` when nothing changed.
+    fn look(&mut self) -> Option<Changed> {
+        let now = fingerprint(&self.folder);
+        if now == self.seen {
+            return None;
+        }
+        self.seen = now;
+        Some(self.read())
+    }
+
+    fn read(&mut self) -> Changed {
+        let there = self.folder.is_dir().then_some(self.folder.as_path());
+        let (catalogue, broken) = super::load(there);
+        let known = std::mem::take(&mut self.told);
+        self.told = broken.iter().map(ToString::to_string).collect();
+        let newly_broken = broken.into_iter().filter(|b| !known.contains(&b.to_string())).collect();
+        Changed { catalogue: catalogue.without_examples(), newly_broken }
+    }
+}
+
+/// The files of a folder and of the folders in it.
+fn fingerprint(folder: &Path) -> Fingerprint {
+    let below = |path: &Path| super::entries(path).unwrap_or_default();
+    let files = below(folder)
+        .into_iter()
+        .flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] });
+    let state = |path: PathBuf| {
+        let facts = fs::metadata(&path).ok();
+        let changed = facts.as_ref().and_then(|facts| facts.modified().ok());
+        (path, changed, facts.map_or(0, |facts| facts.len()))
+    };
+    files.map(state).collect()
+}
+
+/// Keeps `catalogue` up to date with the runbooks in `folder` until cancelled.
+pub async fn watch(
+    folder: PathBuf,
+    catalogue: watch::Sender<Arc<Catalogue>>,
+    cancel: CancellationToken,
+) {
+    // What is broken at the start was told at the start.
+    let Ok(mut reloader) = tokio::task::spawn_blocking(move || Reloader::new(folder)).await else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        let looked = tokio::task::spawn_blocking(move || {
+            let changed = reloader.look();
+            (reloader, changed)
+        });
+        let Ok((returned, changed)) = looked.await else { return };
+        reloader = returned;
+        if let Some(changed) = changed {
+            take_over(changed, &catalogue);
+        }
+    }
+}
+
+fn take_over(changed: Changed, catalogue: &watch::Sender<Arc<Catalogue>>) {
+    for broken in &changed.newly_broken {
+        tracing::warn!(runbook.file = broken.file, "{broken}; the others are in force");
+    }
+    tracing::info!(runbooks = changed.catalogue.len(), "changed runbooks are in force");
+    catalogue.send_replace(Arc::new(changed.catalogue));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{OWN, overlay};
+    use super::*;
+
+    fn known(changed: &Changed, line: &str) -> bool {
+        changed.catalogue.matching(line).any(|id| id == "own-trouble")
+    }
+
+    #[test]
+    fn what_is_added_changed_and_taken_away_counts_from_the_next_look_on() {
+        let folder = overlay(&[("ours/readme.txt", "none yet")]);
+        let file = folder.path().join("ours/own-trouble.toml");
+        let mut reloader = Reloader::new(folder.path().to_owned());
+        assert!(reloader.look().is_none());
+
+        fs::write(&file, OWN.replace("ID", "own-trouble")).unwrap();
+        let added = reloader.look().unwrap();
+        assert!(known(&added, "job failed: E-4711") && added.newly_broken.is_empty());
+        assert!(reloader.look().is_none());
+
+        fs::write(&file, OWN.replace("ID", "own-trouble").replace("E-4711", "Error 4712")).unwrap();
+        let changed = reloader.look().unwrap();
+        assert!(known(&changed, "job failed: Error 4712"));
+        assert!(!known(&changed, "job failed: E-4711"));
+
+        fs::remove_file(&file).unwrap();
+        assert!(!known(&reloader.look().unwrap(), "job failed: Error 4712"));
+    }
+
+    #[test]
+    fn a_broken_file_is_told_once_and_silences_no_other() {
+        let folder = overlay(&[("ours/own-trouble.toml", &OWN.replace("ID", "own-trouble"))]);
+        let mut reloader = Reloader::new(folder.path().to_owned());
+        fs::write(folder.path().join("ours/spoilt.toml"), "id = ").unwrap();
+        let spoilt = reloader.look().unwrap();
+        assert!(spoilt.newly_broken[0].file.ends_with("ours/spoilt.toml"));
+        assert!(known(&spoilt, "job failed: E-4711"));
+
+        fs::write(folder.path().join("ours/note.txt"), "unrelated").unwrap();
+        assert!(reloader.look().unwrap().newly_broken.is_empty(), "it was told already");
+    }
+
+    #[test]
+    fn a_folder_that_is_made_later_is_seen() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("knowledge");
+        let mut reloader = Reloader::new(folder.clone());
+        fs::create_dir_all(folder.join("ours")).unwrap();
+        fs::write(folder.join("ours/own-trouble.toml"), OWN.replace("ID", "own-trouble")).unwrap();
+        assert!(known(&reloader.look().unwrap(), "job failed: E-4711"));
+    }
+}
