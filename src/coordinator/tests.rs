@@ -1,6 +1,9 @@
 //! Stories: a world, a fault, and what must have become of it. Time is virtual.
 
+use std::sync::OnceLock;
 use std::time::Duration;
+
+use selfheal_agents::error_detector::Catalogue;
 
 use selfheal_agents::fakes::{
     Behaviour, FakeWorld, Interruption, MemoryStore, container, healthy, labels,
@@ -22,6 +25,17 @@ struct Stage {
     cancel: CancellationToken,
 }
 
+/// Every story has the same runbooks; some start many Selfheals.
+fn built_in() -> Arc<Catalogue> {
+    static READ: OnceLock<Arc<Catalogue>> = OnceLock::new();
+    let read = || {
+        let (catalogue, broken) = crate::knowledge::load(None);
+        assert!(broken.is_empty(), "{broken:?}");
+        Arc::new(catalogue)
+    };
+    Arc::clone(READ.get_or_init(read))
+}
+
 impl Stage {
     fn new(fake: FakeWorld, rules: Rules) -> Self {
         Self::on(fake, rules, Arc::default())
@@ -29,13 +43,11 @@ impl Stage {
 
     fn on(fake: FakeWorld, rules: Rules, store: Arc<MemoryStore>) -> Self {
         let cancel = CancellationToken::new();
-        let (catalogue, broken) = crate::knowledge::load(None);
-        assert!(broken.is_empty(), "{broken:?}");
         let coordinator = Coordinator::start(Parts {
             world: fake.world(),
             store: store.clone(),
             rules: watch::Sender::new(Arc::new(rules)).subscribe(),
-            catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
+            catalogue: watch::Sender::new(built_in()).subscribe(),
             wake: Arc::default(),
             cancel: cancel.clone(),
         });
