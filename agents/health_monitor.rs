@@ -5,11 +5,13 @@
 //! error, so that one mute target cannot spoil a cycle.
 
 pub mod checks;
+mod forecast;
 mod inventory;
 mod life;
 mod observe;
 mod steady;
 mod thresholds;
+mod trends;
 
 pub use inventory::{DEMO_LABEL, Declared, Inventory, take_inventory};
 pub use life::{Death, DeathCause, deaths};

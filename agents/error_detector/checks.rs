@@ -115,10 +115,13 @@ fn generic_category(observation: &Observation) -> Category {
         ("container.network" | "tcp.reachable", _) | ("http.status", "dns" | "refused") => {
             Category::Network
         }
-        ("host.disk" | "host.inodes" | "host.pressure_io", _) => Category::Disk,
+        ("host.pressure_io", _) => Category::Disk,
+        (check, _) if check.starts_with("host.disk") || check.starts_with("host.inodes") => {
+            Category::Disk
+        }
         ("http.status", "timeout") => Category::Timeout,
         ("http.status", "tls") | ("http.certificate", _) => Category::Tls,
-        (check, _) if check.ends_with("memory") || check.ends_with("oom") => Category::Memory,
+        (check, _) if check.contains("memory") || check.ends_with("oom") => Category::Memory,
         ("host.swap", _) => Category::Memory,
         (check, _) if check.ends_with("cpu") || check.ends_with("load") => Category::Cpu,
         (check, _) if check.ends_with("latency") => Category::Timeout,

@@ -8,6 +8,7 @@ use futures_util::future::{join, join_all};
 use super::checks::{CHECKS, Context, Judgement, Measured};
 use super::life::last_death;
 use super::steady::Steady;
+use super::trends::Trends;
 use super::{DeathCause, Inventory, Thresholds};
 use crate::model::{
     CheckName, Endpoint, Facts, HealthReport, HostFacts, NetworkAttachment, Observation,
@@ -29,6 +30,7 @@ pub struct HealthMonitor {
     ends: BTreeMap<String, (Option<Timestamp>, DeathCause)>,
     /// Endpoints that answered at least once.
     proven: BTreeSet<TargetId>,
+    trends: Trends,
 }
 
 /// What one look at one target brought.
@@ -46,12 +48,21 @@ impl HealthMonitor {
             healthy_networks: BTreeMap::new(),
             ends: BTreeMap::new(),
             proven: BTreeSet::new(),
+            trends: Trends::default(),
         }
     }
 
     /// Takes other thresholds from the next look on; what was seen so far stays.
     pub fn set_thresholds(&mut self, thresholds: Thresholds) {
         self.thresholds = thresholds;
+    }
+
+    /// Takes observations made before this monitor was, oldest first, so that slow trouble is
+    /// seen over a restart.
+    pub fn remember(&mut self, observations: &[Observation]) {
+        for observation in observations {
+            self.trends.remember(observation);
+        }
     }
 
     /// The networks a container was on when it was last seen healthy, by its runtime id.
@@ -142,8 +153,10 @@ impl HealthMonitor {
             .into_iter()
             .map(|measured| self.observation(&id, measured, state.at, under_pressure))
             .collect();
-        let report = TargetReport { state, observations };
+        let mut report = TargetReport { state, observations };
         self.remember_networks(&report);
+        let soon = self.trends.watch(&report);
+        report.observations.extend(soon);
         report
     }
 
@@ -192,6 +205,9 @@ impl HealthMonitor {
         }
         let ids: BTreeSet<&str> = inventory.containers.values().map(|c| c.id.as_str()).collect();
         self.steady.retain(|(target, _), _| inventory.targets.contains_key(target));
+        self.trends.retain(|target| {
+            target.kind() == TargetKind::Host || inventory.targets.contains_key(target)
+        });
         self.proven.retain(|target| inventory.targets.contains_key(target));
         self.ends.retain(|id, _| ids.contains(id.as_str()));
         self.healthy_networks.retain(|id, _| ids.contains(id.as_str()));

@@ -9,7 +9,7 @@ use selfheal_agents::error_detector::{self, ErrorDetector};
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory, take_inventory};
 use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, Finding, HealthReport, LogBatch, LogCursor, RuntimeEvent,
-    TargetId, Timestamp, clean,
+    TargetId, TargetKind, Timestamp, clean,
 };
 use selfheal_agents::root_cause::Graph;
 
@@ -18,11 +18,15 @@ use super::{AgentStep, Rules, Scope};
 
 /// How far back remembered events are looked at.
 const EVENTS_BACK: TimeDelta = TimeDelta::hours(1);
+/// How far back levels are followed.
+const LEVELS_BACK: TimeDelta = TimeDelta::days(2);
 
 /// The agents that remember something between cycles; owned by the running cycle.
 pub(super) struct Senses {
     pub(super) monitor: HealthMonitor,
     pub(super) detector: ErrorDetector,
+    /// Whether the levels of before the start were taken from the store.
+    pub(super) remembers: bool,
 }
 
 /// What one cycle saw.
@@ -70,6 +74,9 @@ impl Inner {
         let narrowed = narrowed(scope, &graph);
         let events = self.remembered_events(now).await;
         senses.monitor.set_thresholds(rules.thresholds.clone());
+        if !std::mem::replace(&mut senses.remembers, true) {
+            self.remember_levels(&mut senses.monitor, &inventory, now).await;
+        }
         let mut report =
             senses.monitor.observe(&self.world, &inventory, narrowed.as_ref(), &events).await;
         report.blind.extend(blind);
@@ -96,6 +103,28 @@ impl Inner {
             Err(error) => {
                 let inventory = Arc::new(take_inventory(&[], &rules.declared));
                 (inventory, vec![format!("containers cannot be seen: {error}")])
+            }
+        }
+    }
+
+    /// Hands the monitor what it saw before the program started, so that a disk that fills
+    /// for hours is not forgotten. Not of containers: they are many, and their lives short.
+    async fn remember_levels(
+        &self,
+        monitor: &mut HealthMonitor,
+        inventory: &Inventory,
+        now: Timestamp,
+    ) {
+        let services = inventory
+            .targets
+            .keys()
+            .filter(|target| matches!(target.kind(), TargetKind::Postgres | TargetKind::Redis));
+        for target in services.cloned().chain([TargetId::host()]) {
+            match self.store.observations(&target, now - LEVELS_BACK).await {
+                Ok(observations) => monitor.remember(&observations),
+                Err(error) => {
+                    tracing::warn!(%target, %error, "earlier observations cannot be read");
+                }
             }
         }
     }

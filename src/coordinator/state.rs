@@ -100,6 +100,7 @@ impl Inner {
             senses: AsyncMutex::new(Senses {
                 monitor: HealthMonitor::new(rules.thresholds.clone()),
                 detector: ErrorDetector::default(),
+                remembers: false,
             }),
             world: parts.world,
             store: parts.store,
