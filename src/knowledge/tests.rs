@@ -146,3 +146,14 @@ mod scenes;
 
 /// The matcher against what it stands for: every pattern tried on every line.
 mod matching;
+
+#[test]
+fn what_real_programs_wrote_while_they_were_well_shows_no_trouble() {
+    let (catalogue, _) = load(None);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/knowledge/healthy");
+    let logs = entries(&folder).unwrap();
+    assert!(logs.len() >= 14, "logs of {} programs", logs.len());
+    let problems = captured::healthy(&catalogue, &folder).unwrap();
+    let told: Vec<&str> = problems.iter().map(|problem| problem.what.as_str()).collect();
+    assert_eq!(told, Vec::<&str>::new());
+}
