@@ -26,7 +26,7 @@ use crate::model::{
     TargetId, TargetKind, Timestamp, Trend, Verdict,
 };
 
-pub use catalogue::{BrokenRunbook, Catalogue, Match};
+pub use catalogue::{BrokenRunbook, Catalogue, Keep, Match};
 pub use level::error_lines;
 pub use reading::read_logs;
 use window::{WINDOW, Window};

@@ -75,8 +75,9 @@ pub async fn assemble_seeing(
     let opened = store::open(&settings.data_dir, clock).await?;
     let quarantined = opened.quarantined.clone();
     let store: Arc<dyn Store> = Arc::new(opened.store);
-    let (catalogue, broken_runbooks) = knowledge::load(own_knowledge(&settings).as_deref());
-    let catalogue = watch::Sender::new(Arc::new(catalogue.without_examples()));
+    let (catalogue, broken_runbooks) =
+        knowledge::load(own_knowledge(&settings).as_deref(), knowledge::Keep::InForce);
+    let catalogue = watch::Sender::new(Arc::new(catalogue));
     let own = background::own_container(&world).await;
     let host_memory = background::host_memory(&world).await;
     let rules = watch::Sender::new(Arc::new(rules::of(&settings, own, host_memory)));

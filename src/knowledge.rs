@@ -6,6 +6,7 @@
 pub mod captured;
 mod watch;
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use rust_embed::RustEmbed;
 use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
 use selfheal_agents::model::Runbook;
 
+pub use selfheal_agents::error_detector::Keep;
 pub use watch::watch;
 
 /// The largest file that is read, in bytes; the catalogue's own limit is lower.
@@ -24,28 +26,28 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 struct Embedded;
 
 /// The runbooks built into the program, as (`TECHNOLOGY/ID.toml`, text), ordered by name.
-pub fn embedded() -> Vec<(String, String)> {
-    let mut files: Vec<(String, String)> = Embedded::iter()
-        .filter(|name| Path::new(name.as_ref()).extension().is_some_and(|e| e == "toml"))
-        .filter_map(|name| {
-            let file = Embedded::get(&name)?;
-            Some((name.into_owned(), String::from_utf8_lossy(&file.data).into_owned()))
-        })
-        .collect();
-    files.sort();
-    files
+pub fn embedded() -> impl Iterator<Item = (String, String)> {
+    let is_runbook = |name: &str| Path::new(name).extension().is_some_and(|e| e == "toml");
+    let mut names: Vec<String> =
+        Embedded::iter().map(Cow::into_owned).filter(|name| is_runbook(name)).collect();
+    names.sort();
+    // One text after the other: all at once are a megabyte and a half.
+    names.into_iter().filter_map(|name| {
+        let file = Embedded::get(&name)?;
+        Some((name, String::from_utf8_lossy(&file.data).into_owned()))
+    })
 }
 
 /// The catalogue of the built-in runbooks and those under the folder `overlay`, which is
 /// laid out like `knowledge/`. A sound file there replaces the built-in one with its id; a
 /// broken one replaces nothing and is named by its path.
-pub fn load(overlay: Option<&Path>) -> (Catalogue, Vec<BrokenRunbook>) {
+pub fn load(overlay: Option<&Path>, keep: Keep) -> (Catalogue, Vec<BrokenRunbook>) {
     let mut broken = Vec::new();
     let mut files = Vec::new();
     if let Some(folder) = overlay {
         collect(folder, &mut files, &mut broken);
     }
-    let (catalogue, refused) = Catalogue::load_over(files, embedded());
+    let (catalogue, refused) = Catalogue::load_over(files, embedded(), keep);
     broken.extend(refused);
     (catalogue, broken)
 }

@@ -63,6 +63,26 @@ pub struct Catalogue {
     matcher: Matcher,
 }
 
+/// What is kept of each runbook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// All of it, for authors.
+    Everything,
+    /// What finds and mends trouble, without examples. They are dropped as soon as a runbook is read:
+    /// all of them at once would leave the heap twice as large for good.
+    InForce,
+}
+
+impl Keep {
+    fn of(self, mut runbook: Runbook) -> Runbook {
+        if self == Self::InForce {
+            runbook.examples = Examples::default();
+            runbook.shares = vec![];
+        }
+        runbook
+    }
+}
+
 /// Runbooks by id, each with its file.
 type Sound = BTreeMap<String, (String, Runbook)>;
 
@@ -71,7 +91,7 @@ impl Catalogue {
     ///
     /// Of two files with the same id the first one stays.
     pub fn load(files: impl IntoIterator<Item = (String, String)>) -> (Self, Vec<BrokenRunbook>) {
-        Self::load_over(files, [])
+        Self::load_over(files, [], Keep::Everything)
     }
 
     /// Reads a person's own runbooks laid over built-in ones: a sound one replaces the
@@ -82,15 +102,16 @@ impl Catalogue {
     pub fn load_over(
         own: impl IntoIterator<Item = (String, String)>,
         built_in: impl IntoIterator<Item = (String, String)>,
+        keep: Keep,
     ) -> (Self, Vec<BrokenRunbook>) {
         let mut broken = Vec::new();
         let mut base = Sound::new();
         for (file, text) in built_in {
-            add(&mut base, &mut broken, file, |_| read(&text));
+            add(&mut base, &mut broken, file, |_| read(&text).map(|r| keep.of(r)));
         }
         let mut sound = Sound::new();
         for (file, text) in own {
-            add(&mut sound, &mut broken, file, |file| parse(file, &text));
+            add(&mut sound, &mut broken, file, |file| parse(file, &text).map(|r| keep.of(r)));
         }
         let dangling = refuse_dangling(&mut sound, &base, &broken);
         broken.extend(dangling);
@@ -102,29 +123,19 @@ impl Catalogue {
 
     fn assemble(sound: Sound) -> (Self, Vec<BrokenRunbook>) {
         let mut broken = Vec::new();
-        let mut files: Vec<(String, Runbook)> = sound.into_values().collect();
+        let (mut files, mut runbooks): (Vec<String>, Vec<Runbook>) = sound.into_values().unzip();
         loop {
-            let runbooks: Vec<Runbook> = files.iter().map(|(_, runbook)| runbook.clone()).collect();
             if let Ok(matcher) = Matcher::new(&runbooks) {
                 return (Self { runbooks, matcher }, broken);
             }
             // No runbook is at fault alone; giving up the last keeps all the others.
-            let Some((file, _)) = files.pop() else {
+            runbooks.pop();
+            let Some(file) = files.pop() else {
                 return (Self::default(), broken);
             };
             let fault = "all log signatures together are too large; shorten some".to_owned();
             broken.push(BrokenRunbook { file, faults: vec![fault] });
         }
-    }
-
-    /// Drops what only an author needs, for a catalogue that stays in memory.
-    #[must_use]
-    pub fn without_examples(mut self) -> Self {
-        for runbook in &mut self.runbooks {
-            runbook.examples = Examples::default();
-            runbook.shares = vec![];
-        }
-        self
     }
 
     /// One runbook.

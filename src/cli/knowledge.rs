@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
-use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::error_detector::catalogue::schema;
+use selfheal_agents::error_detector::{Catalogue, Keep};
 use selfheal_agents::model::{Runbook, clean};
 
 use super::args::Knowledge;
@@ -24,7 +24,7 @@ const MAX_LINE: usize = 64 * 1024;
 
 /// `own` is the folder of the user's own runbooks, if there is one.
 pub(super) fn run(what: &Knowledge, own: Option<&Path>, out: Output) -> Outcome {
-    let (catalogue, broken) = load(own);
+    let (catalogue, broken) = load(own, Keep::Everything);
     for runbook in &broken {
         tell(format!("warning: {runbook}"));
     }

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use selfheal_agents::error_detector::Catalogue;
+use selfheal_agents::error_detector::{Catalogue, Keep};
 
 use selfheal_agents::fakes::{
     Behaviour, FakeWorld, Interruption, MemoryStore, container, healthy, labels,
@@ -29,7 +29,7 @@ struct Stage {
 fn built_in() -> Arc<Catalogue> {
     static READ: OnceLock<Arc<Catalogue>> = OnceLock::new();
     let read = || {
-        let (catalogue, broken) = crate::knowledge::load(None);
+        let (catalogue, broken) = crate::knowledge::load(None, Keep::Everything);
         assert!(broken.is_empty(), "{broken:?}");
         Arc::new(catalogue)
     };

@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_runbook_must_know_a_line_of_its_capture() {
-        let (catalogue, _) = super::super::load(None);
+        let (catalogue, _) = super::super::load(None, super::super::Keep::Everything);
         let captures = folder(&[
             ("node/node-heap-full.log", KNOWN),
             ("node/node-exception.log", "all is well\n"),
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_healthy_log_in_which_trouble_is_seen_is_a_problem_once() {
-        let (catalogue, _) = super::super::load(None);
+        let (catalogue, _) = super::super::load(None, super::super::Keep::Everything);
         let logs = folder(&[
             ("well.log", "listening\r\nserved 200 in 3 ms\n"),
             ("sick.log", &KNOWN.repeat(3)),

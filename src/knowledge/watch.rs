@@ -55,11 +55,11 @@ impl Reloader {
 
     fn read(&mut self) -> Changed {
         let there = self.folder.is_dir().then_some(self.folder.as_path());
-        let (catalogue, broken) = super::load(there);
+        let (catalogue, broken) = super::load(there, super::Keep::InForce);
         let known = std::mem::take(&mut self.told);
         self.told = broken.iter().map(ToString::to_string).collect();
         let newly_broken = broken.into_iter().filter(|b| !known.contains(&b.to_string())).collect();
-        Changed { catalogue: catalogue.without_examples(), newly_broken }
+        Changed { catalogue, newly_broken }
     }
 }
 

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use regex::bytes::{RegexSet, RegexSetBuilder};
-use selfheal_agents::error_detector::Catalogue;
+use selfheal_agents::error_detector::{Catalogue, Keep};
 
 /// What one run of the set may remember, in bytes: by default it forgets more than it keeps.
 const LARGE_CACHE: usize = 1 << 27;
@@ -98,7 +98,7 @@ fn catalogue() -> Catalogue {
         let name = path.strip_prefix(&root).expect("it lies below").to_string_lossy().into_owned();
         (name, fs::read_to_string(&path).expect("a runbook can be read"))
     });
-    Catalogue::load_over([], files).0
+    Catalogue::load_over([], files, Keep::InForce).0
 }
 
 fn set(patterns: &[&str], cache: Option<usize>) -> RegexSet {

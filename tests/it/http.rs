@@ -28,7 +28,7 @@ impl Served {
         world.add(healthy("db"));
         let store = Arc::new(MemoryStore::default());
         let cancel = CancellationToken::new();
-        let (catalogue, broken) = knowledge::load(None);
+        let (catalogue, broken) = knowledge::load(None, knowledge::Keep::InForce);
         assert!(broken.is_empty(), "{broken:?}");
         let coordinator = Coordinator::start(Parts {
             world: world.world(),

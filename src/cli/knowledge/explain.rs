@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     fn explained(input: &str, known_only: bool) -> Vec<Explained> {
-        let (catalogue, _) = crate::knowledge::load(None);
+        let (catalogue, _) = crate::knowledge::load(None, crate::knowledge::Keep::Everything);
         read(&mut input.as_bytes(), &catalogue, known_only).unwrap()
     }
 
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_clients_line_is_told_to_be_about_what_it_needs() {
-        let (catalogue, _) = crate::knowledge::load(None);
+        let (catalogue, _) = crate::knowledge::load(None, crate::knowledge::Keep::Everything);
         let of_client = catalogue.iter().find_map(|runbook| {
             let line = runbook.examples.matching.iter().find(|line| {
                 catalogue

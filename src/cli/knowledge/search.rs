@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_is_about_the_words_comes_before_what_only_mentions_them() {
-        let (catalogue, _) = crate::knowledge::load(None);
+        let (catalogue, _) = crate::knowledge::load(None, crate::knowledge::Keep::Everything);
         let found = ids(&catalogue, &["Disk", "FULL", "postgresql"]);
         assert_eq!(found[0], "postgresql-disk-full");
         assert!(ids(&catalogue, &["429"]).contains(&"rate-limited"), "as its lines say");
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn all_words_have_to_be_there_and_more_words_find_fewer() {
-        let (catalogue, _) = crate::knowledge::load(None);
+        let (catalogue, _) = crate::knowledge::load(None, crate::knowledge::Keep::Everything);
         let one = ids(&catalogue, &["connections"]);
         let two = ids(&catalogue, &["connections", "postgresql"]);
         assert!(two.len() < one.len() && two.iter().all(|id| one.contains(id)));
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn an_id_that_is_not_there_is_answered_with_one_like_it() {
-        let (catalogue, _) = crate::knowledge::load(None);
+        let (catalogue, _) = crate::knowledge::load(None, crate::knowledge::Keep::Everything);
         assert_eq!(nearest(&catalogue, "postgresql-disk-ful"), Some("postgresql-disk-full"));
         assert_eq!(nearest(&catalogue, "zzz"), None);
     }

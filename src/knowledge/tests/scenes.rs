@@ -26,7 +26,7 @@ fn id(text: &str) -> TargetId {
 impl Scene {
     fn new() -> Self {
         let report = HealthReport { at: fakes::start_time(), ..HealthReport::default() };
-        let catalogue = super::load(None).0;
+        let catalogue = super::load(None, super::Keep::Everything).0;
         Self { catalogue, report, needs: vec![], logs: BTreeMap::new() }
     }
 
