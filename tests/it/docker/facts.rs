@@ -29,8 +29,10 @@ async fn a_running_container_is_listed_with_its_network_and_alias() {
 async fn an_end_by_itself_and_an_end_for_memory_are_told_apart() {
     on_a_bench(|bench| async {
         let exited = bench.run("exited", bench.script("exit 3")).await;
-        // Reads a line without an end into memory.
-        let hungry = with_memory(bench.script("tail /dev/zero"), 8 * 1024 * 1024);
+        // Reads a line without an end into memory. The first process outlives it for a moment:
+        // of a container that is gone at once the engine may never hear what the kernel did.
+        let script = "tail /dev/zero; code=$?; sleep 1; exit $code";
+        let hungry = with_memory(bench.script(script), 8 * 1024 * 1024);
         let hungry = bench.run("hungry", hungry).await;
         let ended = async |name: &str| {
             eventually("the end", || async {
@@ -45,10 +47,8 @@ async fn an_end_by_itself_and_an_end_for_memory_are_told_apart() {
         assert!(exited.started_at.is_some() && exited.finished_at.is_some());
         let hungry = ended(&hungry).await;
         assert_eq!(hungry.exit_code, Some(137));
-        if !hungry.oom_killed {
-            // Docker learns of it beside the end and may miss to set its flag: the event tells.
-            events_until(bench, &hungry.name, hungry.created_at.unwrap(), "oom").await;
-        }
+        // Not every engine sets its flag when it was a child of the first process.
+        events_until(bench, &hungry.name, hungry.created_at.unwrap(), "oom").await;
         assert_eq!(hungry.limits.memory_bytes, Some(8 * MIB));
     })
     .await;
