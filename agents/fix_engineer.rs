@@ -11,7 +11,8 @@ pub mod plan;
 
 use crate::learning_engine::History;
 use crate::model::{
-    Diagnosis, Fix, FixId, FixTemplate, Ledger, LedgerSource, Step, StepRole, TargetId, Timestamp,
+    Confidence, Diagnosis, Fix, FixId, FixTemplate, Ledger, LedgerSource, Step, StepRole, TargetId,
+    Timestamp,
 };
 use actions::{Act, Action};
 use plan::PlanRequest;
@@ -71,8 +72,30 @@ fn fix(
         ledger.add(template.adjust, template.why.clone(), LedgerSource::Fix);
     }
     let target = repaired_target(diagnosis, &steps);
-    complete(&diagnosis.issue_type, target, ledger, steps, now, history)
+    let mut fix = complete(&diagnosis.issue_type, target, ledger, steps, now, history);
+    // A knob that a person declared is theirs to be turned; everything else needs more than words.
+    let repairs = |step: &&Step| step.role == StepRole::Repair;
+    let only_knobs =
+        fix.steps.iter().filter(repairs).all(|s| matches!(s.action, Action::ConfigSet(_)));
+    if diagnosis.hearsay && !only_knobs {
+        doubt(&mut fix);
+    }
+    fix
 }
+
+/// Takes away what is above [`HEARSAY_LIMIT`], whatever history says: a line that anybody can cause
+/// once goes away by itself, and looks mended.
+fn doubt(fix: &mut Fix) {
+    let above = i32::from(fix.confidence.percent()) - i32::from(HEARSAY_LIMIT.percent());
+    if above > 0 {
+        let why = "only its log says so: no check sees that it does not work";
+        fix.ledger.add(-above, why, LedgerSource::Evidence);
+        fix.confidence = fix.ledger.total();
+    }
+}
+
+/// The most that words alone are worth, percent; one below the default threshold for acting alone.
+const HEARSAY_LIMIT: Confidence = Confidence::literal(84);
 
 /// A fix with what history says about it.
 fn complete(

@@ -43,6 +43,10 @@ pub struct Diagnosis {
     /// nothing is to be changed here for it.
     #[serde(default)]
     pub elsewhere: bool,
+    /// Whether only log lines say so. Whoever can make a program write a line (a name, an address,
+    /// a browser's header) can write this one too: what no check sees does not restart anything.
+    #[serde(default)]
+    pub hearsay: bool,
     /// Expected time to fix, in seconds.
     pub expected_fix_secs: u64,
     /// What else was considered.

@@ -19,6 +19,8 @@ pub(super) struct Candidate<'a> {
     pub(super) ledger: Ledger,
     /// Whether a log line said so in its own words.
     in_its_own_words: bool,
+    /// Whether nothing but its log says so.
+    pub(super) hearsay: bool,
     /// Whether only a client's line says so, which speaks against what the client needs.
     by_client: bool,
     /// Whose trouble it is, in words.
@@ -123,6 +125,7 @@ fn of_itself<'a>(
         blamed,
         ledger: ledger(evidence, runbook, id),
         in_its_own_words: by_log.is_some(),
+        hearsay: by_check.is_none() && !conditions::is_seen_broken(evidence, id),
         by_client: false,
         value,
     })
@@ -143,6 +146,7 @@ fn of_client<'a>(
         blamed: id.clone(),
         ledger: Ledger::with_base(base, what),
         in_its_own_words: true,
+        hearsay: !conditions::is_seen_broken(evidence, id),
         by_client: true,
         subject: the_one_meant(evidence, runbook, id)
             .map_or_else(|| format!("something that {id} needs"), |needed| needed.to_string()),

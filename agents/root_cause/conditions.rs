@@ -54,6 +54,24 @@ fn scope(scope: Scope, evidence: &Evidence<'_>, seen_from: &TargetId) -> BTreeSe
     }
 }
 
+/// Whether somebody other than its log shows that the container behind `id` does not work: it is down
+/// or dies, it ran out of memory, or it does not answer those who ask from outside. Its own health
+/// check is not enough: that may be what is broken.
+pub(super) fn is_seen_broken(evidence: &Evidence<'_>, id: &TargetId) -> bool {
+    let critical = |id: &TargetId, checks: Option<&[&str]>| {
+        evidence.report.target(id).is_some_and(|report| {
+            report.observations.iter().any(|seen| {
+                seen.verdict == Verdict::Critical
+                    && checks.is_none_or(|checks| checks.contains(&base_name(&seen.check)))
+            })
+        })
+    };
+    let container = evidence.container_of(id).unwrap_or_else(|| id.clone());
+    critical(&container, Some(&["container.state", "container.oom"]))
+        || own_endpoints(evidence, id).iter().any(|endpoint| critical(endpoint, None))
+        || (*id != container && critical(id, None))
+}
+
 /// The targets that show the container of `id` from outside. Who stops a container stops
 /// them too, so they are no one who suffers from it.
 fn own_endpoints(evidence: &Evidence<'_>, id: &TargetId) -> BTreeSet<TargetId> {

@@ -252,9 +252,8 @@ fn a_hanging_endpoint_of_no_known_container_is_named_itself() {
     assert_eq!(diagnosis.issue_type, "http-hang");
 }
 
-#[test]
-fn trouble_in_its_own_words_beats_a_check_that_sees_only_the_effect() {
-    let named = runbook(
+fn bad_config() -> Runbook {
+    runbook(
         r#"
         id = "bad-config"
         title = "the configuration cannot be read"
@@ -265,11 +264,15 @@ fn trouble_in_its_own_words_beats_a_check_that_sees_only_the_effect() {
         signature = [{ log = "unexpected end of file" }]
         diagnosis = { summary = "{target} cannot read its configuration.", base = 88 }
         "#,
-    );
+    )
+}
+
+#[test]
+fn trouble_in_its_own_words_beats_a_check_that_sees_only_the_effect() {
     let scene = Scene::default()
         .observe("container:web", "container.state", "exited", Verdict::Critical)
         .log("container:web", "bad-config");
-    assert_eq!(scene.diagnose(&[exited(), named])[0].diagnosis.issue_type, "bad-config");
+    assert_eq!(scene.diagnose(&[exited(), bad_config()])[0].diagnosis.issue_type, "bad-config");
 }
 
 #[test]
@@ -292,6 +295,25 @@ fn what_speaks_against_lowers_the_confidence_visibly() {
     let diagnosis = &scene.diagnose(&[exited()])[0].diagnosis;
     assert_eq!(diagnosis.confidence.percent(), 60);
     assert_eq!(diagnosis.ledger.entries[1].points, -30);
+}
+
+#[test]
+fn what_only_a_log_says_is_hearsay_until_somebody_sees_it() {
+    for (seen, hearsay) in [
+        (("container.state", "running", Verdict::Ok), true),
+        (("container.health", "unhealthy", Verdict::Critical), true),
+        (("container.state", "crash_loop", Verdict::Critical), false),
+        (("container.oom", "1", Verdict::Critical), false),
+    ] {
+        let scene = Scene::default().log("container:web", "bad-config").observe(
+            "container:web",
+            seen.0,
+            seen.1,
+            seen.2,
+        );
+        let diagnosis = &scene.diagnose(&[bad_config()])[0].diagnosis;
+        assert_eq!(diagnosis.hearsay, hearsay, "{seen:?}");
+    }
 }
 
 #[test]

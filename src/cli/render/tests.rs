@@ -93,6 +93,7 @@ fn held() -> Incident {
         affected: vec![],
         external: false,
         elsewhere: false,
+        hearsay: false,
         expected_fix_secs: 5,
         considered: vec![],
         basis: String::new(),

@@ -31,6 +31,7 @@ fn crashed() -> Incident {
         affected: vec![TargetId::container("proxy")],
         external: false,
         elsewhere: false,
+        hearsay: false,
         expected_fix_secs: 3,
         considered: vec![],
         basis: String::new(),

@@ -110,6 +110,7 @@ fn diagnosed(
         affected: vec![affected],
         external: false,
         elsewhere: false,
+        hearsay: false,
         expected_fix_secs: 3,
         considered: vec![],
         basis: "b".to_owned(),
