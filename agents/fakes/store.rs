@@ -1,6 +1,6 @@
 //! A store in memory, under the same contract as the real one.
 //!
-//! It survives nothing, but it can be told to refuse writes, as a full disk does.
+//! It survives nothing, but it can be told to refuse writes, as a full disk does, or reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,6 +27,7 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Kept {
     refusing: Option<String>,
+    mute: Option<String>,
     interruption: Option<(usize, Interruption)>,
     incidents: BTreeMap<IncidentId, Incident>,
     journal: Vec<JournalRecord>,
@@ -57,20 +58,33 @@ pub enum Interruption {
 impl MemoryStore {
     /// Interrupts the journal append number `nth`, counted from 0 from now on.
     pub fn interrupt(&self, nth: usize, at: Interruption) {
-        self.read().interruption = Some((nth, at));
+        self.kept().interruption = Some((nth, at));
     }
 
     /// From now on every write fails for this reason; `None` ends that.
     pub fn refuse_writes(&self, why: Option<&str>) {
-        self.read().refusing = why.map(str::to_owned);
+        self.kept().refusing = why.map(str::to_owned);
     }
 
-    fn read(&self) -> MutexGuard<'_, Kept> {
+    /// From now on every read fails for this reason; `None` ends that.
+    pub fn refuse_reads(&self, why: Option<&str>) {
+        self.kept().mute = why.map(str::to_owned);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn read(&self) -> StoreResult<MutexGuard<'_, Kept>> {
+        let kept = self.kept();
+        match &kept.mute {
+            Some(why) => Err(StoreError::Unavailable(why.clone())),
+            None => Ok(kept),
+        }
+    }
+
     fn write(&self) -> StoreResult<MutexGuard<'_, Kept>> {
-        let kept = self.read();
+        let kept = self.kept();
         match &kept.refusing {
             Some(why) => Err(StoreError::Unavailable(why.clone())),
             None => Ok(kept),
@@ -152,7 +166,7 @@ impl Incidents for MemoryStore {
     }
 
     async fn incident(&self, id: IncidentId) -> StoreResult<Option<Incident>> {
-        Ok(self.read().incidents.get(&id).cloned())
+        Ok(self.read()?.incidents.get(&id).cloned())
     }
 
     async fn incidents(&self, query: &IncidentQuery) -> StoreResult<Vec<Incident>> {
@@ -164,7 +178,7 @@ impl Incidents for MemoryStore {
         };
         let limit = if query.limit == 0 { 100 } else { query.limit };
         Ok(self
-            .read()
+            .read()?
             .incidents
             .values()
             .rev()
@@ -175,7 +189,7 @@ impl Incidents for MemoryStore {
     }
 
     async fn open_incidents(&self) -> StoreResult<Vec<Incident>> {
-        let kept = self.read();
+        let kept = self.read()?;
         Ok(kept.incidents.values().filter(|i| !i.state().is_closed()).cloned().collect())
     }
 }
@@ -203,11 +217,11 @@ impl Journal for MemoryStore {
     }
 
     async fn journal(&self, fix: FixId) -> StoreResult<Vec<JournalRecord>> {
-        Ok(self.read().journal.iter().filter(|record| record.fix == fix).cloned().collect())
+        Ok(self.read()?.journal.iter().filter(|record| record.fix == fix).cloned().collect())
     }
 
     async fn unfinished_fixes(&self) -> StoreResult<Vec<FixId>> {
-        Ok(self.read().unfinished())
+        Ok(self.read()?.unfinished())
     }
 }
 
@@ -223,7 +237,7 @@ impl Outcomes for MemoryStore {
 
     async fn outcomes(&self, since: Option<Timestamp>) -> StoreResult<Vec<Outcome>> {
         let wanted = |outcome: &&Outcome| since.is_none_or(|since| outcome.timestamp >= since);
-        Ok(self.read().outcomes.iter().filter(wanted).cloned().collect())
+        Ok(self.read()?.outcomes.iter().filter(wanted).cloned().collect())
     }
 }
 
@@ -261,11 +275,11 @@ impl Backups for MemoryStore {
     }
 
     async fn backup(&self, id: &BackupId) -> StoreResult<Option<Backup>> {
-        Ok(self.read().backups.iter().find(|backup| backup.id == *id).cloned())
+        Ok(self.read()?.backups.iter().find(|backup| backup.id == *id).cloned())
     }
 
     async fn backups(&self, limit: usize) -> StoreResult<Vec<Backup>> {
-        let mut backups: Vec<Backup> = self.read().backups.iter().map(listed).collect();
+        let mut backups: Vec<Backup> = self.read()?.backups.iter().map(listed).collect();
         // Stable: of one second, the later saved comes later, so the reverse is newest first.
         backups.sort_by(|a, b| a.id.stamp().cmp(b.id.stamp()));
         backups.reverse();
@@ -308,14 +322,14 @@ impl Memory for MemoryStore {
         let wanted = |event: &&RuntimeEvent| {
             event.at >= since && target.is_none_or(|target| event.target == *target)
         };
-        Ok(self.read().events.iter().filter(wanted).cloned().collect())
+        Ok(self.read()?.events.iter().filter(wanted).cloned().collect())
     }
 
     async fn log_cursors(
         &self,
         container_ids: &[String],
     ) -> StoreResult<BTreeMap<String, LogCursor>> {
-        let kept = self.read();
+        let kept = self.read()?;
         let known =
             container_ids.iter().filter_map(|id| Some((id.clone(), *kept.cursors.get(id)?)));
         Ok(known.collect())
@@ -340,13 +354,13 @@ impl Memory for MemoryStore {
         target: &TargetId,
         since: Timestamp,
     ) -> StoreResult<Vec<Observation>> {
-        let kept = self.read();
+        let kept = self.read()?;
         let wanted = |seen: &&Observation| seen.target == *target && seen.at >= since;
         Ok(kept.observations.values().filter(wanted).cloned().collect())
     }
 
     async fn value(&self, name: &str) -> StoreResult<Option<Value>> {
-        Ok(self.read().values.get(name).cloned())
+        Ok(self.read()?.values.get(name).cloned())
     }
 
     async fn set_value(&self, name: &str, value: Option<&Value>) -> StoreResult<()> {
@@ -359,7 +373,7 @@ impl Memory for MemoryStore {
     }
 
     async fn values(&self, prefix: &str) -> StoreResult<Vec<(String, Value)>> {
-        let kept = self.read();
+        let kept = self.read()?;
         let wanted = kept.values.iter().filter(|(name, _)| name.starts_with(prefix));
         Ok(wanted.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
@@ -387,7 +401,7 @@ impl Outbox for MemoryStore {
     async fn due(&self, now: Timestamp, limit: usize) -> StoreResult<Vec<Delivery>> {
         let mut before: BTreeSet<(IncidentId, String)> = BTreeSet::new();
         let mut due = vec![];
-        for queued in self.read().outbox.iter().filter(|queued| queued.waiting) {
+        for queued in self.read()?.outbox.iter().filter(|queued| queued.waiting) {
             let delivery = &queued.delivery;
             let is_first = delivery
                 .alert
@@ -418,7 +432,7 @@ impl Outbox for MemoryStore {
     }
 
     async fn waiting(&self) -> StoreResult<u64> {
-        let kept = self.read();
+        let kept = self.read()?;
         Ok(kept.outbox.iter().filter(|queued| queued.waiting).map(|_| 1).sum())
     }
 }

@@ -56,7 +56,8 @@ fn scope(scope: Scope, evidence: &Evidence<'_>, seen_from: &TargetId) -> BTreeSe
 
 /// Whether somebody other than its log shows that the container behind `id` does not work: it is down
 /// or dies, it ran out of memory, or it does not answer those who ask from outside. Its own health
-/// check is not enough: that may be what is broken.
+/// check is not enough: that may be what is broken. One that waits to be restarted counts although
+/// it is only a warning, for it has just died: a look between two deaths must not see less.
 pub(super) fn is_seen_broken(evidence: &Evidence<'_>, id: &TargetId) -> bool {
     let critical = |id: &TargetId, checks: Option<&[&str]>| {
         evidence.report.target(id).is_some_and(|report| {
@@ -66,8 +67,15 @@ pub(super) fn is_seen_broken(evidence: &Evidence<'_>, id: &TargetId) -> bool {
             })
         })
     };
+    let waits_to_restart = |id: &TargetId| {
+        evidence.report.target(id).is_some_and(|report| {
+            let mut seen = report.observations.iter();
+            seen.any(|o| o.check == "container.state" && o.value.to_string() == "restarting")
+        })
+    };
     let container = evidence.container_of(id).unwrap_or_else(|| id.clone());
-    critical(&container, Some(&["container.state", "container.oom"]))
+    waits_to_restart(&container)
+        || critical(&container, Some(&["container.state", "container.oom"]))
         || own_endpoints(evidence, id).iter().any(|endpoint| critical(endpoint, None))
         || (*id != container && critical(id, None))
 }

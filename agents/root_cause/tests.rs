@@ -303,6 +303,8 @@ fn what_only_a_log_says_is_hearsay_until_somebody_sees_it() {
         (("container.state", "running", Verdict::Ok), true),
         (("container.health", "unhealthy", Verdict::Critical), true),
         (("container.state", "crash_loop", Verdict::Critical), false),
+        (("container.state", "restarting", Verdict::Warning), false),
+        (("container.state", "paused", Verdict::Warning), true),
         (("container.oom", "1", Verdict::Critical), false),
     ] {
         let scene = Scene::default().log("container:web", "bad-config").observe(

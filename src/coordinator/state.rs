@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use selfheal_agents::error_detector::{Catalogue, ErrorDetector};
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
 use selfheal_agents::model::{Fix, Incident, IncidentId, IncidentState, TargetId, Timestamp};
-use selfheal_agents::ports::{Store, World};
+use selfheal_agents::ports::{Store, StoreError, StoreResult, World};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,7 +24,8 @@ use super::{Freeze, Happening, Parts, Rules, Scope, Standing, Trigger, schedule,
 
 /// How often windows and passing holds are looked after.
 const TICK: Duration = Duration::from_millis(500);
-/// How often an interrupted fix is tried again while the container runtime is away.
+/// How often what the last run left is asked for again while the store or the container runtime is
+/// away.
 const RECOVER_AGAIN: Duration = Duration::from_secs(2);
 /// How often an incident whose hold passes by itself is looked at again.
 const RETRY_HELD: Duration = Duration::from_secs(5);
@@ -139,18 +140,23 @@ impl Inner {
     }
 
     async fn drive(self: &Arc<Self>) {
-        if let Err(error) = self.recall_freezes().await {
-            tracing::error!(%error, "freezes cannot be read; nothing is healed");
-            return self.refuse_all().await;
-        }
         let mut recovered = false;
+        let mut complained = false;
         loop {
             if !recovered {
-                recovered = match self.recover().await {
+                recovered = match self.take_up().await {
                     Ok(recovered) => recovered,
+                    // A store that does not answer may answer later.
+                    Err(StoreError::Unavailable(error)) => {
+                        if !std::mem::replace(&mut complained, true) {
+                            tracing::error!(%error, "the store does not tell what the last run left; \
+                                nothing is healed until it does");
+                        }
+                        false
+                    }
                     // Without a readable journal nothing is healed: fails closed.
                     Err(error) => {
-                        tracing::error!(%error, "what a crash left cannot be read; nothing is healed");
+                        tracing::error!(%error, "what the last run left cannot be read; nothing is healed");
                         return self.refuse_all().await;
                     }
                 };
@@ -169,6 +175,14 @@ impl Inner {
                 let _ = waiter.send(Arc::clone(&report));
             }
         }
+    }
+
+    /// Takes up what the last run left: the freezes in force, and the fixes it had under way.
+    ///
+    /// Answers whether all is taken up; `false` is to be asked again.
+    async fn take_up(self: &Arc<Self>) -> StoreResult<bool> {
+        self.recall_freezes().await?;
+        self.recover().await
     }
 
     /// The next cycle; `None` when it is time to try again what a crash left.

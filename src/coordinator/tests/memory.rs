@@ -76,3 +76,18 @@ async fn what_is_remembered_of_a_container_outlives_it_by_a_month_and_no_longer(
     stage.look().await;
     assert!(!kept(stage.store.clone()).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_cannot_tell_at_the_start_what_was_left_is_asked_again() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.coordinator.freeze(None, None, "upgrade", "ada").await.unwrap();
+    stage.cancel.cancel();
+    stage.pass(1).await;
+    stage.store.refuse_reads(Some("the disk does not answer"));
+    let next = Stage::on(stage.fake.clone(), Rules::default(), stage.store.clone());
+    assert!(next.look().await.dry_run, "until it tells, Selfheal only looks");
+    stage.store.refuse_reads(None);
+    next.pass(10).await;
+    assert!(!next.look().await.dry_run);
+    assert_eq!(next.coordinator.standing().freezes.len(), 1, "what was frozen is frozen");
+}
