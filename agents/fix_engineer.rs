@@ -11,8 +11,8 @@ pub mod plan;
 
 use crate::learning_engine::History;
 use crate::model::{
-    Confidence, Diagnosis, Fix, FixId, FixTemplate, Ledger, LedgerSource, Step, StepRole, TargetId,
-    Timestamp,
+    Confidence, Diagnosis, Fix, FixId, FixTemplate, Ledger, LedgerSource, Provenance, Runbook,
+    Step, StepRole, TargetId, Timestamp,
 };
 use actions::{Act, Action};
 use plan::PlanRequest;
@@ -26,10 +26,10 @@ pub struct Proposals {
     pub unfit: Vec<String>,
 }
 
-/// Proposes fixes for `diagnosis` from the runbook's templates.
+/// Proposes the fixes of `runbook`, which explains it, for `diagnosis`.
 pub async fn propose(
     diagnosis: &Diagnosis,
-    templates: &[FixTemplate],
+    runbook: &Runbook,
     workshop: plan::Workshop<'_>,
     history: &History,
 ) -> Proposals {
@@ -37,7 +37,7 @@ pub async fn propose(
     if diagnosis.external || diagnosis.elsewhere {
         return proposals;
     }
-    for template in templates {
+    for template in &runbook.fixes {
         let request = PlanRequest { template, diagnosis, workshop };
         if !request.applies() {
             continue;
@@ -46,6 +46,7 @@ pub async fn propose(
             Ok(steps) => {
                 proposals.fixes.push(fix(
                     diagnosis,
+                    runbook.status,
                     template,
                     steps,
                     workshop.evidence.now,
@@ -62,6 +63,7 @@ pub async fn propose(
 
 fn fix(
     diagnosis: &Diagnosis,
+    status: Provenance,
     template: &FixTemplate,
     steps: Vec<Step>,
     now: Timestamp,
@@ -71,31 +73,42 @@ fn fix(
     if template.adjust != 0 {
         ledger.add(template.adjust, template.why.clone(), LedgerSource::Fix);
     }
+    let read_of = status == Provenance::Documented;
+    if read_of {
+        limit(&mut ledger, "the runbook is documented, but was never reproduced");
+    }
+    let seen = ledger.entries.iter().any(|e| e.source == LedgerSource::Evidence && e.points > 0);
     let target = repaired_target(diagnosis, &steps);
     let mut fix = complete(&diagnosis.issue_type, target, ledger, steps, now, history);
-    // A knob that a person declared is theirs to be turned; everything else needs more than words.
+    if read_of && !seen {
+        limit(
+            &mut fix.ledger,
+            "never reproduced, and no evidence confirms it: history is not enough",
+        );
+    }
+    // A knob that a person declared is theirs to be turned; everything else needs more than words:
+    // a line that anybody can cause once goes away by itself, and looks mended.
     let repairs = |step: &&Step| step.role == StepRole::Repair;
     let only_knobs =
         fix.steps.iter().filter(repairs).all(|s| matches!(s.action, Action::ConfigSet(_)));
     if diagnosis.hearsay && !only_knobs {
-        doubt(&mut fix);
+        limit(&mut fix.ledger, "only its log says so: no check sees that it does not work");
     }
+    fix.confidence = fix.ledger.total();
     fix
 }
 
-/// Takes away what is above [`HEARSAY_LIMIT`], whatever history says: a line that anybody can cause
-/// once goes away by itself, and looks mended.
-fn doubt(fix: &mut Fix) {
-    let above = i32::from(fix.confidence.percent()) - i32::from(HEARSAY_LIMIT.percent());
+/// Takes away what is above [`UNPROVEN_LIMIT`], and says why.
+fn limit(ledger: &mut Ledger, why: &str) {
+    let above = i32::from(ledger.total().percent()) - i32::from(UNPROVEN_LIMIT.percent());
     if above > 0 {
-        let why = "only its log says so: no check sees that it does not work";
-        fix.ledger.add(-above, why, LedgerSource::Evidence);
-        fix.confidence = fix.ledger.total();
+        ledger.add(-above, why, LedgerSource::Evidence);
     }
 }
 
-/// The most that words alone are worth, percent; one below the default threshold for acting alone.
-const HEARSAY_LIMIT: Confidence = Confidence::literal(84);
+/// The most that words alone are worth, those of a log as those of a handbook, percent; one below
+/// the default threshold for acting alone.
+const UNPROVEN_LIMIT: Confidence = Confidence::literal(84);
 
 /// A fix with what history says about it.
 fn complete(
@@ -164,3 +177,6 @@ pub fn follow_up(
     let steps = vec![Step { action: restart, role: StepRole::Repair }];
     complete("dependent-gave-up", dependent.clone(), ledger, steps, now, history)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,12 @@
 //!
 //! The documented adjustment alone is unsafe, since it moves a confidence by at most ten
 //! points: a base of 95 that always fails would stay at 85 and be applied for ever. That
-//! is why [`History::distrust`] can hold a fix whatever its confidence.
+//! is why [`History::distrust`] can hold a fix whatever its confidence. Upwards, it moves by ten
+//! points after a single success: that is why a few outcomes lift nothing.
 
 mod statistics;
+
+use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
@@ -92,7 +95,8 @@ impl History {
 
     /// Adds what history says to the ledger and returns the adjusted confidence.
     ///
-    /// Without any outcome nothing is added.
+    /// Without any outcome nothing is added. Fewer than [`ENOUGH`] only lower it: one success
+    /// may be luck, and must not carry a fix over the threshold.
     pub fn adjust(
         &self,
         ledger: &mut Ledger,
@@ -108,8 +112,12 @@ impl History {
         let successes = relevant.iter().filter(|o| o.success).count();
         let rate = successes as f64 / relevant.len() as f64;
         let confidence = adjusted(base, rate);
-        let points = i32::from(confidence.percent()) - i32::from(base.percent());
-        let what = format!("`{fix_type}` helped {successes} of {} times", relevant.len());
+        let mut points = i32::from(confidence.percent()) - i32::from(base.percent());
+        let mut what = format!("`{fix_type}` helped {successes} of {} times", relevant.len());
+        if points > 0 && relevant.len() < ENOUGH {
+            points = 0;
+            let _ = write!(what, "; fewer than {ENOUGH} lift nothing");
+        }
         ledger.add(points, what, LedgerSource::History);
         ledger.total()
     }

@@ -152,3 +152,33 @@ fn what_a_person_took_back_is_quarantined_at_once_until_they_approve_it() {
     assert!(!trusted(vec![]));
     assert!(trusted(vec![release]));
 }
+
+#[test]
+fn a_few_successes_lift_nothing_while_failures_count_at_once() {
+    let adjusted = |successes: usize, failures: usize| {
+        let outcomes = (0..successes + failures).map(|i| {
+            let minute = i64::try_from(i).unwrap();
+            outcome(minute, "web", "container.restart", i < successes)
+        });
+        let mut ledger = Ledger::with_base(80, "runbook");
+        History::new(outcomes.collect(), vec![])
+            .adjust(&mut ledger, "container-unhealthy", "container.restart", &web())
+            .percent()
+    };
+    for (successes, failures, percent) in
+        [(1, 0, 80), (4, 0, 80), (5, 0, 90), (3, 1, 80), (0, 1, 70), (1, 3, 75), (8, 2, 86)]
+    {
+        let seen = adjusted(successes, failures);
+        assert_eq!(seen, percent, "{successes} successes, {failures} failures");
+    }
+}
+
+#[test]
+fn outcomes_that_are_too_few_to_lift_still_stand_in_the_ledger() {
+    let history = History::new(vec![outcome(1, "web", "container.restart", true)], vec![]);
+    let mut ledger = Ledger::with_base(80, "runbook");
+    history.adjust(&mut ledger, "container-unhealthy", "container.restart", &web());
+    let told = &ledger.entries[1];
+    assert_eq!(told.points, 0);
+    assert!(told.what.contains("1 of 1 times; fewer than 5 lift nothing"), "{}", told.what);
+}

@@ -211,9 +211,10 @@ impl Inner {
             remembered: &remembered,
             limits: bench.rules.limits,
         };
-        let templates = runbook.map_or(&[][..], |r| &r.fixes);
-        let proposals =
-            fix_engineer::propose(&one.diagnosis, templates, workshop, bench.history).await;
+        let proposals = match runbook {
+            Some(r) => fix_engineer::propose(&one.diagnosis, r, workshop, bench.history).await,
+            None => Proposals::default(),
+        };
         let warnings = runbook.map_or_else(Vec::new, |r| r.avoid.clone());
         let (chosen, holds) = self.choose(&one, proposals, warnings, bench).await?;
         match chosen {
