@@ -29,7 +29,7 @@ use crate::model::{
 pub use catalogue::{BrokenRunbook, Catalogue, Keep, Match};
 pub use level::error_lines;
 pub use reading::read_logs;
-use window::{WINDOW, Window};
+use window::{Sign, WINDOW, Window};
 
 /// Windows kept at most; beyond, new trouble in logs waits for old trouble to fade.
 const MAX_WINDOWS: usize = 4_096;
@@ -57,6 +57,7 @@ impl ErrorDetector {
         logs: &BTreeMap<TargetId, LogBatch>,
         catalogue: &Catalogue,
     ) -> Vec<Finding> {
+        self.keep_signs_of(catalogue);
         for (container, batch) in logs {
             self.count(report, container, batch, catalogue);
         }
@@ -76,6 +77,13 @@ impl ErrorDetector {
     /// logged from now on counts. Meant for the moment after a fix.
     pub fn forget(&mut self, target: &TargetId) {
         self.windows.retain(|(home, ..), window| home != target && window.container != *target);
+    }
+
+    /// Drops what was counted of signatures that changed since: it says nothing of the new ones.
+    fn keep_signs_of(&mut self, catalogue: &Catalogue) {
+        self.windows.retain(|(_, id, _), window| {
+            catalogue.get(id).is_some_and(|runbook| window.keep_signs_of(runbook))
+        });
     }
 
     fn count(
@@ -100,7 +108,11 @@ impl ErrorDetector {
                 let key = (home, found.runbook.id.clone(), found.side());
                 if windows.contains_key(&key) || windows.len() < MAX_WINDOWS {
                     let new = || Window::new(container.clone(), at);
-                    windows.entry(key).or_insert_with(new).add(at, found.signature, &line.text);
+                    windows.entry(key).or_insert_with(new).add(
+                        at,
+                        Sign::of(found.sign()),
+                        &line.text,
+                    );
                 }
             },
         );

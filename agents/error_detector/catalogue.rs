@@ -10,7 +10,7 @@ use std::fmt;
 
 use super::matcher::{self, Lines, Matcher};
 use super::rules;
-use crate::model::{Examples, Observation, Program, Runbook, Side};
+use crate::model::{Examples, Observation, Program, Runbook, Side, Signature};
 use crate::root_cause::signature_matches;
 
 /// The largest runbook file accepted, in bytes.
@@ -43,14 +43,19 @@ pub struct Match<'a> {
 }
 
 impl Match<'_> {
+    /// The signature itself.
+    pub fn sign(&self) -> &Signature {
+        &self.runbook.signatures[self.signature]
+    }
+
     /// Who writes such a line.
     pub fn side(&self) -> Side {
-        self.runbook.signatures[self.signature].side
+        self.sign().side
     }
 
     /// The part of the line that the signature matched; for explaining, not for speed.
     pub fn part<'l>(&self, line: &'l str) -> Option<&'l str> {
-        let pattern = self.runbook.signatures[self.signature].log.as_deref()?;
+        let pattern = self.sign().log.as_deref()?;
         let found = matcher::compile(pattern).ok()?;
         line.get(found.find(line.as_bytes())?.range())
     }

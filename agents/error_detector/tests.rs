@@ -379,3 +379,6 @@ async fn the_last_words_of_a_crashed_container_are_read_again_in_every_cycle() {
 
 /// Who writes a line, and in which container.
 mod sides;
+
+/// What changed runbooks make of lines that were counted before.
+mod reload;
