@@ -34,6 +34,8 @@ pub struct App {
     pub docker: Docker,
     /// Runbooks that could not be read, each with its faults.
     pub broken_runbooks: Vec<BrokenRunbook>,
+    /// The folder of one's own runbooks, as it was before they were read.
+    own_runbooks: knowledge::Fingerprint,
     /// Where a corrupted database was set aside at this start.
     pub quarantined: Option<PathBuf>,
     /// Ends everything.
@@ -75,6 +77,8 @@ pub async fn assemble_seeing(
     let opened = store::open(&settings.data_dir, clock).await?;
     let quarantined = opened.quarantined.clone();
     let store: Arc<dyn Store> = Arc::new(opened.store);
+    // Before they are read: what changes meanwhile is read again.
+    let own_runbooks = knowledge::fingerprint(&own_folder(&settings));
     let (catalogue, broken_runbooks) =
         knowledge::load(own_knowledge(&settings).as_deref(), knowledge::Keep::InForce);
     let catalogue = watch::Sender::new(Arc::new(catalogue));
@@ -108,6 +112,7 @@ pub async fn assemble_seeing(
         settings: settings_sender.subscribe(),
         docker,
         broken_runbooks,
+        own_runbooks,
         quarantined,
         cancel,
         background: TaskTracker::new(),

@@ -16,7 +16,7 @@ use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
 use selfheal_agents::model::Runbook;
 
 pub use selfheal_agents::error_detector::Keep;
-pub use watch::watch;
+pub use watch::{Fingerprint, fingerprint, watch};
 
 /// The largest file that is read, in bytes; the catalogue's own limit is lower.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -40,16 +40,17 @@ pub fn embedded() -> impl Iterator<Item = (String, String)> {
 
 /// The catalogue of the built-in runbooks and those under the folder `overlay`, which is
 /// laid out like `knowledge/`. A sound file there replaces the built-in one with its id; a
-/// broken one replaces nothing and is named by its path.
+/// broken one takes away its fixes, and is named by its path. Where the folder cannot be
+/// listed, no runbook has a fix: any of them may be meant to be replaced.
 pub fn load(overlay: Option<&Path>, keep: Keep) -> (Catalogue, Vec<BrokenRunbook>) {
-    let mut broken = Vec::new();
     let mut files = Vec::new();
-    if let Some(folder) = overlay {
-        collect(folder, &mut files, &mut broken);
-    }
-    let (catalogue, refused) = Catalogue::load_over(files, embedded(), keep);
-    broken.extend(refused);
-    (catalogue, broken)
+    let unlisted = overlay.and_then(|folder| collect(folder, &mut files).err());
+    let (catalogue, mut broken) = Catalogue::load_over(files, embedded(), keep);
+    let Some(unlisted) = unlisted else {
+        return (catalogue, broken);
+    };
+    broken.insert(0, unlisted);
+    (catalogue.without_fixes(), broken)
 }
 
 /// Tries all rules on the built-in runbooks; they are in force without that.
@@ -67,8 +68,12 @@ fn stem(name: &str) -> String {
     Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Reads every `FOLDER/*.toml` and `FOLDER/*/*.toml`, in order of their names.
-fn collect(folder: &Path, files: &mut Vec<(String, String)>, broken: &mut Vec<BrokenRunbook>) {
+/// Reads every `FOLDER/*.toml` and `FOLDER/*/*.toml`, in order of their names, as far as the
+/// folders can be listed.
+fn collect(
+    folder: &Path,
+    files: &mut Vec<(String, Result<String, String>)>,
+) -> Result<(), BrokenRunbook> {
     let mut paths = Vec::new();
     let listed = entries(folder).and_then(|entries| {
         for path in entries {
@@ -76,16 +81,15 @@ fn collect(folder: &Path, files: &mut Vec<(String, String)>, broken: &mut Vec<Br
         }
         Ok(())
     });
-    if let Err(error) = listed {
-        broken.push(unreadable(folder, &error));
-    }
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     for path in paths {
-        match read(&path) {
-            Ok(text) => files.push((path.to_string_lossy().into_owned(), text)),
-            Err(error) => broken.push(unreadable(&path, &error)),
-        }
+        let text = read(&path).map_err(|error| format!("it cannot be read: {error}"));
+        files.push((path.to_string_lossy().into_owned(), text));
     }
+    listed.map_err(|error| BrokenRunbook {
+        file: folder.to_string_lossy().into_owned(),
+        faults: vec![format!("it cannot be read: {error}; until it can, nothing is mended")],
+    })
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -101,13 +105,6 @@ fn read(path: &Path) -> io::Result<String> {
         return Err(io::Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes")));
     }
     fs::read_to_string(path)
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> BrokenRunbook {
-    BrokenRunbook {
-        file: path.to_string_lossy().into_owned(),
-        faults: vec![format!("it cannot be read: {error}")],
-    }
 }
 
 #[cfg(test)]

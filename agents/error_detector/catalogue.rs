@@ -1,9 +1,10 @@
 //! The runbooks in force: read, checked, and ready to be matched.
 //!
 //! Invariant: every runbook in a [`Catalogue`] passed every rule of [`super::rules`], when it
-//! was built in or now; a broken file is refused by name with all its faults, and the others work. It reads no
-//! file itself (the caller hands over names and texts) and it decides nothing about a
-//! target beyond whether a runbook applies to it.
+//! was built in or now; a broken file is refused by name with all its faults, and the others work. A
+//! built-in runbook that a broken file was meant to replace still finds its trouble, and mends
+//! nothing: what the person wanted instead is unknown. It reads no file itself (the caller hands
+//! over names and texts) and it decides nothing about a target beyond whether a runbook applies to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -96,16 +97,18 @@ impl Catalogue {
     ///
     /// Of two files with the same id the first one stays.
     pub fn load(files: impl IntoIterator<Item = (String, String)>) -> (Self, Vec<BrokenRunbook>) {
-        Self::load_over(files, [], Keep::Everything)
+        let read = |(file, text)| (file, Ok(text));
+        Self::load_over(files.into_iter().map(read), [], Keep::Everything)
     }
 
     /// Reads a person's own runbooks laid over built-in ones: a sound one replaces the
-    /// built-in one with its id, a broken one replaces nothing.
+    /// built-in one with its id, a broken one or one that could not be read (the error says
+    /// why) takes away its fixes.
     ///
     /// The built-in ones are only read: the rules were tried on them when they were built in,
     /// and that takes longer than all the rest of a start.
     pub fn load_over(
-        own: impl IntoIterator<Item = (String, String)>,
+        own: impl IntoIterator<Item = (String, Result<String, String>)>,
         built_in: impl IntoIterator<Item = (String, String)>,
         keep: Keep,
     ) -> (Self, Vec<BrokenRunbook>) {
@@ -116,10 +119,16 @@ impl Catalogue {
         }
         let mut sound = Sound::new();
         for (file, text) in own {
-            add(&mut sound, &mut broken, file, |file| parse(file, &text).map(|r| keep.of(r)));
+            add(&mut sound, &mut broken, file, |file| {
+                let text = text.as_ref().map_err(|why| vec![why.clone()])?;
+                parse(file, text).map(|r| keep.of(r))
+            });
         }
         let dangling = refuse_dangling(&mut sound, &base, &broken);
         broken.extend(dangling);
+        for refused in broken.iter_mut().filter(|b| !sound.contains_key(rules::stem(&b.file))) {
+            disarm(&mut base, refused);
+        }
         base.extend(sound);
         let (catalogue, too_large) = Self::assemble(base);
         broken.extend(too_large);
@@ -141,6 +150,13 @@ impl Catalogue {
             let fault = "all log signatures together are too large; shorten some".to_owned();
             broken.push(BrokenRunbook { file, faults: vec![fault] });
         }
+    }
+
+    /// The same without any fix: it finds trouble and mends none.
+    #[must_use]
+    pub fn without_fixes(mut self) -> Self {
+        self.runbooks.iter_mut().for_each(|runbook| runbook.fixes.clear());
+        self
     }
 
     /// One runbook.
@@ -261,6 +277,18 @@ fn add(
         Err(faults) => faults,
     };
     broken.push(BrokenRunbook { file, faults: refused });
+}
+
+/// Takes the fixes from the built-in runbook that a refused file was meant to replace.
+fn disarm(base: &mut Sound, refused: &mut BrokenRunbook) {
+    let meant = rules::stem(&refused.file);
+    let Some((_, runbook)) = base.get_mut(meant) else {
+        return;
+    };
+    if !runbook.fixes.is_empty() {
+        runbook.fixes.clear();
+        refused.faults.push(format!("until that is put right, `{meant}` mends nothing"));
+    }
 }
 
 /// Reads a file and tries all rules on it.

@@ -135,7 +135,9 @@ impl App {
     pub(super) fn start_knowledge(&self) {
         let folder = super::own_folder(&self.settings.borrow());
         let (catalogue, cancel) = (self.catalogue.clone(), self.cancel.clone());
-        self.background.spawn(crate::knowledge::watch(folder, catalogue, cancel));
+        let (seen, broken) = (self.own_runbooks.clone(), self.broken_runbooks.clone());
+        let watch = crate::knowledge::watch(folder, seen, broken, catalogue, cancel);
+        self.background.spawn(watch);
     }
 
     /// Reads a changed settings file and puts it in force between two cycles.

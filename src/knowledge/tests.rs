@@ -65,6 +65,36 @@ fn a_sound_file_of_the_overlay_replaces_the_built_in_one_and_a_broken_one_does_n
     assert_eq!(catalogue.len(), embedded().count());
 }
 
+/// The built-in runbook that restarts what is unhealthy.
+const MENDING: &str = "container-unhealthy";
+
+#[test]
+fn a_built_in_runbook_that_a_broken_file_was_to_replace_mends_nothing() {
+    let own = OWN.replace("ID", MENDING);
+    let against_the_rules = own.replace("base = 40", "base = 400");
+    for text in [against_the_rules.as_bytes(), b"id = ", &[0xff, 0xfe]] {
+        let folder = overlay(&[]);
+        fs::create_dir(folder.path().join("ours")).unwrap();
+        fs::write(folder.path().join(format!("ours/{MENDING}.toml")), text).unwrap();
+        let (catalogue, broken) = load(Some(folder.path()), Keep::InForce);
+        assert_eq!(catalogue.get(MENDING).unwrap().fixes, [], "it still finds its trouble");
+        let told = broken[0].to_string();
+        let wanted = format!("until that is put right, `{MENDING}` mends nothing");
+        assert!(broken.len() == 1 && told.ends_with(&wanted), "{told}");
+        let others = catalogue.iter().filter(|runbook| !runbook.fixes.is_empty()).count();
+        assert!(others > 10, "only {others} others mend");
+    }
+}
+
+#[test]
+fn where_the_folder_cannot_be_listed_nothing_is_mended() {
+    let file = overlay(&[("knowledge", "no folder")]);
+    let (catalogue, broken) = load(Some(&file.path().join("knowledge")), Keep::InForce);
+    assert_eq!(catalogue.len(), embedded().count());
+    assert!(catalogue.iter().all(|runbook| runbook.fixes.is_empty()));
+    assert!(broken[0].to_string().ends_with("until it can, nothing is mended"), "{}", broken[0]);
+}
+
 #[test]
 fn a_folder_that_is_not_there_and_a_file_that_is_not_text_are_named() {
     let folder = overlay(&[("ours/own-trouble.toml", &OWN.replace("ID", "own-trouble"))]);

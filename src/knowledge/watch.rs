@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(5);
 
 /// What tells one state of the folder from another: each file with its time and length.
-type Fingerprint = BTreeSet<(PathBuf, Option<SystemTime>, u64)>;
+pub type Fingerprint = BTreeSet<(PathBuf, Option<SystemTime>, u64)>;
 
 /// Reads runbooks again when something in their folder has changed.
 #[derive(Debug)]
@@ -35,12 +35,10 @@ struct Changed {
 }
 
 impl Reloader {
-    /// Begins with the folder as it is now and with what is told of it now.
-    fn new(folder: PathBuf) -> Self {
-        let seen = fingerprint(&folder);
-        let mut reloader = Self { folder, seen, told: BTreeSet::new() };
-        reloader.read();
-        reloader
+    /// Begins with the folder as it was before it was first read, and with what was told of
+    /// it then: what changed since is news.
+    fn new(folder: PathBuf, seen: Fingerprint, broken: &[BrokenRunbook]) -> Self {
+        Self { folder, seen, told: broken.iter().map(ToString::to_string).collect() }
     }
 
     /// Looks once; `None` when nothing changed.
@@ -64,7 +62,7 @@ impl Reloader {
 }
 
 /// The files of a folder and of the folders in it.
-fn fingerprint(folder: &Path) -> Fingerprint {
+pub fn fingerprint(folder: &Path) -> Fingerprint {
     let below = |path: &Path| super::entries(path).unwrap_or_default();
     let files = below(folder)
         .into_iter()
@@ -78,15 +76,17 @@ fn fingerprint(folder: &Path) -> Fingerprint {
 }
 
 /// Keeps `catalogue` up to date with the runbooks in `folder` until cancelled.
+///
+/// `seen` is the folder as it was before `catalogue` was first read from it, and `broken`
+/// what was wrong in it then, which people were told of.
 pub async fn watch(
     folder: PathBuf,
+    seen: Fingerprint,
+    broken: Vec<BrokenRunbook>,
     catalogue: watch::Sender<Arc<Catalogue>>,
     cancel: CancellationToken,
 ) {
-    // What is broken at the start was told at the start.
-    let Ok(mut reloader) = tokio::task::spawn_blocking(move || Reloader::new(folder)).await else {
-        return;
-    };
+    let mut reloader = Reloader::new(folder, seen, &broken);
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
@@ -106,7 +106,7 @@ pub async fn watch(
 
 fn take_over(changed: Changed, catalogue: &watch::Sender<Arc<Catalogue>>) {
     for broken in &changed.newly_broken {
-        tracing::warn!(runbook.file = broken.file, "{broken}; the others are in force");
+        tracing::warn!(runbook.file = broken.file, "{broken}; what it does not name is in force");
     }
     tracing::info!(runbooks = changed.catalogue.len(), "changed runbooks are in force");
     catalogue.send_replace(Arc::new(changed.catalogue));
@@ -117,6 +117,14 @@ mod tests {
     use super::super::tests::{OWN, overlay};
     use super::*;
 
+    /// A reloader of a folder that was just read.
+    fn begun(folder: &Path) -> Reloader {
+        let seen = fingerprint(folder);
+        let there = folder.is_dir().then_some(folder);
+        let (_, broken) = super::super::load(there, super::super::Keep::InForce);
+        Reloader::new(folder.to_owned(), seen, &broken)
+    }
+
     fn known(changed: &Changed, line: &str) -> bool {
         changed.catalogue.matching(line).any(|id| id == "own-trouble")
     }
@@ -125,7 +133,7 @@ mod tests {
     fn what_is_added_changed_and_taken_away_counts_from_the_next_look_on() {
         let folder = overlay(&[("ours/readme.txt", "none yet")]);
         let file = folder.path().join("ours/own-trouble.toml");
-        let mut reloader = Reloader::new(folder.path().to_owned());
+        let mut reloader = begun(folder.path());
         assert!(reloader.look().is_none());
 
         fs::write(&file, OWN.replace("ID", "own-trouble")).unwrap();
@@ -145,7 +153,7 @@ mod tests {
     #[test]
     fn a_broken_file_is_told_once_and_silences_no_other() {
         let folder = overlay(&[("ours/own-trouble.toml", &OWN.replace("ID", "own-trouble"))]);
-        let mut reloader = Reloader::new(folder.path().to_owned());
+        let mut reloader = begun(folder.path());
         fs::write(folder.path().join("ours/spoilt.toml"), "id = ").unwrap();
         let spoilt = reloader.look().unwrap();
         assert!(spoilt.newly_broken[0].file.ends_with("ours/spoilt.toml"));
@@ -156,10 +164,21 @@ mod tests {
     }
 
     #[test]
+    fn what_changes_while_the_program_starts_is_seen_by_the_first_look() {
+        let folder = overlay(&[("ours/readme.txt", "none yet")]);
+        let seen = fingerprint(folder.path());
+        let (_, broken) = super::super::load(Some(folder.path()), super::super::Keep::InForce);
+        let file = folder.path().join("ours/own-trouble.toml");
+        fs::write(file, OWN.replace("ID", "own-trouble")).unwrap();
+        let mut reloader = Reloader::new(folder.path().to_owned(), seen, &broken);
+        assert!(known(&reloader.look().unwrap(), "job failed: E-4711"));
+    }
+
+    #[test]
     fn a_folder_that_is_made_later_is_seen() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("knowledge");
-        let mut reloader = Reloader::new(folder.clone());
+        let mut reloader = begun(&folder);
         fs::create_dir_all(folder.join("ours")).unwrap();
         fs::write(folder.join("ours/own-trouble.toml"), OWN.replace("ID", "own-trouble")).unwrap();
         assert!(known(&reloader.look().unwrap(), "job failed: E-4711"));
