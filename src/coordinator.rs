@@ -39,6 +39,7 @@ pub use api::*;
 pub use rules::Rules;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::health_monitor::Inventory;
@@ -98,6 +99,12 @@ impl Coordinator {
         report.await.map_err(|_| RequestError::Failed(
                 "no cycle runs: Selfheal is ending, or could not read its journal; its log says which".to_owned(),
             ))
+    }
+
+    /// Waits until every fix that the last run had under way is brought to an end or watched
+    /// again; answers whether that came about within this time.
+    pub async fn taken_up_within(&self, at_most: Duration) -> bool {
+        self.inner.taken_up_within(at_most).await
     }
 
     /// Waits until no fix is being applied and no window runs.

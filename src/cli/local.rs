@@ -3,6 +3,8 @@
 //! The store is opened for this process alone, so that a daemon cannot start beside it; if
 //! one holds it already, nothing is done.
 
+use std::time::Duration;
+
 use selfheal_agents::model::{BackupId, IncidentState};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -14,6 +16,9 @@ use crate::app::{App, assemble};
 use crate::config::{Logs, Settings};
 use crate::coordinator::{Coordinator, CycleStatus, RequestError, Scope, Trigger};
 use crate::http::body::{CheckRequest, Checked, Done};
+
+/// How long a rollback waits for what the last run left: a container may take its time to stop.
+const TAKING_UP: Duration = Duration::from_mins(2);
 
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
@@ -99,6 +104,12 @@ pub(super) async fn rollback(
     force: bool,
 ) -> Result<Done, Failure> {
     let app = started(settings).await?;
+    if !app.coordinator.taken_up_within(TAKING_UP).await {
+        app.cancel.cancel();
+        let what =
+            "what the last run left under way is not finished: Docker or the store does not answer";
+        return Err(Failure::new(Exit::Unreachable, what).next("selfheal doctor"));
+    }
     let done = app.coordinator.rollback(id, who, force).await;
     app.cancel.cancel();
     let done = done.map_err(|error| Failure::from(error).next("selfheal backups"))?;

@@ -100,7 +100,9 @@ impl Inner {
             incidents: incidents.iter().map(summaries::incident).collect(),
             blind: seen.report.blind,
         };
-        if !dry_run {
+        // Before the cycle counts: what is blind at the start is told at once. Until what the last
+        // run left is taken up every cycle only looks, and is no dry run to people.
+        if !dry_run || !self.has_taken_up() {
             self.tell_blindness(&report).await;
         }
         self.finish(&report, &scope);

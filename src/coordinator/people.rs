@@ -4,6 +4,7 @@
 //! to do instead when it cannot be done.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use selfheal_agents::backup as backup_agent;
 use selfheal_agents::model::{
@@ -17,6 +18,10 @@ use super::execution::RollbackEnd;
 use super::state::Inner;
 use super::{Freeze, RequestError, RollbackDone, Scope, policy};
 
+/// How long a request waits for the start to be over before it is refused. Mostly there is nothing
+/// to take up, and a start takes milliseconds.
+const START: Duration = Duration::from_secs(1);
+
 impl From<StoreError> for RequestError {
     fn from(error: StoreError) -> Self {
         Self::Failed(error.to_string())
@@ -29,6 +34,19 @@ impl Inner {
         found.ok_or_else(|| RequestError::NotFound(format!("there is no incident {id}")))
     }
 
+    /// Refuses while a fix of the last run may still be half done: what is asked for might
+    /// touch the same thing, or be the very fix that is about to be finished or undone.
+    async fn refuse_before_taken_up(&self) -> Result<(), RequestError> {
+        if self.taken_up_within(START).await {
+            return Ok(());
+        }
+        Err(RequestError::Conflict(
+            "Selfheal has just started and has not yet taken up what its last run left: that waits \
+             for the container runtime or the store, as its log says; try again in a moment"
+                .to_owned(),
+        ))
+    }
+
     /// Applies the proposed fix of a held incident, after looking again.
     pub(super) async fn approve(
         self: &Arc<Self>,
@@ -36,6 +54,7 @@ impl Inner {
         who: &str,
     ) -> Result<(), RequestError> {
         self.incident_or_error(id).await?;
+        self.refuse_before_taken_up().await?;
         let rules = self.rules();
         let mut senses = self.senses.lock().await;
         let _writing = self.writing.lock().await;
@@ -127,6 +146,9 @@ impl Inner {
         who: &str,
         force: bool,
     ) -> Result<RollbackDone, RequestError> {
+        let known = self.store.backup(id).await?;
+        known.ok_or_else(|| RequestError::NotFound(format!("there is no backup {id}")))?;
+        self.refuse_before_taken_up().await?;
         // No window may judge, or write its incident, while its fix is taken back.
         let _turn = self.windows.lock().await;
         let backup = self.store.backup(id).await?;

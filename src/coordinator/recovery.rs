@@ -1,7 +1,8 @@
 //! After a crash of Selfheal: finishes or undoes every fix that was under way.
 //!
 //! Runs before the first cycle. The journal, not the incident, is the truth: an incident may
-//! be one write behind it. Nothing is healed until this is done.
+//! be one write behind it. Nothing is healed until this is done, and nothing that a person asks
+//! for is applied or taken back.
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ impl Inner {
         for mut incident in self.store.open_incidents().await? {
             self.agree_with_journal(&mut incident).await?;
         }
+        self.set_taken_up();
         Ok(true)
     }
 

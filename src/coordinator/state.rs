@@ -68,6 +68,8 @@ pub(super) struct Inner {
     /// The monitor that looks at each of them.
     eyes: Mutex<BTreeMap<IncidentId, HealthMonitor>>,
     pub(super) wake: Arc<Notify>,
+    /// Whether what the last run left is taken up.
+    taken_up: watch::Sender<bool>,
     cancel: CancellationToken,
 }
 
@@ -121,6 +123,7 @@ impl Inner {
             watched: Mutex::default(),
             eyes: Mutex::default(),
             wake: parts.wake,
+            taken_up: watch::Sender::new(false),
             cancel: parts.cancel,
         }
     }
@@ -167,9 +170,6 @@ impl Inner {
             // Until what was interrupted is finished, Selfheal only looks.
             let dry_run = waiting.dry_run || !recovered;
             let report = self.cycle(waiting.scope, waiting.trigger, dry_run).await;
-            if !recovered {
-                self.tell_blindness(&report).await;
-            }
             for waiter in waiting.waiters {
                 // Whoever asked may have gone.
                 let _ = waiter.send(Arc::clone(&report));
@@ -294,6 +294,23 @@ impl Inner {
         if due && lock(&self.blind).is_some() {
             self.queue.add(Scope::All, Trigger::Schedule, false, None);
         }
+    }
+
+    /// Whether every fix that the last run had under way is brought to an end or watched again.
+    pub(super) fn has_taken_up(&self) -> bool {
+        *self.taken_up.borrow()
+    }
+
+    /// From now on people's requests may touch what the last run left.
+    pub(super) fn set_taken_up(&self) {
+        self.taken_up.send_replace(true);
+    }
+
+    /// Waits until what the last run left is taken up; answers whether it is.
+    pub(super) async fn taken_up_within(&self, at_most: Duration) -> bool {
+        let mut taken_up = self.taken_up.subscribe();
+        let waiting = tokio::time::timeout(at_most, taken_up.wait_for(|done| *done));
+        waiting.await.is_ok_and(|done| done.is_ok())
     }
 
     /// The settings in force.

@@ -1,7 +1,6 @@
 //! Stories: a world, a fault, and what must have become of it. Time is virtual.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use selfheal_agents::error_detector::{Catalogue, Keep};
 
@@ -564,5 +563,6 @@ async fn interrupted_at_any_record_of_a_repair_the_next_start_brings_it_to_an_en
     }
 }
 
+mod at_start;
 mod interference;
 mod memory;
