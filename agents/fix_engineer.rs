@@ -94,8 +94,17 @@ fn fix(
     if diagnosis.hearsay && !only_knobs {
         limit(&mut fix.ledger, "only its log says so: no check sees that it does not work");
     }
+    keep_changes_from_deciding(&mut fix.ledger);
     fix.confidence = fix.ledger.total();
     fix
+}
+
+/// That something was changed just before says whom to blame, not that this fix helps: where
+/// only that would make it sure enough to act alone, it is taken away again.
+fn keep_changes_from_deciding(ledger: &mut Ledger) {
+    if ledger.total_without(LedgerSource::Change) <= UNPROVEN_LIMIT {
+        limit(ledger, "a change shortly before says whom to blame, not that this fix helps");
+    }
 }
 
 /// Takes away what is above [`UNPROVEN_LIMIT`], and says why.

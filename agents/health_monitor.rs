@@ -4,6 +4,7 @@
 //! could not be had is an observation with the verdict unknown and the reason, never an
 //! error, so that one mute target cannot spoil a cycle.
 
+pub mod changes;
 pub mod checks;
 mod forecast;
 mod inventory;

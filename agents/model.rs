@@ -5,6 +5,7 @@
 //! and what the API answers, so a renamed field is a migration.
 
 mod backup;
+mod change;
 mod confidence;
 mod diagnosis;
 mod endpoint;
@@ -27,6 +28,7 @@ mod tunable;
 mod validation;
 
 pub use backup::*;
+pub use change::*;
 pub use confidence::*;
 pub use diagnosis::*;
 pub use endpoint::*;

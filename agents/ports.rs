@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 use crate::model::{
-    Backup, BackupId, ContainerFacts, Endpoint, Facts, FileContent, HostFacts, Incident,
+    Backup, BackupId, Change, ContainerFacts, Endpoint, Facts, FileContent, HostFacts, Incident,
     IncidentId, IncidentState, JournalEntry, JournalRecord, LogBatch, LogCursor, LogLine,
     MemoryLimits, NetworkAttachment, Observation, Outcome, RuntimeEvent, TargetId, Timestamp,
     Usage,
@@ -267,6 +267,9 @@ pub trait Backups: Send + Sync {
     async fn update_backup(&self, backup: &Backup) -> StoreResult<()>;
 }
 
+/// Changes kept of one container at most, whatever their age.
+pub const CHANGES_KEPT: usize = 200;
+
 /// What is remembered between cycles and across restarts.
 #[async_trait]
 pub trait Memory: Send + Sync {
@@ -294,6 +297,15 @@ pub trait Memory: Send + Sync {
         target: &TargetId,
         since: Timestamp,
     ) -> StoreResult<Vec<Observation>>;
+    /// Adds changes of containers; one noticed twice is kept once. Of each container only so
+    /// many of the newest are kept.
+    async fn record_changes(&self, changes: &[Change]) -> StoreResult<()>;
+    /// A target's changes since a time, oldest first; every target's without one.
+    async fn changes(
+        &self,
+        target: Option<&TargetId>,
+        since: Timestamp,
+    ) -> StoreResult<Vec<Change>>;
     /// A small named value, as JSON.
     async fn value(&self, name: &str) -> StoreResult<Option<serde_json::Value>>;
     /// Sets it; `None` removes it.
@@ -358,7 +370,7 @@ pub trait Outbox: Send + Sync {
 pub trait Store: Incidents + Journal + Outcomes + Backups + Memory + Outbox {
     /// Whether something can be written now; the error says why not.
     async fn check_writable(&self) -> StoreResult<()>;
-    /// Removes closed incidents, observations, events and backups older than `before`,
+    /// Removes closed incidents, observations, events, changes and backups older than `before`,
     /// never what an open incident needs; returns how many rows went.
     async fn prune(&self, before: Timestamp) -> StoreResult<u64>;
 }

@@ -9,6 +9,7 @@
 //! order of symptoms nearly random, so time only breaks ties.
 
 mod candidates;
+mod changes;
 mod conditions;
 mod graph;
 pub mod series;
@@ -16,11 +17,12 @@ pub mod series;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Category, Confidence, Considered, ContainerFacts, Diagnosis, Facts, Finding, HealthReport,
-    Ledger, Runbook, Severity, Target, TargetId, TargetState, Timestamp,
+    Category, Change, Confidence, Considered, ContainerFacts, Diagnosis, Facts, Finding,
+    HealthReport, Ledger, Runbook, Severity, Target, TargetId, TargetState, Timestamp,
 };
 
 use candidates::Candidate;
+pub use changes::{CHANGES_BACK, NEVER_ABOVE};
 pub use conditions::{holds, signature_matches};
 pub use graph::Graph;
 
@@ -42,6 +44,10 @@ pub struct Evidence<'a> {
     pub targets: &'a BTreeMap<TargetId, Target>,
     /// Containers that were healthy before, since they were made.
     pub proven: &'a BTreeSet<TargetId>,
+    /// What changed on containers lately.
+    pub changes: &'a [Change],
+    /// When the trouble of a target was first seen, where an open incident remembers that.
+    pub onsets: &'a BTreeMap<TargetId, Timestamp>,
     /// When.
     pub now: Timestamp,
 }
@@ -199,6 +205,7 @@ fn diagnosed<'a>(
         elsewhere: best.is_mended_elsewhere(),
         hearsay: best.hearsay,
         expected_fix_secs: best.runbook.diagnosis.expected_fix_secs,
+        changes: changes::before_trouble(evidence, &best.blamed),
         considered,
         basis: basis_of(evidence, &best.blamed),
         blamed: best.blamed.clone(),
@@ -219,6 +226,8 @@ fn unexplained(
         let what = format!("{} targets above it fail too", members.len() - 1);
         ledger.add(10, what, crate::model::LedgerSource::Evidence);
     }
+    let recent = changes::before_trouble(evidence, root);
+    changes::write_down(&mut ledger, &recent);
     Diagnosis {
         issue_type: UNEXPLAINED.to_owned(),
         title: "No runbook explains this".to_owned(),
@@ -232,6 +241,7 @@ fn unexplained(
         elsewhere: false,
         hearsay: false,
         expected_fix_secs: 0,
+        changes: recent,
         considered: vec![],
         basis: basis_of(evidence, root),
         at: evidence.now,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
+use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::ports::{ContainerRuntime, Store, World};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,8 @@ pub async fn assemble_seeing(
         files: Arc::new(files.clone()),
     };
     let opened = store::open(&settings.data_dir, clock).await?;
+    let digest_key = store::digest_key(&settings.data_dir)
+        .with_context(|| format!("the key of the change log in {}", settings.data_dir.display()))?;
     let quarantined = opened.quarantined.clone();
     let store: Arc<dyn Store> = Arc::new(opened.store);
     // Before they are read: what changes meanwhile is read again.
@@ -92,6 +95,7 @@ pub async fn assemble_seeing(
         store: Arc::clone(&store),
         rules: rules.subscribe(),
         catalogue: catalogue.subscribe(),
+        digest_key: DigestKey::new(digest_key),
         wake: Arc::clone(&wake),
         cancel: cancel.clone(),
     });

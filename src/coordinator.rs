@@ -31,6 +31,7 @@ mod rules;
 pub mod schedule;
 mod state;
 mod summaries;
+mod survey;
 pub mod triggers;
 mod validation;
 mod window;
@@ -43,6 +44,7 @@ use std::time::Duration;
 
 use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::health_monitor::Inventory;
+use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::model::{BackupId, IncidentId, TargetId, Timestamp};
 use selfheal_agents::ports::{Store, World};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
@@ -66,6 +68,8 @@ pub struct Parts {
     pub rules: watch::Receiver<Arc<Rules>>,
     /// The runbooks; a new value takes effect with the next cycle.
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
+    /// The key under which the change log remembers what may be secret.
+    pub digest_key: DigestKey,
     /// Woken when an alert was queued.
     pub wake: Arc<Notify>,
     /// Ends everything.

@@ -9,6 +9,7 @@
 
 mod error;
 mod export;
+mod key;
 mod lock;
 mod open;
 mod reserve;
@@ -17,6 +18,7 @@ mod vault;
 
 pub use error::OpenError;
 pub use export::EXPORT_FILE;
+pub use key::digest_key;
 pub use open::{DATABASE_FILE, Opened, open, open_read_only};
 pub use reserve::{RESERVE_BYTES, RESERVE_FILE};
 pub use sqlite::SqliteStore;

@@ -241,10 +241,12 @@ fn condition_faults(condition: &Condition, faults: &mut Vec<String>) {
         && condition.verdict.is_none()
         && condition.finding.is_none()
         && condition.tunable.is_none()
-        && condition.was_healthy.is_none();
+        && condition.was_healthy.is_none()
+        && condition.changed.is_empty();
     if says_nothing {
         faults.push(
-            "a condition needs one of check, verdict, finding, tunable and was_healthy".to_owned(),
+            "a condition needs one of check, verdict, finding, tunable, was_healthy and changed"
+                .to_owned(),
         );
     }
     let Some(check) = &condition.check else {

@@ -25,6 +25,8 @@ pub fn container(name: &str) -> ContainerFacts {
         created_at: Some(hour_ago),
         labels: BTreeMap::new(),
         environment: BTreeMap::new(),
+        command: SecretText::default(),
+        pid: None,
         status: ContainerStatus::Running,
         exit_code: None,
         oom_killed: false,

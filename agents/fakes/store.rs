@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use crate::fix_engineer::config_file::sha256;
 use crate::model::{
-    Backup, BackupId, Captured, FixId, Incident, IncidentId, JournalEntry, JournalRecord,
+    Backup, BackupId, Captured, Change, FixId, Incident, IncidentId, JournalEntry, JournalRecord,
     LogCursor, Observation, Outcome, RuntimeEvent, TargetId, Timestamp,
 };
 use crate::ports::{
-    Alert, Backups, Delivery, IncidentQuery, Incidents, Journal, Memory, Outbox, Outcomes, Store,
-    StoreError, StoreResult,
+    Alert, Backups, CHANGES_KEPT, Delivery, IncidentQuery, Incidents, Journal, Memory, Outbox,
+    Outcomes, Store, StoreError, StoreResult,
 };
 
 /// Everything that is kept, until it is dropped.
@@ -34,6 +34,7 @@ struct Kept {
     outcomes: Vec<Outcome>,
     backups: Vec<Backup>,
     events: Vec<RuntimeEvent>,
+    changes: Vec<Change>,
     cursors: BTreeMap<String, LogCursor>,
     observations: BTreeMap<(TargetId, Timestamp, String), Observation>,
     values: BTreeMap<String, Value>,
@@ -122,6 +123,7 @@ impl Kept {
             + self.journal.len()
             + self.observations.len()
             + self.events.len()
+            + self.changes.len()
             + self.backups.len()
             + self.outbox.len()
     }
@@ -144,6 +146,7 @@ impl Kept {
         });
         self.observations.retain(|(_, at, _), _| *at >= before);
         self.events.retain(|event| event.at >= before);
+        self.changes.retain(|change| change.at >= before);
         self.backups.retain(|backup| {
             backup.at >= before
                 || incidents.get(&backup.incident).is_some_and(is_open)
@@ -357,6 +360,42 @@ impl Memory for MemoryStore {
         let kept = self.read()?;
         let wanted = |seen: &&Observation| seen.target == *target && seen.at >= since;
         Ok(kept.observations.values().filter(wanted).cloned().collect())
+    }
+
+    async fn record_changes(&self, changes: &[Change]) -> StoreResult<()> {
+        let mut kept = self.write()?;
+        for change in changes {
+            let same = |known: &Change| {
+                (known.at, &known.target, known.kind, &known.what)
+                    == (change.at, &change.target, change.kind, &change.what)
+            };
+            if !kept.changes.iter().any(same) {
+                kept.changes.push(change.clone());
+            }
+        }
+        kept.changes.sort_by_key(|change| change.at);
+        let mut of_target: BTreeMap<TargetId, usize> = BTreeMap::new();
+        let mut newest = std::mem::take(&mut kept.changes);
+        newest.reverse();
+        newest.retain(|change| {
+            let count = of_target.entry(change.target.clone()).or_default();
+            *count += 1;
+            *count <= CHANGES_KEPT
+        });
+        newest.reverse();
+        kept.changes = newest;
+        Ok(())
+    }
+
+    async fn changes(
+        &self,
+        target: Option<&TargetId>,
+        since: Timestamp,
+    ) -> StoreResult<Vec<Change>> {
+        let wanted = |change: &&Change| {
+            change.at >= since && target.is_none_or(|target| change.target == *target)
+        };
+        Ok(self.read()?.changes.iter().filter(wanted).cloned().collect())
     }
 
     async fn value(&self, name: &str) -> StoreResult<Option<Value>> {

@@ -23,6 +23,7 @@ fn diagnosis(ledger: Ledger) -> Diagnosis {
         elsewhere: false,
         hearsay: false,
         expected_fix_secs: 1,
+        changes: vec![],
         considered: vec![],
         basis: String::new(),
         at: Timestamp::UNIX_EPOCH,
@@ -84,5 +85,22 @@ fn what_was_never_reproduced_acts_alone_only_with_history_and_evidence_together(
     ] {
         let seen = confidence(status, base, evidence, adjust, times);
         assert_eq!(seen, percent, "{status:?}, {base}, {evidence}, {adjust}, {times} times");
+    }
+}
+
+#[test]
+fn a_change_shortly_before_makes_no_fix_sure_enough_to_act_alone() {
+    for (base, adjust, sure) in [(78, 6, 84), (84, 0, 84), (60, 10, 76), (80, 6, 92), (90, 0, 96)] {
+        let mut ledger = Ledger::with_base(base, "runbook");
+        ledger.add(6, "12 s before: its image changed", LedgerSource::Change);
+        let template = format!("action = \"container.start\"\nadjust = {adjust}\nwhy = \"w\"");
+        let template: FixTemplate = toml::from_str(&template).unwrap();
+        let start = Action::ContainerStart(ContainerStart { container: "web".to_owned() });
+        let steps = vec![Step { action: start, role: StepRole::Repair }];
+        let at = Timestamp::UNIX_EPOCH;
+        let status = Provenance::Reproduced;
+        let fix = fix(&diagnosis(ledger), status, &template, steps, at, &helped(0));
+        // What is sure enough without it stays so.
+        assert_eq!(fix.confidence.percent(), sure, "{base} {adjust}");
     }
 }

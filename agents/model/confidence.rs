@@ -69,7 +69,7 @@ pub struct LedgerEntry {
     pub points: i32,
     /// What was seen, in words.
     pub what: String,
-    /// Where it comes from: `runbook`, `evidence`, `fix`, `history`.
+    /// Where it comes from: `base`, `evidence`, `change`, `fix`, `history`.
     pub source: LedgerSource,
 }
 
@@ -81,6 +81,8 @@ pub enum LedgerSource {
     Base,
     /// A piece of evidence with the runbook's weight.
     Evidence,
+    /// What changed shortly before.
+    Change,
     /// How well this fix suits this diagnosis.
     Fix,
     /// What became of earlier fixes.
@@ -105,6 +107,12 @@ impl Ledger {
     /// Adds a line.
     pub fn add(&mut self, points: i32, what: impl Into<String>, source: LedgerSource) {
         self.entries.push(LedgerEntry { points, what: what.into(), source });
+    }
+
+    /// The sum without the lines of one source, brought into range.
+    pub fn total_without(&self, source: LedgerSource) -> Confidence {
+        let others = self.entries.iter().filter(|entry| entry.source != source);
+        Confidence::clamped(others.map(|entry| i64::from(entry.points)).sum())
     }
 
     /// The sum, brought into range.

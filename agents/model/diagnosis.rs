@@ -1,9 +1,11 @@
 //! Whom an incident is blamed on, and why.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Category, Confidence, Ledger, TargetId, Timestamp};
+use super::{Category, Change, Confidence, Ledger, TargetId, Timestamp};
 
 /// Another explanation that was looked at, and why it lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +18,30 @@ pub struct Considered {
     pub confidence: Confidence,
     /// Why not.
     pub why_not: String,
+}
+
+/// Something that changed shortly before the trouble began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecentChange {
+    /// What.
+    #[serde(flatten)]
+    pub change: Change,
+    /// How long before the first sign of trouble, in seconds.
+    pub before_secs: u64,
+    /// What it is worth as evidence, in percentage points; 0 for Selfheal's own changes.
+    pub points: i32,
+}
+
+impl fmt::Display for RecentChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (length, unit) = match self.before_secs {
+            seconds @ 0..120 => (seconds, "s"),
+            seconds => (seconds / 60, "min"),
+        };
+        let Change { target, what, by_selfheal, .. } = &self.change;
+        let by = if *by_selfheal { " (by Selfheal)" } else { "" };
+        write!(f, "{length} {unit} before: `{target}`: {what}{by}")
+    }
 }
 
 /// The blamed target and issue type, with the evidence for and against.
@@ -49,6 +75,9 @@ pub struct Diagnosis {
     pub hearsay: bool,
     /// Expected time to fix, in seconds.
     pub expected_fix_secs: u64,
+    /// What changed on the blamed container within the hour before, the most telling first.
+    #[serde(default)]
+    pub changes: Vec<RecentChange>,
     /// What else was considered.
     pub considered: Vec<Considered>,
     /// Digest of what the diagnosis rests on: if it changes before the fix is applied,

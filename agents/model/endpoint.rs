@@ -56,7 +56,7 @@ pub struct HttpEndpoint {
 }
 
 /// A text that must not reach a log, a page or the store.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct SecretText(String);
 
 impl SecretText {

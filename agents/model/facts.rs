@@ -218,6 +218,12 @@ pub struct ContainerFacts {
     /// Its environment; values may be secrets, so they are never stored.
     #[serde(skip)]
     pub environment: BTreeMap<String, SecretValue>,
+    /// Its entry point and arguments, a word a line; may hold secrets, so it is never stored.
+    #[serde(skip)]
+    pub command: SecretValue,
+    /// The first process's id as the host counts; `None` when it does not run.
+    #[serde(default)]
+    pub pid: Option<u32>,
     /// What it does.
     pub status: ContainerStatus,
     /// Exit code of the last end.

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Category, ContainerFacts, Severity, TargetKind, TunableRole, Verdict};
+use super::{Category, ChangeKind, ContainerFacts, Severity, TargetKind, TunableRole, Verdict};
 
 /// One runbook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -234,6 +234,9 @@ pub struct Condition {
     /// Whether its container's health check succeeded before, as far as its last outputs and
     /// the remembered events tell: a check that never did may itself be broken.
     pub was_healthy: Option<bool>,
+    /// Something of one of these kinds changed on its container within the hour before its
+    /// trouble began, by somebody else than Selfheal.
+    pub changed: Vec<ChangeKind>,
     /// Turns the whole condition round.
     pub not: bool,
 }

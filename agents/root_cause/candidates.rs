@@ -1,6 +1,6 @@
 //! Which runbooks may explain a target's trouble, and how sure each is.
 
-use super::{DOCUMENTED_LIMIT, Evidence, conditions};
+use super::{DOCUMENTED_LIMIT, Evidence, changes, conditions};
 use crate::model::{
     Applies, Blames, Finding, FindingSource, Ledger, LedgerSource, Program, Provenance, Runbook,
     Side, TargetId,
@@ -122,8 +122,8 @@ fn of_itself<'a>(
         runbook,
         shown_on: id.clone(),
         subject: blamed.to_string(),
+        ledger: ledger(evidence, runbook, id, &blamed),
         blamed,
-        ledger: ledger(evidence, runbook, id),
         in_its_own_words: by_log.is_some(),
         hearsay: by_check.is_none() && !conditions::is_seen_broken(evidence, id),
         by_client: false,
@@ -197,15 +197,25 @@ fn check_value(evidence: &Evidence<'_>, runbook: &Runbook, id: &TargetId) -> Opt
         .map(|o| format!("{}{}", o.value, o.unit))
 }
 
-fn ledger(evidence: &Evidence<'_>, runbook: &Runbook, id: &TargetId) -> Ledger {
+fn ledger(evidence: &Evidence<'_>, runbook: &Runbook, id: &TargetId, blamed: &TargetId) -> Ledger {
     let mut ledger = Ledger::with_base(
         runbook.diagnosis.base,
         format!("runbook `{}`: {}", runbook.id, runbook.title),
     );
     for piece in &runbook.evidence {
         if conditions::holds(&piece.when, evidence, id) && piece.weight != 0 {
-            ledger.add(piece.weight, piece.why.clone(), LedgerSource::Evidence);
+            // Its own source: nothing that speaks for it only by time may decide.
+            let source = if piece.when.changed.is_empty() {
+                LedgerSource::Evidence
+            } else {
+                LedgerSource::Change
+            };
+            ledger.add(piece.weight, piece.why.clone(), source);
         }
+    }
+    // A pointer to somebody else says nothing of what was changed here.
+    if matches!(runbook.diagnosis.blames, Blames::Itself | Blames::Container) {
+        changes::write_down(&mut ledger, &changes::before_trouble(evidence, blamed));
     }
     let above = i32::from(ledger.total().percent()) - i32::from(DOCUMENTED_LIMIT.percent());
     if runbook.status == Provenance::Documented && above > 0 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Evidence;
+use super::{Evidence, changes};
 use crate::model::{
     Condition, FindingSource, HealthStatus, Observation, ObservedValue, RuntimeEventKind, Scope,
     Signature, TargetId, Verdict,
@@ -96,6 +96,7 @@ fn holds_for(condition: &Condition, evidence: &Evidence<'_>, id: &TargetId) -> b
     observed(condition, evidence, id)
         && found(condition, evidence, id)
         && tunable(condition, evidence, id)
+        && (condition.changed.is_empty() || changes::changed(evidence, id, &condition.changed))
         && condition.was_healthy.is_none_or(|wanted| wanted == was_healthy(evidence, id))
 }
 

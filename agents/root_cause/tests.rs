@@ -11,6 +11,7 @@ struct Scene {
     findings: Vec<Finding>,
     dependencies: Vec<Dependency>,
     targets: BTreeMap<TargetId, Target>,
+    changes: Vec<Change>,
 }
 
 fn id(text: &str) -> TargetId {
@@ -85,6 +86,8 @@ impl Scene {
             runbooks: &runbooks,
             targets: &self.targets,
             proven: &BTreeSet::new(),
+            changes: &self.changes,
+            onsets: &BTreeMap::new(),
             now: Timestamp::UNIX_EPOCH,
         })
     }
@@ -357,4 +360,5 @@ fn the_same_input_gives_the_same_answer() {
 }
 
 /// What clients say.
+mod changes;
 mod clients;

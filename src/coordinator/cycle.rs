@@ -20,7 +20,9 @@ use super::look::{Seen, step};
 use super::memories::dismissal_of;
 use super::policy::{self, ApprovedFix};
 use super::state::Inner;
-use super::{AgentStep, CycleReport, CycleStatus, Happening, Rules, Scope, Trigger, summaries};
+use super::{
+    AgentStep, CycleReport, CycleStatus, Happening, Rules, Scope, Trigger, summaries, survey,
+};
 
 /// What was decided about one incident.
 pub(super) struct Decision {
@@ -85,6 +87,7 @@ impl Inner {
         drop(writing);
         if !dry_run {
             self.remember(&seen, &scope).await;
+            self.keep_noticed(&mut senses.survey, &mut seen).await;
         }
         drop(senses);
         let report = CycleReport {
@@ -124,6 +127,8 @@ impl Inner {
         let runbooks: Vec<_> = catalogue.iter().collect();
         let proven = self.proven(seen).await?;
         seen.leave_out_old_remains(&proven);
+        let onsets = survey::onsets(&open);
+        let changes = self.changes_before(seen, &onsets).await;
         let evidence = Evidence {
             report: &seen.report,
             findings: &seen.findings,
@@ -131,6 +136,8 @@ impl Inner {
             runbooks: &runbooks,
             targets: &seen.inventory.targets,
             proven: &proven,
+            changes: &changes,
+            onsets: &onsets,
             now: seen.now,
         };
         let explained = root_cause::diagnose(evidence);

@@ -14,6 +14,7 @@ use selfheal_agents::model::{
 use selfheal_agents::root_cause::Graph;
 
 use super::state::Inner;
+use super::survey::{Noticed, Survey};
 use super::{AgentStep, Rules, Scope};
 
 /// How far back remembered events are looked at.
@@ -27,6 +28,8 @@ pub(super) struct Senses {
     pub(super) detector: ErrorDetector,
     /// Whether the levels of before the start were taken from the store.
     pub(super) remembers: bool,
+    /// How containers were at the last look.
+    pub(super) survey: Survey,
 }
 
 /// What one cycle saw.
@@ -40,6 +43,8 @@ pub(super) struct Seen {
     /// How far the logs are read now, by Docker id, where that moved: kept once what they told
     /// is written down, and not before, or a crash in between would lose it.
     pub(super) read_to: BTreeMap<String, LogCursor>,
+    /// What changed on containers since they were last looked at.
+    pub(super) noticed: Noticed,
     pub(super) agents: Vec<AgentStep>,
     pub(super) now: Timestamp,
 }
@@ -72,6 +77,7 @@ impl Inner {
         let (inventory, blind) = self.inventory(rules).await;
         let graph = Graph::new(&inventory.dependencies);
         let narrowed = narrowed(scope, &graph);
+        let noticed = self.survey(&mut senses.survey, &inventory, narrowed.as_ref()).await;
         let events = self.remembered_events(now).await;
         senses.monitor.set_thresholds(rules.thresholds.clone());
         if !std::mem::replace(&mut senses.remembers, true) {
@@ -89,7 +95,7 @@ impl Inner {
         let lines: usize = logs.values().map(|batch| batch.lines.len()).sum();
         let summary = format!("{} finding(s), {lines} new log line(s)", findings.len());
         agents.push(step("error-detector", started, summary));
-        Seen { inventory, graph, report, findings, events, logs, read_to, agents, now }
+        Seen { inventory, graph, report, findings, events, logs, read_to, noticed, agents, now }
     }
 
     /// What is there now; the last known with the reason when the runtime does not answer.

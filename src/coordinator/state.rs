@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use selfheal_agents::error_detector::{Catalogue, ErrorDetector};
+use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
 use selfheal_agents::model::{Fix, Incident, IncidentId, IncidentState, TargetId, Timestamp};
 use selfheal_agents::ports::{Store, StoreError, StoreResult, World};
@@ -20,6 +21,7 @@ use super::look::Senses;
 use super::progress::{Phase, Progress};
 use super::queue::{Queue, Waiting};
 use super::record::{PAGE_AFTER, passes};
+use super::survey::Survey;
 use super::{Freeze, Happening, Parts, Rules, Scope, Standing, Trigger, schedule, validation};
 
 /// How often windows and passing holds are looked after.
@@ -47,6 +49,7 @@ pub(super) struct Inner {
     rules: watch::Receiver<Arc<Rules>>,
     catalogue: watch::Receiver<Arc<Catalogue>>,
     pub(super) executor: Executor,
+    pub(super) digest_key: DigestKey,
     /// Held for the length of a cycle: one at a time.
     pub(super) senses: AsyncMutex<Senses>,
     /// Held while incidents are read, changed and written by a cycle or a person.
@@ -104,7 +107,9 @@ impl Inner {
                 monitor: HealthMonitor::new(rules.thresholds.clone()),
                 detector: ErrorDetector::default(),
                 remembers: false,
+                survey: Survey::default(),
             }),
+            digest_key: parts.digest_key,
             world: parts.world,
             store: parts.store,
             rules: parts.rules,

@@ -7,6 +7,7 @@ use selfheal_agents::error_detector::{Catalogue, Keep};
 use selfheal_agents::fakes::{
     Behaviour, FakeWorld, Interruption, MemoryStore, container, healthy, labels,
 };
+use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::model::{
     Hold, Incident, IncidentState, Mode, MountFacts, Outcome, Tunable, TunableRole,
     ValidationStatus,
@@ -47,6 +48,7 @@ impl Stage {
             store: store.clone(),
             rules: watch::Sender::new(Arc::new(rules)).subscribe(),
             catalogue: watch::Sender::new(built_in()).subscribe(),
+            digest_key: DigestKey::new([7; 32]),
             wake: Arc::default(),
             cancel: cancel.clone(),
         });
@@ -564,5 +566,6 @@ async fn interrupted_at_any_record_of_a_repair_the_next_start_brings_it_to_an_en
 }
 
 mod at_start;
+mod causes;
 mod interference;
 mod memory;

@@ -17,6 +17,7 @@ use super::cycle::Bench;
 use super::look::Seen;
 use super::policy;
 use super::state::Inner;
+use super::survey::Noticed;
 use super::validation::{Condition, Look};
 
 /// Time a dependent gets to notice that its dependency is back, beside its own health
@@ -191,6 +192,7 @@ impl Inner {
             events: view.events.clone(),
             logs: BTreeMap::new(),
             read_to: BTreeMap::new(),
+            noticed: Noticed::default(),
             agents: vec![],
             now: view.look.at,
         };

@@ -12,7 +12,7 @@ use selfheal_agents::model::{
     NetworkAttachment, ProbeOutput, RestartPolicy, SecretText, Timestamp, clean,
 };
 
-use super::inspect::{Endpoint, Healthcheck, Inspect, Listed, Mount, State};
+use super::inspect::{Config, Endpoint, Healthcheck, Inspect, Listed, Mount, State};
 
 /// The longest label kept, in characters.
 const LONGEST_LABEL: usize = 4000;
@@ -39,6 +39,9 @@ pub(super) fn of_inspect(inspect: &Inspect) -> ContainerFacts {
     let facts = ContainerFacts {
         created_at: moment(&inspect.created),
         environment: environment(&config.env),
+        command: SecretText::new(command(config)),
+        // Docker writes 0 for none.
+        pid: u32::try_from(state.pid).ok().filter(|pid| *pid != 0),
         status: status(&state.status),
         exit_code: exit_code(state),
         oom_killed: state.oom_killed,
@@ -82,6 +85,13 @@ pub(super) fn of_list(listed: &Listed) -> ContainerFacts {
     }
 }
 
+/// What is run, a word a line.
+fn command(config: &Config) -> String {
+    let words: Vec<&str> =
+        config.entrypoint.0.iter().chain(&config.cmd.0).map(String::as_str).collect();
+    words.join("\n")
+}
+
 fn identity(id: &str, name: &str) -> ContainerFacts {
     ContainerFacts {
         id: id.to_owned(),
@@ -91,6 +101,8 @@ fn identity(id: &str, name: &str) -> ContainerFacts {
         created_at: None,
         labels: BTreeMap::new(),
         environment: BTreeMap::new(),
+        command: SecretText::default(),
+        pid: None,
         status: ContainerStatus::Unknown,
         exit_code: None,
         oom_killed: false,

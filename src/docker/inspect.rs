@@ -28,6 +28,25 @@ impl<'de> Deserialize<'de> for Keys {
     }
 }
 
+/// Words of a command; Podman writes one text where Docker writes a list.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Words(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Text(String),
+            List(Vec<String>),
+        }
+        Ok(Self(match Either::deserialize(deserializer)? {
+            Either::Text(text) => vec![text],
+            Either::List(words) => words,
+        }))
+    }
+}
+
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $field:ident: $kind:ty,)* })*) => {$(
         $(#[$doc])*
@@ -70,6 +89,7 @@ answers! {
     State {
         status: String,
         running: bool,
+        pid: i64,
         paused: bool,
         #[serde(rename = "OOMKilled")]
         oom_killed: bool,
@@ -95,6 +115,8 @@ answers! {
         image: String,
         labels: BTreeMap<String, String>,
         env: Vec<String>,
+        entrypoint: Words,
+        cmd: Words,
         tty: bool,
         exposed_ports: Keys,
         healthcheck: Option<Healthcheck>,

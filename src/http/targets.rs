@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::Utc;
-use selfheal_agents::model::{TargetId, clean};
+use selfheal_agents::model::{TargetId, Timestamp, clean};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -35,7 +35,19 @@ pub(super) async fn one(
     State(api): State<Api>,
     Named(id): Named<TargetId>,
 ) -> Answer<Json<TargetDetail>> {
-    known(&api, &id).map(Json)
+    let detail = known(&api, &id)?;
+    let container = api
+        .coordinator
+        .inventory()
+        .borrow()
+        .targets
+        .get(&id)
+        .and_then(|target| target.container.as_deref().map(TargetId::container));
+    let changes = match container {
+        Some(container) => api.store().changes(Some(&container), Timestamp::UNIX_EPOCH).await?,
+        None => vec![],
+    };
+    Ok(Json(detail.with_changes(changes)))
 }
 
 fn known(api: &Api, id: &TargetId) -> Answer<TargetDetail> {

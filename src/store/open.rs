@@ -22,7 +22,12 @@ use super::vault;
 pub const DATABASE_FILE: &str = "selfheal.db";
 
 /// The newest schema this program knows.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
+/// Every step to it, oldest first; one that was published is never changed.
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("sqlite/migrations/0001_first.sql")),
+    (SCHEMA, "change", include_str!("sqlite/migrations/0002_change.sql")),
+];
 const READERS: u32 = 3;
 const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(10);
 
@@ -202,14 +207,10 @@ fn readers(file: &Path) -> SqlitePool {
 }
 
 async fn migrate(pool: &SqlitePool, file: &Path) -> Result<(), OpenError> {
-    let first = Migration::new(
-        SCHEMA,
-        "first".into(),
-        MigrationType::Simple,
-        include_str!("sqlite/migrations/0001_first.sql").into_sql_str(),
-        false,
-    );
-    match Migrator::with_migrations(vec![first]).run(pool).await {
+    let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
+        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    match Migrator::with_migrations(migrations.collect()).run(pool).await {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(found)) => {
             Err(OpenError::Newer { file: file.to_owned(), found, known: SCHEMA })

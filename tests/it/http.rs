@@ -10,6 +10,7 @@ use selfheal::coordinator::{Coordinator, Parts, Rules};
 use selfheal::http::{AllowedHosts, router};
 use selfheal::knowledge;
 use selfheal_agents::fakes::{FakeClock, FakeWorld, MemoryStore, healthy, start_time};
+use selfheal_agents::health_monitor::changes::DigestKey;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ impl Served {
             store: store.clone(),
             rules: watch::Sender::new(Arc::new(Rules::default())).subscribe(),
             catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
+            digest_key: DigestKey::new([7; 32]),
             wake: Arc::default(),
             cancel: cancel.clone(),
         });

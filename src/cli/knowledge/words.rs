@@ -73,6 +73,10 @@ pub(super) fn condition(condition: &Condition) -> String {
     parts.extend(condition.was_healthy.map(|was| {
         format!("its health check {} before", if was { "succeeded" } else { "never succeeded" })
     }));
+    if !condition.changed.is_empty() {
+        let kinds: Vec<String> = condition.changed.iter().map(word).collect();
+        parts.push(format!("its {} changed within the hour before", kinds.join(" or ")));
+    }
     let negated = if condition.not { "not so: " } else { "" };
     format!("{negated}{whose}{}", parts.join(" and "))
 }

@@ -113,6 +113,12 @@ fn cause(text: &mut String, detail: &IncidentDetail, style: &Style) {
         let points = paint(style, &format!("{:>+4}", entry.points), tone);
         let _ = write!(text, "\n  {points}  {}", clean(&entry.what, 400));
     }
+    if !diagnosis.changes.is_empty() {
+        text.push_str("\n\nWhat changed before");
+        for recent in &diagnosis.changes {
+            let _ = write!(text, "\n  {}", clean(&recent.to_string(), 400));
+        }
+    }
     for other in &diagnosis.considered {
         let _ = write!(
             text,

@@ -14,6 +14,9 @@ use crate::http::body::{
 };
 use selfheal_agents::model::{Verdict, clean};
 
+/// Changes shown of one target; `--json` has more.
+const CHANGES_SHOWN: usize = 10;
+
 /// Everything `status` shows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Overview {
@@ -146,6 +149,7 @@ pub(crate) fn target(target: &TargetDetail, style: &Style) -> String {
     for hold in &target.holds_in_words {
         let _ = write!(text, "\nheld       {}", clean(hold, 400));
     }
+    changes(&mut text, target);
     let rows: Vec<_> = summary
         .observations
         .iter()
@@ -266,4 +270,13 @@ fn agent_line(step: &AgentStep) -> String {
 /// What a freeze did.
 pub(crate) fn freeze_state(state: &FreezeState, _: &Style) -> String {
     clean(&state.message, 400)
+}
+
+/// The newest changes of its container.
+fn changes(text: &mut String, target: &TargetDetail) {
+    for change in target.changes.iter().take(CHANGES_SHOWN) {
+        let by = if change.by_selfheal { " (by Selfheal)" } else { "" };
+        let at = change.at.format("%Y-%m-%d %H:%M:%S");
+        let _ = write!(text, "\nchanged    {at}  {}{by}", clean(&change.what, 300));
+    }
 }

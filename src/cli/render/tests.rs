@@ -95,6 +95,7 @@ fn held() -> Incident {
         elsewhere: false,
         hearsay: false,
         expected_fix_secs: 5,
+        changes: vec![],
         considered: vec![],
         basis: String::new(),
         at: start(),

@@ -1,10 +1,13 @@
 //! Bodies of `/api/targets`.
 
 use schemars::JsonSchema;
-use selfheal_agents::model::{Hold, TargetId};
+use selfheal_agents::model::{Change, Hold, TargetId};
 use serde::{Deserialize, Serialize};
 
 use crate::coordinator::{Standing, TargetSummary};
+
+/// Changes shown of one target.
+const MOST_CHANGES: usize = 50;
 
 /// A reason to hold, with its sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,17 +57,26 @@ pub struct TargetDetail {
     pub summary: TargetSummary,
     /// Who needs it.
     pub needed_by: Vec<TargetId>,
+    /// What changed on its container within the time history is kept, newest first, at most 50.
+    #[serde(default)]
+    pub changes: Vec<Change>,
     /// Why nothing is done about it at the moment, in words.
     pub holds_in_words: Vec<String>,
 }
 
 impl TargetDetail {
+    /// The same with these changes, which come oldest first.
+    #[must_use]
+    pub fn with_changes(self, changes: Vec<Change>) -> Self {
+        Self { changes: changes.into_iter().rev().take(MOST_CHANGES).collect(), ..self }
+    }
+
     /// One of `targets` with its place among the others.
     pub fn of(id: &TargetId, targets: &[TargetSummary]) -> Option<Self> {
         let summary = targets.iter().find(|t| t.id == *id)?.clone();
         let needed_by =
             targets.iter().filter(|t| t.depends_on.contains(id)).map(|t| t.id.clone()).collect();
         let holds_in_words = summary.holds.iter().map(ToString::to_string).collect();
-        Some(Self { summary, needed_by, holds_in_words })
+        Some(Self { summary, needed_by, changes: vec![], holds_in_words })
     }
 }

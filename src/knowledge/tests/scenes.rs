@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use selfheal_agents::error_detector::{Catalogue, ErrorDetector};
 use selfheal_agents::fakes;
 use selfheal_agents::model::{
-    ApplyMethod, ContainerFacts, ContainerStatus, Dependency, DependencySource, Diagnosis, Facts,
-    HealthReport, LogBatch, LogLine, LogStream, Observation, ObservedValue, ProbeOutput, Runbook,
-    Target, TargetId, TargetReport, TargetState, Tunable, TunableRole, Verdict,
+    ApplyMethod, Change, ContainerFacts, ContainerStatus, Dependency, DependencySource, Diagnosis,
+    Facts, HealthReport, LogBatch, LogLine, LogStream, Observation, ObservedValue, ProbeOutput,
+    Runbook, Target, TargetId, TargetReport, TargetState, Tunable, TunableRole, Verdict,
 };
 use selfheal_agents::root_cause::{Evidence, Graph, diagnose};
 
@@ -17,6 +17,7 @@ struct Scene {
     report: HealthReport,
     needs: Vec<Dependency>,
     logs: BTreeMap<TargetId, LogBatch>,
+    changes: Vec<Change>,
 }
 
 fn id(text: &str) -> TargetId {
@@ -27,7 +28,7 @@ impl Scene {
     fn new() -> Self {
         let report = HealthReport { at: fakes::start_time(), ..HealthReport::default() };
         let catalogue = super::load(None, super::Keep::Everything).0;
-        Self { catalogue, report, needs: vec![], logs: BTreeMap::new() }
+        Self { catalogue, report, needs: vec![], logs: BTreeMap::new(), changes: vec![] }
     }
 
     fn target(mut self, target: Target, facts: Result<Facts, String>) -> Self {
@@ -130,6 +131,8 @@ impl Scene {
             graph: &graph,
             runbooks: &runbooks,
             proven: &std::collections::BTreeSet::new(),
+            changes: &self.changes,
+            onsets: &BTreeMap::new(),
             targets: &targets,
             now: self.report.at,
         };

@@ -1,12 +1,14 @@
 //! What is remembered between cycles: events, log positions, observations, named values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use selfheal_agents::model::{LogCursor, Observation, RuntimeEvent, TargetId, Timestamp};
-use selfheal_agents::ports::{Memory, StoreResult};
+use selfheal_agents::model::{self, LogCursor, Observation, RuntimeEvent, TargetId, Timestamp};
+use selfheal_agents::ports::{CHANGES_KEPT, Memory, StoreResult};
 
-use super::{Change, SqliteStore, Urgency, decode, decode_all, encode, store_error, time_text};
+use super::{
+    Change, SqliteStore, Urgency, decode, decode_all, encode, limit, store_error, time_text,
+};
 
 #[async_trait]
 impl Memory for SqliteStore {
@@ -116,6 +118,56 @@ impl Memory for SqliteStore {
         .await
         .map_err(|error| store_error(&error))?;
         decode_all("an observation", &rows)
+    }
+
+    async fn record_changes(&self, changes: &[model::Change]) -> StoreResult<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut statements = Vec::with_capacity(2 * changes.len());
+        for change in changes {
+            statements.push(
+                Change::new(
+                    "INSERT OR IGNORE INTO change (target, at, kind, what, document)
+                     VALUES ($1, $2, $3, $4, $5)",
+                )
+                .with(change.target.to_string())
+                .with(time_text(change.at))
+                .with(change.kind.as_str())
+                .with(change.what.as_str())
+                .with(encode(change)?),
+            );
+        }
+        let targets: BTreeSet<String> = changes.iter().map(|c| c.target.to_string()).collect();
+        for target in targets {
+            statements.push(
+                Change::new(
+                    "DELETE FROM change WHERE target = $1 AND rowid NOT IN (
+                         SELECT rowid FROM change WHERE target = $1
+                         ORDER BY at DESC, rowid DESC LIMIT $2)",
+                )
+                .with(target)
+                .with(limit(CHANGES_KEPT)),
+            );
+        }
+        self.commit(Urgency::Refusable, &statements).await.map(drop)
+    }
+
+    async fn changes(
+        &self,
+        target: Option<&TargetId>,
+        since: Timestamp,
+    ) -> StoreResult<Vec<model::Change>> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT document FROM change WHERE ($1 IS NULL OR target = $1) AND at >= $2
+             ORDER BY at, rowid",
+        )
+        .bind(target.map(ToString::to_string))
+        .bind(time_text(since))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| store_error(&error))?;
+        decode_all("a change", &rows)
     }
 
     async fn value(&self, name: &str) -> StoreResult<Option<serde_json::Value>> {

@@ -53,6 +53,7 @@ fn changes(before: Timestamp, unfinished: &str) -> Vec<Change> {
         .with(unfinished),
         Change::new("DELETE FROM observation WHERE at < $1").with(before.as_str()),
         Change::new("DELETE FROM event WHERE at < $1").with(before.as_str()),
+        Change::new("DELETE FROM change WHERE at < $1").with(before.as_str()),
         Change::new(
             "DELETE FROM delivery
              WHERE state <> 'waiting' AND at < $1

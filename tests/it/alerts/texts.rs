@@ -33,6 +33,7 @@ fn crashed() -> Incident {
         elsewhere: false,
         hearsay: false,
         expected_fix_secs: 3,
+        changes: vec![],
         considered: vec![],
         basis: String::new(),
         at: at(1),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use selfheal_agents::fakes::MemoryStore;
 use selfheal_agents::model::{
-    Actor, Captured, Diagnosis, HealthStatus, IncidentId, IncidentState, JournalEntry, LogCursor,
-    RuntimeEventKind, TargetId,
+    Actor, Captured, Change, ChangeKind, Diagnosis, HealthStatus, IncidentId, IncidentState,
+    JournalEntry, LogCursor, RuntimeEventKind, TargetId,
 };
-use selfheal_agents::ports::{IncidentQuery, Store, StoreError};
+use selfheal_agents::ports::{CHANGES_KEPT, IncidentQuery, Store, StoreError};
 use serde_json::json;
 
 use super::samples::*;
@@ -47,6 +47,7 @@ contract![
     a_content_that_contradicts_its_checksum_is_not_backed_up,
     an_event_seen_twice_is_kept_once,
     events_come_oldest_first_of_one_target_or_all,
+    changes_come_oldest_first_once_and_only_the_newest_of_each_container,
     log_positions_keep_their_nanoseconds,
     observations_come_back_by_target_and_time,
     values_are_set_removed_and_found_by_prefix,
@@ -112,6 +113,7 @@ fn diagnosed(
         elsewhere: false,
         hearsay: false,
         expected_fix_secs: 3,
+        changes: vec![],
         considered: vec![],
         basis: "b".to_owned(),
         at: at(secs),
@@ -470,4 +472,29 @@ async fn pruning_forgets_what_is_old_and_closed(store: &impl Store) {
 async fn a_fresh_store_can_be_written(store: &impl Store) {
     store.check_writable().await.unwrap();
     assert_eq!(store.prune(at(0)).await.unwrap(), 0);
+}
+
+async fn changes_come_oldest_first_once_and_only_the_newest_of_each_container(store: &dyn Store) {
+    let change = |target: &TargetId, seconds: i64| Change {
+        at: at(seconds),
+        target: target.clone(),
+        kind: ChangeKind::File,
+        what: format!("/srv/{seconds}.conf changed"),
+        by_selfheal: false,
+    };
+    let (web, db) = (web(), TargetId::container("db"));
+    store.record_changes(&[change(&web, 2), change(&db, 3)]).await.unwrap();
+    store.record_changes(&[change(&web, 1), change(&web, 2)]).await.unwrap();
+    let all = store.changes(None, at(0)).await.unwrap();
+    assert_eq!(all, [change(&web, 1), change(&web, 2), change(&db, 3)]);
+    assert_eq!(store.changes(Some(&web), at(2)).await.unwrap(), [change(&web, 2)]);
+
+    let more = i64::try_from(CHANGES_KEPT).unwrap() + 1;
+    let many: Vec<Change> = (0..more).map(|n| change(&web, 10 + n)).collect();
+    store.record_changes(&many).await.unwrap();
+    let kept = store.changes(Some(&web), at(0)).await.unwrap();
+    assert_eq!(kept, many[1..]);
+    assert_eq!(store.changes(Some(&db), at(0)).await.unwrap().len(), 1);
+    store.prune(at(10 + more)).await.unwrap();
+    assert_eq!(store.changes(None, at(0)).await.unwrap(), []);
 }

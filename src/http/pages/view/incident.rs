@@ -54,6 +54,7 @@ pub(in crate::http::pages) struct IncidentPage {
     cause: Option<Cause>,
     confidence: String,
     ledger: Vec<Entry>,
+    changes: Vec<String>,
     considered: Vec<String>,
     findings: Vec<FindingLine>,
     fix: Option<FixRow>,
@@ -79,6 +80,9 @@ impl IncidentPage {
             }),
             confidence: incident.ledger.total().to_string(),
             ledger: incident.ledger.entries.iter().map(entry).collect(),
+            changes: diagnosis
+                .map(|d| d.changes.iter().map(ToString::to_string).collect())
+                .unwrap_or_default(),
             considered: diagnosis
                 .map(|d| d.considered.iter().map(considered).collect())
                 .unwrap_or_default(),

@@ -1,0 +1,83 @@
+//! What somebody changed about a container: the first question after every trouble.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{TargetId, Timestamp};
+
+/// What kind of thing changed. The order is how much it tells: the earlier explains more.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// The image it is made from.
+    Image,
+    /// A configuration file mounted into it.
+    File,
+    /// Its environment.
+    Environment,
+    /// What is run in it.
+    Command,
+    /// What is mounted into it.
+    Mounts,
+    /// The networks it is on.
+    Networks,
+    /// Its memory limits.
+    Limits,
+    /// It was made anew.
+    Deployed,
+    /// Its labels.
+    Labels,
+    /// It was started by somebody.
+    Started,
+}
+
+impl ChangeKind {
+    /// Every kind, the most telling first.
+    pub const ALL: [Self; 10] = [
+        Self::Image,
+        Self::File,
+        Self::Environment,
+        Self::Command,
+        Self::Mounts,
+        Self::Networks,
+        Self::Limits,
+        Self::Deployed,
+        Self::Labels,
+        Self::Started,
+    ];
+
+    /// The word used in runbooks, the store and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::File => "file",
+            Self::Environment => "environment",
+            Self::Command => "command",
+            Self::Mounts => "mounts",
+            Self::Networks => "networks",
+            Self::Limits => "limits",
+            Self::Deployed => "deployed",
+            Self::Labels => "labels",
+            Self::Started => "started",
+        }
+    }
+}
+
+/// One change of one container. It names what changed, never a value that may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// When: the file's own time, the container's own time of making or start; where neither
+    /// tells, when it was noticed.
+    pub at: Timestamp,
+    /// The container.
+    pub target: TargetId,
+    /// What kind of thing.
+    pub kind: ChangeKind,
+    /// In words, such as `the image changed from a1b2c3d4e5f6 to c3d4e5f6a1b2`.
+    pub what: String,
+    /// Whether Selfheal itself was changing this container then.
+    #[serde(default)]
+    pub by_selfheal: bool,
+}

@@ -1,0 +1,119 @@
+//! Stories of what changed before something broke.
+
+use selfheal_agents::model::{Change, ChangeKind, SecretText, Timestamp};
+
+use super::*;
+
+async fn log_of_changes(stage: &Stage) -> Vec<Change> {
+    stage.store.changes(None, Timestamp::UNIX_EPOCH).await.unwrap()
+}
+
+fn told(changes: &[Change]) -> Vec<(ChangeKind, &str)> {
+    changes.iter().map(|change| (change.kind, change.what.as_str())).collect()
+}
+
+fn deploy(fake: &FakeWorld, image: &str) {
+    let now = fake.clock().now();
+    fake.change("web", |facts| {
+        facts.id = format!("id of {image}");
+        facts.image = image.to_owned();
+        facts.image_id = format!("sha256:{image}");
+        facts.created_at = Some(now);
+        facts.started_at = Some(now);
+        facts.environment.insert("DB_PASSWORD".to_owned(), SecretText::new(image));
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deployment_before_a_crash_stands_in_the_ledger_and_in_the_change_log() {
+    let stage = Stage::new(shop(), Rules { mode: Mode::Observe, ..Rules::default() });
+    stage.look().await;
+    deploy(&stage.fake, "web:2");
+    stage.pass(12).await;
+    stage.fake.crash("web", 1);
+    stage.pass(5).await;
+    stage.look().await;
+    let incidents = stage.incidents().await;
+    let diagnosis = only(&incidents).diagnosis.as_ref().unwrap();
+    assert_eq!(diagnosis.blamed, TargetId::container("web"));
+    let first = diagnosis.changes[0].to_string();
+    assert!(
+        first.starts_with("12 s before: `container:web`: the image changed from web:1 to web:2"),
+        "{first}"
+    );
+    assert!(diagnosis.ledger.entries.iter().any(|entry| entry.what == first), "{diagnosis:#?}");
+    let log = log_of_changes(&stage).await;
+    let kinds: Vec<ChangeKind> = log.iter().map(|change| change.kind).collect();
+    assert_eq!(kinds, [ChangeKind::Image, ChangeKind::Environment, ChangeKind::Deployed]);
+    assert!(log.iter().all(|change| !change.what.contains("web:2\"")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_line_of_a_mounted_file_is_named() {
+    let fake = configured("events {}\nhttp {}\n");
+    let stage = Stage::new(fake.clone(), Rules { mode: Mode::Observe, ..Rules::default() });
+    stage.look().await;
+    fake.file("/srv/web/nginx.conf", "events {}\nhttp {\n");
+    stage.pass(30).await;
+    fake.crash("web", 1);
+    stage.pass(5).await;
+    let incidents = stage.incidents().await;
+    let changes = &only(&incidents).diagnosis.as_ref().unwrap().changes;
+    assert_eq!(
+        changes[0].to_string(),
+        "30 s before: `container:web`: /srv/web/nginx.conf changed: line 2"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_noticed_once_whatever_only_looked_or_could_not_write() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.change("web", |facts| facts.limits.memory_bytes = Some(64 << 20));
+    stage.coordinator.check(Scope::All, Trigger::Api, true).await.unwrap();
+    assert_eq!(log_of_changes(&stage).await, [], "a dry run writes nothing");
+    stage.store.refuse_writes(Some("the disk is full"));
+    stage.look().await;
+    stage.store.refuse_writes(None);
+    for _ in 0..3 {
+        stage.look().await;
+    }
+    let log = log_of_changes(&stage).await;
+    assert_eq!(told(&log), [(ChangeKind::Limits, "the memory limit changed from none to 64 MiB")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changed_while_selfheal_was_away_is_told_at_the_next_start() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.cancel.cancel();
+    deploy(&stage.fake, "web:2");
+    stage.fake.add(healthy("new"));
+    let next = Stage::on(stage.fake.clone(), Rules::default(), stage.store.clone());
+    next.look().await;
+    let log = log_of_changes(&next).await;
+    let of = |name: &str| log.iter().filter(|c| c.target == TargetId::container(name)).count();
+    assert_eq!((of("web"), of("new")), (3, 1), "{log:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_selfheal_does_itself_is_known_as_its_own() {
+    let (fake, rules) = rate_limited();
+    fake.change("worker", |facts| {
+        facts.mounts = vec![MountFacts {
+            bind: true,
+            source: "/srv/worker/config.json".to_owned(),
+            destination: "/config.json".to_owned(),
+            writable: false,
+        }];
+    });
+    let stage = Stage::new(fake, rules);
+    stage.look().await;
+    complain(&stage).await;
+    stage.look().await;
+    stage.pass(300).await;
+    stage.look().await;
+    let log = log_of_changes(&stage).await;
+    assert!(log.iter().any(|change| change.kind == ChangeKind::File), "{log:#?}");
+    assert!(log.iter().all(|change| change.by_selfheal), "{log:#?}");
+}
