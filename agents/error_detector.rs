@@ -10,10 +10,12 @@ mod checks;
 pub mod level;
 mod literals;
 mod matcher;
+mod origin;
 mod reading;
 pub mod review;
 mod rules;
 mod start_errors;
+mod strangers;
 pub mod vocabulary;
 mod window;
 
@@ -29,6 +31,7 @@ use crate::model::{
 pub use catalogue::{BrokenRunbook, Catalogue, Keep, Match};
 pub use level::error_lines;
 pub use reading::read_logs;
+pub use strangers::shown;
 use window::{Sign, WINDOW, Window};
 
 /// Windows kept at most; beyond, new trouble in logs waits for old trouble to fade.
@@ -93,13 +96,17 @@ impl ErrorDetector {
         batch: &LogBatch,
         catalogue: &Catalogue,
     ) {
-        let program = checks::container_of(report, container).map(Program::from);
+        let facts = checks::container_of(report, container);
+        let program = facts.map(Program::from);
         let lines = fresh(batch, self.counted.get(container).copied());
         let windows = &mut self.windows;
         catalogue.matches_in(
             lines,
             |line| line.text.as_bytes(),
             |line, found| {
+                if !origin::is_first_hand(&line.text, &found, facts) {
+                    return;
+                }
                 // Logs are read after the report began.
                 let at = line.at.min(report.at);
                 let Some(home) = home(report, container, program, &found) else {
@@ -169,9 +176,8 @@ impl ErrorDetector {
 }
 
 /// Whose finding a line of a container's log is: the data service in that container, if the
-/// runbook speaks of its kind first, else the container. A runbook about the host takes lines
-/// of any container, since a log collector passes on what the kernel says. `None` if it does
-/// not apply.
+/// runbook speaks of its kind first, else the container. A runbook about the host takes what a
+/// log collector passes on of the kernel (see [`origin`]). `None` if it does not apply.
 ///
 /// A client's line is the client's, whatever it runs in.
 fn home(

@@ -46,9 +46,15 @@ pub fn error_lines(batch: &LogBatch) -> u64 {
     batch.lines.iter().map(|line| u64::from(is_error_line(&line.text))).sum()
 }
 
-/// Whether a line says of itself that it is an error or worse.
+/// Whether a line says of itself that it is an error or worse; what a stranger wrote into it
+/// (see [`super::shown`]) says nothing.
 pub fn is_error_line(text: &str) -> bool {
     let header = header(text);
+    let shown = || String::from_utf8_lossy(&super::shown(header.as_bytes())).into_owned();
+    says_error(header) && says_error(&shown())
+}
+
+fn says_error(header: &str) -> bool {
     match level(header) {
         Some(level) => is_error(level),
         None => HEAD.is_match(header),
@@ -128,6 +134,8 @@ mod tests {
             "127.0.0.1 - - [21/Nov/2026:04:31:02 +0000] \"GET /error HTTP/1.1\" 200 3",
             "I1121 04:29:08.334 12 main.go:7] retry after Error: x",
             "    at Object.Error (node:internal)",
+            "1.1.1.1 - - [21/Nov/2026:04:31:02 +0000] \"GET / HTTP/1.1\" 200 3 \"-\" \"x ERROR y\"",
+            "1.1.1.1 - FATAL [21/Nov/2026:04:31:02 +0000] \"GET /FATAL: HTTP/1.1\" 401 3",
             "WARNING: the last backup is old",
             "",
         ] {

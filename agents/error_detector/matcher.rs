@@ -1,6 +1,7 @@
 //! All log signatures against lines, in one pass over their bytes.
 //!
-//! Invariant: the answer is that of trying every signature by itself on each line. How it is
+//! Invariant: the answer is that of trying every signature by itself on each line, and on what
+//! is left of it once the words of strangers are hidden ([`strangers`]). How it is
 //! found nobody notices: the [`prefilter`] looks for the text that a signature cannot match
 //! without, and only the signatures whose text stands in a line are tried on it. Those
 //! without such text share one `RegexSet`. It knows nothing of containers.
@@ -10,11 +11,12 @@
 
 mod prefilter;
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
-use super::literals;
+use super::{literals, strangers};
 use crate::model::Runbook;
 use prefilter::Prefilter;
 
@@ -104,8 +106,17 @@ impl Matcher {
             }
             let start = line.checked_sub(1).map_or(0, |before| ends[before]);
             let bytes = &text[start..ends[line]];
+            // Few lines match at all: only those are looked through for words of strangers.
+            let mut shown = None;
             for pattern in candidates.iter().map(|index| &self.patterns[*index]) {
-                if pattern.is_match(bytes) {
+                if !pattern.is_match(bytes) {
+                    continue;
+                }
+                let believed = match shown.get_or_insert_with(|| strangers::shown(bytes)) {
+                    Cow::Borrowed(_) => true,
+                    Cow::Owned(shown) => pattern.is_match(shown),
+                };
+                if believed {
                     found(line, pattern.owner);
                 }
             }

@@ -1,8 +1,8 @@
 use super::*;
 use crate::fakes::{self, Failure, FakeWorld};
 use crate::model::{
-    Category, ContainerFacts, ContainerStatus, Facts, LogStream, Observation, ObservedValue,
-    Severity, Target, TargetReport, TargetState,
+    Category, ContainerFacts, ContainerStatus, Facts, LogStream, MountFacts, Observation,
+    ObservedValue, Severity, Target, TargetReport, TargetState,
 };
 
 fn id(text: &str) -> TargetId {
@@ -172,13 +172,32 @@ fn a_database_line_is_the_finding_of_the_database_in_that_container() {
 }
 
 #[test]
-fn what_the_kernel_says_in_any_log_is_the_finding_of_the_host() {
-    let (mut detector, catalogue) = (ErrorDetector::default(), catalogue());
-    let lines = logs("web", &[(1, "kernel: oops")]);
-    let scene = web_at(5).target(Target::bare(TargetId::host()), Err("not asked".to_owned()));
-    assert_eq!(keys(&detector.detect(&scene.0, &lines, &catalogue)), ["host log oops"]);
-    let unwatched = ErrorDetector::default().detect(&web_at(5).0, &lines, &catalogue);
-    assert_eq!(unwatched, [], "where the host is not watched, it is nobody's finding");
+fn what_a_collector_passes_on_of_the_kernel_is_the_finding_of_the_host() {
+    let catalogue = catalogue();
+    let host = || Err("not asked".to_owned());
+    let collector = || {
+        let mut facts = fakes::container("web");
+        facts.mounts = vec![MountFacts {
+            bind: true,
+            source: "/var/log".to_owned(),
+            destination: "/logs".to_owned(),
+            writable: false,
+        }];
+        Scene::at(5).container(facts)
+    };
+    let found = |scene: Scene, line: &str| {
+        let findings =
+            ErrorDetector::default().detect(&scene.0, &logs("web", &[(1, line)]), &catalogue);
+        keys(&findings).iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()
+    };
+    let of_host = |scene: Scene| scene.target(Target::bare(TargetId::host()), host());
+    assert_eq!(found(of_host(collector()), "kernel: oops"), ["host log oops"]);
+    let nobodys = found(collector(), "kernel: oops");
+    assert_eq!(nobodys, Vec::<String>::new(), "the host is not watched");
+    let quoted = found(of_host(collector()), "a mail says kernel: oops");
+    assert_eq!(quoted, Vec::<String>::new(), "somebody quotes it");
+    let printed = found(of_host(web_at(5)), "kernel: oops");
+    assert_eq!(printed, Vec::<String>::new(), "it cannot hear the kernel");
 }
 
 #[test]

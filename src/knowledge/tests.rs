@@ -177,6 +177,9 @@ mod scenes;
 /// The matcher against what it stands for: every pattern tried on every line.
 mod matching;
 
+/// What strangers write into the logs of services.
+mod strangers;
+
 #[test]
 fn what_real_programs_wrote_while_they_were_well_shows_no_trouble() {
     let (catalogue, _) = load(None, Keep::Everything);
