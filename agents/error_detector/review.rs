@@ -70,6 +70,7 @@ pub struct Review {
 /// `is_built_in` tells whose runbooks have to be complete; a person's own need not be.
 pub fn review(catalogue: &Catalogue, is_built_in: &dyn Fn(&Runbook) -> bool) -> Review {
     let mut problems = problems::between(catalogue);
+    problems.extend(catalogue.iter().flat_map(problems::unguarded));
     for runbook in catalogue.iter().filter(|runbook| is_built_in(runbook)) {
         problems.extend(problems::gaps(runbook));
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Problem;
 use crate::error_detector::catalogue::Catalogue;
 use crate::error_detector::literals;
-use crate::model::{Runbook, clean};
+use crate::model::{Condition, FixTemplate, Runbook, Scope, Verdict, clean};
 
 /// Lines that must match, at least.
 const MATCHING: usize = 3;
@@ -96,6 +96,67 @@ fn copies(catalogue: &Catalogue) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Fixes that follow from a log line and need more than it: words may be quoted, out of date, or
+/// a stranger's.
+pub(super) fn unguarded(runbook: &Runbook) -> Vec<Problem> {
+    if runbook.signatures.iter().all(|signature| signature.log.is_none()) {
+        return vec![];
+    }
+    runbook.fixes.iter().filter_map(|fix| unguarded_fix(runbook, fix)).collect()
+}
+
+fn unguarded_fix(runbook: &Runbook, fix: &FixTemplate) -> Option<Problem> {
+    let required = runbook.evidence.iter().filter(|e| e.required).map(|e| &e.when);
+    let mut asked = fix.when.iter().chain(required);
+    match fix.action.as_str() {
+        "config.restore" if !asked.any(is_down) => {
+            let what = "it restores a configuration although the container may run".to_owned();
+            let remedy = "give the fix `when = { check = \"container.state\", is = [\"exited\", \"crash_loop\", \"restarting\"] }`";
+            Some(Problem::of(runbook, what, remedy))
+        }
+        "container.restart" => {
+            let lacking: Vec<&str> = GUARDS
+                .iter()
+                .filter(|(_, guards)| {
+                    !runbook.evidence.iter().any(|e| e.weight < 0 && guards(&e.when))
+                })
+                .map(|(name, _)| *name)
+                .collect();
+            let what = "it restarts on the word of a log line and of the health check".to_owned();
+            let remedy = format!("let evidence speak against it: {}", lacking.join(", "));
+            (!lacking.is_empty()).then(|| Problem::of(runbook, what, remedy))
+        }
+        _ => None,
+    }
+}
+
+/// A guard in words, and whether a condition is it.
+type Guard = (&'static str, fn(&Condition) -> bool);
+
+/// What has to speak against a restart that a log line and a failing health check call for.
+const GUARDS: [Guard; 4] = [
+    ("`was_healthy = false`", |when| when.was_healthy == Some(false) && !when.not),
+    ("`container.health_check` is `broken`", |when| {
+        asks(when, "container.health_check") && when.is.iter().any(|value| value == "broken")
+    }),
+    ("a critical dependency", |when| {
+        when.on == Scope::Dependency && when.verdict == Some(Verdict::Critical) && !when.not
+    }),
+    ("an endpoint that answers well", |when| {
+        when.on == Scope::Endpoint && when.is.iter().any(|value| value == "ok") && !when.not
+    }),
+];
+
+/// Whether a condition holds only of a container that does not run.
+fn is_down(when: &Condition) -> bool {
+    let runs = |value: &String| matches!(value.as_str(), "running" | "paused");
+    asks(when, "container.state") && !when.is.is_empty() && !when.is.iter().any(runs)
+}
+
+fn asks(when: &Condition, check: &str) -> bool {
+    when.check.as_deref() == Some(check) && !when.not
 }
 
 /// What a built-in runbook must not lack.

@@ -142,3 +142,50 @@ fn only_built_in_runbooks_have_to_be_complete() {
     assert_eq!(review(&catalogue, &|_| true).problems.len(), 1);
     assert_eq!(review(&catalogue, &|_| false).problems, []);
 }
+
+/// `alpha` with this fix and this evidence beside its own.
+fn mending(fix: &str, evidence: &str) -> Vec<String> {
+    let whole = runbook("alpha", "disk");
+    let parts = format!("{evidence}\n[[fix]]\n{fix}\nwhy = \"it helps\"\n[examples]");
+    let text = whole
+        .replace("no_fix = \"Only a person knows what may go.\"", "")
+        .replace("[examples]", &parts);
+    told(&reviewed(&[("alpha", text)]))
+}
+
+fn against(when: &str) -> String {
+    format!("[[evidence]]\nwhen = {{ {when} }}\nweight = -30\nwhy = \"against it\"\n")
+}
+
+#[test]
+fn a_restart_on_the_word_of_a_log_line_needs_what_speaks_against_it() {
+    let restart = "action = \"container.restart\"\nwhen = { check = \"container.health\", is = [\"unhealthy\"] }";
+    let told = mending(restart, "");
+    assert_eq!(told.len(), 1, "{told:?}");
+    for guard in ["was_healthy", "broken", "dependency", "endpoint"] {
+        assert!(told[0].contains(guard), "{guard}: {told:?}");
+    }
+    let guards = [
+        "was_healthy = false",
+        "check = \"container.health_check\", is = [\"broken\"]",
+        "on = \"dependency\", verdict = \"critical\"",
+        "on = \"endpoint\", check = \"http.status\", is = [\"ok\"]",
+    ];
+    let all: String = guards.iter().map(|guard| against(guard)).collect();
+    assert_eq!(mending(restart, &all), Vec::<String>::new());
+    let three: String = guards[1..].iter().map(|guard| against(guard)).collect();
+    let told = mending(restart, &three);
+    assert!(told[0].ends_with("speak against it: `was_healthy = false`"), "{told:?}");
+}
+
+#[test]
+fn a_configuration_is_restored_on_the_word_of_a_log_line_only_where_nothing_runs() {
+    let restore = "action = \"config.restore\"";
+    assert!(mending(restore, "")[0].contains("although the container may run"));
+    let down = format!("{restore}\nwhen = {{ check = \"container.state\", is = [\"exited\"] }}");
+    assert_eq!(mending(&down, ""), Vec::<String>::new());
+    let may_run = down.replace("\"exited\"", "\"exited\", \"running\"");
+    assert_eq!(mending(&may_run, "").len(), 1);
+    let required = against("check = \"container.state\", is = [\"exited\"]") + "required = true\n";
+    assert_eq!(mending(restore, &required), Vec::<String>::new());
+}
