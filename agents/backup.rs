@@ -65,7 +65,7 @@ pub async fn overtaken(world: &World, fix: &Fix, backup: &Backup) -> WorldResult
                     changed.push(format!("the limits of `{}` were changed since", set.container));
                 }
             }
-            _ => {}
+            _ => changed.extend(step.action.overtaken(world, before).await?),
         }
     }
     Ok(changed)

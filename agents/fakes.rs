@@ -12,8 +12,10 @@
 mod clock;
 mod containers;
 mod edges;
+mod logs;
 mod runtime;
 mod scene;
+mod servers;
 mod store;
 mod world;
 

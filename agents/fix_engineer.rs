@@ -149,9 +149,11 @@ fn complete(
 }
 
 fn repaired_target(diagnosis: &Diagnosis, steps: &[Step]) -> TargetId {
-    steps
-        .iter()
-        .find(|s| s.role == StepRole::Repair)
+    let repairs = || steps.iter().filter(|s| s.role == StepRole::Repair);
+    // Something else may have to make room first; who is repaired is the one that is blamed.
+    repairs()
+        .find(|s| s.action.target() == diagnosis.blamed)
+        .or_else(|| repairs().next())
         .map_or_else(|| diagnosis.blamed.clone(), |s| s.action.target())
 }
 

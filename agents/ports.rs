@@ -13,9 +13,9 @@ use futures_util::stream::BoxStream;
 
 use crate::model::{
     Backup, BackupId, Change, ContainerFacts, Endpoint, Facts, FileContent, HostFacts, Incident,
-    IncidentId, IncidentState, JournalEntry, JournalRecord, LogBatch, LogCursor, LogLine,
-    MemoryLimits, NetworkAttachment, Observation, Outcome, RuntimeEvent, TargetId, Timestamp,
-    Usage,
+    IncidentId, IncidentState, JournalEntry, JournalRecord, LogAside, LogBatch, LogCursor, LogFile,
+    LogFolder, LogLine, LogSurvey, MemoryLimits, NetworkAttachment, Observation, Outcome,
+    RedisClient, RuntimeEvent, ServerSetting, TargetId, Timestamp, Usage,
 };
 use crate::model::{FixId, Hold};
 
@@ -114,12 +114,16 @@ pub trait ContainerRuntime: Send + Sync {
         signal: Option<&str>,
         stop_timeout_secs: u32,
     ) -> WorldResult<()>;
+    /// Stops it within this time; no error if it does not run.
+    async fn stop(&self, name: &str, stop_timeout_secs: u32) -> WorldResult<()>;
     /// Sends a signal to the first process.
     async fn signal(&self, name: &str, signal: &str) -> WorldResult<()>;
     /// Thaws a paused container.
     async fn unpause(&self, name: &str) -> WorldResult<()>;
     /// Sets both limits at once.
     async fn set_memory_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()>;
+    /// Sets the processor limit, in billionths of a core; `None` lifts it.
+    async fn set_cpu_limit(&self, name: &str, limit_nanos: Option<u64>) -> WorldResult<()>;
     /// Joins a network with aliases; no error if already on it.
     async fn connect_network(&self, name: &str, attachment: &NetworkAttachment) -> WorldResult<()>;
     /// Leaves a network; no error if not on it.
@@ -147,6 +151,27 @@ pub trait Prober: Send + Sync {
     ) -> WorldResult<u32>;
 }
 
+/// Changes what data services hold of themselves: settings and clients, never data.
+#[async_trait]
+pub trait Servers: Send + Sync {
+    /// The setting as the server has it now; `None` where nothing was set.
+    async fn setting(
+        &self,
+        endpoint: &Endpoint,
+        setting: ServerSetting,
+    ) -> WorldResult<Option<String>>;
+    /// Changes it while the server runs; `None` leaves the server its own default.
+    async fn set_setting(
+        &self,
+        endpoint: &Endpoint,
+        setting: ServerSetting,
+        value: Option<&str>,
+    ) -> WorldResult<()>;
+    /// Ends these connections to Redis, each recognised by id *and* address; returns how many
+    /// were ended. Those that are gone are no error.
+    async fn kill_clients(&self, endpoint: &Endpoint, clients: &[RedisClient]) -> WorldResult<u32>;
+}
+
 /// Configuration files of the host.
 #[async_trait]
 pub trait ConfigFiles: Send + Sync {
@@ -166,6 +191,20 @@ pub trait ConfigFiles: Send + Sync {
     ) -> WorldResult<()>;
 }
 
+/// Log files that containers write into folders of their own. Nothing the container put there leads
+/// out of its folder: no link is followed.
+#[async_trait]
+pub trait LogFiles: Send + Sync {
+    /// What is in a folder, and how full its file system is.
+    async fn survey(&self, folder: &LogFolder) -> WorldResult<LogSurvey>;
+    /// Keeps a copy where there is room for it, else takes down what it was.
+    async fn set_aside(&self, folder: &LogFolder, file: &LogFile) -> WorldResult<LogAside>;
+    /// Leaves at most the last `keep_bytes` of a file that may be written to meanwhile.
+    async fn trim(&self, folder: &LogFolder, file: &LogFile, keep_bytes: u64) -> WorldResult<()>;
+    /// Removes a rotated file; no error if it is gone.
+    async fn remove(&self, folder: &LogFolder, file: &LogFile) -> WorldResult<()>;
+}
+
 /// The world that agents see and change. Cloning shares it.
 #[derive(Clone)]
 pub struct World {
@@ -177,6 +216,10 @@ pub struct World {
     pub host: std::sync::Arc<dyn HostSensor>,
     /// Endpoints.
     pub prober: std::sync::Arc<dyn Prober>,
+    /// What data services hold of themselves.
+    pub servers: std::sync::Arc<dyn Servers>,
+    /// Log files.
+    pub logs: std::sync::Arc<dyn LogFiles>,
     /// Configuration files.
     pub files: std::sync::Arc<dyn ConfigFiles>,
 }

@@ -21,7 +21,7 @@ use crate::alerts::{Channel, ChannelKind, Log, Webhook};
 use crate::config::{Loaded, Settings, Sources};
 use crate::coordinator::{Coordinator, Parts, Rules, Scope, Trigger};
 use crate::docker::Docker;
-use crate::host::{LocalFiles, LocalHost, SystemClock};
+use crate::host::{LocalFiles, LocalHost, LocalLogs, SystemClock};
 use crate::probes::Probes;
 use crate::{knowledge, store};
 
@@ -68,11 +68,14 @@ pub async fn assemble_seeing(
     let docker = Docker::connect(&settings.docker.host)
         .with_context(|| format!("the setting docker.host = \"{}\"", settings.docker.host))?;
     let files = LocalFiles::new();
+    let probes = Arc::new(Probes::new());
     let world = World {
         clock: clock.clone(),
         runtime: seen(docker.clone()),
         host: Arc::new(LocalHost::new()),
-        prober: Arc::new(Probes::new()),
+        prober: probes.clone(),
+        servers: probes,
+        logs: Arc::new(LocalLogs::new(settings.data_dir.join("trimmed_logs"))),
         files: Arc::new(files.clone()),
     };
     let opened = store::open(&settings.data_dir, clock).await?;

@@ -18,8 +18,9 @@
 //! | `GET /containers/{id}/logs` | lines after a cursor, or as they come |
 //! | `GET /events` | events, filtered at the server |
 //! | `POST /containers/{id}/start`, `/restart` | bringing it back |
+//! | `POST /containers/{id}/stop` | a left-over that holds a port |
 //! | `POST /containers/{id}/kill`, `/unpause` | signals, thawing |
-//! | `POST /containers/{id}/update` | memory limits |
+//! | `POST /containers/{id}/update` | limits of memory and processors |
 //! | `POST /networks/{name}/connect`, `/disconnect` | networks |
 //! | `POST /images/create`, `/containers/create`, `GET /images/json`, `DELETE` | the demo alone |
 //!
@@ -279,6 +280,10 @@ impl ContainerRuntime for Docker {
         self.restart_container(name, signal, stop_timeout_secs).await
     }
 
+    async fn stop(&self, name: &str, stop_timeout_secs: u32) -> WorldResult<()> {
+        self.stop_container(name, stop_timeout_secs).await
+    }
+
     async fn signal(&self, name: &str, signal: &str) -> WorldResult<()> {
         self.send_signal(name, signal).await
     }
@@ -289,6 +294,10 @@ impl ContainerRuntime for Docker {
 
     async fn set_memory_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()> {
         self.set_limits(name, limits).await
+    }
+
+    async fn set_cpu_limit(&self, name: &str, limit_nanos: Option<u64>) -> WorldResult<()> {
+        self.limit_cpu(name, limit_nanos).await
     }
 
     async fn connect_network(&self, name: &str, attachment: &NetworkAttachment) -> WorldResult<()> {

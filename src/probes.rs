@@ -17,14 +17,15 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use selfheal_agents::model::{
-    DatabaseEndpoint, Endpoint, Facts, HIDDEN, SecretText, Timestamp, clean,
+    DatabaseEndpoint, Endpoint, Facts, HIDDEN, RedisClient, SecretText, ServerSetting, Timestamp,
+    clean,
 };
-use selfheal_agents::ports::{Prober, WorldResult};
+use selfheal_agents::ports::{Prober, Servers, WorldError, WorldResult};
 
 /// Reasons are for a line in a table.
 const LONGEST_REASON: usize = 200;
 
-/// Asks PostgreSQL, Redis, HTTP and TCP endpoints.
+/// Asks PostgreSQL, Redis, HTTP and TCP endpoints, and changes what fixes may change of servers.
 #[derive(Debug, Default)]
 pub struct Probes {
     http: http::HttpProbe,
@@ -56,6 +57,51 @@ impl Prober for Probes {
         backends: &[(i32, Option<Timestamp>)],
     ) -> WorldResult<u32> {
         postgres::terminate(endpoint, backends).await
+    }
+}
+
+#[async_trait]
+impl Servers for Probes {
+    async fn setting(
+        &self,
+        endpoint: &Endpoint,
+        setting: ServerSetting,
+    ) -> WorldResult<Option<String>> {
+        match endpoint {
+            Endpoint::Redis(endpoint) => redis::change::setting(endpoint, setting).await,
+            _ => Err(unfit(setting)),
+        }
+    }
+
+    async fn set_setting(
+        &self,
+        endpoint: &Endpoint,
+        setting: ServerSetting,
+        value: Option<&str>,
+    ) -> WorldResult<()> {
+        match (endpoint, value) {
+            (Endpoint::Redis(endpoint), Some(value)) => {
+                redis::change::set(endpoint, setting, value).await
+            }
+            _ => Err(unfit(setting)),
+        }
+    }
+
+    async fn kill_clients(&self, endpoint: &Endpoint, clients: &[RedisClient]) -> WorldResult<u32> {
+        match endpoint {
+            Endpoint::Redis(endpoint) => redis::change::kill(endpoint, clients).await,
+            _ => Err(WorldError::Refused {
+                what: "ending idle connections".to_owned(),
+                why: "the target is not a Redis server".to_owned(),
+            }),
+        }
+    }
+}
+
+fn unfit(setting: ServerSetting) -> WorldError {
+    WorldError::Refused {
+        what: format!("the setting `{}`", setting.name()),
+        why: "this server has none of that name, or it cannot be unset".to_owned(),
     }
 }
 

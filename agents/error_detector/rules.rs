@@ -7,7 +7,7 @@
 
 use super::matcher;
 use super::vocabulary::{self, Values};
-use crate::fix_engineer::actions::Action;
+use crate::fix_engineer::actions::{Action, EvictionPolicy};
 use crate::model::{Condition, FixParameters, FixTemplate, Provenance, Runbook, Signature};
 
 /// The most a runbook that was never reproduced reaches by itself, percent; one below the
@@ -265,10 +265,12 @@ fn condition_faults(condition: &Condition, faults: &mut Vec<String>) {
 fn parameters_of(action: &str) -> &'static [(&'static str, bool)] {
     match action {
         "config.set" => &[("role", true), ("factor", true)],
-        "container.set_memory" => &[("factor", true)],
+        "container.set_memory" | "container.set_cpu" | "redis.set_memory" => &[("factor", true)],
         "container.signal" => &[("signal", true)],
         "container.restart" => &[("signal", false), ("stop_timeout_secs", false)],
         "postgres.terminate_backends" => &[("sessions", true), ("older_than_secs", false)],
+        "redis.set_policy" => &[("policy", true)],
+        "redis.kill_clients" => &[("older_than_secs", true)],
         _ => &[],
     }
 }
@@ -292,7 +294,7 @@ fn fix_faults(fix: &FixTemplate, faults: &mut Vec<String>) {
     value_faults(action, &fix.parameters, faults);
 }
 
-fn given(parameters: &FixParameters) -> [(&'static str, bool); 6] {
+fn given(parameters: &FixParameters) -> [(&'static str, bool); 7] {
     [
         ("role", parameters.role.is_some()),
         ("factor", parameters.factor.is_some()),
@@ -300,13 +302,19 @@ fn given(parameters: &FixParameters) -> [(&'static str, bool); 6] {
         ("stop_timeout_secs", parameters.stop_timeout_secs.is_some()),
         ("sessions", parameters.sessions.is_some()),
         ("older_than_secs", parameters.older_than_secs.is_some()),
+        ("policy", parameters.policy.is_some()),
     ]
 }
 
 fn value_faults(action: &str, parameters: &FixParameters, faults: &mut Vec<String>) {
     if let Some(factor) = parameters.factor {
         // Memory only grows: lowering it below the use is refused by the kernel.
-        let range = if action == "container.set_memory" { 1.0..=2.0 } else { 0.67..=1.5 };
+        let range = match action {
+            "container.set_memory" => 1.0..=2.0,
+            "container.set_cpu" => 0.25..=2.0,
+            "redis.set_memory" => 1.0..=1.5,
+            _ => 0.67..=1.5,
+        };
         let moves = (factor - 1.0).abs() > f64::EPSILON;
         if !range.contains(&factor) || !moves {
             let (low, high) = (range.start(), range.end());
@@ -322,6 +330,14 @@ fn value_faults(action: &str, parameters: &FixParameters, faults: &mut Vec<Strin
         if !plain {
             faults.push(format!("`{signal}` is no signal; write it such as HUP"));
         }
+    }
+    if let Some(policy) = &parameters.policy
+        && EvictionPolicy::named(policy).is_none()
+    {
+        let known = EvictionPolicy::ALL.map(EvictionPolicy::as_str).join(", ");
+        faults.push(format!(
+            "`policy` is one of {known}, which take only what expires; not `{policy}`"
+        ));
     }
     let known_sessions = ["idle_in_transaction", "blocker"];
     if let Some(sessions) = &parameters.sessions

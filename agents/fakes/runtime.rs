@@ -62,9 +62,22 @@ impl State {
         Ok(())
     }
 
+    /// A port of the host that it publishes and another running container has.
+    fn taken_port(&mut self, name: &str) -> WorldResult<Option<u16>> {
+        let wanted = self.get(name)?.facts.published_ports.clone();
+        let others = self.containers.values().filter(|c| c.facts.name != name && c.facts.is_up());
+        let taken: Vec<u16> = others.flat_map(|c| c.facts.published_ports.clone()).collect();
+        Ok(wanted.into_iter().find(|port| taken.contains(port)))
+    }
+
     fn start(&mut self, name: &str, at: Timestamp) -> WorldResult<()> {
         let behaviour = self.get(name)?.behaviour.clone();
         if let Behaviour::CannotStart { error } = behaviour {
+            self.get(name)?.facts.start_error.clone_from(&error);
+            return Err(refused(format!("starting container `{name}`"), &error));
+        }
+        if let Some(port) = self.taken_port(name)? {
+            let error = format!("Bind for 0.0.0.0:{port} failed: port is already allocated");
             self.get(name)?.facts.start_error.clone_from(&error);
             return Err(refused(format!("starting container `{name}`"), &error));
         }
@@ -242,6 +255,17 @@ impl ContainerRuntime for FakeWorld {
         })
     }
 
+    async fn stop(&self, name: &str, _stop_timeout_secs: u32) -> WorldResult<()> {
+        let now = self.now();
+        self.call("stop", name, |state| {
+            if state.get(name)?.facts.is_up() {
+                state.stop(name, now, None)?;
+                state.effect(format!("stop {name}"));
+            }
+            Ok(())
+        })
+    }
+
     async fn signal(&self, name: &str, signal: &str) -> WorldResult<()> {
         let now = self.now();
         self.call("signal", name, |state| {
@@ -277,6 +301,14 @@ impl ContainerRuntime for FakeWorld {
                 .memory_bytes
                 .map_or_else(|| "unlimited".to_owned(), |bytes| format!("{}MiB", bytes >> 20));
             state.effect(format!("set_memory {name} {shown}"));
+            Ok(())
+        })
+    }
+
+    async fn set_cpu_limit(&self, name: &str, limit_nanos: Option<u64>) -> WorldResult<()> {
+        self.call("set_cpu_limit", name, |state| {
+            state.get(name)?.facts.cpu_limit_nanos = limit_nanos;
+            state.effect(format!("set_cpu {name} {limit_nanos:?}"));
             Ok(())
         })
     }

@@ -9,7 +9,8 @@ use super::scene::{Behaviour, Condition, Failure, Scene};
 use crate::fix_engineer::config_file::sha256;
 use crate::model::{
     ContainerFacts, ContainerStatus, Endpoint, Facts, FileContent, HealthStatus, HostFacts,
-    LogLine, LogStream, RuntimeEvent, RuntimeEventKind, TargetId, Timestamp, Usage,
+    LogFolder, LogLine, LogStream, LogSurvey, RuntimeEvent, RuntimeEventKind, TargetId, Timestamp,
+    Usage,
 };
 use crate::ports::{Clock, World};
 
@@ -43,6 +44,7 @@ pub(super) struct State {
     pub(super) containers: BTreeMap<String, FakeContainer>,
     pub(super) files: BTreeMap<String, FileContent>,
     pub(super) answers: BTreeMap<String, Answer>,
+    pub(super) log_folders: BTreeMap<LogFolder, LogSurvey>,
     pub(super) host: HostFacts,
     pub(super) effects: Vec<String>,
     pub(super) events: Vec<RuntimeEvent>,
@@ -174,6 +176,8 @@ impl FakeWorld {
             runtime: shared.clone(),
             host: shared.clone(),
             prober: shared.clone(),
+            servers: shared.clone(),
+            logs: shared.clone(),
             files: shared,
         }
     }
@@ -201,6 +205,11 @@ impl FakeWorld {
         change(container.unwrap_or_else(|| panic!("the test has no container `{name}`")));
         drop(state);
         self
+    }
+
+    /// Whether there is a container of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.state().containers.contains_key(name)
     }
 
     /// A container's facts. Panics if there is none of that name.

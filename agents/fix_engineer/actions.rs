@@ -5,11 +5,15 @@
 //! record) cover it from then on. No action deletes a volume, drops data or prunes; none
 //! builds a shell string.
 
+mod server;
+
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{PlanRequest, Planned};
-use crate::model::{Captured, ContainerStatus, TargetId};
+use crate::model::{Captured, ContainerStatus, Endpoint, Target, TargetId};
 use crate::ports::{World, WorldError, WorldResult};
 
 /// How an action is taken back.
@@ -43,6 +47,14 @@ pub trait Act: Send + Sync {
     async fn apply(&self, world: &World, before: &Captured) -> WorldResult<Option<String>>;
     /// Restores `before`. May be repeated. Does nothing for a post-condition.
     async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()>;
+    /// What somebody changed since, in a sentence: neither as it was before nor as this left it.
+    async fn overtaken(&self, _world: &World, _before: &Captured) -> WorldResult<Option<String>> {
+        Ok(None)
+    }
+    /// How the server is reached that it changes, for one that changes a server.
+    fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
+        None
+    }
 }
 
 /// The one list: an action is a line here and a file of its own.
@@ -73,6 +85,10 @@ macro_rules! actions {
             fn act(&self) -> &dyn Act {
                 match self { $(Self::$variant(action) => action,)+ }
             }
+
+            fn act_mut(&mut self) -> &mut dyn Act {
+                match self { $(Self::$variant(action) => action,)+ }
+            }
         }
 
         /// Plans the action of that name for the target at hand.
@@ -86,6 +102,7 @@ macro_rules! actions {
 }
 
 pub use postgres_terminate::Session;
+pub use redis_set_policy::EvictionPolicy;
 
 actions! {
     container_start::ContainerStart = "container.start",
@@ -93,10 +110,16 @@ actions! {
     container_signal::ContainerSignal = "container.signal",
     container_unpause::ContainerUnpause = "container.unpause",
     container_set_memory::ContainerSetMemory = "container.set_memory",
+    container_set_cpu::ContainerSetCpu = "container.set_cpu",
+    container_stop::ContainerStop = "container.stop",
     network_connect::NetworkConnect = "network.connect",
     config_set::ConfigSet = "config.set",
     config_restore::ConfigRestore = "config.restore",
+    logs_trim::LogsTrim = "logs.trim",
     postgres_terminate::PostgresTerminate = "postgres.terminate_backends",
+    redis_set_memory::RedisSetMemory = "redis.set_memory",
+    redis_set_policy::RedisSetPolicy = "redis.set_policy",
+    redis_kill_clients::RedisKillClients = "redis.kill_clients",
 }
 
 #[async_trait]
@@ -128,12 +151,27 @@ impl Act for Action {
     async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()> {
         self.act().undo(world, before).await
     }
+    async fn overtaken(&self, world: &World, before: &Captured) -> WorldResult<Option<String>> {
+        self.act().overtaken(world, before).await
+    }
+    fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
+        self.act_mut().endpoint_mut()
+    }
 }
 
 impl Action {
     /// The target it changes.
     pub fn target(&self) -> TargetId {
         self.act().target()
+    }
+
+    /// Takes up how its server is reached now: what was stored holds no password, and a container
+    /// that was started again has another address.
+    pub fn reach(&mut self, targets: &BTreeMap<TargetId, Target>) {
+        let now = targets.get(&self.target()).and_then(|target| target.endpoint.clone());
+        if let (Some(known), Some(now)) = (self.endpoint_mut(), now) {
+            *known = now;
+        }
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Context<'a> {
     pub last_networks: Option<&'a [NetworkAttachment]>,
     /// Who ended its last life, if that was seen at an earlier look.
     pub remembered_end: Option<DeathCause>,
+    /// Whether a newer container that runs has a port of the host which it would need.
+    pub replaced: bool,
     /// Whether the endpoint was found rather than declared and has never answered us: it
     /// may listen only inside its container.
     pub unproven: bool,

@@ -11,9 +11,9 @@ use super::steady::Steady;
 use super::trends::Trends;
 use super::{DeathCause, Inventory, Thresholds};
 use crate::model::{
-    CheckName, Endpoint, Facts, HealthReport, HostFacts, NetworkAttachment, Observation,
-    ObservedValue, RuntimeEvent, Target, TargetId, TargetKind, TargetReport, TargetState,
-    Timestamp, Verdict, clean,
+    CheckName, ContainerFacts, Endpoint, Facts, HealthReport, HostFacts, NetworkAttachment,
+    Observation, ObservedValue, RuntimeEvent, Target, TargetId, TargetKind, TargetReport,
+    TargetState, Timestamp, Verdict, clean,
 };
 use crate::ports::World;
 
@@ -142,6 +142,7 @@ impl HealthMonitor {
             container,
             last_networks: container.and_then(|c| self.last_networks(&c.id)),
             remembered_end,
+            replaced: state.container().is_some_and(|facts| is_replaced(facts, inventory)),
             unproven: inventory.found.contains(&id) && !self.proven.contains(&id),
             usage_error: usage_error.as_deref(),
         };
@@ -307,4 +308,13 @@ fn why_no_endpoint(inventory: &Inventory, target: &Target) -> String {
         Some(_) => format!("container `{container}` does not run"),
         None => "no address is known".to_owned(),
     }
+}
+
+/// Whether a port that it publishes belongs to a newer container that runs.
+fn is_replaced(facts: &ContainerFacts, inventory: &Inventory) -> bool {
+    inventory.containers.values().any(|other| {
+        other.is_up()
+            && other.created_at > facts.created_at
+            && other.published_ports.iter().any(|port| facts.published_ports.contains(port))
+    })
 }

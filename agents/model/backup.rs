@@ -6,7 +6,10 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Confidence, FixId, IncidentId, MemoryLimits, NetworkAttachment, TargetId, Timestamp};
+use super::{
+    Confidence, FixId, IncidentId, LogAside, LogFolder, MemoryLimits, NetworkAttachment,
+    ServerSetting, TargetId, Timestamp,
+};
 
 /// Names a backup: `backup_20251019_170000`, with `_2`, `_3`, ... for more in one second.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +117,13 @@ pub enum Captured {
         /// As they were.
         limits: MemoryLimits,
     },
+    /// A container's processor limit.
+    CpuLimit {
+        /// Docker's id.
+        id: String,
+        /// In billionths of a core; `None` is unlimited.
+        limit_nanos: Option<u64>,
+    },
     /// A container's networks.
     Networks {
         /// Docker's id.
@@ -123,6 +133,20 @@ pub enum Captured {
     },
     /// A file.
     File(FileContent),
+    /// A setting of a running server.
+    Setting {
+        /// Which.
+        setting: ServerSetting,
+        /// As it was; `None` where the server had only its own default.
+        value: Option<String>,
+    },
+    /// Log files: what went is not put back, but a person finds it here.
+    Logs {
+        /// Where they are.
+        folder: LogFolder,
+        /// As they were.
+        files: Vec<LogAside>,
+    },
     /// Sessions of a database: nothing to restore, only to recognise.
     Sessions,
 }

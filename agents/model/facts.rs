@@ -248,6 +248,8 @@ pub struct ContainerFacts {
     pub health_check: Option<HealthCheck>,
     /// Limits.
     pub limits: MemoryLimits,
+    /// Processor limit, in billionths of a core; `None` is unlimited.
+    pub cpu_limit_nanos: Option<u64>,
     /// Use; `None` when it does not run or was not sampled.
     pub usage: Option<Usage>,
     /// The networks it is on.
@@ -258,6 +260,8 @@ pub struct ContainerFacts {
     pub mounts: Vec<MountFacts>,
     /// TCP ports the image or the container exposes.
     pub exposed_ports: Vec<u16>,
+    /// TCP ports of the host that it publishes.
+    pub published_ports: Vec<u16>,
     /// Whether it has a terminal: its log is then one raw stream.
     pub tty: bool,
     /// Time Docker waits between the stop signal and killing, if the container says so.

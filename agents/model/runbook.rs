@@ -285,8 +285,9 @@ pub struct FixTemplate {
 pub struct FixParameters {
     /// `config.set`: which tunable.
     pub role: Option<TunableRole>,
-    /// `config.set`, `container.set_memory`: the new value is the old one times this,
-    /// 0.67 to 1.5 (up to 2 for memory).
+    /// `config.set`, `container.set_memory`, `container.set_cpu`, `redis.set_memory`: the new value
+    /// is the old one times this, 0.67 to 1.5 (up to 2 for a container's limits; a processor
+    /// limit may fall to a quarter of what is used).
     pub factor: Option<f64>,
     /// `container.signal`: such as `HUP`.
     pub signal: Option<String>,
@@ -294,8 +295,12 @@ pub struct FixParameters {
     pub stop_timeout_secs: Option<u32>,
     /// `postgres.terminate_backends`: `idle_in_transaction` or `blocker`.
     pub sessions: Option<String>,
-    /// `postgres.terminate_backends`: only sessions idle for at least this long, in seconds.
+    /// `postgres.terminate_backends`, `redis.kill_clients`: only what has been idle for at least
+    /// this long, in seconds.
     pub older_than_secs: Option<u64>,
+    /// `redis.set_policy`: what to evict at the limit; one that takes only keys that expire by
+    /// themselves.
+    pub policy: Option<String>,
 }
 
 /// Lines that must and must not match.

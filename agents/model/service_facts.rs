@@ -72,6 +72,22 @@ pub struct RedisFacts {
     pub clients: Option<u32>,
     /// `maxclients`.
     pub max_clients: Option<u32>,
+    /// Keys that expire by themselves, in all databases.
+    pub expiring_keys: Option<u64>,
+    /// Clients that do nothing, longest idle first, at most a few hundred; asked for only where
+    /// few connections are left.
+    pub idle_clients: Vec<RedisClient>,
+}
+
+/// A client of Redis that only holds its connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedisClient {
+    /// `id`; a server gives each once in its life.
+    pub id: u64,
+    /// `addr`: with the id it names one connection for ever.
+    pub address: String,
+    /// Seconds since its last command.
+    pub idle_secs: u64,
 }
 
 /// What an HTTP endpoint answered.

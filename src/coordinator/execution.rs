@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use selfheal_agents::backup;
 use selfheal_agents::fix_engineer::actions::{Act, Reversal};
+use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::model::{
     Backup, Captured, Fix, FixId, IncidentId, JournalEntry, Step, StepRole,
 };
 use selfheal_agents::ports::{Store, StoreError, World, WorldError, WorldResult};
+use tokio::sync::watch;
 
 use super::policy::ApprovedFix;
 use super::progress::{Phase, Progress};
@@ -65,11 +67,17 @@ pub(super) enum PrepareError {
 pub(super) struct Executor {
     world: World,
     store: Arc<dyn Store>,
+    /// How servers are reached now: what was stored of a fix holds no passwords.
+    inventory: watch::Receiver<Arc<Inventory>>,
 }
 
 impl Executor {
-    pub(super) fn new(world: World, store: Arc<dyn Store>) -> Self {
-        Self { world, store }
+    pub(super) fn new(
+        world: World,
+        store: Arc<dyn Store>,
+        inventory: watch::Receiver<Arc<Inventory>>,
+    ) -> Self {
+        Self { world, store, inventory }
     }
 
     /// Backs up and plans.
@@ -78,9 +86,9 @@ impl Executor {
         incident: IncidentId,
         approved: &ApprovedFix,
     ) -> Result<Progress, PrepareError> {
-        let fix = approved.fix();
+        let fix = self.reached(approved.fix().clone());
         let now = self.world.clock.now();
-        let taken = backup::take(&self.world, incident, fix, now).await?;
+        let taken = backup::take(&self.world, incident, &fix, now).await?;
         let id = self.store.save_backup(&taken).await?;
         let entry = JournalEntry::Planned { fix: Box::new(fix.clone()), backup: id };
         let record = self.store.append(now, incident, fix.id, &entry).await?;
@@ -89,7 +97,20 @@ impl Executor {
 
     /// How far a fix has come; `None` if it was never planned.
     pub(super) async fn progress(&self, fix: FixId) -> Result<Option<Progress>, StoreError> {
-        Ok(Progress::of(&self.store.journal(fix).await?))
+        let mut progress = Progress::of(&self.store.journal(fix).await?);
+        if let Some(progress) = &mut progress {
+            progress.fix = self.reached(progress.fix.clone());
+        }
+        Ok(progress)
+    }
+
+    /// The fix with its servers as they are reached now.
+    fn reached(&self, mut fix: Fix) -> Fix {
+        let inventory = Arc::clone(&self.inventory.borrow());
+        for step in &mut fix.steps {
+            step.action.reach(&inventory.targets);
+        }
+        fix
     }
 
     /// Applies every step that is not applied yet.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use selfheal_agents::health_monitor::take_inventory;
 use selfheal_agents::model::{Actor, FixId, Hold, Incident, IncidentState, ResultStatus};
 use selfheal_agents::ports::StoreResult;
 
@@ -23,11 +24,18 @@ impl Inner {
     /// Answers whether it did: without the container runtime it cannot, and is to be asked again.
     pub(super) async fn recover(self: &Arc<Self>) -> StoreResult<bool> {
         let unfinished = self.store.unfinished_fixes().await?;
-        if !unfinished.is_empty()
-            && let Err(error) = self.world.runtime.containers().await
-        {
-            tracing::warn!(%error, "an interrupted fix waits for the container runtime");
-            return Ok(false);
+        if !unfinished.is_empty() {
+            match self.world.runtime.containers().await {
+                // Where servers are, and their passwords, is not stored with a fix.
+                Ok(all) => {
+                    let inventory = take_inventory(&all, &self.rules().declared);
+                    self.inventory.send_replace(Arc::new(inventory));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "an interrupted fix waits for the container runtime");
+                    return Ok(false);
+                }
+            }
         }
         for fix in unfinished {
             self.recover_fix(fix).await?;

@@ -101,8 +101,13 @@ impl Inner {
             applying: 0,
             validating: 0,
         };
+        let inventory: watch::Sender<Arc<Inventory>> = watch::Sender::default();
         Self {
-            executor: Executor::new(parts.world.clone(), Arc::clone(&parts.store)),
+            executor: Executor::new(
+                parts.world.clone(),
+                Arc::clone(&parts.store),
+                inventory.subscribe(),
+            ),
             senses: AsyncMutex::new(Senses {
                 monitor: HealthMonitor::new(rules.thresholds.clone()),
                 detector: ErrorDetector::default(),
@@ -116,7 +121,7 @@ impl Inner {
             catalogue: parts.catalogue,
             writing: AsyncMutex::new(()),
             windows: AsyncMutex::new(()),
-            inventory: watch::Sender::new(Arc::default()),
+            inventory,
             standing: watch::Sender::new(standing),
             live: Live::new(),
             leases: Leases::default(),

@@ -14,6 +14,7 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder,
 };
 use selfheal_agents::model::{MemoryLimits, NetworkAttachment};
 use selfheal_agents::ports::{WorldError, WorldResult};
@@ -23,6 +24,10 @@ use super::Docker;
 use super::facts::NO_LIMIT;
 use super::inspect::Inspect;
 
+/// Docker's usual time over which a quota of processor time counts, in microseconds.
+const CPU_PERIOD_MICROS: i64 = 100_000;
+/// Billionths of a core that are one microsecond of that time.
+const NANOS_OF_QUOTA: i64 = 1_000_000_000 / CPU_PERIOD_MICROS;
 /// How often an end is looked for while a stop is awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a killed process may take to be gone.
@@ -198,6 +203,30 @@ impl Docker {
         self.within(&what, self.limits.change, update).await
     }
 
+    pub(super) async fn limit_cpu(&self, name: &str, nanos: Option<u64>) -> WorldResult<()> {
+        let before = self.inspect(name).await?;
+        let what = format!("the processor limit of container `{name}`");
+        let body = cpu_limit(&before, nanos)
+            .map_err(|why| WorldError::Refused { what: what.clone(), why: why.to_owned() })?;
+        let client = self.client().await?;
+        let update = client.update_container(&before.id, body);
+        self.within(&what, self.limits.change, update).await
+    }
+
+    pub(super) async fn stop_container(&self, name: &str, timeout_secs: u32) -> WorldResult<()> {
+        let before = self.inspect(name).await?;
+        let what = format!("the stop of container `{name}`");
+        if before.host_config.auto_remove {
+            let why = "it was made with `--rm`: Docker would remove it with its volumes".to_owned();
+            return Err(WorldError::Refused { what, why });
+        }
+        let client = self.client().await?;
+        let limit = self.limits.change + Duration::from_secs(u64::from(timeout_secs));
+        let seconds = i32::try_from(timeout_secs).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::default().t(seconds).build();
+        self.within(&what, limit, client.stop_container(&before.id, Some(options))).await
+    }
+
     pub(super) async fn join_network(
         &self,
         name: &str,
@@ -261,6 +290,25 @@ impl Docker {
             Ok(Err(error)) => Err(self.error(what, limit, &error)),
             Err(_) => Err(WorldError::TimedOut { what: what.to_owned(), limit }),
         }
+    }
+}
+
+/// Docker keeps two ways to write the same limit and refuses one where the other is set. Only a
+/// quota can be lifted again, so that is the way unless `--cpus` was used before.
+fn cpu_limit(before: &Inspect, nanos: Option<u64>) -> Result<ContainerUpdateBody, &'static str> {
+    let nanos = nanos.map(|nanos| i64::try_from(nanos).unwrap_or(i64::MAX));
+    match nanos {
+        Some(_) if before.host_config.nano_cpus > 0 => {
+            Ok(ContainerUpdateBody { nano_cpus: nanos, ..ContainerUpdateBody::default() })
+        }
+        None if before.host_config.nano_cpus > 0 => {
+            Err("Docker cannot lift a limit given by `--cpus`")
+        }
+        _ => Ok(ContainerUpdateBody {
+            cpu_period: Some(CPU_PERIOD_MICROS),
+            cpu_quota: Some(nanos.map_or(-1, |nanos| nanos / NANOS_OF_QUOTA)),
+            ..ContainerUpdateBody::default()
+        }),
     }
 }
 

@@ -12,7 +12,9 @@ use selfheal_agents::model::{
     NetworkAttachment, ProbeOutput, RestartPolicy, SecretText, Timestamp, clean,
 };
 
-use super::inspect::{Config, Endpoint, Healthcheck, Inspect, Listed, Mount, State};
+use super::inspect::{
+    Bindings, Config, Endpoint, Healthcheck, HostConfig, Inspect, Listed, Mount, State,
+};
 
 /// The longest label kept, in characters.
 const LONGEST_LABEL: usize = 4000;
@@ -27,6 +29,8 @@ const DEFAULT_HEALTH_RETRIES: u32 = 3;
 /// The kernel's own number for no memory limit, in bytes. It lifts a limit of a container
 /// that exists, and Docker shows it afterwards.
 pub(super) const NO_LIMIT: i64 = 0x7fff_ffff_ffff_f000;
+/// Docker's time over which a quota of processor time counts, in microseconds.
+const DEFAULT_CPU_PERIOD_MICROS: u64 = 100_000;
 /// Length of the id that Docker adds to a container's aliases by itself.
 const SHORT_ID: usize = 12;
 
@@ -57,10 +61,12 @@ pub(super) fn of_inspect(inspect: &Inspect) -> ContainerFacts {
             memory_bytes: limit(inspect.host_config.memory),
             memory_swap_bytes: limit(inspect.host_config.memory_swap),
         },
+        cpu_limit_nanos: cpu_limit(&inspect.host_config),
         networks: networks(&inspect.id, &inspect.network_settings.networks),
         network_mode: clean(&inspect.host_config.network_mode, LONGEST_NAME),
         mounts: inspect.mounts.iter().map(mount).collect(),
         exposed_ports: exposed_ports(inspect),
+        published_ports: published_ports(&inspect.host_config.port_bindings),
         tty: config.tty,
         stop_timeout_secs: config.stop_timeout.and_then(|secs| u32::try_from(secs).ok()),
         stop_signal: config.stop_signal.as_deref().map(|s| clean(s, LONGEST_NAME)),
@@ -115,11 +121,13 @@ fn identity(id: &str, name: &str) -> ContainerFacts {
         health_log: vec![],
         health_check: None,
         limits: MemoryLimits::default(),
+        cpu_limit_nanos: None,
         usage: None,
         networks: vec![],
         network_mode: String::new(),
         mounts: vec![],
         exposed_ports: vec![],
+        published_ports: vec![],
         tty: false,
         stop_timeout_secs: None,
         stop_signal: None,
@@ -250,9 +258,26 @@ fn mount(mount: &Mount) -> MountFacts {
     }
 }
 
+/// As `--cpus` writes it, or as quota and period do (Docker's default period is 100 ms).
+fn cpu_limit(config: &HostConfig) -> Option<u64> {
+    let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
+    positive(config.nano_cpus).or_else(|| {
+        let period = positive(config.cpu_period).unwrap_or(DEFAULT_CPU_PERIOD_MICROS);
+        Some(positive(config.cpu_quota)?.saturating_mul(1_000_000_000) / period)
+    })
+}
+
+/// Those of the host; 0 stands for one that Docker chooses.
+fn published_ports(bindings: &Bindings) -> Vec<u16> {
+    let tcp = bindings.0.iter().filter(|(port, _)| port.ends_with("/tcp"));
+    let ports: BTreeSet<u16> =
+        tcp.flat_map(|(_, hosts)| hosts.iter().copied()).filter(|port| *port != 0).collect();
+    ports.into_iter().collect()
+}
+
 fn exposed_ports(inspect: &Inspect) -> Vec<u16> {
     let declared = inspect.config.exposed_ports.0.iter();
-    let published = inspect.host_config.port_bindings.0.iter();
+    let published = inspect.host_config.port_bindings.0.keys();
     let tcp = |text: &String| text.strip_suffix("/tcp")?.parse().ok();
     let ports: BTreeSet<u16> = declared.chain(published).filter_map(tcp).collect();
     ports.into_iter().collect()

@@ -47,6 +47,26 @@ impl<'de> Deserialize<'de> for Words {
     }
 }
 
+/// Ports of the container, such as `80/tcp`, with those of the host they are published at.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bindings(pub(super) BTreeMap<String, Vec<u16>>);
+
+impl<'de> Deserialize<'de> for Bindings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase", default)]
+        #[derive(Default)]
+        struct Binding {
+            host_port: String,
+        }
+        let map = BTreeMap::<String, Option<Vec<Binding>>>::deserialize(deserializer)?;
+        let ports = |bindings: Vec<Binding>| {
+            bindings.iter().filter_map(|binding| binding.host_port.parse().ok()).collect()
+        };
+        Ok(Self(map.into_iter().map(|(key, to)| (key, ports(to.unwrap_or_default()))).collect()))
+    }
+}
+
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $field:ident: $kind:ty,)* })*) => {$(
         $(#[$doc])*
@@ -137,7 +157,10 @@ answers! {
         memory: i64,
         memory_swap: i64,
         network_mode: String,
-        port_bindings: Keys,
+        nano_cpus: i64,
+        cpu_quota: i64,
+        cpu_period: i64,
+        port_bindings: Bindings,
         restart_policy: Policy,
     }
     /// The restart policy.

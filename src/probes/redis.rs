@@ -1,7 +1,10 @@
 //! Asks Redis (and what speaks like it) whether it answers and would take a write.
 //!
-//! Invariant: it never writes, not even a key of its own; that writes would be refused is
-//! computed from what the server says of itself.
+//! Invariant: it never writes a key, not even one of its own; that writes would be refused is
+//! computed from what the server says of itself. What may be changed is in `change`.
+
+pub(super) mod change;
+mod clients;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -107,12 +110,20 @@ async fn read_info(
     let answers: Vec<BTreeMap<String, String>> =
         questions.query_async(connection).await.unwrap_or_default();
     judge(facts, &info, &answers.into_iter().flatten().collect());
+    // Refused to narrow users, too: then nobody is known to be idle.
+    let _ = clients::read(facts, connection).await;
     Ok(())
 }
 
 /// `key:value` lines; section headers begin with `#`.
 fn parse_info(info: &str) -> BTreeMap<&str, &str> {
     info.lines().filter_map(|line| line.trim_end().split_once(':')).collect()
+}
+
+/// Of a line such as `db0:keys=5,expires=2,avg_ttl=0`: how many keys expire.
+fn expiring(key: &str, of: &str) -> Option<u64> {
+    key.strip_prefix("db")?.parse::<u32>().ok()?;
+    of.split(',').find_map(|part| part.strip_prefix("expires="))?.parse().ok()
 }
 
 fn judge(facts: &mut RedisFacts, info: &BTreeMap<&str, &str>, config: &BTreeMap<String, String>) {
@@ -126,6 +137,7 @@ fn judge(facts: &mut RedisFacts, info: &BTreeMap<&str, &str>, config: &BTreeMap<
     facts.loading = info.get("loading") == Some(&"1");
     facts.clients = number("connected_clients").and_then(|count| u32::try_from(count).ok());
     facts.max_clients = number("maxclients").and_then(|count| u32::try_from(count).ok());
+    facts.expiring_keys = Some(info.iter().filter_map(|(key, of)| expiring(key, of)).sum());
     // Buffers of replication do not count against the limit (`evict.c`).
     let counted = facts
         .used_memory_bytes
@@ -181,6 +193,12 @@ mod tests {
         let goes_on = ("stop-writes-on-bgsave-error", "no");
         assert!(!judged(info, &[goes_on, ("save", "3600 1")]).writes_rejected);
         assert!(!judged(info, &[]).writes_rejected);
+    }
+
+    #[test]
+    fn keys_that_expire_are_counted_over_all_databases() {
+        let info = "db_size:7\r\ndb0:keys=5,expires=2,avg_ttl=0\r\ndb11:keys=3,expires=1\r\n";
+        assert_eq!(judged(info, &[]).expiring_keys, Some(3));
     }
 
     #[test]

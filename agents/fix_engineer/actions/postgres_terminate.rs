@@ -89,6 +89,10 @@ impl Act for PostgresTerminate {
     async fn undo(&self, _world: &World, _before: &Captured) -> WorldResult<()> {
         Ok(())
     }
+
+    fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
+        Some(&mut self.endpoint)
+    }
 }
 
 /// Sessions idle in transaction for less than this are left alone, in seconds, when the

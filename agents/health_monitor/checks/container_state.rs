@@ -79,6 +79,8 @@ fn ended(facts: &ContainerFacts, events: &[RuntimeEvent], context: &Context<'_>)
     match seen.or(context.remembered_end) {
         Some(DeathCause::Person) => "stopped",
         Some(_) if loops(facts, events, context) => "crash_loop",
+        // We stopped it for the one that has its port now.
+        Some(DeathCause::Selfheal) if context.replaced => "stopped",
         // We stopped it and did not get to start it again: it is down, and nobody wants that.
         Some(DeathCause::Selfheal) => "exited",
         Some(DeathCause::Itself) => by_exit_code(facts),

@@ -98,6 +98,10 @@ impl ContainerRuntime for Only {
         self.inner(name)?.restart(name, signal, stop_timeout_secs).await
     }
 
+    async fn stop(&self, name: &str, stop_timeout_secs: u32) -> WorldResult<()> {
+        self.inner(name)?.stop(name, stop_timeout_secs).await
+    }
+
     async fn signal(&self, name: &str, signal: &str) -> WorldResult<()> {
         self.inner(name)?.signal(name, signal).await
     }
@@ -108,6 +112,10 @@ impl ContainerRuntime for Only {
 
     async fn set_memory_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()> {
         self.inner(name)?.set_memory_limits(name, limits).await
+    }
+
+    async fn set_cpu_limit(&self, name: &str, limit_nanos: Option<u64>) -> WorldResult<()> {
+        self.inner(name)?.set_cpu_limit(name, limit_nanos).await
     }
 
     async fn connect_network(&self, name: &str, attachment: &NetworkAttachment) -> WorldResult<()> {

@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 
 use selfheal_agents::fakes::{Failure, FakeWorld, Interruption, MemoryStore, container, network};
 use selfheal_agents::fix_engineer::actions::{
-    Action, ConfigRestore, ConfigSet, ContainerRestart, ContainerSetMemory, ContainerSignal,
-    ContainerStart, ContainerUnpause, NetworkConnect, PostgresTerminate,
+    Action, ConfigRestore, ConfigSet, ContainerRestart, ContainerSetCpu, ContainerSetMemory,
+    ContainerSignal, ContainerStart, ContainerStop, ContainerUnpause, EvictionPolicy, LogsTrim,
+    NetworkConnect, PostgresTerminate, RedisKillClients, RedisSetMemory, RedisSetPolicy,
 };
 use selfheal_agents::model::{
-    Backend, Confidence, ContainerStatus, DatabaseEndpoint, Endpoint, Facts, Ledger, MemoryLimits,
-    PostgresFacts, TargetId, Timestamp,
+    Backend, Confidence, ContainerStatus, DatabaseEndpoint, Endpoint, Facts, Ledger, LogFile,
+    LogFolder, LogSurvey, MemoryLimits, PostgresFacts, RedisClient, RedisFacts, TargetId,
+    Timestamp,
 };
 use selfheal_agents::ports::{Backups, Clock, Journal};
 use uuid::Uuid;
@@ -136,7 +138,99 @@ fn cases() -> Vec<Case> {
             ],
         ),
         case("terminate", world(blocked_database), vec![repair(terminate())]),
+        case("cpu", world(|_| {}), vec![repair(set_cpu())]),
+        case("left-over", world(left_over), left_over_steps()),
+        case("logs", world(full_of_logs), vec![repair(trim_logs())]),
+        case("redis memory", world(full_cache), vec![repair(redis_memory())]),
+        case("redis policy", world(full_cache), vec![repair(redis_policy())]),
+        case("redis clients", world(full_cache), vec![repair(redis_clients())]),
     ]
+}
+
+fn set_cpu() -> Action {
+    Action::ContainerSetCpu(ContainerSetCpu { container: worker(), limit_nanos: 500_000_000 })
+}
+
+/// The worker cannot start: an older copy has its port.
+fn left_over(fake: &FakeWorld) {
+    fake.crash("worker", 1);
+    fake.change("worker", |c| c.published_ports = vec![8080]);
+    let mut old = container("old-worker");
+    old.published_ports = vec![8080];
+    fake.add(old);
+}
+
+fn left_over_steps() -> Vec<Step> {
+    let stop = ContainerStop {
+        container: "old-worker".to_owned(),
+        stop_timeout_secs: 1,
+        in_favour_of: worker(),
+    };
+    let start = ContainerStart { container: worker() };
+    vec![repair(Action::ContainerStop(stop)), repair(Action::ContainerStart(start))]
+}
+
+fn log_folder() -> LogFolder {
+    LogFolder { root: "/srv/worker/log".to_owned(), below: String::new() }
+}
+
+fn log_files() -> Vec<LogFile> {
+    let file = |name: &str, inode| LogFile { name: name.to_owned(), inode, taken_bytes: 40 * MIB };
+    vec![file("worker.log.1", 1), file("worker.log", 2)]
+}
+
+fn full_of_logs(fake: &FakeWorld) {
+    let files = log_files();
+    fake.logs_in(&log_folder(), LogSurvey { total_bytes: 80 * MIB, available_bytes: 0, files });
+}
+
+fn trim_logs() -> Action {
+    let (folder, files) = (log_folder(), log_files());
+    Action::LogsTrim(LogsTrim { container: worker(), folder, files, keep_bytes: MIB })
+}
+
+fn cache() -> Endpoint {
+    let Endpoint::Postgres(database) = database() else { panic!("the database is one") };
+    Endpoint::Redis(DatabaseEndpoint { port: 6379, ..database })
+}
+
+fn idle_client() -> RedisClient {
+    RedisClient { id: 7, address: "10.0.0.3:40000".to_owned(), idle_secs: 900 }
+}
+
+fn full_cache(fake: &FakeWorld) {
+    let facts = RedisFacts {
+        reachable: true,
+        used_memory_bytes: Some(4 * MIB),
+        maxmemory_bytes: Some(4 * MIB),
+        maxmemory_policy: Some("noeviction".to_owned()),
+        writes_rejected: true,
+        idle_clients: vec![idle_client()],
+        ..Default::default()
+    };
+    fake.answers(&cache(), Facts::Redis(facts));
+}
+
+fn redis_target() -> TargetId {
+    "redis:cache".parse().unwrap()
+}
+
+fn redis_memory() -> Action {
+    let (from_bytes, to_bytes) = (4 * MIB, 5 * MIB);
+    let (target, endpoint) = (redis_target(), cache());
+    Action::RedisSetMemory(RedisSetMemory { target, endpoint, from_bytes, to_bytes })
+}
+
+fn redis_policy() -> Action {
+    let (target, endpoint) = (redis_target(), cache());
+    let policy = EvictionPolicy::VolatileLru;
+    Action::RedisSetPolicy(RedisSetPolicy { target, endpoint, policy })
+}
+
+fn redis_clients() -> Action {
+    let (target, endpoint) = (redis_target(), cache());
+    let clients = vec![idle_client()];
+    Action::RedisKillClients(RedisKillClients { target, endpoint, clients })
 }
 
 fn limited(fake: &FakeWorld) {
@@ -196,7 +290,10 @@ fn incident() -> IncidentId {
 fn picture(fake: &FakeWorld) -> String {
     let facts = fake.facts("worker");
     let networks: Vec<&str> = facts.networks.iter().map(|n| n.network.as_str()).collect();
-    format!("{:?} {networks:?} {}", facts.limits, fake.text(FILE))
+    let settings = fake.server_settings();
+    let limits = (facts.limits, facts.cpu_limit_nanos);
+    let old_runs = fake.has("old-worker").then(|| fake.facts("old-worker").is_up());
+    format!("{limits:?} {networks:?} {} {settings:?} {old_runs:?}", fake.text(FILE))
 }
 
 struct Run {
@@ -208,7 +305,8 @@ struct Run {
 impl Run {
     fn of(case: &Case) -> Self {
         let store = Arc::new(MemoryStore::default());
-        let executor = Executor::new(case.fake.world(), store.clone());
+        let inventory = watch::Sender::<Arc<Inventory>>::default().subscribe();
+        let executor = Executor::new(case.fake.world(), store.clone(), inventory);
         Self { executor, store, fake: case.fake.clone() }
     }
 
@@ -362,15 +460,19 @@ async fn interrupted_at_any_record_a_rollback_is_finished_by_the_next_start() {
 }
 
 /// The calls of the world by which steps take effect.
-const EFFECTS: [&str; 9] = [
+const EFFECTS: [&str; 13] = [
     "start",
     "restart",
     "signal",
     "unpause",
     "set_memory_limits",
+    "set_cpu_limit",
+    "stop",
     "connect_network",
     "replace",
     "terminate_backends",
+    "set_setting",
+    "kill_clients",
     "container",
 ];
 
@@ -453,4 +555,23 @@ async fn somebody_elses_change_in_between_is_a_conflict_and_kept() {
     assert!(matches!(end, ApplyEnd::Failed { .. }), "{end:?}");
     run.executor.rollback(&mut progress, "a test").await.unwrap();
     assert_eq!(run.fake.text(FILE), "{\"delay_s\": 3}", "the rollback leaves it as well");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fix_read_from_the_journal_reaches_its_server_as_it_is_now() {
+    let case = cases().into_iter().find(|c| c.name == "redis memory").unwrap();
+    let mut run = Run::of(&case);
+    run.prepared(&case).await;
+    let Endpoint::Redis(stored) = cache() else { panic!("the cache is one") };
+    let password = Some(selfheal_agents::model::SecretText::new("a-password"));
+    let now = Endpoint::Redis(DatabaseEndpoint { password, host: "10.0.0.9".to_owned(), ..stored });
+    let target = selfheal_agents::model::Target {
+        endpoint: Some(now.clone()),
+        ..selfheal_agents::model::Target::bare(redis_target())
+    };
+    let targets = [(redis_target(), target)].into();
+    let seen = watch::Sender::new(Arc::new(Inventory { targets, ..Inventory::default() }));
+    run.executor = Executor::new(run.fake.world(), run.store.clone(), seen.subscribe());
+    let mut found = run.found().await;
+    assert_eq!(found.fix.steps[0].action.endpoint_mut(), Some(&mut now.clone()));
 }

@@ -1,7 +1,7 @@
 //! The guards, one function a reason, in the order in which a person would ask.
 
-use selfheal_agents::fix_engineer::actions::{Act, Reversal};
-use selfheal_agents::model::{Fix, Hold, Mode};
+use selfheal_agents::fix_engineer::actions::{Act, Action, Reversal};
+use selfheal_agents::model::{Fix, Hold, Mode, Step};
 
 use super::Facts;
 
@@ -169,6 +169,11 @@ fn recovering(fix: &Fix, facts: &Facts) -> Option<Hold> {
     }
 }
 
-fn overload(_: &Fix, facts: &Facts) -> Option<Hold> {
+fn overload(fix: &Fix, facts: &Facts) -> Option<Hold> {
+    // What takes processor time away from the one that has it all is the way out.
+    let relieves = |step: &Step| matches!(step.action, Action::ContainerSetCpu(_));
+    if fix.steps.iter().all(relieves) {
+        return None;
+    }
     facts.overload.map(|cpu_percent| Hold::UnderPressure { cpu_percent })
 }

@@ -173,6 +173,36 @@ async fn memory_limits_go_up_and_down_and_back_to_none() {
 }
 
 #[tokio::test]
+async fn a_processor_limit_goes_up_and_down_and_back_to_none() {
+    on_a_bench(|bench| async {
+        let name = bench.run("c", bench.script("sleep 1000")).await;
+        let seen = || async { bench.docker.container(&name).await.unwrap().cpu_limit_nanos };
+        assert_eq!(seen().await, None);
+        for limit in [Some(500_000_000), Some(250_000_000), Some(1_010_000_000), None] {
+            bench.docker.set_cpu_limit(&name, limit).await.unwrap();
+            assert_eq!(seen().await, limit);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stopping_is_repeatable_and_never_removes() {
+    on_a_bench(|bench| async {
+        let name = bench.run("c", bench.script("sleep 1000")).await;
+        for _ in 0..2 {
+            bench.docker.stop(&name, 0).await.unwrap();
+            assert!(!bench.docker.container(&name).await.unwrap().is_up());
+        }
+        let fleeting = bench.run("fleeting", removed_at_its_end(bench.script("sleep 1000"))).await;
+        let refused = bench.docker.stop(&fleeting, 0).await;
+        assert!(matches!(refused, Err(WorldError::Refused { .. })), "{refused:?}");
+        assert!(bench.docker.container(&fleeting).await.unwrap().is_up());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_network_is_left_and_joined_again_with_the_alias() {
     on_a_bench(|bench| async {
         let network = bench.network("front").await;

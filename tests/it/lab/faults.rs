@@ -118,6 +118,101 @@ pub(crate) const CACHE_FROZEN: Fault = Fault {
     cure: |stack| docker(&["restart", &stack.name("redis")]).map(drop),
 };
 
+/// The cache is full to its limit and may not evict anything: it refuses every write.
+pub(crate) const CACHE_FULL: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/cache"),
+    inject: |stack| {
+        let name = stack.name("redis");
+        let ask = |words: &[&str]| docker(&[&["exec", &name, "redis-cli"], words].concat());
+        // As much as a cache of some use holds, so that a step of a quarter is some room.
+        ask(&["CONFIG", "SET", "maxmemory", "8mb"])?;
+        ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"])?;
+        let block = "x".repeat(16 * 1024);
+        ask(&["-r", "1000", "RPUSH", "jobs", &block]).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let name = stack.name("redis");
+        docker(&["exec", &name, "redis-cli", "CONFIG", "SET", "maxmemory", "10mb"]).map(drop)
+    },
+};
+
+/// An older copy of the service was started again, does nothing, and has the port.
+pub(crate) const PORT_TAKEN: Fault = Fault {
+    stage: |stack| {
+        let before = Service::new("before", "app").publish(8080);
+        let idle = ["--entrypoint=/usr/bin/tini", "--label=com.docker.compose.service=app"];
+        stack.start(before.with(&idle).with_command(&["--", "sleep", "86400"]))?;
+        docker(&["stop", &stack.name("before")])?;
+        let publish = format!("--publish=127.0.0.1:{}:8080", stack.port("before")?);
+        stack.start(Service::new("app", "app").with(&[&publish]))
+    },
+    judge: ("before", "/"),
+    inject: |stack| {
+        docker(&["stop", &stack.name("app")])?;
+        docker(&["start", &stack.name("before")])?;
+        anyhow::ensure!(docker(&["start", &stack.name("app")]).is_err(), "the port is free");
+        Ok(())
+    },
+    futile: Some(|stack| {
+        let refused = docker(&["restart", &stack.name("app")]);
+        anyhow::ensure!(refused.is_err(), "the port is free");
+        Ok(())
+    }),
+    cure: |stack| {
+        docker(&["stop", &stack.name("before")])?;
+        docker(&["start", &stack.name("app")]).map(drop)
+    },
+};
+
+/// A service that writes a line of log for every answer, and cannot answer when it cannot write.
+const LOGGER: &str = r#"
+import http.server, sys
+
+class Logger(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        code = 200
+        try:
+            with open("/var/log/app/app.log", "ab") as log:
+                log.write(b"answered a request\n")
+        except OSError as error:
+            code = 503
+            print("ERROR logger: OSError:", error, file=sys.stderr, flush=True)
+        self.send_response(code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *words):
+        pass
+
+http.server.ThreadingHTTPServer(("", 8080), Logger).serve_forever()
+"#;
+
+/// The volume that a service writes its log to is full of it.
+pub(crate) const LOGS_FULL: Fault = Fault {
+    stage: |stack| {
+        let volume = stack.small_volume("logs", "8m")?;
+        let mount = format!("{volume}:/var/log/app");
+        let service = Service::new("app", "app").publish(8080).asks_itself();
+        let service = service.with(&["--volume", &mount, "--entrypoint=/usr/bin/python3"]);
+        stack.start(service.with_command(&["-c", LOGGER]))
+    },
+    judge: ("app", "/"),
+    inject: |stack| {
+        // `cat` ends with the first write that fails; other endless writers go on.
+        let fill = "cat /dev/zero >> /var/log/app/app.log";
+        let full = docker(&["exec", &stack.name("app"), "/bin/sh", "-c", fill]);
+        anyhow::ensure!(full.is_err(), "the volume has no end");
+        Ok(())
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let empty = "truncate --size 0 /var/log/app/app.log";
+        docker(&["exec", &stack.name("app"), "/bin/sh", "-c", empty]).map(drop)
+    },
+};
+
 /// The service is started again with a memory limit that its start does not fit into.
 pub(crate) const MEMORY_TOO_LOW: Fault = Fault {
     stage: |stack| {

@@ -30,18 +30,25 @@ pub(crate) struct Service {
     role: &'static str,
     image: &'static str,
     arguments: Vec<String>,
+    command: Vec<String>,
     port: Option<u16>,
 }
 
 impl Service {
     /// A service whose name on the network is `role`, from one of the lab's images.
     pub(crate) fn new(role: &'static str, image: &'static str) -> Self {
-        Self { role, image, arguments: vec![], port: None }
+        Self { role, image, arguments: vec![], command: vec![], port: None }
     }
 
     /// More arguments of `docker run`.
     pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|a| (*a).to_owned()));
+        self
+    }
+
+    /// What is run, after the entry point.
+    pub(crate) fn with_command(mut self, words: &[&str]) -> Self {
+        self.command = words.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -116,6 +123,14 @@ impl Stack {
         Ok(path)
     }
 
+    /// A volume in memory of this size, such as `8m`; answers its name.
+    pub(crate) fn small_volume(&self, name: &str, size: &str) -> Result<String> {
+        let (name, label, size) = (self.name(name), self.label(), format!("o=size={size}"));
+        let driver = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", &size];
+        let line = ["volume", "create", "--label", TEST_LABEL, "--label", &label];
+        docker(&[&line[..], &driver, &[name.as_str()]].concat())
+    }
+
     /// Starts a service. It may not be ready yet: see [`Self::wait_for`].
     pub(crate) fn start(&mut self, service: Service) -> Result<()> {
         let (name, label) = (self.name(service.role), self.label());
@@ -137,6 +152,7 @@ impl Stack {
         }
         line.extend(service.arguments);
         line.push(image);
+        line.extend(service.command);
         docker(&line)?;
         Ok(())
     }
@@ -249,6 +265,10 @@ impl Drop for Stack {
                 let mut line = vec!["rm", "--force", "--volumes"];
                 line.extend(containers.lines());
                 docker(&line)?;
+            }
+            let volumes = docker(&["volume", "ls", "--quiet", "--filter", &label])?;
+            if !volumes.is_empty() {
+                docker(&["volume", "rm"].into_iter().chain(volumes.lines()).collect::<Vec<_>>())?;
             }
             docker(&["network", "rm", &self.run])
         });

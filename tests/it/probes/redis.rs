@@ -1,6 +1,8 @@
 use selfheal::probes::Probes;
-use selfheal_agents::model::{DatabaseEndpoint, Endpoint, Facts, RedisFacts, SecretText};
-use selfheal_agents::ports::Prober;
+use selfheal_agents::model::{
+    DatabaseEndpoint, Endpoint, Facts, RedisClient, RedisFacts, SecretText, ServerSetting,
+};
+use selfheal_agents::ports::{Prober, Servers, WorldError};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use super::server::Server;
@@ -41,17 +43,7 @@ async fn a_redis_full_to_its_limit_without_eviction_rejects_writes() {
     else {
         return;
     };
-    let client = redis::Client::open(("127.0.0.1", server.port)).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let block = vec![b'x'; 16 * 1024];
-    let refused = loop {
-        let pushed: redis::RedisResult<i64> =
-            redis::cmd("RPUSH").arg("list").arg(&block).query_async(&mut connection).await;
-        if let Err(error) = pushed {
-            break error;
-        }
-    };
-    assert_eq!(refused.code(), Some("OOM"), "{refused}");
+    fill(server.port).await;
     let facts = ask(endpoint(server.port, None), LIMIT).await;
     assert!(facts.reachable && facts.writes_rejected, "{facts:?}");
     assert_eq!(facts.maxmemory_bytes, Some(3 * 1024 * 1024));
@@ -136,4 +128,75 @@ async fn a_redis_that_still_loads_its_data_is_reachable_and_loading() {
     });
     let facts = ask(endpoint(port, None), LIMIT).await;
     assert!(facts.reachable && facts.loading, "{facts:?}");
+}
+
+/// Writes until the server refuses for want of memory.
+async fn fill(port: u16) {
+    let client = redis::Client::open(("127.0.0.1", port)).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let refused = loop {
+        if let Err(error) = push(&mut connection).await {
+            break error;
+        }
+    };
+    assert_eq!(refused.code(), Some("OOM"), "{refused}");
+}
+
+async fn push(connection: &mut redis::aio::MultiplexedConnection) -> redis::RedisResult<i64> {
+    let block = vec![b'x'; 16 * 1024];
+    redis::cmd("RPUSH").arg("list").arg(&block).query_async(connection).await
+}
+
+#[tokio::test]
+async fn a_full_redis_takes_writes_once_it_has_more_room_and_gets_its_limit_back() {
+    let Some(server) = Server::redis(&["--maxmemory", "3mb", "--save", ""]) else { return };
+    fill(server.port).await;
+    let (probes, endpoint) = (Probes::new(), Endpoint::Redis(endpoint(server.port, None)));
+    let memory = ServerSetting::RedisMaxmemory;
+    let before = probes.setting(&endpoint, memory).await.unwrap();
+    assert_eq!(before.as_deref(), Some("3145728"));
+    probes.set_setting(&endpoint, memory, Some("4194304")).await.unwrap();
+    let client = redis::Client::open(("127.0.0.1", server.port)).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let length = push(&mut connection).await.unwrap();
+    probes.set_setting(&endpoint, memory, before.as_deref()).await.unwrap();
+    assert_eq!(probes.setting(&endpoint, memory).await.unwrap(), before);
+    let kept: i64 = redis::cmd("LLEN").arg("list").query_async(&mut connection).await.unwrap();
+    assert_eq!(kept, length, "nothing was dropped");
+}
+
+#[tokio::test]
+async fn the_eviction_policy_is_changed_and_put_back_and_nonsense_is_refused() {
+    let Some(server) = Server::redis(&["--maxmemory", "3mb", "--save", ""]) else { return };
+    let (probes, endpoint) = (Probes::new(), Endpoint::Redis(endpoint(server.port, None)));
+    let policy = ServerSetting::RedisMaxmemoryPolicy;
+    for value in ["volatile-ttl", "noeviction"] {
+        probes.set_setting(&endpoint, policy, Some(value)).await.unwrap();
+        assert_eq!(probes.setting(&endpoint, policy).await.unwrap().as_deref(), Some(value));
+    }
+    let refused = probes.set_setting(&endpoint, policy, Some("whatever")).await;
+    assert!(matches!(refused, Err(WorldError::Refused { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn only_the_idle_clients_that_were_named_are_ended() {
+    let Some(server) = Server::redis(&["--maxclients", "4"]) else { return };
+    let client = redis::Client::open(("127.0.0.1", server.port)).unwrap();
+    let mut idle = client.get_multiplexed_async_connection().await.unwrap();
+    let mut kept = client.get_multiplexed_async_connection().await.unwrap();
+    let _listener = client.get_async_pubsub().await.unwrap().subscribe("news").await;
+    let id: u64 = redis::cmd("CLIENT").arg("ID").query_async(&mut idle).await.unwrap();
+    let seen = ask(endpoint(server.port, None), LIMIT).await;
+    let named: Vec<RedisClient> =
+        seen.idle_clients.iter().filter(|c| c.id == id).cloned().collect();
+    assert_eq!(named.len(), 1, "{seen:?}");
+    let (probes, endpoint) = (Probes::new(), Endpoint::Redis(endpoint(server.port, None)));
+    let elsewhere = RedisClient { address: "127.0.0.1:1".to_owned(), ..named[0].clone() };
+    assert_eq!(probes.kill_clients(&endpoint, &[elsewhere]).await.unwrap(), 0);
+    assert_eq!(probes.kill_clients(&endpoint, &named).await.unwrap(), 1);
+    assert_eq!(probes.kill_clients(&endpoint, &named).await.unwrap(), 0, "gone is no error");
+    let pong = redis::cmd("PING").query_async::<redis::Value>(&mut kept).await;
+    assert!(pong.is_ok(), "{pong:?}");
+    let gone = redis::cmd("PING").query_async::<redis::Value>(&mut idle).await;
+    assert!(gone.is_err(), "{gone:?}");
 }

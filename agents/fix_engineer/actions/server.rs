@@ -1,0 +1,124 @@
+//! What the actions have in common that change one setting of a running server.
+
+use super::wrong_capture;
+use crate::model::{Captured, Endpoint, ServerSetting, TargetId};
+use crate::ports::{World, WorldError, WorldResult};
+
+/// One setting and the value it gets.
+pub(super) struct Change<'a> {
+    pub(super) target: &'a TargetId,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) setting: ServerSetting,
+    pub(super) to: String,
+}
+
+impl Change<'_> {
+    async fn now(&self, world: &World) -> WorldResult<Option<String>> {
+        world.servers.setting(self.endpoint, self.setting).await
+    }
+
+    pub(super) async fn capture(&self, world: &World) -> WorldResult<Captured> {
+        Ok(Captured::Setting { setting: self.setting, value: self.now(world).await? })
+    }
+
+    pub(super) async fn is_applied(&self, world: &World) -> WorldResult<bool> {
+        Ok(self.now(world).await?.as_ref() == Some(&self.to))
+    }
+
+    /// Refuses to go over a value that somebody else set since the backup.
+    pub(super) async fn apply(
+        &self,
+        world: &World,
+        before: &Captured,
+    ) -> WorldResult<Option<String>> {
+        if let Some(what) = self.overtaken(world, before).await? {
+            return Err(WorldError::Conflict { what });
+        }
+        world.servers.set_setting(self.endpoint, self.setting, Some(&self.to)).await.map(|()| None)
+    }
+
+    pub(super) async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()> {
+        let value = self.before(before)?;
+        world.servers.set_setting(self.endpoint, self.setting, value).await
+    }
+
+    pub(super) async fn overtaken(
+        &self,
+        world: &World,
+        before: &Captured,
+    ) -> WorldResult<Option<String>> {
+        let (was, now) = (self.before(before)?, self.now(world).await?);
+        let known = now.as_deref() == was || now.as_deref() == Some(&self.to);
+        let name = self.setting.name();
+        Ok((!known).then(|| format!("`{name}` of `{}`", self.target)))
+    }
+
+    fn before<'a>(&self, before: &'a Captured) -> WorldResult<Option<&'a str>> {
+        match before {
+            Captured::Setting { setting, value } if *setting == self.setting => {
+                Ok(value.as_deref())
+            }
+            _ => Err(wrong_capture("this setting")),
+        }
+    }
+}
+
+/// Writes the [`super::Act`] of an action that changes one setting. The type has the methods
+/// `change` (what is changed to what), `what` (in words) and `command` (by hand), and the fields
+/// `target` and `endpoint`.
+macro_rules! changes_a_setting {
+    ($action:ty) => {
+        #[async_trait]
+        impl Act for $action {
+            fn target(&self) -> TargetId {
+                self.target.clone()
+            }
+
+            fn describe(&self) -> String {
+                self.what()
+            }
+
+            fn reversal(&self) -> Reversal {
+                Reversal::Undo
+            }
+
+            fn by_hand(&self) -> String {
+                self.command()
+            }
+
+            fn interruption_secs(&self) -> u64 {
+                0
+            }
+
+            async fn capture(&self, world: &World) -> WorldResult<Captured> {
+                self.change().capture(world).await
+            }
+
+            async fn is_applied(&self, world: &World, _before: &Captured) -> WorldResult<bool> {
+                self.change().is_applied(world).await
+            }
+
+            async fn apply(&self, world: &World, before: &Captured) -> WorldResult<Option<String>> {
+                self.change().apply(world, before).await
+            }
+
+            async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()> {
+                self.change().undo(world, before).await
+            }
+
+            async fn overtaken(
+                &self,
+                world: &World,
+                before: &Captured,
+            ) -> WorldResult<Option<String>> {
+                let what = self.change().overtaken(world, before).await?;
+                Ok(what.map(|what| format!("{what} was changed since")))
+            }
+
+            fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
+                Some(&mut self.endpoint)
+            }
+        }
+    };
+}
+pub(super) use changes_a_setting;

@@ -1,0 +1,230 @@
+//! Trims the log files of containers.
+//!
+//! Invariant: what the container put there never leads out of its folder. Folders are opened one
+//! after the other and files by name in an open folder, never through a link; only regular files
+//! with one name are touched, and only if they are still the ones that were planned.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use selfheal_agents::model::{LogAside, LogFile, LogFolder, LogName, LogSurvey};
+use selfheal_agents::ports::{LogFiles, WorldError, WorldResult};
+use sha2::{Digest as _, Sha256};
+
+/// A disk that needs longer is not one to work on.
+const LIMIT: Duration = Duration::from_mins(1);
+/// So many log files are told of one folder.
+const MOST_FILES: usize = 1000;
+/// Larger files are not copied, and their content is not read.
+const LARGEST_COPY: u64 = 512 * 1024 * 1024;
+/// So much room is left beside the copies, in bytes.
+const ROOM_LEFT: u64 = 1024 * 1024 * 1024;
+/// Copies are kept as long as backups are by default.
+const KEPT_FOR: Duration = Duration::from_hours(24 * 30);
+
+/// The logs of containers, and where copies of what is trimmed are kept.
+#[derive(Debug, Clone)]
+pub struct LocalLogs {
+    aside: PathBuf,
+}
+
+impl LocalLogs {
+    /// Keeps copies in `aside`, which is made when it is first needed.
+    pub fn new(aside: PathBuf) -> Self {
+        Self { aside }
+    }
+}
+
+#[async_trait]
+impl LogFiles for LocalLogs {
+    async fn survey(&self, folder: &LogFolder) -> WorldResult<LogSurvey> {
+        let wanted = folder.clone();
+        beside("looking at", folder, move || survey(&wanted)).await
+    }
+
+    async fn set_aside(&self, folder: &LogFolder, file: &LogFile) -> WorldResult<LogAside> {
+        let (wanted, file, aside) = (folder.clone(), file.clone(), self.aside.clone());
+        beside("copying a log of", folder, move || set_aside(&wanted, &file, &aside)).await
+    }
+
+    async fn trim(&self, folder: &LogFolder, file: &LogFile, keep_bytes: u64) -> WorldResult<()> {
+        let (wanted, file) = (folder.clone(), file.clone());
+        beside("trimming a log of", folder, move || trim(&wanted, &file, keep_bytes)).await
+    }
+
+    async fn remove(&self, folder: &LogFolder, file: &LogFile) -> WorldResult<()> {
+        let (wanted, file) = (folder.clone(), file.clone());
+        beside("removing a rotated log of", folder, move || remove(&wanted, &file)).await
+    }
+}
+
+async fn beside<T: Send + 'static>(
+    doing: &str,
+    folder: &LogFolder,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> WorldResult<T> {
+    let what = format!("{doing} {}", folder.path());
+    match tokio::time::timeout(LIMIT, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(Ok(done))) => Ok(done),
+        Ok(Ok(Err(error))) => Err(match error.kind() {
+            io::ErrorKind::NotFound => WorldError::NotFound { what: folder.path() },
+            io::ErrorKind::PermissionDenied => WorldError::Denied {
+                what,
+                remedy: "let the user Selfheal runs as read and write it".to_owned(),
+            },
+            _ => WorldError::Refused { what, why: error.to_string() },
+        }),
+        Ok(Err(error)) => Err(WorldError::Unreachable { what, why: error.to_string() }),
+        Err(_) => Err(WorldError::TimedOut { what, limit: LIMIT }),
+    }
+}
+
+/// Opens the folder, following no link below the mount.
+fn open_folder(folder: &LogFolder) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut open = File::from(rustix::fs::open(&folder.root, flags, Mode::empty())?);
+    for part in folder.below.split('/').filter(|part| !part.is_empty()) {
+        if part == ".." || part == "." {
+            return Err(io::Error::other("a folder of logs is named without `..`"));
+        }
+        open = File::from(rustix::fs::openat(&open, part, flags, Mode::empty())?);
+    }
+    Ok(open)
+}
+
+fn survey(folder: &LogFolder) -> io::Result<LogSurvey> {
+    let open = open_folder(folder)?;
+    let room = rustix::fs::fstatvfs(&open)?;
+    let mut files = vec![];
+    for entry in Dir::read_from(&open)?.take(MOST_FILES) {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        if LogName::of(name).is_none() {
+            continue;
+        }
+        let Ok(stat) = rustix::fs::statat(&open, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+        if is_file && stat.st_nlink == 1 {
+            let taken_bytes = u64::try_from(stat.st_blocks).unwrap_or(0) * BLOCK;
+            files.push(LogFile { name: name.to_owned(), inode: stat.st_ino, taken_bytes });
+        }
+    }
+    files.sort_by_key(|file| std::cmp::Reverse(file.taken_bytes));
+    Ok(LogSurvey {
+        total_bytes: room.f_blocks.saturating_mul(room.f_frsize),
+        available_bytes: room.f_bavail.saturating_mul(room.f_frsize),
+        files,
+    })
+}
+
+/// The unit of `st_blocks` (stat(3type)).
+const BLOCK: u64 = 512;
+
+/// Opens the very file that was planned, for reading and for writing at its end.
+fn open_file(folder: &File, file: &LogFile) -> io::Result<File> {
+    let flags =
+        OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = File::from(rustix::fs::openat(folder, file.name.as_str(), flags, Mode::empty())?);
+    let meta = open.metadata()?;
+    let is_it = meta.is_file() && meta.nlink() == 1 && meta.ino() == file.inode;
+    if is_it { Ok(open) } else { Err(io::Error::other("it is another file by now")) }
+}
+
+/// Cuts all but the end, from the beginning of a line on. As logrotate's `copytruncate` does: a
+/// line written in the same instant may come before the end that was kept.
+fn trim(folder: &LogFolder, file: &LogFile, keep_bytes: u64) -> io::Result<()> {
+    let mut open = open_file(&open_folder(folder)?, file)?;
+    let length = open.metadata()?.len();
+    let kept = length.min(keep_bytes);
+    let mut end = vec![0; usize::try_from(kept).map_err(io::Error::other)?];
+    open.read_exact_at(&mut end, length - kept)?;
+    let line = end.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    open.set_len(0)?;
+    open.write_all(&end[if kept < length { line } else { 0 }..])?;
+    open.sync_all()
+}
+
+/// Emptied first: a program that still has it open would keep its space otherwise.
+fn remove(folder: &LogFolder, file: &LogFile) -> io::Result<()> {
+    let open = open_folder(folder)?;
+    let rotated = match open_file(&open, file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        rotated => rotated?,
+    };
+    rotated.set_len(0)?;
+    rustix::fs::unlinkat(&open, file.name.as_str(), AtFlags::empty())?;
+    open.sync_all()
+}
+
+/// Copies the file where there is room for it, else takes down its checksum.
+fn set_aside(folder: &LogFolder, file: &LogFile, aside: &Path) -> io::Result<LogAside> {
+    let open = open_file(&open_folder(folder)?, file)?;
+    let bytes = open.metadata()?.len();
+    let known = LogAside { name: file.name.clone(), bytes, sha256: None, copy: None };
+    if bytes > LARGEST_COPY {
+        return Ok(known);
+    }
+    std::fs::create_dir_all(aside)?;
+    std::fs::set_permissions(aside, std::fs::Permissions::from_mode(0o700))?;
+    forget_old(aside)?;
+    let room = rustix::fs::statvfs(aside)?;
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    let mut copy = (free >= bytes.saturating_add(ROOM_LEFT))
+        .then(|| tempfile::NamedTempFile::new_in(aside))
+        .transpose()?;
+    let sha256 = read_through(&open, bytes, copy.as_mut())?;
+    let Some(copy) = copy else {
+        return Ok(LogAside { sha256: Some(sha256), ..known });
+    };
+    copy.as_file().sync_all()?;
+    let path = aside.join(&sha256);
+    copy.persist(&path).map_err(|refused| refused.error)?;
+    File::open(aside)?.sync_all()?;
+    let copy = Some(path.to_string_lossy().into_owned());
+    Ok(LogAside { sha256: Some(sha256), copy, ..known })
+}
+
+/// The SHA-256 of the first `bytes`; what a program appends meanwhile is not part of it.
+fn read_through(
+    open: &File,
+    bytes: u64,
+    mut copy: Option<&mut tempfile::NamedTempFile>,
+) -> io::Result<String> {
+    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 64 * 1024]);
+    let mut rest = open.take(bytes);
+    loop {
+        let read = rest.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        digest.update(&buffer[..read]);
+        if let Some(copy) = &mut copy {
+            copy.write_all(&buffer[..read])?;
+        }
+    }
+}
+
+fn forget_old(aside: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(aside)? {
+        let entry = entry?;
+        let age = entry
+            .metadata()?
+            .modified()
+            .ok()
+            .and_then(|at| SystemTime::now().duration_since(at).ok());
+        if age.is_some_and(|age| age > KEPT_FOR) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
