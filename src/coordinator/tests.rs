@@ -569,3 +569,4 @@ mod at_start;
 mod causes;
 mod interference;
 mod memory;
+mod windows;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{
-    ContainerFacts, Timestamp, Validation, ValidationSample, ValidationVerdict,
+    ContainerFacts, HealthCheck, Timestamp, Validation, ValidationSample, ValidationVerdict,
 };
 
 /// Failed samples in a row, after the grace time, that end the window early.
@@ -64,7 +64,7 @@ pub(super) fn open(
 ) -> Validation {
     let probing = container
         .and_then(|facts| facts.health_check.as_ref())
-        .map_or(Duration::ZERO, |check| check.start_period + check.interval * check.retries.max(1));
+        .map_or(Duration::ZERO, until_docker_knows);
     let window = window.max(probing);
     let grace = LEAST_GRACE.max(probing).min(window);
     Validation {
@@ -81,6 +81,13 @@ pub(super) fn open(
         verdict: None,
         why: None,
     }
+}
+
+/// The longest time until Docker calls a container that never comes up unhealthy: the next run
+/// of the check begins an interval after the end of the one before, which may take its whole
+/// time limit (<https://docs.docker.com/reference/dockerfile/#healthcheck>).
+fn until_docker_knows(check: &HealthCheck) -> Duration {
+    check.start_period + (check.interval + check.timeout) * check.retries.max(1)
 }
 
 /// Takes in one look and decides, if it can.
@@ -178,6 +185,8 @@ pub(super) fn next_look(validation: &Validation) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use selfheal_agents::fakes::healthy;
+
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
@@ -207,6 +216,21 @@ mod tests {
         let verdict = judge(&mut validation, look(120, Condition::Well));
         assert_eq!(verdict, Some(ValidationVerdict::Kept));
         assert_eq!(validation.recovered_at, Some(at(1)));
+    }
+
+    #[test]
+    fn a_window_leaves_every_run_of_the_health_check_its_whole_time() {
+        let mut facts = healthy("web");
+        facts.health_check = Some(HealthCheck {
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(20),
+            start_period: Duration::from_secs(10),
+            retries: 3,
+            test: vec![]
+        });
+        let validation = open(at(0), Duration::from_mins(2), Some(&facts), None);
+        assert_eq!(validation.window_secs, 10 + 3 * (30 + 20));
+        assert_eq!(validation.grace_until, validation.ends_at);
     }
 
     #[test]

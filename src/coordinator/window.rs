@@ -305,6 +305,11 @@ fn condition(
         Some(facts) if !facts.is_up() => {
             (Condition::Bad, format!("container `{}` is {}", facts.name, facts.status.as_str()))
         }
+        // A start that takes long on an overloaded host is no failed one.
+        Some(facts) if facts.health == Some(HealthStatus::Starting) && report.under_pressure => (
+            Condition::Unknown,
+            format!("container `{}` is starting and the host is overloaded", facts.name),
+        ),
         Some(facts) if facts.health == Some(HealthStatus::Starting) => {
             (Condition::Starting, format!("container `{}` is starting", facts.name))
         }
