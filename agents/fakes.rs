@@ -21,7 +21,7 @@ mod world;
 
 pub use clock::FakeClock;
 pub use containers::{container, environment, healthy, labels, network, start_time};
-pub use scene::{Behaviour, Condition, Failure, Scene};
+pub use scene::{Behaviour, Condition, Failure, Scene, Stall};
 pub use store::{Interruption, MemoryStore};
 pub use world::FakeWorld;
 

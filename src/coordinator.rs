@@ -33,6 +33,7 @@ mod state;
 mod summaries;
 mod survey;
 pub mod triggers;
+mod turns;
 mod validation;
 mod window;
 

@@ -24,6 +24,15 @@ pub(super) fn key(endpoint: &Endpoint) -> String {
     }
 }
 
+/// The address a test calls it by.
+fn address(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Http(e) => e.url.clone(),
+        Endpoint::Postgres(e) | Endpoint::Redis(e) => format!("{}:{}", e.host, e.port),
+        Endpoint::Tcp { host, port } => format!("{host}:{port}"),
+    }
+}
+
 fn host(endpoint: &Endpoint) -> &str {
     match endpoint {
         Endpoint::Postgres(e) | Endpoint::Redis(e) => &e.host,
@@ -75,8 +84,9 @@ impl HostSensor for FakeWorld {
 
 #[async_trait]
 impl Prober for FakeWorld {
-    async fn probe(&self, endpoint: &Endpoint, _limit: Duration) -> Facts {
-        let timed_out = self.injected("probe").is_some();
+    async fn probe(&self, endpoint: &Endpoint, limit: Duration) -> Facts {
+        let answered = self.answered(&format!("probe {}", address(endpoint)), limit).await;
+        let timed_out = !answered || self.injected("probe").is_some();
         if timed_out { silence(endpoint, true) } else { probe(&self.state(), endpoint) }
     }
 

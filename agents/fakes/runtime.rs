@@ -1,6 +1,7 @@
 //! The fake container runtime.
 
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -12,6 +13,9 @@ use crate::model::{
     NetworkAttachment, RuntimeEvent, RuntimeEventKind, Timestamp, Usage,
 };
 use crate::ports::{ContainerRuntime, WorldError, WorldResult};
+
+/// How long the runtime is waited for.
+const READ_LIMIT: Duration = Duration::from_secs(10);
 
 fn missing(name: &str) -> WorldError {
     WorldError::NotFound { what: format!("container `{name}`") }
@@ -39,6 +43,17 @@ impl FakeWorld {
             Some(failure) => Err(failure.error(&what)),
             None => run(&mut self.state()),
         }
+    }
+}
+
+impl FakeWorld {
+    /// An error if a test stalls this question.
+    async fn in_time(&self, operation: &str, name: &str) -> WorldResult<()> {
+        let what = format!("{operation} {name}");
+        if !self.answered(&what, READ_LIMIT).await {
+            return Err(WorldError::TimedOut { what, limit: READ_LIMIT });
+        }
+        Ok(())
     }
 }
 
@@ -170,6 +185,7 @@ impl ContainerRuntime for FakeWorld {
     }
 
     async fn usage(&self, name: &str) -> WorldResult<Usage> {
+        self.in_time("usage", name).await?;
         self.call("usage", name, |state| {
             let container = state.get(name)?;
             if container.facts.is_up() {
@@ -186,6 +202,7 @@ impl ContainerRuntime for FakeWorld {
         since: Option<LogCursor>,
         max_lines: usize,
     ) -> WorldResult<LogBatch> {
+        self.in_time("logs", name).await?;
         self.call("logs", name, |state| Ok(batch(&state.get(name)?.logs, since, max_lines)))
     }
 
@@ -246,6 +263,7 @@ impl ContainerRuntime for FakeWorld {
         signal: Option<&str>,
         _stop_timeout_secs: u32,
     ) -> WorldResult<()> {
+        self.in_time("restart", name).await?;
         let now = self.now();
         self.call("restart", name, |state| {
             state.stop(name, now, signal)?;

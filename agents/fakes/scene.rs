@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use super::world::FakeContainer;
 use crate::model::{ContainerFacts, FileContent};
 use crate::ports::WorldError;
@@ -36,6 +38,9 @@ impl Scene<'_> {
 
 /// Something that is or is not so in a scene.
 pub type Condition = Arc<dyn Fn(&Scene<'_>) -> bool + Send + Sync>;
+
+/// How long an answer is waited for, given the time limit of the question.
+pub type Stall = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What happens when a container is started.
 #[derive(Clone, Default)]

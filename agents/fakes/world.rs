@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
 
 use super::FakeClock;
-use super::scene::{Behaviour, Condition, Failure, Scene};
+use super::scene::{Behaviour, Condition, Failure, Scene, Stall};
 use crate::fix_engineer::config_file::sha256;
 use crate::model::{
     ContainerFacts, ContainerStatus, Endpoint, Facts, FileContent, HealthStatus, HostFacts,
@@ -49,6 +52,8 @@ pub(super) struct State {
     pub(super) effects: Vec<String>,
     pub(super) events: Vec<RuntimeEvent>,
     failures: BTreeMap<String, VecDeque<Failure>>,
+    /// How late a question is answered, and whether it is answered then.
+    stalls: BTreeMap<String, (Stall, bool)>,
     wakers: Vec<Waker>,
 }
 
@@ -344,6 +349,35 @@ impl FakeWorld {
         queue.extend(std::iter::repeat_n(failure.clone(), times));
         drop(state);
         self
+    }
+
+    /// From now on `question` (`probe http://shop/`, `usage web`, `logs web`) is not answered
+    /// in time, which is known when `stall` ends.
+    pub fn stall(
+        &self,
+        question: &str,
+        stall: impl Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> &Self {
+        self.state().stalls.insert(question.to_owned(), (Arc::new(stall), false));
+        self
+    }
+
+    /// From now on `question` (also `restart web`) is answered when `stall` ends.
+    pub fn slow(
+        &self,
+        question: &str,
+        stall: impl Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> &Self {
+        self.state().stalls.insert(question.to_owned(), (Arc::new(stall), true));
+        self
+    }
+
+    /// Waits as a test told it to; whether the answer comes at all.
+    pub(super) async fn answered(&self, question: &str, limit: Duration) -> bool {
+        let known = self.state().stalls.get(question).map(|(stall, ends)| (stall(limit), *ends));
+        let Some((stall, ends_well)) = known else { return true };
+        stall.await;
+        ends_well
     }
 
     /// The failure injected for this call, if any.

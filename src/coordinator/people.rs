@@ -34,6 +34,11 @@ impl Inner {
         found.ok_or_else(|| RequestError::NotFound(format!("there is no incident {id}")))
     }
 
+    async fn backup_or_error(&self, id: &BackupId) -> Result<Backup, RequestError> {
+        let found = self.store.backup(id).await?;
+        found.ok_or_else(|| RequestError::NotFound(format!("there is no backup {id}")))
+    }
+
     /// Refuses while a fix of the last run may still be half done: what is asked for might
     /// touch the same thing, or be the very fix that is about to be finished or undone.
     async fn refuse_before_taken_up(&self) -> Result<(), RequestError> {
@@ -146,14 +151,11 @@ impl Inner {
         who: &str,
         force: bool,
     ) -> Result<RollbackDone, RequestError> {
-        let known = self.store.backup(id).await?;
-        known.ok_or_else(|| RequestError::NotFound(format!("there is no backup {id}")))?;
+        let incident = self.backup_or_error(id).await?.incident;
         self.refuse_before_taken_up().await?;
         // No window may judge, or write its incident, while its fix is taken back.
-        let _turn = self.windows.lock().await;
-        let backup = self.store.backup(id).await?;
-        let backup =
-            backup.ok_or_else(|| RequestError::NotFound(format!("there is no backup {id}")))?;
+        let _turn = self.turns.wait_for(incident).await;
+        let backup = self.backup_or_error(id).await?;
         if let Some(at) = backup.rolled_back_at {
             let at = at.format("%Y-%m-%d %H:%M:%S UTC");
             return Err(RequestError::Conflict(format!("{id} was rolled back already, at {at}")));
@@ -249,6 +251,7 @@ impl Inner {
             reason: selfheal_agents::model::clean(reason, 300),
             by: selfheal_agents::model::clean(who, 80),
         };
+        let _freezing = self.freezing.lock().await;
         let mut freezes = self.freezes_in_force();
         freezes.retain(|f| f.target != freeze.target);
         freezes.push(freeze.clone());
@@ -263,6 +266,7 @@ impl Inner {
         target: Option<&TargetId>,
         who: &str,
     ) -> Result<bool, RequestError> {
+        let _freezing = self.freezing.lock().await;
         let before = self.freezes_in_force();
         let after: Vec<Freeze> =
             before.iter().filter(|f| f.target.as_ref() != target).cloned().collect();

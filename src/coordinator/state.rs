@@ -11,6 +11,7 @@ use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
 use selfheal_agents::model::{Fix, Incident, IncidentId, IncidentState, TargetId, Timestamp};
 use selfheal_agents::ports::{Store, StoreError, StoreResult, World};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,10 +23,11 @@ use super::progress::{Phase, Progress};
 use super::queue::{Queue, Waiting};
 use super::record::{PAGE_AFTER, passes};
 use super::survey::Survey;
+use super::turns::{Turn, Turns};
 use super::{Freeze, Happening, Parts, Rules, Scope, Standing, Trigger, schedule, validation};
 
 /// How often windows and passing holds are looked after.
-const TICK: Duration = Duration::from_millis(500);
+pub(super) const TICK: Duration = Duration::from_millis(500);
 /// How often what the last run left is asked for again while the store or the container runtime is
 /// away.
 const RECOVER_AGAIN: Duration = Duration::from_secs(2);
@@ -54,8 +56,10 @@ pub(super) struct Inner {
     pub(super) senses: AsyncMutex<Senses>,
     /// Held while incidents are read, changed and written by a cycle or a person.
     pub(super) writing: AsyncMutex<()>,
-    /// Held while a window is looked after, or a person takes a fix back: never both.
-    pub(super) windows: AsyncMutex<()>,
+    /// At each incident: its window is looked after, or a person takes a fix back.
+    pub(super) turns: Turns,
+    /// Held while freezes are read and changed.
+    pub(super) freezing: AsyncMutex<()>,
     pub(super) inventory: watch::Sender<Arc<Inventory>>,
     pub(super) standing: watch::Sender<Standing>,
     pub(super) live: Live,
@@ -120,7 +124,8 @@ impl Inner {
             rules: parts.rules,
             catalogue: parts.catalogue,
             writing: AsyncMutex::new(()),
-            windows: AsyncMutex::new(()),
+            turns: Turns::default(),
+            freezing: AsyncMutex::new(()),
             inventory,
             standing: watch::Sender::new(standing),
             live: Live::new(),
@@ -214,12 +219,21 @@ impl Inner {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut since_retry = Duration::ZERO;
+        let mut looks = JoinSet::new();
         loop {
             ticks.tick().await;
+            while let Some(ended) = looks.try_join_next() {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a look at a window broke off; it is looked at again");
+                }
+            }
             let watched: Vec<IncidentId> = lock(&self.watched).iter().copied().collect();
             for id in watched {
-                let _turn = self.windows.lock().await;
-                self.look_after(id).await;
+                // A service that hangs, or a rollback that takes its time, is waited for by
+                // nobody else: early failure elsewhere is taken back at once.
+                if let Some(turn) = self.turns.take(id) {
+                    looks.spawn(Arc::clone(self).look_in_turn(id, turn));
+                }
             }
             since_retry += TICK;
             if since_retry >= RETRY_HELD {
@@ -228,6 +242,10 @@ impl Inner {
                 self.retry_blind();
             }
         }
+    }
+
+    async fn look_in_turn(self: Arc<Self>, id: IncidentId, _turn: Turn) {
+        self.look_after(id).await;
     }
 
     async fn look_after(self: &Arc<Self>, id: IncidentId) {

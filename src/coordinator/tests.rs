@@ -1,5 +1,6 @@
 //! Stories: a world, a fault, and what must have become of it. Time is virtual.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use selfheal_agents::error_detector::{Catalogue, Keep};
@@ -9,7 +10,7 @@ use selfheal_agents::fakes::{
 };
 use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::model::{
-    Hold, Incident, IncidentState, Mode, MountFacts, Outcome, Tunable, TunableRole,
+    Endpoint, Facts, Hold, HttpEndpoint, HttpFacts, Incident, IncidentState, Mode, MountFacts, Outcome, Target, TargetKind, Tunable, TunableRole,
     ValidationStatus,
 };
 use selfheal_agents::ports::{Clock, IncidentQuery, Incidents, Memory, Outbox, Outcomes};
@@ -114,6 +115,44 @@ fn shop() -> FakeWorld {
     old_world(|w| {
         w.add(healthy("web"));
     })
+}
+
+/// An HTTP endpoint at `http://NAME/` that the container of that name serves.
+fn served_by(container: &str) -> Target {
+    let endpoint = HttpEndpoint {
+        url: format!("http://{container}/"),
+        expected_status: vec![],
+        body_contains: None,
+        headers: BTreeMap::new(),
+    };
+    let id = TargetId::lossy(TargetKind::Http, container);
+    Target {
+        endpoint: Some(Endpoint::Http(endpoint)),
+        container: Some(container.to_owned()),
+        ..Target::bare(id)
+    }
+}
+
+/// The world of these containers, and rules that declare an HTTP endpoint of the first.
+fn with_endpoint(containers: &[&str]) -> (FakeWorld, Rules) {
+    let target = served_by(containers[0]);
+    let fake = old_world(|w| {
+        for name in containers {
+            w.add(healthy(name));
+        }
+        if let Some(endpoint) = &target.endpoint {
+            let answer = HttpFacts { ok: true, status: Some(200), ..HttpFacts::default() };
+            w.answers(endpoint, Facts::Http(answer));
+        }
+    });
+    let mut rules = Rules::default();
+    rules.declared.targets.push(target);
+    (fake, rules)
+}
+
+/// The question is answered when its time limit is over, and not in time.
+fn hangs(fake: &FakeWorld, question: &str) {
+    fake.stall(question, |limit| Box::pin(tokio::time::sleep(limit)));
 }
 
 fn only(incidents: &[Incident]) -> &Incident {

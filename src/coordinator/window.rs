@@ -16,7 +16,7 @@ use selfheal_agents::root_cause::Graph;
 use super::cycle::Bench;
 use super::look::Seen;
 use super::policy;
-use super::state::Inner;
+use super::state::{Inner, TICK};
 use super::survey::Noticed;
 use super::validation::{Condition, Look};
 
@@ -56,7 +56,13 @@ impl Inner {
         // The window's own eyes: they know what answered before, and looking closely here
         // does not move the hold times of the cycles.
         let mut monitor = self.eyes_of(incident.id).await;
-        let report = monitor.observe(&self.world, &inventory, Some(&scope), &events).await;
+        let report = tokio::select! {
+            report = monitor.observe(&self.world, &inventory, Some(&scope), &events) => report,
+            // An exit is believed at once: nobody waits for what hangs meanwhile.
+            deaths = self.deaths_since(repaired.as_deref(), window.started_at) => {
+                return dead(self.world.clock.now(), deaths);
+            }
+        };
         self.keep_eyes(incident.id, monitor);
         let facts = repaired.as_ref().and_then(|name| inventory.containers.get(name));
         let logs = self.lines_since_last_look(facts, window, now).await;
@@ -83,6 +89,17 @@ impl Inner {
             detail,
         };
         View { look, inventory, report, events }
+    }
+
+    /// Waits until the container has died since then, if it does; answers how often.
+    async fn deaths_since(&self, container: Option<&str>, since: Timestamp) -> u32 {
+        loop {
+            tokio::time::sleep(TICK).await;
+            let deaths = crashes(&self.events_since(since).await, container, since);
+            if deaths > 0 {
+                return deaths;
+            }
+        }
     }
 
     async fn eyes_of(&self, incident: IncidentId) -> HealthMonitor {
@@ -174,6 +191,8 @@ impl Inner {
         facts: &ContainerFacts,
         view: &View,
     ) {
+        // Cycles and other windows decide from the same history and budgets.
+        let _writing = self.writing.lock().await;
         let (Ok(history), Some(diagnosis), Some(root)) =
             (self.history().await, incident.diagnosis.clone(), incident.fix.clone())
         else {
@@ -247,6 +266,11 @@ fn blind(now: Timestamp, reason: String) -> View {
         report: HealthReport::default(),
         events: BTreeMap::new(),
     }
+}
+
+fn dead(now: Timestamp, deaths: u32) -> View {
+    let view = blind(now, "its container died".to_owned());
+    View { look: Look { condition: Condition::Bad, deaths, ..view.look }, ..view }
 }
 
 /// The repaired target, its container, and every endpoint of that container.
