@@ -20,7 +20,7 @@ use crate::model::{
 use crate::model::{FixId, Hold};
 
 /// Why the world could not be reached or changed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum WorldError {
     /// The thing is not there.
     #[error("{what} does not exist")]
@@ -222,6 +222,57 @@ pub struct World {
     pub logs: std::sync::Arc<dyn LogFiles>,
     /// Configuration files.
     pub files: std::sync::Arc<dyn ConfigFiles>,
+}
+
+/// The questions of a look that may hang. An answer is `None` when it was not waited for to its
+/// end: the target cannot be judged yet, and nobody else waits for it.
+#[async_trait]
+pub trait Questions: Send + Sync {
+    /// As [`Prober::probe`]. An answer from before `life`, the newest start or end of the
+    /// container behind the target, says nothing.
+    async fn probe(
+        &self,
+        target: &TargetId,
+        life: Option<Timestamp>,
+        endpoint: &Endpoint,
+        limit: Duration,
+    ) -> Option<Facts>;
+    /// As [`ContainerRuntime::usage`].
+    async fn usage(&self, container: &ContainerFacts) -> Option<WorldResult<Usage>>;
+    /// As [`ContainerRuntime::logs`]; the batch may begin earlier than `since`.
+    async fn logs(
+        &self,
+        container: &ContainerFacts,
+        since: LogCursor,
+        max_lines: usize,
+    ) -> Option<WorldResult<LogBatch>>;
+}
+
+/// Asks afresh and waits for every answer.
+#[async_trait]
+impl Questions for World {
+    async fn probe(
+        &self,
+        _target: &TargetId,
+        _life: Option<Timestamp>,
+        endpoint: &Endpoint,
+        limit: Duration,
+    ) -> Option<Facts> {
+        Some(self.prober.probe(endpoint, limit).await)
+    }
+
+    async fn usage(&self, container: &ContainerFacts) -> Option<WorldResult<Usage>> {
+        Some(self.runtime.usage(&container.name).await)
+    }
+
+    async fn logs(
+        &self,
+        container: &ContainerFacts,
+        since: LogCursor,
+        max_lines: usize,
+    ) -> Option<WorldResult<LogBatch>> {
+        Some(self.runtime.logs(&container.name, Some(since), max_lines).await)
+    }
 }
 
 /// Why the store could not do it.

@@ -5,7 +5,7 @@
 //! trigger that comes while one runs is merged into the next. Applying a fix and watching
 //! its window go on beside the next cycle, under a lease on the targets they touch.
 //!
-//! Read `cycle` for the flow, `policy` for what may run alone, `execution` for how steps are
+//! Read `cycle` for the flow, `asked` and `late` for why none waits for a target that hangs, `policy` for what may run alone, `execution` for how steps are
 //! journalled, `repair` and `window` for what follows, `recovery` for what a crash leaves.
 //!
 //! Rejected: an actor a target. Blame crosses targets, so every decision would have had to
@@ -13,9 +13,11 @@
 //! in one place why nothing was done.
 
 mod api;
+mod asked;
 mod circumstances;
 mod cycle;
 mod execution;
+mod late;
 mod leases;
 mod live;
 mod look;
@@ -92,8 +94,22 @@ impl Coordinator {
     }
 
     /// Runs one cycle over `scope` and waits for its decisions, not for what follows from
-    /// them. Joined with a cycle that waits already.
+    /// them. Joined with a cycle that waits already. What answers late is waited for here, and
+    /// by no other cycle.
     pub async fn check(
+        &self,
+        scope: Scope,
+        trigger: Trigger,
+        dry_run: bool,
+    ) -> Result<Arc<CycleReport>, RequestError> {
+        let report = self.cycle(scope.clone(), trigger, dry_run).await?;
+        let Some(owed) = report.owed(&scope) else { return Ok(report) };
+        self.inner.asked.ended(&report.late).await;
+        let rest = self.cycle(owed, trigger, dry_run).await?;
+        Ok(Arc::new(report.completed_by(&rest)))
+    }
+
+    async fn cycle(
         &self,
         scope: Scope,
         trigger: Trigger,

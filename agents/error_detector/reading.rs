@@ -3,14 +3,14 @@
 //! A container whose log cannot be read is left out of the answer and disturbs nobody. It
 //! keeps no position: cursors come in, and go out with each batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use futures_util::StreamExt;
 use futures_util::stream;
 
 use crate::model::{ContainerFacts, ContainerStatus, LogBatch, LogCursor, TargetId, Timestamp};
-use crate::ports::World;
+use crate::ports::Questions;
 
 /// Older lines say nothing about now.
 const HORIZON: TimeDelta = TimeDelta::minutes(10);
@@ -28,22 +28,40 @@ const AT_ONCE: usize = 16;
 /// what explains it, also to a Selfheal that started later; [`super::ErrorDetector`] counts
 /// a line once.
 pub async fn read_logs(
-    world: &World,
+    questions: &dyn Questions,
     containers: &[(TargetId, &ContainerFacts)],
     cursors: &BTreeMap<String, LogCursor>,
-) -> BTreeMap<TargetId, LogBatch> {
-    let now = world.clock.now();
+    now: Timestamp,
+) -> Read {
     let mut reads = vec![];
     // A loop, not a closure: the future has to be `Send` for every lifetime.
     for (id, facts) in containers.iter().filter(|(_, facts)| was_ever_up(facts)) {
         let (since, max_lines) = place(facts, cursors.get(&facts.id).copied(), now);
-        reads.push(async move {
-            let batch = world.runtime.logs(&facts.name, Some(since), max_lines).await;
-            batch.ok().map(|batch| (id.clone(), batch))
-        });
+        reads.push(async move { (id, questions.logs(facts, since, max_lines).await) });
     }
     let answers: Vec<_> = stream::iter(reads).buffer_unordered(AT_ONCE).collect().await;
-    answers.into_iter().flatten().collect()
+    let mut read = Read::default();
+    for (id, answer) in answers {
+        match answer {
+            Some(Ok(batch)) => {
+                read.logs.insert(id.clone(), batch);
+            }
+            Some(Err(_)) => {}
+            None => {
+                read.late.insert(id.clone());
+            }
+        }
+    }
+    read
+}
+
+/// What the logs told.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// The new lines of each container whose log could be read.
+    pub logs: BTreeMap<TargetId, LogBatch>,
+    /// Containers whose log is still being read.
+    pub late: BTreeSet<TargetId>,
 }
 
 fn was_ever_up(facts: &ContainerFacts) -> bool {

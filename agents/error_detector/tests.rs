@@ -4,6 +4,7 @@ use crate::model::{
     Category, ContainerFacts, ContainerStatus, Facts, LogStream, MountFacts, Observation,
     ObservedValue, Severity, Target, TargetReport, TargetState,
 };
+use crate::ports::Clock as _;
 
 fn id(text: &str) -> TargetId {
     text.parse().unwrap()
@@ -356,9 +357,11 @@ async fn a_log_that_cannot_be_read_disturbs_nobody() {
     fake.fail_next("logs", &Failure::TimedOut, 1);
     let facts = [fake.facts("a"), fake.facts("b")];
     let containers: Vec<_> = facts.iter().map(|f| (TargetId::container(&f.name), f)).collect();
-    let read = read_logs(&fake.world(), &containers, &BTreeMap::new()).await;
+    let read =
+        read_logs(&fake.world(), &containers, &BTreeMap::new(), fake.clock().now()).await.logs;
     assert_eq!(read.len(), 1);
-    let read = read_logs(&fake.world(), &containers, &BTreeMap::new()).await;
+    let read =
+        read_logs(&fake.world(), &containers, &BTreeMap::new(), fake.clock().now()).await.logs;
     assert_eq!(read.len(), 2);
 }
 
@@ -373,13 +376,14 @@ async fn the_first_read_takes_ten_minutes_and_the_next_only_what_is_new() {
     let texts = |read: &BTreeMap<TargetId, LogBatch>| -> Vec<String> {
         read.values().flat_map(|b| &b.lines).map(|line| line.text.clone()).collect()
     };
-    let read = read_logs(&fake.world(), &containers, &BTreeMap::new()).await;
+    let read =
+        read_logs(&fake.world(), &containers, &BTreeMap::new(), fake.clock().now()).await.logs;
     assert_eq!(texts(&read), ["lately"]);
     let cursor = read[&containers[0].0].cursor.unwrap();
     fake.clock().advance_secs(60);
     fake.log("web", "now");
     let cursors = BTreeMap::from([(facts.id.clone(), cursor)]);
-    let read = read_logs(&fake.world(), &containers, &cursors).await;
+    let read = read_logs(&fake.world(), &containers, &cursors, fake.clock().now()).await.logs;
     assert_eq!(texts(&read), ["now"]);
 }
 
@@ -392,7 +396,7 @@ async fn the_last_words_of_a_crashed_container_are_read_again_in_every_cycle() {
     let containers = [(TargetId::container("web"), &facts)];
     let cursor = LogCursor { at: fake.world().clock.now(), seen_at: 0 };
     let cursors = BTreeMap::from([(facts.id.clone(), cursor)]);
-    let read = read_logs(&fake.world(), &containers, &cursors).await;
+    let read = read_logs(&fake.world(), &containers, &cursors, fake.clock().now()).await.logs;
     assert_eq!(read[&containers[0].0].lines.len(), 1);
 }
 

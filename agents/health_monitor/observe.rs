@@ -15,7 +15,7 @@ use crate::model::{
     Observation, ObservedValue, RuntimeEvent, Target, TargetId, TargetKind, TargetReport,
     TargetState, Timestamp, Verdict, clean,
 };
-use crate::ports::World;
+use crate::ports::{Questions, World};
 
 /// The agent. It remembers between two looks what hold times, hysteresis and lost networks
 /// need; a clone goes on from there by itself.
@@ -37,6 +37,23 @@ pub struct HealthMonitor {
 struct Look {
     state: TargetState,
     usage_error: Option<String>,
+}
+
+/// A target that has not answered yet.
+struct Late(TargetId);
+
+/// What a target's answers tell.
+struct Known {
+    facts: Result<Facts, String>,
+    usage_error: Option<String>,
+}
+
+impl Known {
+    fn of(self, target: &Target, events: Vec<RuntimeEvent>, world: &World) -> Look {
+        let Self { facts, usage_error } = self;
+        let state = TargetState { target: target.clone(), facts, events, at: world.clock.now() };
+        Look { state, usage_error }
+    }
 }
 
 impl HealthMonitor {
@@ -71,9 +88,22 @@ impl HealthMonitor {
     }
 
     /// Looks at the targets of `scope` (all without one) and always at the host, everything
-    /// at once: no target waits for another. Container facts are those of the inventory.
+    /// at once, and waits for every answer. Container facts are those of the inventory.
     pub async fn observe(
         &mut self,
+        world: &World,
+        inventory: &Inventory,
+        scope: Option<&BTreeSet<TargetId>>,
+        events: &BTreeMap<TargetId, Vec<RuntimeEvent>>,
+    ) -> HealthReport {
+        self.observe_through(world, world, inventory, scope, events).await
+    }
+
+    /// As [`Self::observe`], with `questions` to decide how long an answer is waited for.
+    /// Those without one are told in [`HealthReport::late`] and not judged.
+    pub async fn observe_through(
+        &mut self,
+        questions: &dyn Questions,
         world: &World,
         inventory: &Inventory,
         scope: Option<&BTreeSet<TargetId>>,
@@ -88,9 +118,19 @@ impl HealthMonitor {
         // A loop, not a closure: the future has to be `Send` for every lifetime.
         for target in wanted {
             let events = events.get(&target.id).cloned().unwrap_or_default();
-            looks.push(look(world, inventory, target, events, &self.thresholds));
+            let look = look(questions, inventory, target, &self.thresholds);
+            looks.push(async move { look.await.map(|known| known.of(target, events, world)) });
         }
         let (host, looks) = join(world.host.host(), join_all(looks)).await;
+        let mut late = BTreeSet::new();
+        let looks = looks.into_iter().filter_map(|look| match look {
+            Ok(look) => Some(look),
+            Err(Late(target)) => {
+                late.insert(target);
+                None
+            }
+        });
+        let looks: Vec<Look> = looks.collect();
         let host = host.map_err(|error| clean(&error.to_string(), 300));
         let pressure = host.as_ref().map(|host| host.pressure).unwrap_or_default();
         let under_pressure = host.as_ref().is_ok_and(|host| self.is_overloaded(host));
@@ -109,7 +149,7 @@ impl HealthMonitor {
             .collect();
         self.forget_what_is_gone(inventory);
         let took = (world.clock.now() - at).to_std().unwrap_or(Duration::ZERO);
-        HealthReport { at, took, targets, pressure, under_pressure, blind: vec![] }
+        HealthReport { at, took, targets, late, pressure, under_pressure, blind: vec![] }
     }
 
     fn is_overloaded(&self, host: &HostFacts) -> bool {
@@ -238,36 +278,39 @@ fn answered(state: &TargetState) -> bool {
 }
 
 async fn look(
-    world: &World,
+    questions: &dyn Questions,
     inventory: &Inventory,
     target: &Target,
-    events: Vec<RuntimeEvent>,
     thresholds: &Thresholds,
-) -> Look {
-    let (facts, usage_error) = match (&target.endpoint, target.id.container_name()) {
-        (_, Some(name)) => container(world, inventory, name).await,
-        (Some(endpoint), None) => {
-            let limit = probe_limit(endpoint, target, inventory, thresholds);
-            (Ok(world.prober.probe(endpoint, limit).await), None)
-        }
-        (None, None) => (Err(why_no_endpoint(inventory, target)), None),
+) -> Result<Known, Late> {
+    if let Some(name) = target.id.container_name() {
+        return container(questions, inventory, &target.id, name).await;
+    }
+    let Some(endpoint) = &target.endpoint else {
+        return Ok(Known { facts: Err(why_no_endpoint(inventory, target)), usage_error: None });
     };
-    let state = TargetState { target: target.clone(), facts, events, at: world.clock.now() };
-    Look { state, usage_error }
+    let limit = probe_limit(endpoint, target, inventory, thresholds);
+    let behind = target.container.as_ref().and_then(|name| inventory.containers.get(name));
+    let life = behind.and_then(|container| container.started_at.max(container.finished_at));
+    let facts = questions.probe(&target.id, life, endpoint, limit).await;
+    let facts = facts.ok_or_else(|| Late(target.id.clone()))?;
+    Ok(Known { facts: Ok(facts), usage_error: None })
 }
 
 async fn container(
-    world: &World,
+    questions: &dyn Questions,
     inventory: &Inventory,
+    id: &TargetId,
     name: &str,
-) -> (Result<Facts, String>, Option<String>) {
+) -> Result<Known, Late> {
     let Some(facts) = inventory.containers.get(name) else {
-        return (Err("the runtime knows no such container".to_owned()), None);
+        let unknown = "the runtime knows no such container".to_owned();
+        return Ok(Known { facts: Err(unknown), usage_error: None });
     };
     let mut facts = facts.clone();
     let mut usage_error = None;
     if facts.is_up() {
-        match world.runtime.usage(name).await {
+        match questions.usage(&facts).await.ok_or_else(|| Late(id.clone()))? {
             Ok(usage) => facts.usage = Some(usage),
             // It may have ended between the list and this question: that is no fault.
             Err(error) if error.is_transient() => {
@@ -276,7 +319,7 @@ async fn container(
             Err(_) => {}
         }
     }
-    (Ok(Facts::Container(Box::new(facts))), usage_error)
+    Ok(Known { facts: Ok(Facts::Container(Box::new(facts))), usage_error })
 }
 
 /// How long a target is waited for. An HTTP endpoint gets more time than others, since

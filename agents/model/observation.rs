@@ -1,5 +1,6 @@
 //! One value of one check on one target at one time, and the report of them all.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -114,6 +115,8 @@ pub struct HealthReport {
     pub took: Duration,
     /// Every target looked at.
     pub targets: Vec<TargetReport>,
+    /// Those that have not answered yet: nothing is known of them, good or bad.
+    pub late: BTreeSet<TargetId>,
     /// The host's pressure; under a high one only exits are believed.
     pub pressure: Pressure,
     /// Whether `pressure` is so high that slow answers prove nothing.

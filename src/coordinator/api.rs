@@ -25,6 +25,14 @@ impl Scope {
         Self::Targets(BTreeSet::from([id]))
     }
 
+    /// Whether it names the target.
+    pub fn contains(&self, id: &TargetId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Targets(targets) => targets.contains(id),
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
@@ -58,8 +66,10 @@ pub enum Trigger {
     CommandLine,
 }
 
-/// How a cycle ended, in the contract's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How a cycle ended, in the contract's words; what says more comes later.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum CycleStatus {
     /// Nothing is wrong.
@@ -158,6 +168,9 @@ pub struct CycleReport {
     pub agents: Vec<AgentStep>,
     /// What was looked at.
     pub targets: Vec<TargetSummary>,
+    /// What had not answered in time, and what needs it: it is judged when the answer is there.
+    #[serde(default)]
+    pub late: Vec<TargetId>,
     /// What is wrong.
     pub findings: Vec<Finding>,
     /// The open incidents in its scope.

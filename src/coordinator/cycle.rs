@@ -99,9 +99,10 @@ impl Inner {
             status: status(&incidents, &seen.findings),
             agents,
             targets: summaries::targets(&seen, &rules, &incidents),
-            findings: seen.findings,
+            late: seen.put_off.iter().cloned().collect(),
+            findings: seen.findings.clone(),
             incidents: incidents.iter().map(summaries::incident).collect(),
-            blind: seen.report.blind,
+            blind: seen.report.blind.clone(),
         };
         // Before the cycle counts: what is blind at the start is told at once. Until what the last
         // run left is taken up every cycle only looks, and is no dry run to people.
@@ -109,6 +110,9 @@ impl Inner {
             self.tell_blindness(&report).await;
         }
         self.finish(&report, &scope);
+        if !dry_run {
+            self.follow_late(&seen, &scope, trigger);
+        }
         Arc::new(report)
     }
 

@@ -1,6 +1,7 @@
 //! The observing half of a cycle: what is there, how it does, what is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use selfheal_agents::model::{
 };
 use selfheal_agents::root_cause::Graph;
 
+use super::asked::Look;
 use super::state::Inner;
 use super::survey::{Noticed, Survey};
 use super::{AgentStep, Rules, Scope};
@@ -45,6 +47,9 @@ pub(super) struct Seen {
     pub(super) read_to: BTreeMap<String, LogCursor>,
     /// What changed on containers since they were last looked at.
     pub(super) noticed: Noticed,
+    /// Those that had not answered in time and all that need them: nothing is decided about
+    /// them, or a symptom would be taken for the cause.
+    pub(super) put_off: BTreeSet<TargetId>,
     pub(super) agents: Vec<AgentStep>,
     pub(super) now: Timestamp,
 }
@@ -83,19 +88,41 @@ impl Inner {
         if !std::mem::replace(&mut senses.remembers, true) {
             self.remember_levels(&mut senses.monitor, &inventory, now).await;
         }
-        let mut report =
-            senses.monitor.observe(&self.world, &inventory, narrowed.as_ref(), &events).await;
+        let asking = self.asked.look(&self.world);
+        let mut report = senses
+            .monitor
+            .observe_through(&asking, &self.world, &inventory, narrowed.as_ref(), &events)
+            .await;
         report.blind.extend(blind);
         let mut agents = vec![step("health-monitor", started, monitor_summary(&report))];
 
         let started = Instant::now();
-        let (logs, read_to) = self.new_logs(&inventory, narrowed.as_ref()).await;
+        let (logs, read_to) =
+            self.new_logs(&inventory, narrowed.as_ref(), &asking, &mut report.late).await;
+        let mut put_off = report.late.clone();
+        put_off.extend(report.late.iter().flat_map(|id| graph.dependents_of(id)));
+        put_off.retain(|id| narrowed.as_ref().is_none_or(|scope| scope.contains(id)));
+        report.targets.retain(|target| !put_off.contains(target.id()));
+        let logs = logs.into_iter().filter(|(id, _)| !put_off.contains(id)).collect();
         let catalogue = self.catalogue();
         let findings = senses.detector.detect(&report, &logs, &catalogue);
-        let lines: usize = logs.values().map(|batch| batch.lines.len()).sum();
+        let lines: usize = logs.values().map(|batch: &LogBatch| batch.lines.len()).sum();
         let summary = format!("{} finding(s), {lines} new log line(s)", findings.len());
         agents.push(step("error-detector", started, summary));
-        Seen { inventory, graph, report, findings, events, logs, read_to, noticed, agents, now }
+        let read_to = moved(&logs, &read_to, &inventory);
+        Seen {
+            inventory,
+            graph,
+            report,
+            findings,
+            events,
+            logs,
+            read_to,
+            noticed,
+            put_off,
+            agents,
+            now,
+        }
     }
 
     /// What is there now; the last known with the reason when the runtime does not answer.
@@ -152,10 +179,13 @@ impl Inner {
         by_target
     }
 
+    /// What was written since the last cycle, and how far each log was read then.
     async fn new_logs(
         &self,
         inventory: &Inventory,
         narrowed: Option<&BTreeSet<TargetId>>,
+        asking: &Look<'_>,
+        late: &mut BTreeSet<TargetId>,
     ) -> (BTreeMap<TargetId, LogBatch>, BTreeMap<String, LogCursor>) {
         let containers: Vec<(TargetId, &ContainerFacts)> = inventory
             .containers
@@ -168,14 +198,25 @@ impl Inner {
             tracing::error!(%error, "log positions cannot be read");
             BTreeMap::new()
         });
-        let logs = error_detector::read_logs(&self.world, &containers, &cursors).await;
-        let moved = containers.iter().filter_map(|(id, facts)| {
-            let cursor = logs.get(id)?.cursor?;
-            (cursors.get(&facts.id) != Some(&cursor)).then(|| (facts.id.clone(), cursor))
-        });
-        let moved = moved.collect();
-        (logs, moved)
+        let now = self.world.clock.now();
+        let read = error_detector::read_logs(asking, &containers, &cursors, now).await;
+        late.extend(read.late);
+        (read.logs, cursors)
     }
+}
+
+/// How far the logs are read now, where that moved.
+fn moved(
+    logs: &BTreeMap<TargetId, LogBatch>,
+    cursors: &BTreeMap<String, LogCursor>,
+    inventory: &Inventory,
+) -> BTreeMap<String, LogCursor> {
+    let moved = logs.iter().filter_map(|(id, batch)| {
+        let facts = inventory.containers.get(id.container_name()?)?;
+        let cursor = batch.cursor?;
+        (cursors.get(&facts.id) != Some(&cursor)).then(|| (facts.id.clone(), cursor))
+    });
+    moved.collect()
 }
 
 /// The scope with everything that decides whom to blame; `None` is everything.
@@ -194,6 +235,9 @@ fn narrowed(scope: &Scope, graph: &Graph) -> Option<BTreeSet<TargetId>> {
 fn monitor_summary(report: &HealthReport) -> String {
     let bad = report.targets.iter().filter(|target| target.verdict().is_bad()).count();
     let mut summary = format!("{} target(s) looked at, {bad} not well", report.targets.len());
+    if !report.late.is_empty() {
+        let _ = write!(summary, ", {} not answering yet", report.late.len());
+    }
     for reason in &report.blind {
         summary.push_str("; ");
         summary.push_str(&clean(reason, 200));

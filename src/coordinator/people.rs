@@ -12,11 +12,13 @@ use selfheal_agents::model::{
     Timestamp, ValidationStatus,
 };
 use selfheal_agents::ports::StoreError;
+use tokio::sync::MutexGuard;
 
 use super::cycle::Bench;
 use super::execution::RollbackEnd;
+use super::look::{Seen, Senses};
 use super::state::Inner;
-use super::{Freeze, RequestError, RollbackDone, Scope, policy};
+use super::{Freeze, RequestError, RollbackDone, Rules, Scope, policy};
 
 /// How long a request waits for the start to be over before it is refused. Mostly there is nothing
 /// to take up, and a start takes milliseconds.
@@ -58,10 +60,10 @@ impl Inner {
         id: IncidentId,
         who: &str,
     ) -> Result<(), RequestError> {
-        self.incident_or_error(id).await?;
+        let target = self.incident_or_error(id).await?.target;
         self.refuse_before_taken_up().await?;
         let rules = self.rules();
-        let mut senses = self.senses.lock().await;
+        let (_senses, seen) = self.look_until_answered(&target, &rules).await;
         let _writing = self.writing.lock().await;
         let incident = self.incident_or_error(id).await?;
         let (Some(fix), Some(diagnosis)) = (incident.fix.clone(), incident.diagnosis.clone())
@@ -74,7 +76,12 @@ impl Inner {
             let state = incident.state();
             return Err(RequestError::Conflict(format!("incident {id} is {state}, not held")));
         }
-        let seen = self.look(&mut senses, &Scope::target(incident.target.clone()), &rules).await;
+        if seen.put_off.contains(&incident.target) || incident.target != target {
+            return Err(RequestError::Conflict(format!(
+                "`{}` is still being looked at; try again in a moment",
+                incident.target
+            )));
+        }
         let still = seen.findings.iter().any(|f| incident.findings.iter().any(|k| k.key == f.key));
         if !still {
             return Err(RequestError::Conflict(format!(
@@ -105,6 +112,27 @@ impl Inner {
             )));
         }
         Ok(())
+    }
+
+    /// Looks at a target, once more if it answers late; cycles go on while it is waited for.
+    async fn look_until_answered(
+        &self,
+        target: &TargetId,
+        rules: &Rules,
+    ) -> (MutexGuard<'_, Senses>, Seen) {
+        let scope = Scope::target(target.clone());
+        let late = {
+            let mut senses = self.senses.lock().await;
+            let seen = self.look(&mut senses, &scope, rules).await;
+            if !seen.put_off.contains(target) {
+                return (senses, seen);
+            }
+            seen.report.late
+        };
+        self.asked.ended(&Vec::from_iter(late)).await;
+        let mut senses = self.senses.lock().await;
+        let seen = self.look(&mut senses, &scope, rules).await;
+        (senses, seen)
     }
 
     /// Closes an incident that waits, and is silent about it until it is gone and back.

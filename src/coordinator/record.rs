@@ -130,10 +130,10 @@ impl Inner {
             standing.runtime_connected =
                 !report.blind.iter().any(|reason| reason.starts_with("containers cannot"));
             if *scope == Scope::All {
-                standing.targets.clone_from(&report.targets);
-            } else {
-                merge(&mut standing.targets, &report.targets);
+                // What has not answered yet is shown as it was.
+                standing.targets.retain(|known| report.late.contains(&known.id));
             }
+            merge(&mut standing.targets, &report.targets);
         });
         self.tell(Happening::CycleFinished {
             cycle_id: report.cycle_id,
@@ -144,11 +144,9 @@ impl Inner {
     }
 }
 
-fn merge(known: &mut Vec<TargetSummary>, new: &[TargetSummary]) {
-    for summary in new {
-        match known.iter_mut().find(|k| k.id == summary.id) {
-            Some(old) => *old = summary.clone(),
-            None => known.push(summary.clone()),
-        }
-    }
+/// Replaces what is known of these targets, and keeps all sorted by name.
+pub(super) fn merge(known: &mut Vec<TargetSummary>, new: &[TargetSummary]) {
+    known.retain(|old| new.iter().all(|summary| summary.id != old.id));
+    known.extend(new.iter().cloned());
+    known.sort_by(|a, b| a.id.cmp(&b.id));
 }

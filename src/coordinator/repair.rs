@@ -178,6 +178,7 @@ impl Inner {
         self.go(incident, IncidentState::Validating, Actor::FixEngineer, text);
         self.save(incident).await;
         self.senses_forget(&fix.target).await;
+        self.asked.forget();
         self.watch(incident.id);
     }
 
@@ -279,6 +280,7 @@ impl Inner {
                 return self.watch(incident.id);
             }
         };
+        self.asked.forget();
         self.learn(incident, &fix, result, ValidationStatus::Failed).await;
         // The root worked before its dependents were followed up; that repair stands.
         for earlier in incident.earlier_fixes.clone() {

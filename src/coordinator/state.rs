@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::asked::Asked;
 use super::execution::Executor;
+use super::late::Waited;
 use super::leases::{Lease, Leases};
 use super::live::Live;
 use super::look::Senses;
@@ -74,10 +76,14 @@ pub(super) struct Inner {
     watched: Mutex<BTreeSet<IncidentId>>,
     /// The monitor that looks at each of them.
     eyes: Mutex<BTreeMap<IncidentId, HealthMonitor>>,
+    /// What the world is being asked.
+    pub(super) asked: Asked,
+    /// Who answers late.
+    pub(super) waited: Waited,
     pub(super) wake: Arc<Notify>,
     /// Whether what the last run left is taken up.
     taken_up: watch::Sender<bool>,
-    cancel: CancellationToken,
+    pub(super) cancel: CancellationToken,
 }
 
 /// A span of ages in which an incident is surely met once by [`RETRY_HELD`].
@@ -137,6 +143,8 @@ impl Inner {
             blind: Mutex::default(),
             watched: Mutex::default(),
             eyes: Mutex::default(),
+            asked: Asked::default(),
+            waited: Waited::default(),
             wake: parts.wake,
             taken_up: watch::Sender::new(false),
             cancel: parts.cancel,

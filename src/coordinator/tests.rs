@@ -10,8 +10,8 @@ use selfheal_agents::fakes::{
 };
 use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::model::{
-    Endpoint, Facts, Hold, HttpEndpoint, HttpFacts, Incident, IncidentState, Mode, MountFacts, Outcome, Target, TargetKind, Tunable, TunableRole,
-    ValidationStatus,
+    Endpoint, Facts, Hold, HttpEndpoint, HttpFacts, Incident, IncidentState, Mode, MountFacts,
+    Outcome, Target, TargetKind, Tunable, TunableRole, ValidationStatus,
 };
 use selfheal_agents::ports::{Clock, IncidentQuery, Incidents, Memory, Outbox, Outcomes};
 
@@ -606,6 +606,7 @@ async fn interrupted_at_any_record_of_a_repair_the_next_start_brings_it_to_an_en
 
 mod at_start;
 mod causes;
+mod hangs;
 mod interference;
 mod memory;
 mod windows;

@@ -226,7 +226,7 @@ mod tests {
             timeout: Duration::from_secs(20),
             start_period: Duration::from_secs(10),
             retries: 3,
-            test: vec![]
+            test: vec![],
         });
         let validation = open(at(0), Duration::from_mins(2), Some(&facts), None);
         assert_eq!(validation.window_secs, 10 + 3 * (30 + 20));

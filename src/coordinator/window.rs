@@ -212,6 +212,7 @@ impl Inner {
             logs: BTreeMap::new(),
             read_to: BTreeMap::new(),
             noticed: Noticed::default(),
+            put_off: BTreeSet::new(),
             agents: vec![],
             now: view.look.at,
         };

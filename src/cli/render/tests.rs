@@ -189,6 +189,7 @@ fn report(dry_run: bool) -> Checked {
         status: CycleStatus::IssuesFound,
         agents: vec![],
         targets: standing().targets,
+        late: vec![],
         findings: incident.findings.clone(),
         incidents: vec![crate::coordinator::IncidentSummary {
             id: row.id,

@@ -1,0 +1,132 @@
+//! Stories in which something does not answer, and nobody else waits for it.
+
+use selfheal_agents::model::{DatabaseEndpoint, PostgresFacts, Verdict};
+use tokio::time::Instant;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_is_healed_while_another_target_hangs() {
+    for question in ["probe http://shop/", "usage shop", "logs shop"] {
+        let (fake, rules) = with_endpoint(&["shop", "web"]);
+        let stage = Stage::new(fake.clone(), rules);
+        stage.look().await;
+        hangs(&fake, question);
+        stage.coordinator.request(Scope::All, Trigger::Schedule);
+        stage.pass(0).await;
+        fake.crash("web", 1);
+        stage.pass(2).await;
+        assert_eq!(fake.effects(), ["start web"], "{question}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_is_told_of_what_answered_late_too() {
+    let (fake, mut rules) = with_endpoint(&["shop", "web"]);
+    rules.mode = Mode::Observe;
+    let stage = Stage::new(fake.clone(), rules);
+    stage.look().await;
+    hangs(&fake, "probe http://shop/");
+    let report = stage.look().await;
+    let shown = |id: &str| report.targets.iter().find(|t| t.id.to_string() == id).unwrap();
+    assert_eq!(shown("http:shop").verdict, Verdict::Critical);
+    assert_eq!(shown("container:web").verdict, Verdict::Ok);
+    assert_eq!(report.status, CycleStatus::IssuesFound);
+    assert!(!report.incidents.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hangs_is_found_without_being_asked_for_and_asked_after_in_vain() {
+    let (fake, mut rules) = with_endpoint(&["shop", "web"]);
+    rules.mode = Mode::Observe;
+    let stage = Stage::new(fake.clone(), rules);
+    stage.look().await;
+    hangs(&fake, "probe http://shop/");
+    stage.coordinator.request(Scope::All, Trigger::Schedule);
+    stage.pass(8).await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Held);
+    let began = Instant::now();
+    stage.look().await;
+    assert!(began.elapsed() < Duration::from_secs(1), "it is known to hang: {:?}", began.elapsed());
+    let cycles = stage.coordinator.standing().cycles;
+    stage.pass(200).await;
+    let more = stage.coordinator.standing().cycles - cycles;
+    assert!(more <= 5, "nothing is new, and it is looked at {more} times");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_answers_slowly_is_not_taken_for_broken() {
+    let (fake, rules) = with_endpoint(&["shop", "web"]);
+    let stage = Stage::new(fake.clone(), rules);
+    stage.look().await;
+    fake.slow("probe http://shop/", |_| Box::pin(tokio::time::sleep(Duration::from_secs(3))));
+    for _ in 0..3 {
+        let report = stage.look().await;
+        assert_eq!(report.status, CycleStatus::Healthy, "{report:#?}");
+        assert!(report.targets.iter().any(|t| t.id.to_string() == "http:shop"));
+        stage.pass(7).await;
+    }
+    assert_eq!(fake.effects(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dependent_is_not_blamed_before_what_it_needs_has_answered() {
+    let endpoint = Endpoint::Postgres(DatabaseEndpoint {
+        host: "10.9.9.9".to_owned(),
+        port: 5432,
+        user: None,
+        password: None,
+        database: None,
+        tls: false,
+    });
+    let fake = api_on_db();
+    let well = PostgresFacts { reachable: true, ..PostgresFacts::default() };
+    fake.answers(&endpoint, Facts::Postgres(well));
+    let mut rules = Rules { mode: Mode::Observe, ..Rules::default() };
+    rules.declared.targets.push(Target {
+        endpoint: Some(endpoint),
+        container: Some("db".to_owned()),
+        ..Target::bare(TargetId::lossy(TargetKind::Postgres, "orders"))
+    });
+    let stage = Stage::new(fake.clone(), rules);
+    stage.look().await;
+    hangs(&fake, "probe 10.9.9.9:5432");
+    fake.hang("api");
+    stage.coordinator.request(Scope::All, Trigger::Schedule);
+    stage.pass(1).await;
+    assert!(stage.coordinator.standing().cycles > 1, "it has decided about the others");
+    assert_eq!(stage.incidents().await.len(), 0, "{:#?}", stage.incidents().await);
+    stage.pass(30).await;
+    let incidents = stage.incidents().await;
+    assert_ne!(only(&incidents).target, TargetId::container("api"), "{incidents:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_from_before_a_fix_does_not_count_after_it() {
+    let (fake, rules) = with_endpoint(&["shop", "web"]);
+    let stage = Stage::new(fake.clone(), rules);
+    stage.look().await;
+    hangs(&fake, "probe http://shop/");
+    stage.look().await;
+    stage.pass(1).await;
+    assert_eq!(fake.effects(), ["restart shop"]);
+    // It works, if slowly: what was asked before the restart says nothing of that.
+    fake.slow("probe http://shop/", |_| Box::pin(tokio::time::sleep(Duration::from_secs(2))));
+    stage.look().await;
+    stage.pass(300).await;
+    let incidents = stage.incidents().await;
+    assert_eq!(only(&incidents).state(), IncidentState::Resolved, "{incidents:#?}");
+    assert_eq!(fake.effects(), ["restart shop"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_look_at_what_hangs_leaves_no_trace() {
+    let (fake, rules) = with_endpoint(&["shop", "web"]);
+    let stage = Stage::new(fake.clone(), rules);
+    stage.look().await;
+    hangs(&fake, "probe http://shop/");
+    stage.coordinator.check(Scope::All, Trigger::CommandLine, true).await.unwrap();
+    stage.pass(30).await;
+    assert_eq!(stage.incidents().await.len(), 0);
+    assert_eq!(fake.effects(), Vec::<String>::new());
+}
