@@ -29,6 +29,7 @@ mod queue;
 mod record;
 mod recovery;
 mod repair;
+mod rising;
 mod rules;
 pub mod schedule;
 mod state;

@@ -7,12 +7,12 @@ use futures_util::future::{join, join_all};
 
 use super::checks::{CHECKS, Context, Judgement, Measured};
 use super::life::last_death;
-use super::steady::Steady;
+use super::steady::{Climb, Steady};
 use super::trends::Trends;
 use super::{DeathCause, Inventory, Thresholds};
 use crate::model::{
     CheckName, ContainerFacts, Endpoint, Facts, HealthReport, HostFacts, NetworkAttachment,
-    Observation, ObservedValue, RuntimeEvent, Target, TargetId, TargetKind, TargetReport,
+    Observation, ObservedValue, Rising, RuntimeEvent, Target, TargetId, TargetKind, TargetReport,
     TargetState, Timestamp, Verdict, clean,
 };
 use crate::ports::{Questions, World};
@@ -31,6 +31,8 @@ pub struct HealthMonitor {
     /// Endpoints that answered at least once.
     proven: BTreeSet<TargetId>,
     trends: Trends,
+    /// What the look under way found rising.
+    rising: BTreeMap<TargetId, Rising>,
 }
 
 /// What one look at one target brought.
@@ -66,6 +68,7 @@ impl HealthMonitor {
             ends: BTreeMap::new(),
             proven: BTreeSet::new(),
             trends: Trends::default(),
+            rising: BTreeMap::new(),
         }
     }
 
@@ -149,7 +152,8 @@ impl HealthMonitor {
             .collect();
         self.forget_what_is_gone(inventory);
         let took = (world.clock.now() - at).to_std().unwrap_or(Duration::ZERO);
-        HealthReport { at, took, targets, late, pressure, under_pressure, blind: vec![] }
+        let rising = std::mem::take(&mut self.rising);
+        HealthReport { at, took, targets, late, rising, pressure, under_pressure, blind: vec![] }
     }
 
     fn is_overloaded(&self, host: &HostFacts) -> bool {
@@ -209,26 +213,43 @@ impl HealthMonitor {
         under_pressure: bool,
     ) -> Observation {
         let steady = self.steady.entry((target.clone(), measured.check.clone())).or_default();
+        let mut climb = None;
         let verdict = match (&measured.judgement, &measured.value) {
             (Judgement::Now(verdict), _) => *verdict,
             (Judgement::Against(limit), ObservedValue::Number(value)) => {
-                steady.judge(*value, limit, at)
+                let verdict = steady.judge(*value, limit, at);
+                climb = steady.climb(limit);
+                verdict
             }
             (Judgement::Against(_), _) => Verdict::Unknown,
         };
         let doubted = under_pressure && !measured.holds_under_pressure && verdict.is_bad();
         let verdict = if doubted { Verdict::Unknown } else { verdict };
         let doubt = if doubted { " (the host is overloaded: this proves nothing)" } else { "" };
+        let since = steady.since(verdict, at);
+        let climbed =
+            climb.map_or_else(String::new, |climb| self.rises(target, &measured.check, climb));
         Observation {
             target: target.clone(),
             check: measured.check,
             value: measured.value,
             unit: measured.unit.to_owned(),
             verdict,
-            detail: format!("{}{doubt}", measured.detail),
+            detail: format!("{}{climbed}{doubt}", measured.detail),
             at,
-            since: steady.since(verdict, at),
+            since,
         }
+    }
+
+    /// Keeps the check of a target to be looked at next; says how far it is.
+    fn rises(&mut self, target: &TargetId, check: &CheckName, climb: Climb) -> String {
+        let next = Rising { check: check.clone(), look_at: climb.look_at };
+        let known = self.rising.entry(target.clone()).or_insert_with(|| next.clone());
+        if next.look_at < known.look_at {
+            *known = next;
+        }
+        let (so_far, needed) = (climb.held.as_secs(), climb.hold.as_secs());
+        format!(" (above its limit for {so_far} of {needed} s)")
     }
 
     fn remember_networks(&mut self, report: &TargetReport) {

@@ -1,13 +1,23 @@
 //! Keeps verdicts steady: a level counts only after its hold time, and is over only well
 //! below it.
 //!
+//! What lies between two looks is not known, so looks far apart prove nothing held: while a
+//! level is being held, [`Rising::look_at`] says when to look again.
+//!
 //! One [`Steady`] for each target and check. A clock that jumps backwards restarts the
 //! hold time; it never shortens it.
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::Limit;
 use crate::model::{Timestamp, Verdict};
+
+/// Looks further apart than this say nothing of the time between them.
+const LAPSE: TimeDelta = TimeDelta::seconds(90);
+/// How often a value above a level is looked at until its hold time ends.
+const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(30);
 
 /// What is remembered of one check on one target.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,8 +29,26 @@ pub(super) struct Steady {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Level {
-    above_since: Option<Timestamp>,
+    above: Option<Above>,
     raised: bool,
+}
+
+/// A spell above a level.
+#[derive(Debug, Clone, Copy)]
+struct Above {
+    since: Timestamp,
+    last: Timestamp,
+}
+
+/// A value above a level, but not for long enough to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Climb {
+    /// For how long.
+    pub(super) held: Duration,
+    /// For how long it must be.
+    pub(super) hold: Duration,
+    /// When to look again.
+    pub(super) look_at: Timestamp,
 }
 
 impl Steady {
@@ -33,6 +61,11 @@ impl Steady {
             (false, true) => Verdict::Warning,
             (false, false) => Verdict::Ok,
         }
+    }
+
+    /// What the newest value is on the way to, if it is above a level that does not count yet.
+    pub(super) fn climb(&self, limit: &Limit) -> Option<Climb> {
+        [self.critical, self.warning].iter().find_map(|level| level.climb(limit))
     }
 
     /// Since when the verdict is what it is now.
@@ -54,15 +87,29 @@ impl Level {
             return false;
         };
         if value > level {
-            let since = self.above_since.filter(|since| *since <= now).unwrap_or(now);
-            self.above_since = Some(since);
-            let held = (now - since).to_std().unwrap_or(Duration::ZERO);
-            self.raised |= held >= Duration::from_secs(limit.hold_secs);
+            let goes_on = |above: &Above| above.last <= now && now - above.last <= LAPSE;
+            let since = self.above.filter(goes_on).map_or(now, |above| above.since);
+            let above = Above { since, last: now };
+            self.above = Some(above);
+            self.raised |= above.held() >= Duration::from_secs(limit.hold_secs);
         } else {
-            self.above_since = None;
+            self.above = None;
             self.raised &= value > level - limit.hysteresis;
         }
         self.raised
+    }
+
+    fn climb(&self, limit: &Limit) -> Option<Climb> {
+        let above = self.above.filter(|_| !self.raised)?;
+        let hold = Duration::from_secs(limit.hold_secs);
+        let left = TimeDelta::from_std(hold.saturating_sub(above.held())).unwrap_or(LOOK_AGAIN);
+        Some(Climb { held: above.held(), hold, look_at: above.last + left.min(LOOK_AGAIN) })
+    }
+}
+
+impl Above {
+    fn held(&self) -> Duration {
+        (self.last - self.since).to_std().unwrap_or(Duration::ZERO)
     }
 }
 
@@ -91,6 +138,28 @@ mod tests {
         let seen = judge_all(&[(0, 85.0), (20, 70.0), (25, 85.0), (50, 85.0), (55, 85.0)]);
         assert_eq!(seen.last(), Some(&Verdict::Warning));
         assert!(seen[..4].iter().all(|v| *v == Verdict::Ok));
+    }
+
+    #[test]
+    fn two_peaks_far_apart_are_not_one_that_lasts() {
+        let seen = judge_all(&[(0, 95.0), (300, 95.0), (330, 95.0)]);
+        assert_eq!(seen, [Verdict::Ok, Verdict::Ok, Verdict::Critical]);
+    }
+
+    #[test]
+    fn a_level_that_does_not_count_yet_says_when_to_look_again() {
+        let mut steady = Steady::default();
+        let at = |secs| start_time() + Duration::from_secs(secs);
+        let limit = Limit { hold_secs: 70, ..LIMIT };
+        let mut climb = |secs, value| {
+            steady.judge(value, &limit, at(secs));
+            steady.climb(&limit).map(|climb| (climb.held.as_secs(), climb.look_at))
+        };
+        assert_eq!(climb(0, 50.0), None);
+        assert_eq!(climb(10, 85.0), Some((0, at(40))));
+        assert_eq!(climb(40, 95.0), Some((0, at(70))), "critical begins later");
+        assert_eq!(climb(70, 85.0), Some((60, at(80))), "never later than the hold time ends");
+        assert_eq!(climb(80, 85.0), None, "now it counts");
     }
 
     #[test]

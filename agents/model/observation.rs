@@ -1,6 +1,6 @@
 //! One value of one check on one target at one time, and the report of them all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -106,6 +106,15 @@ impl TargetReport {
     }
 }
 
+/// A value on its way to count as too high.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rising {
+    /// The check that measured it.
+    pub check: CheckName,
+    /// When to look again, to know whether it lasts.
+    pub look_at: Timestamp,
+}
+
 /// What the health monitor hands on.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HealthReport {
@@ -117,6 +126,8 @@ pub struct HealthReport {
     pub targets: Vec<TargetReport>,
     /// Those that have not answered yet: nothing is known of them, good or bad.
     pub late: BTreeSet<TargetId>,
+    /// Those with a value above a limit that has not been there for long enough to count.
+    pub rising: BTreeMap<TargetId, Rising>,
     /// The host's pressure; under a high one only exits are believed.
     pub pressure: Pressure,
     /// Whether `pressure` is so high that slow answers prove nothing.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use selfheal_agents::model::{BackupId, IncidentState};
+use selfheal_agents::model::{BackupId, IncidentState, TargetId};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::daemon::{not_started, start_log};
@@ -52,6 +52,15 @@ pub(super) async fn check(settings: &Settings, request: &CheckRequest, out: Outp
     let mut exit = finished(&checked, out)?;
     if checked.report.status == CycleStatus::Healing && !request.dry_run {
         exit = healed(&app.coordinator, &checked).await?;
+    }
+    if exit == Exit::Done && !checked.report.rising.is_empty() {
+        // One look cannot tell a peak from what lasts, and nobody looks again.
+        let rising: Vec<String> = checked.report.rising.iter().map(TargetId::to_string).collect();
+        tell(format!(
+            "above a limit, and not known for how long: {}; a running `selfheal run` looks again",
+            rising.join(", ")
+        ));
+        exit = Exit::Wrong;
     }
     app.cancel.cancel();
     following.abort();

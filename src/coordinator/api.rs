@@ -171,6 +171,9 @@ pub struct CycleReport {
     /// What had not answered in time, and what needs it: it is judged when the answer is there.
     #[serde(default)]
     pub late: Vec<TargetId>,
+    /// What has a value above a limit, but not for long enough to be found.
+    #[serde(default)]
+    pub rising: Vec<TargetId>,
     /// What is wrong.
     pub findings: Vec<Finding>,
     /// The open incidents in its scope.

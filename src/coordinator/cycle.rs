@@ -100,6 +100,7 @@ impl Inner {
             agents,
             targets: summaries::targets(&seen, &rules, &incidents),
             late: seen.put_off.iter().cloned().collect(),
+            rising: seen.report.rising.keys().cloned().collect(),
             findings: seen.findings.clone(),
             incidents: incidents.iter().map(summaries::incident).collect(),
             blind: seen.report.blind.clone(),
@@ -112,6 +113,7 @@ impl Inner {
         self.finish(&report, &scope);
         if !dry_run {
             self.follow_late(&seen, &scope, trigger);
+            self.look_while_it_rises(&seen);
         }
         Arc::new(report)
     }

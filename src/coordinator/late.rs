@@ -75,6 +75,8 @@ impl CycleReport {
         whole.incidents.extend(later.incidents.iter().cloned());
         whole.blind.extend(later.blind.iter().filter(|why| !self.blind.contains(why)).cloned());
         whole.late.retain(|id| !is_told(id));
+        whole.rising.retain(|id| !is_told(id));
+        whole.rising.extend(later.rising.iter().cloned());
         whole.status = whole.status.max(later.status);
         whole.took_ms += later.took_ms;
         whole

@@ -78,6 +78,8 @@ pub(super) struct Inner {
     eyes: Mutex<BTreeMap<IncidentId, HealthMonitor>>,
     /// What the world is being asked.
     pub(super) asked: Asked,
+    /// When to look again at what rises.
+    pub(super) rising: Mutex<BTreeMap<TargetId, Timestamp>>,
     /// Who answers late.
     pub(super) waited: Waited,
     pub(super) wake: Arc<Notify>,
@@ -144,6 +146,7 @@ impl Inner {
             watched: Mutex::default(),
             eyes: Mutex::default(),
             asked: Asked::default(),
+            rising: Mutex::default(),
             waited: Waited::default(),
             wake: parts.wake,
             taken_up: watch::Sender::new(false),
@@ -243,6 +246,7 @@ impl Inner {
                     looks.spawn(Arc::clone(self).look_in_turn(id, turn));
                 }
             }
+            self.look_at_what_rises();
             since_retry += TICK;
             if since_retry >= RETRY_HELD {
                 since_retry = Duration::ZERO;

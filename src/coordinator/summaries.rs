@@ -47,7 +47,7 @@ fn target(
     TargetSummary {
         id: id.clone(),
         verdict: report.verdict(),
-        detail: detail(report),
+        detail: detail(report, seen),
         mode: rules.mode_for(id, policy, ""),
         excluded: policy.excluded,
         external: policy.external,
@@ -64,7 +64,7 @@ fn target(
     }
 }
 
-fn detail(report: &TargetReport) -> String {
+fn detail(report: &TargetReport, seen: &Seen) -> String {
     let worst: Option<&Observation> =
         report.observations.iter().filter(|o| o.verdict.is_bad()).max_by_key(|o| o.verdict);
     match (worst, &report.state.facts) {
@@ -76,8 +76,11 @@ fn detail(report: &TargetReport) -> String {
         (None, Ok(_)) => report
             .observations
             .iter()
-            .find(|o| {
-                matches!(o.check.split_once('.'), Some((_, "state" | "reachable" | "status")))
+            .find(|o| seen.report.rising.get(report.id()).is_some_and(|r| r.check == o.check))
+            .or_else(|| {
+                report.observations.iter().find(|o| {
+                    matches!(o.check.split_once('.'), Some((_, "state" | "reachable" | "status")))
+                })
             })
             .or_else(|| report.observations.iter().find(|o| o.verdict == Verdict::Ok))
             .map_or_else(|| "well".to_owned(), |o| o.detail.clone()),

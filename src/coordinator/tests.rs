@@ -607,6 +607,7 @@ async fn interrupted_at_any_record_of_a_repair_the_next_start_brings_it_to_an_en
 mod at_start;
 mod causes;
 mod hangs;
+mod holds;
 mod interference;
 mod memory;
 mod windows;

@@ -190,6 +190,7 @@ fn report(dry_run: bool) -> Checked {
         agents: vec![],
         targets: standing().targets,
         late: vec![],
+        rising: vec![],
         findings: incident.findings.clone(),
         incidents: vec![crate::coordinator::IncidentSummary {
             id: row.id,

@@ -1,0 +1,43 @@
+//! Stories of levels that must last before they count.
+
+use super::*;
+
+/// A host of which so many percent of the memory are in use.
+fn memory(fake: &FakeWorld, percent: u64) {
+    fake.change_host(|host| host.memory_used_bytes = host.memory_total_bytes * percent / 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_level_that_lasts_is_found_when_its_hold_time_ends() {
+    let stage = Stage::new(shop(), Rules::default());
+    memory(&stage.fake, 97);
+    assert_eq!(stage.look().await.findings, [], "it may be a peak");
+    stage.pass(58).await;
+    assert_eq!(stage.incidents().await.len(), 0);
+    stage.pass(5).await;
+    assert_eq!(only(&stage.incidents().await).target, TargetId::host());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_level_that_does_not_last_is_looked_at_no_more() {
+    let stage = Stage::new(shop(), Rules::default());
+    memory(&stage.fake, 97);
+    stage.look().await;
+    memory(&stage.fake, 50);
+    stage.pass(300).await;
+    let cycles = stage.coordinator.standing().cycles;
+    assert!(cycles <= 2, "one look saw that it is over: {cycles}");
+    memory(&stage.fake, 97);
+    assert_eq!(stage.look().await.findings, [], "a second peak is another one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_look_at_a_level_begins_nothing() {
+    let stage = Stage::new(shop(), Rules::default());
+    memory(&stage.fake, 97);
+    let report = stage.coordinator.check(Scope::All, Trigger::CommandLine, true).await.unwrap();
+    let host = report.targets.iter().find(|t| t.id == TargetId::host()).unwrap();
+    assert!(host.detail.contains("for 0 of 60 s"), "it is told all the same: {}", host.detail);
+    stage.pass(120).await;
+    assert_eq!(stage.coordinator.standing().cycles, 1);
+}
