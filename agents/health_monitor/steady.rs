@@ -2,7 +2,7 @@
 //! below it.
 //!
 //! What lies between two looks is not known, so looks far apart prove nothing held: while a
-//! level is being held, [`Rising::look_at`] says when to look again.
+//! level is being held, [`Climb::look_at`] says when to look again.
 //!
 //! One [`Steady`] for each target and check. A clock that jumps backwards restarts the
 //! hold time; it never shortens it.
