@@ -104,6 +104,8 @@ pub trait ContainerRuntime: Send + Sync {
     fn follow_logs(&self, name: &str, since: Timestamp) -> BoxStream<'static, LogLine>;
     /// Events from `since` on; ends with an error when the connection is lost.
     fn events(&self, since: Option<Timestamp>) -> BoxStream<'static, WorldResult<RuntimeEvent>>;
+    /// Events from `since` until now, oldest first; only those that the runtime still knows.
+    async fn past_events(&self, since: Timestamp) -> WorldResult<Vec<RuntimeEvent>>;
 
     /// Starts a stopped container; no error if it runs.
     async fn start(&self, name: &str) -> WorldResult<()>;

@@ -14,7 +14,7 @@ mod log;
 mod outbox;
 mod webhook;
 
-pub use compose::{AlertEvent, alert_for, blind};
+pub use compose::{AlertEvent, alert_for, blind, damaged};
 pub use log::Log;
 pub use outbox::run;
 pub use webhook::{Webhook, WebhookError};

@@ -6,7 +6,7 @@
 mod background;
 mod rules;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::alerts::{Channel, ChannelKind, Log, Webhook};
 use crate::config::{Loaded, Settings, Sources};
-use crate::coordinator::{Coordinator, Parts, Rules, Scope, Trigger};
+use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger};
 use crate::docker::Docker;
 use crate::host::{LocalFiles, LocalHost, LocalLogs, SystemClock};
 use crate::probes::Probes;
@@ -103,14 +103,9 @@ pub async fn assemble_seeing(
         cancel: cancel.clone(),
     });
     if let Some(aside) = &quarantined {
-        // The journal is gone with it: what was under way nobody knows, so a person looks
-        // before anything is changed.
-        let why = format!(
-            "the database was damaged and is set aside as {}; look, then `selfheal freeze --off`",
-            aside.display()
-        );
-        coordinator.freeze(None, None, &why, "selfheal").await?;
-        let alert = crate::alerts::blind(&why, world.clock.now());
+        let freeze = freeze_of(aside);
+        coordinator.freeze(None, None, &freeze.reason, &freeze.by).await?;
+        let alert = crate::alerts::damaged(aside, world.clock.now());
         store.enqueue(&alert, &rules.borrow().channels).await?;
     }
     let settings_sender = watch::Sender::new(Arc::new(settings));
@@ -131,6 +126,16 @@ pub async fn assemble_seeing(
         catalogue,
         wake,
     })
+}
+
+/// What follows from a database that was damaged: the journal is gone with it and nobody knows
+/// what was under way, so a person looks before anything is changed.
+pub fn freeze_of(set_aside: &Path) -> Freeze {
+    let reason = format!(
+        "the database was damaged and is set aside as {}; look, then `selfheal unfreeze`",
+        set_aside.display()
+    );
+    Freeze { target: None, until: None, reason, by: "selfheal".to_owned() }
 }
 
 /// A user's own runbooks lie in `knowledge` in the data directory.

@@ -102,9 +102,12 @@ fn sources(global: &Global) -> Sources {
     }
 }
 
+/// Every fault is named with its place, so there is nothing more to ask for.
 fn load(sources: &Sources) -> Result<Loaded, Failure> {
-    load_from(sources)
-        .map_err(|error| Failure::new(Exit::Usage, error).next("selfheal config check"))
+    load_from(sources).map_err(|error| {
+        let next = "correct what is named; selfheal config schema lists every setting";
+        Failure::new(Exit::Usage, error).next(next)
+    })
 }
 
 fn client(global: &Global, loaded: &Loaded) -> Result<Client, Failure> {

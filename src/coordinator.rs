@@ -17,6 +17,7 @@ mod asked;
 mod circumstances;
 mod cycle;
 mod execution;
+pub mod freezes;
 mod late;
 mod leases;
 mod live;

@@ -267,6 +267,10 @@ impl ContainerRuntime for Docker {
         self.stream_events(since)
     }
 
+    async fn past_events(&self, since: Timestamp) -> WorldResult<Vec<RuntimeEvent>> {
+        self.events_until_now(since).await
+    }
+
     async fn start(&self, name: &str) -> WorldResult<()> {
         self.start_container(name).await
     }

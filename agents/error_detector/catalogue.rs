@@ -81,11 +81,13 @@ pub enum Keep {
 
 impl Keep {
     fn of(self, mut runbook: Runbook) -> Runbook {
-        if self == Self::InForce {
-            runbook.examples = Examples::default();
-            runbook.shares = vec![];
+        if self == Self::Everything {
+            return runbook;
         }
-        runbook
+        runbook.examples = Examples::default();
+        runbook.shares = vec![];
+        // What was read has room to grow in every list; a copy has none.
+        Runbook::clone(&runbook)
     }
 }
 

@@ -245,6 +245,13 @@ impl ContainerRuntime for FakeWorld {
         .boxed()
     }
 
+    async fn past_events(&self, since: Timestamp) -> WorldResult<Vec<RuntimeEvent>> {
+        if let Some(failure) = self.injected("events") {
+            return Err(failure.error("events"));
+        }
+        Ok(self.events_so_far().into_iter().filter(|event| event.at >= since).collect())
+    }
+
     async fn start(&self, name: &str) -> WorldResult<()> {
         let now = self.now();
         self.call("start", name, |state| {

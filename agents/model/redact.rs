@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 /// What stands where a secret stood.
 pub const HIDDEN: &str = "***";
@@ -35,20 +35,30 @@ static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)[^-]+(?P<tail>)",
     ]
     .iter()
-    .map(|pattern| Regex::new(pattern).expect("the pattern is constant and tested"))
+    .map(|pattern| {
+        // Names of secrets are ASCII. Tables for the letters of all scripts would take a megabyte.
+        let built = RegexBuilder::new(pattern).unicode(false).build();
+        built.expect("the pattern is constant and tested")
+    })
     .collect()
 });
 
 /// Replaces what looks like a secret by [`HIDDEN`].
 pub fn redact(text: &str) -> Cow<'_, str> {
-    let mut result = Cow::Borrowed(text);
+    let mut result = Cow::Borrowed(text.as_bytes());
     for pattern in SECRETS.iter() {
-        let replaced = pattern.replace_all(&result, "${keep}***${tail}");
-        if let Cow::Owned(owned) = replaced {
+        if let Cow::Owned(owned) = pattern.replace_all(&result, &b"${keep}***${tail}"[..]) {
             result = Cow::Owned(owned);
         }
     }
-    result
+    match result {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        // What is cut out begins and ends beside ASCII, never within a character.
+        Cow::Owned(owned) => Cow::Owned(
+            String::from_utf8(owned)
+                .unwrap_or_else(|broken| String::from_utf8_lossy(broken.as_bytes()).into_owned()),
+        ),
+    }
 }
 
 /// Whether a character could steer a terminal, a page or the reading direction.

@@ -3,6 +3,8 @@
 //! The first line alone is enough: what broke, what was done, the result, what you must
 //! do. Pure; everything that strangers wrote is cleaned here once more.
 
+use std::path::Path;
+
 use selfheal_agents::fix_engineer::actions::Act;
 use selfheal_agents::model::{Fix, Hold, Incident, Severity, Timestamp, clean};
 use selfheal_agents::ports::Alert;
@@ -83,6 +85,30 @@ pub fn blind(what: &str, since: Timestamp) -> Alert {
         target: None,
         holds: vec![],
         at: since,
+    }
+}
+
+/// The alert that the database was damaged and set aside at a start.
+pub fn damaged(set_aside: &Path, at: Timestamp) -> Alert {
+    let aside = clean(&set_aside.display().to_string(), TITLE_CHARS - 200);
+    Alert {
+        key: format!("damaged {aside}"),
+        event: "damaged".to_owned(),
+        severity: Severity::Critical,
+        title: format!(
+            "Selfheal's database was damaged; it is set aside as {aside} and a new one is begun. \
+             Nothing is healed until you have looked and typed `selfheal unfreeze`."
+        ),
+        body: "The history and the journal were in it: which fixes were under way is not known. \
+               The backups are kept.\n\nWhat to do\n  \
+               look whether every service works, and whether the disk does\n  \
+               selfheal backups     what was saved before each fix\n  \
+               selfheal unfreeze    heal again"
+            .to_owned(),
+        incident: None,
+        target: None,
+        holds: vec![],
+        at,
     }
 }
 

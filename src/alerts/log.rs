@@ -13,8 +13,8 @@ pub struct Log;
 impl Log {
     #[expect(clippy::unused_async, reason = "channels are called alike")]
     pub(super) async fn carry(&self, alert: &Alert) -> Result<(), Refusal> {
-        let incident = alert.incident.map(|id| id.to_string()).unwrap_or_default();
-        let target = alert.target.as_ref().map(ToString::to_string).unwrap_or_default();
+        let incident = alert.incident.map(|id| id.to_string());
+        let target = alert.target.as_ref().map(ToString::to_string);
         let (event, title) = (alert.event.as_str(), alert.title.as_str());
         match alert.severity {
             Severity::Info => {

@@ -71,18 +71,33 @@ impl App {
         Arc::new(move |scope, trigger| coordinator.request(scope, trigger))
     }
 
+    fn listener(&self, fire: Fire) -> docker_events::Listener {
+        let coordinator = self.coordinator.clone();
+        docker_events::Listener {
+            runtime: Arc::clone(&self.world.runtime),
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.world.clock),
+            is_ours: Arc::new(move |target, at| coordinator.is_ours(target, at)),
+            fire,
+        }
+    }
+
+    /// Remembers what the runtime told of since the last event known and what it tells from now
+    /// on, and calls for no cycle: for a Selfheal that looks once.
+    pub async fn start_remembering(&self) {
+        let listener = self.listener(Arc::new(|_, _| {}));
+        if let Err(error) = listener.catch_up().await {
+            // The cycle says that containers cannot be seen.
+            tracing::debug!(%error, "what happened before is not known");
+        }
+        self.background.spawn(docker_events::run(listener, self.cancel.clone()));
+    }
+
     /// Listens to the runtime, probes between the cycles, follows logs.
     pub fn start_following(&self) {
         let settings = self.settings.borrow().clone();
         if settings.schedule.docker_events {
-            let coordinator = self.coordinator.clone();
-            let listener = docker_events::Listener {
-                runtime: Arc::clone(&self.world.runtime),
-                store: Arc::clone(&self.store),
-                clock: Arc::clone(&self.world.clock),
-                is_ours: Arc::new(move |target, at| coordinator.is_ours(target, at)),
-                fire: self.fire(),
-            };
+            let listener = self.listener(self.fire());
             self.background.spawn(docker_events::run(listener, self.cancel.clone()));
         }
         let (targets, followed) = self.start_inventory(settings.schedule.follow_logs);

@@ -48,7 +48,8 @@ impl Client {
             Failure::new(Exit::Usage, format!("`{url}` is no address of a daemon: {why}"))
                 .next("selfheal status --url http://127.0.0.1:8003")
         };
-        let base = Url::parse(url).map_err(|e| wrong(e.to_string()))?;
+        let base = Url::parse(url)
+            .map_err(|_| wrong("it does not begin with http:// or https://".to_owned()))?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(wrong("it does not begin with http:// or https://".to_owned()));
         }

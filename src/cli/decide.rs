@@ -1,6 +1,10 @@
-//! `check`, `approve`, `dismiss`, `rollback`, `freeze`, `unfreeze`: asked of the daemon.
+//! `check`, `approve`, `dismiss`, `rollback`, `freeze`, `unfreeze`: asked of the daemon, and
+//! where none runs, done here if that can be done without one.
 
-use selfheal_agents::model::{BackupId, TargetId, clean};
+use std::time::Duration;
+
+use chrono::Utc;
+use selfheal_agents::model::{BackupId, IncidentState, TargetId, clean};
 
 use super::args::Command;
 use super::client::{CallError, Client, escaped};
@@ -9,8 +13,8 @@ use super::output::{Exit, Failure, Outcome, Output, Style, tell};
 use super::source::Source;
 use super::{local, render};
 use crate::config::Settings;
-use crate::coordinator::CycleStatus;
-use crate::http::body::{CheckRequest, Checked, Done, FreezeRequest, FreezeState, Success};
+use crate::coordinator::{CycleStatus, IncidentSummary};
+use crate::http::body::{CheckRequest, Checked, Done, FreezeRequest, IncidentDetail, Success};
 
 pub(super) async fn run(
     command: Command,
@@ -29,13 +33,10 @@ pub(super) async fn run(
             rollback(client, settings, &backup_id, force, out).await
         }
         Command::Freeze { off: true, target, .. } | Command::Unfreeze { target } => {
-            unfreeze(client, target.as_ref(), out).await
+            unfreeze(client, settings, target.as_ref(), out).await
         }
         Command::Freeze { duration, target, reason, .. } => {
-            let request = FreezeRequest { duration, target, reason };
-            let state: FreezeState = client.post("/api/freeze", Some(&request)).await?;
-            out.show(&state, render::freeze_state)?;
-            Ok(Exit::Done)
+            freeze(client, settings, &FreezeRequest { duration, target, reason }, out).await
         }
         _ => {
             Err(Failure::new(Exit::Usage, "this version cannot do that yet")
@@ -55,7 +56,13 @@ async fn check(
         client.post("/api/monitoring/trigger-check", Some(request)).await;
     drop(following);
     match answer {
-        Ok(answer) => finished(&answer.data, out),
+        Ok(answer) => {
+            let exit = finished(&answer.data, request, out)?;
+            if exit != Exit::Done || answer.data.report.status != CycleStatus::Healing {
+                return Ok(exit);
+            }
+            healed(client, &answer.data).await
+        }
         Err(CallError::Absent(why)) => {
             tell(format!("note: {why}; this process looks by itself"));
             local::check(settings, request, out).await
@@ -64,13 +71,51 @@ async fn check(
     }
 }
 
-/// Shows a finished cycle; what was found and is not being healed is exit code 1.
-pub(super) fn finished(checked: &Checked, out: Output) -> Outcome {
+/// Shows a finished cycle; what was found and is not being healed is exit code 1, and who asked
+/// for everything of a container runtime that does not answer gets 3.
+pub(super) fn finished(checked: &Checked, request: &CheckRequest, out: Output) -> Outcome {
     out.show(checked, render::checked)?;
+    for text in &checked.report.blind {
+        tell(format!("not seen: {text}"));
+    }
+    if !checked.report.saw_containers() && request.target.is_none() {
+        return Ok(Exit::Unreachable);
+    }
     Ok(match checked.report.status {
         CycleStatus::Healthy | CycleStatus::Healing => Exit::Done,
         CycleStatus::IssuesFound => Exit::Wrong,
     })
+}
+
+/// How often the daemon is asked how a repair goes.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What to tell while a repair proves itself.
+pub(super) const PROVING: &str = "being healed: each fix must prove itself";
+
+/// Waits until every incident of the cycle has come to an end, or to a person.
+async fn healed(client: &Client, checked: &Checked) -> Outcome {
+    tell(format!("{PROVING}; Ctrl-C leaves that to the daemon"));
+    let mut exit = Exit::Done;
+    for incident in &checked.report.incidents {
+        let state = loop {
+            let path = format!("/api/incidents/{}", incident.id);
+            let now: IncidentDetail = client.get(&path).await?;
+            let state = now.row.state;
+            if !matches!(state, IncidentState::Fixing | IncidentState::Validating) {
+                break state;
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        };
+        exit = ended(incident, state, exit);
+    }
+    Ok(exit)
+}
+
+/// Tells how a repair ended; what was not proven is exit code 1.
+pub(super) fn ended(incident: &IncidentSummary, state: IncidentState, exit: Exit) -> Exit {
+    tell(format!("  {:<16} {}: {}", state.as_str(), incident.target, incident.title));
+    if state == IncidentState::Resolved { exit } else { Exit::Wrong }
 }
 
 async fn incident(
@@ -113,9 +158,41 @@ async fn rollback(
     Ok(Exit::Done)
 }
 
-async fn unfreeze(client: &Client, target: Option<&TargetId>, out: Output) -> Outcome {
+/// Whoever wants everything stopped gets that with or without a daemon: the next one obeys.
+async fn freeze(
+    client: &Client,
+    settings: &Settings,
+    request: &FreezeRequest,
+    out: Output,
+) -> Outcome {
+    request.until(Utc::now()).map_err(|what| {
+        Failure::new(Exit::Usage, what).next("selfheal freeze 30m --reason \"upgrade\"")
+    })?;
+    let state = match client.post("/api/freeze", Some(request)).await {
+        Err(CallError::Absent(why)) => {
+            tell(format!("note: {why}; it is written down for the next one"));
+            local::freeze(settings, request, client.who()).await?
+        }
+        answer => answer?,
+    };
+    out.show(&state, render::freeze_state)?;
+    Ok(Exit::Done)
+}
+
+async fn unfreeze(
+    client: &Client,
+    settings: &Settings,
+    target: Option<&TargetId>,
+    out: Output,
+) -> Outcome {
     let query = target.map(|t| format!("?target={}", escaped(&t.to_string()))).unwrap_or_default();
-    let state: FreezeState = client.delete(&format!("/api/freeze{query}")).await?;
+    let state = match client.delete(&format!("/api/freeze{query}")).await {
+        Err(CallError::Absent(why)) => {
+            tell(format!("note: {why}; it is written down for the next one"));
+            local::unfreeze(settings, target).await?
+        }
+        answer => answer?,
+    };
     out.show(&state, render::freeze_state)?;
     Ok(Exit::Done)
 }

@@ -83,8 +83,15 @@ pub(super) async fn run(sources: &Sources, url: Option<&str>, out: Output) -> Ou
     }
     lines.push(clock(SystemTime::now()));
     out.show(&lines, |lines, style| shown(lines, style))?;
-    let worst = lines.iter().map(|line| line.grade).max().unwrap_or(Grade::Ok);
-    Ok(if worst == Grade::Fail { Exit::Wrong } else { Exit::Done })
+    let failed = |line: &&Examined| line.grade == Grade::Fail;
+    Ok(match lines.iter().find(failed) {
+        None => Exit::Done,
+        // Everything else is right, only nobody answers.
+        Some(first) if first.what == DOCKER && lines.iter().filter(failed).count() == 1 => {
+            Exit::Unreachable
+        }
+        Some(_) => Exit::Wrong,
+    })
 }
 
 fn shown(lines: &[Examined], style: &Style) -> String {
@@ -107,24 +114,22 @@ fn shown(lines: &[Examined], style: &Style) -> String {
     table(style, &["WHAT", "GRADE", "SEEN", "REMEDY"], &rows)
 }
 
+/// The line about the container runtime.
+const DOCKER: &str = "docker";
+
 async fn docker(settings: &Settings) -> Examined {
     let host = &settings.docker.host;
-    let remedy = if host.starts_with("unix://") {
-        "start Docker (systemctl start docker), or let this user use the socket (usermod -aG \
-         docker USER, then log in again), or set docker.host"
-    } else {
-        "start Docker there, or set docker.host"
-    };
     let found = match Docker::connect(host) {
         Ok(docker) => docker.ping().await,
         Err(error) => Err(error),
     };
     match found {
         Ok(info) => Examined::ok(
-            "docker",
+            DOCKER,
             format!("{host} answers: Docker {} (API {})", info.version, info.api_version),
         ),
-        Err(error) => Examined::not(Grade::Fail, "docker", error, remedy),
+        // What helps stands in the message: it depends on why.
+        Err(error) => Examined::not(Grade::Fail, DOCKER, error, "then selfheal doctor again"),
     }
 }
 
@@ -163,7 +168,7 @@ async fn store(dir: &Path) -> Examined {
         Err(error @ OpenError::Older { .. }) => {
             Examined::not(Grade::Warn, "store", error, "selfheal run")
         }
-        Err(error) => Examined::not(Grade::Fail, "store", error, "see the message"),
+        Err(error) => Examined::not(Grade::Fail, "store", error, "then selfheal doctor again"),
     }
 }
 

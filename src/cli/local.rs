@@ -1,21 +1,26 @@
-//! What the command line does by itself where no daemon runs: one cycle, one rollback.
+//! What the command line does by itself where no daemon runs: one cycle, one rollback, a freeze.
 //!
 //! The store is opened for this process alone, so that a daemon cannot start beside it; if
 //! one holds it already, nothing is done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use selfheal_agents::model::{BackupId, IncidentState, TargetId};
+use chrono::Utc;
+use selfheal_agents::model::{BackupId, TargetId, clean};
+use selfheal_agents::ports::Backups as _;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::daemon::{not_started, start_log};
-use super::decide::finished;
+use super::decide::{PROVING, ended, finished};
 use super::output::{Exit, Failure, Outcome, Output, tell};
 use super::render::live_line;
-use crate::app::{App, assemble};
+use crate::app::{App, assemble, freeze_of};
 use crate::config::{Logs, Settings};
-use crate::coordinator::{Coordinator, CycleStatus, RequestError, Scope, Trigger};
-use crate::http::body::{CheckRequest, Checked, Done};
+use crate::coordinator::{Coordinator, CycleStatus, Freeze, RequestError, Scope, Trigger, freezes};
+use crate::host::SystemClock;
+use crate::http::body::{CheckRequest, Checked, Done, FreezeRequest, FreezeState};
+use crate::store::{self, OpenError, SqliteStore};
 
 /// How long a rollback waits for what the last run left: a container may take its time to stop.
 const TAKING_UP: Duration = Duration::from_mins(2);
@@ -39,6 +44,7 @@ async fn started(settings: &Settings) -> Result<App, Failure> {
 /// One cycle in this process; waits until what it began has proved itself.
 pub(super) async fn check(settings: &Settings, request: &CheckRequest, out: Output) -> Outcome {
     let app = started(settings).await?;
+    app.start_remembering().await;
     let following = tokio::spawn(show(app.coordinator.clone()));
     let scope = request.target.clone().map_or(Scope::All, Scope::target);
     let report = app.coordinator.check(scope, Trigger::CommandLine, request.dry_run).await?;
@@ -49,8 +55,12 @@ pub(super) async fn check(settings: &Settings, request: &CheckRequest, out: Outp
         return Err(Failure::new(Exit::Usage, what).next("selfheal check --dry-run"));
     }
     let checked = Checked::from(report.as_ref().clone());
-    let mut exit = finished(&checked, out)?;
-    if checked.report.status == CycleStatus::Healing && !request.dry_run {
+    let mut exit = finished(&checked, request, out)?;
+    for freeze in app.coordinator.standing().freezes {
+        let what = freeze.target.map_or_else(|| "everything".to_owned(), |id| id.to_string());
+        tell(format!("frozen: {what}, by {}: {}", freeze.by, freeze.reason));
+    }
+    if exit == Exit::Done && checked.report.status == CycleStatus::Healing && !request.dry_run {
         exit = healed(&app.coordinator, &checked).await?;
     }
     if exit == Exit::Done && !checked.report.rising.is_empty() {
@@ -64,11 +74,7 @@ pub(super) async fn check(settings: &Settings, request: &CheckRequest, out: Outp
     }
     app.cancel.cancel();
     following.abort();
-    let blind = !app.coordinator.standing().runtime_connected && request.target.is_none();
-    for text in &checked.report.blind {
-        tell(format!("not seen: {text}"));
-    }
-    Ok(if blind { Exit::Unreachable } else { exit })
+    Ok(exit)
 }
 
 async fn show(coordinator: Coordinator) {
@@ -84,7 +90,7 @@ async fn show(coordinator: Coordinator) {
 
 /// Waits for the windows of what the cycle began; a person may leave earlier.
 async fn healed(coordinator: &Coordinator, checked: &Checked) -> Outcome {
-    tell("being healed: each fix must prove itself; Ctrl-C leaves that to the next start");
+    tell(format!("{PROVING}; Ctrl-C leaves that to the next start"));
     tokio::select! {
         () = coordinator.settled() => {}
         _ = tokio::signal::ctrl_c() => {
@@ -97,12 +103,44 @@ async fn healed(coordinator: &Coordinator, checked: &Checked) -> Outcome {
     for incident in &checked.report.incidents {
         let now = coordinator.store().incident(incident.id).await?;
         let state = now.map_or(incident.state, |incident| incident.state());
-        tell(format!("  {:<16} {}: {}", state.as_str(), incident.target, incident.title));
-        if state != IncidentState::Resolved {
-            exit = Exit::Wrong;
-        }
+        exit = ended(incident, state, exit);
     }
     Ok(exit)
+}
+
+/// A freeze, written down for the next start.
+pub(super) async fn freeze(
+    settings: &Settings,
+    request: &FreezeRequest,
+    who: &str,
+) -> Result<FreezeState, Failure> {
+    let until = request.until(Utc::now()).map_err(|what| Failure::new(Exit::Usage, what))?;
+    let (reason, target) = (request.reason(), request.target.clone());
+    let freeze = Freeze { target, until, reason, by: clean(who, 80) };
+    let store = own_store(settings).await?;
+    let freezes = freezes::add(&store, freeze.clone(), Utc::now()).await?;
+    Ok(FreezeState::frozen(&freeze, freezes))
+}
+
+/// The end of a freeze, written down for the next start.
+pub(super) async fn unfreeze(
+    settings: &Settings,
+    target: Option<&TargetId>,
+) -> Result<FreezeState, Failure> {
+    let store = own_store(settings).await?;
+    let (was_frozen, freezes) = freezes::remove(&store, target, Utc::now()).await?;
+    Ok(FreezeState::ended(was_frozen, freezes))
+}
+
+/// The store for this process alone. Nothing that was interrupted is gone on with: whoever wants
+/// everything to stand still does not want that first.
+async fn own_store(settings: &Settings) -> Result<SqliteStore, Failure> {
+    let opened = store::open(&settings.data_dir, Arc::new(SystemClock)).await;
+    let opened = opened.map_err(|error| not_started(error.into()))?;
+    if let Some(aside) = &opened.quarantined {
+        freezes::add(&opened.store, freeze_of(aside), Utc::now()).await?;
+    }
+    Ok(opened.store)
 }
 
 /// One rollback in this process.
@@ -112,6 +150,17 @@ pub(super) async fn rollback(
     who: &str,
     force: bool,
 ) -> Result<Done, Failure> {
+    // Looked up first: who mistypes a name, or a folder, has nothing made or begun for it.
+    let known = match store::open_read_only(&settings.data_dir).await {
+        Ok(store) => store.backup(id).await?.is_some(),
+        Err(OpenError::Missing { .. }) => false,
+        // What is older or damaged, the start deals with.
+        Err(_) => true,
+    };
+    if !known {
+        let what = format!("there is no backup {id} in {}", settings.data_dir.display());
+        return Err(Failure::new(Exit::Usage, what).next("selfheal backups"));
+    }
     let app = started(settings).await?;
     if !app.coordinator.taken_up_within(TAKING_UP).await {
         app.cancel.cancel();

@@ -8,7 +8,8 @@ use super::render::{self, Overview};
 use super::source::Source;
 use crate::config::Settings;
 
-/// How everything stands. Something not well is exit code 1.
+/// How everything stands. Something not well, or not seen, is exit code 1; a container runtime
+/// that does not answer is 3.
 pub(super) async fn status(client: Client, settings: &Settings, out: Output) -> Outcome {
     let url = client.url().to_owned();
     let source = Source::open(client, settings).await?;
@@ -22,7 +23,11 @@ pub(super) async fn status(client: Client, settings: &Settings, out: Output) -> 
     if !source.is_live() {
         return Ok(Exit::Unreachable);
     }
+    if overview.status.last_check.is_some() && !overview.status.runtime_connected {
+        return Ok(Exit::Unreachable);
+    }
     let well = overview.open_incidents.is_empty()
+        && overview.status.blind.is_empty()
         && overview.targets.iter().all(|target| !target.verdict.is_bad());
     Ok(if well { Exit::Done } else { Exit::Wrong })
 }

@@ -72,9 +72,9 @@ pub enum Trigger {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum CycleStatus {
-    /// Nothing is wrong.
+    /// Nothing is wrong, and all of it was seen.
     Healthy,
-    /// Something is wrong and nothing is being applied.
+    /// Something is wrong, or could not be seen, and nothing is being applied.
     IssuesFound,
     /// A fix is being applied or validated.
     Healing,
@@ -181,6 +181,16 @@ pub struct CycleReport {
     /// What could not be seen, with the remedy.
     pub blind: Vec<String>,
 }
+
+impl CycleReport {
+    /// Whether the container runtime answered.
+    pub fn saw_containers(&self) -> bool {
+        !self.blind.iter().any(|reason| reason.starts_with(CONTAINERS_UNSEEN))
+    }
+}
+
+/// How the reason begins when the container runtime did not answer.
+pub(super) const CONTAINERS_UNSEEN: &str = "containers cannot be seen";
 
 /// A freeze in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -96,7 +96,7 @@ impl Inner {
             dry_run,
             started_at: seen.now,
             took_ms: started.elapsed().as_secs_f64() * 1000.0,
-            status: status(&incidents, &seen.findings),
+            status: status(&incidents, &seen.findings, &seen.report.blind),
             agents,
             targets: summaries::targets(&seen, &rules, &incidents),
             late: seen.put_off.iter().cloned().collect(),
@@ -391,13 +391,17 @@ fn merge_findings(incident: &mut Incident, findings: &[Finding]) {
         incident.findings.iter().map(|f| f.severity).max().unwrap_or(incident.severity);
 }
 
-fn status(incidents: &[Incident], findings: &[Finding]) -> CycleStatus {
+/// What cannot be seen is not well.
+fn status(incidents: &[Incident], findings: &[Finding], blind: &[String]) -> CycleStatus {
     let healing = |incident: &Incident| {
         matches!(incident.state(), IncidentState::Fixing | IncidentState::Validating)
     };
     if incidents.iter().any(healing) {
         CycleStatus::Healing
-    } else if findings.is_empty() && incidents.iter().all(|i| i.state().is_closed()) {
+    } else if blind.is_empty()
+        && findings.is_empty()
+        && incidents.iter().all(|i| i.state().is_closed())
+    {
         CycleStatus::Healthy
     } else {
         CycleStatus::IssuesFound

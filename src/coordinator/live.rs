@@ -15,6 +15,9 @@ use super::{Happening, LiveEvent};
 /// How many events are kept for a listener that comes back.
 const KEPT: usize = 1024;
 
+/// How many events a listener may be behind before it is told that it lost some.
+const BEHIND: usize = 256;
+
 /// The events of the running program.
 pub(super) struct Live {
     sender: broadcast::Sender<LiveEvent>,
@@ -23,7 +26,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn new() -> Self {
-        Self { sender: broadcast::channel(KEPT).0, recent: Mutex::new(VecDeque::new()) }
+        Self { sender: broadcast::channel(BEHIND).0, recent: Mutex::new(VecDeque::new()) }
     }
 
     /// Tells everybody.

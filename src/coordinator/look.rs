@@ -15,6 +15,7 @@ use selfheal_agents::model::{
 use selfheal_agents::root_cause::Graph;
 
 use super::asked::Look;
+use super::api::CONTAINERS_UNSEEN;
 use super::state::Inner;
 use super::survey::{Noticed, Survey};
 use super::{AgentStep, Rules, Scope};
@@ -135,7 +136,7 @@ impl Inner {
             }
             Err(error) => {
                 let inventory = Arc::new(take_inventory(&[], &rules.declared));
-                (inventory, vec![format!("containers cannot be seen: {error}")])
+                (inventory, vec![format!("{CONTAINERS_UNSEEN}: {error}")])
             }
         }
     }

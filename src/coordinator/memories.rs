@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::look::Seen;
 use super::state::{Inner, lock};
-use super::{Freeze, Scope};
+use super::{Freeze, Scope, freezes};
 
 /// A container must have run this long before its files count as good.
 const PROVEN_AFTER: TimeDelta = TimeDelta::seconds(5);
@@ -33,7 +33,6 @@ const MENDED_BACK: TimeDelta = TimeDelta::minutes(15);
 /// lines of a start that had to wait for a dependency are no trouble.
 const QUIET: TimeDelta = TimeDelta::minutes(2);
 
-const FREEZES: &str = "freezes";
 const RELEASES: &str = "releases";
 /// Before the name of each container of which something is remembered.
 const REMEMBERED: &str = "remembered.";
@@ -318,14 +317,14 @@ impl Inner {
 
     /// Reads the freezes of the last run.
     pub(super) async fn recall_freezes(&self) -> StoreResult<()> {
-        let freezes: Vec<Freeze> = self.recall(FREEZES).await?.unwrap_or_default();
+        let freezes = freezes::read(self.store.as_ref()).await?;
         *self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = freezes;
         Ok(())
     }
 
     /// Replaces the freezes, first in the store, then in force.
     pub(super) async fn change_freezes(&self, freezes: Vec<Freeze>) -> StoreResult<()> {
-        self.keep_in_mind(FREEZES, &freezes).await?;
+        freezes::write(self.store.as_ref(), &freezes).await?;
         (*self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
             .clone_from(&freezes);
         self.tell(super::Happening::Frozen { freezes });

@@ -18,7 +18,7 @@ use super::cycle::Bench;
 use super::execution::RollbackEnd;
 use super::look::{Seen, Senses};
 use super::state::Inner;
-use super::{Freeze, RequestError, RollbackDone, Rules, Scope, policy};
+use super::{Freeze, RequestError, RollbackDone, Rules, Scope, freezes, policy};
 
 /// How long a request waits for the start to be over before it is refused. Mostly there is nothing
 /// to take up, and a start takes milliseconds.
@@ -280,10 +280,7 @@ impl Inner {
             by: selfheal_agents::model::clean(who, 80),
         };
         let _freezing = self.freezing.lock().await;
-        let mut freezes = self.freezes_in_force();
-        freezes.retain(|f| f.target != freeze.target);
-        freezes.push(freeze.clone());
-        self.change_freezes(freezes).await?;
+        self.change_freezes(freezes::with(self.freezes_in_force(), freeze.clone())).await?;
         tracing::info!(by = who, reason, "automatic fixes are frozen");
         Ok(freeze)
     }
@@ -296,8 +293,7 @@ impl Inner {
     ) -> Result<bool, RequestError> {
         let _freezing = self.freezing.lock().await;
         let before = self.freezes_in_force();
-        let after: Vec<Freeze> =
-            before.iter().filter(|f| f.target.as_ref() != target).cloned().collect();
+        let after = freezes::without(&before, target);
         let ended = after.len() < before.len();
         self.change_freezes(after).await?;
         if ended {
@@ -307,7 +303,6 @@ impl Inner {
     }
 
     pub(super) fn freezes_in_force(&self) -> Vec<Freeze> {
-        let now = self.world.clock.now();
-        self.freezes().into_iter().filter(|f| f.until.is_none_or(|until| until > now)).collect()
+        freezes::in_force(self.freezes(), self.world.clock.now())
     }
 }

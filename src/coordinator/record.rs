@@ -127,8 +127,7 @@ impl Inner {
             standing.cycles += 1;
             standing.last_cycle_ms = Some(report.took_ms);
             standing.blind.clone_from(&report.blind);
-            standing.runtime_connected =
-                !report.blind.iter().any(|reason| reason.starts_with("containers cannot"));
+            standing.runtime_connected = report.saw_containers();
             if *scope == Scope::All {
                 // What has not answered yet is shown as it was.
                 standing.targets.retain(|known| report.late.contains(&known.id));

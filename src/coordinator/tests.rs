@@ -487,6 +487,7 @@ async fn a_runtime_that_is_away_is_told_once_closes_nothing_and_is_seen_again() 
     stage.fake.fail_next("containers", &away, 10);
     let report = stage.look().await;
     assert!(report.blind[0].contains("containers cannot be seen"), "{:?}", report.blind);
+    assert_eq!(report.status, CycleStatus::IssuesFound, "what is not seen is not well");
     assert!(!stage.coordinator.standing().runtime_connected);
     assert_eq!(stage.alerts().await, ["held"], "it may be back in a moment");
     stage.pass(100).await;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptions;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use selfheal_agents::model::{RuntimeEvent, RuntimeEventKind, TargetId, Timestamp, clean};
 use selfheal_agents::ports::{WorldError, WorldResult};
@@ -71,12 +71,32 @@ impl Docker {
         let docker = self.clone();
         stream::once(async move {
             match docker.client().await.cloned() {
-                Ok(client) => docker.events_of(client.events(Some(options(since)))).boxed(),
+                Ok(client) => docker.events_of(client.events(Some(options(since, None)))).boxed(),
                 Err(error) => stream::once(std::future::ready(Err(error))).boxed(),
             }
         })
         .flatten()
         .boxed()
+    }
+
+    pub(super) async fn events_until_now(
+        &self,
+        since: Timestamp,
+    ) -> WorldResult<Vec<RuntimeEvent>> {
+        let client = self.client().await?.clone();
+        // Docker answers with what it remembers and closes.
+        let mut messages = client.events(Some(options(Some(since), Some(Utc::now()))));
+        let reading = async {
+            let mut events = vec![];
+            while let Some(message) = messages.next().await {
+                let message =
+                    message.map_err(|error| self.error("the events", self.limits.read, &error))?;
+                events.extend(self.event(&message).await);
+            }
+            Ok(events)
+        };
+        let late = WorldError::TimedOut { what: "the events".to_owned(), limit: self.limits.read };
+        tokio::time::timeout(self.limits.read, reading).await.unwrap_or(Err(late))
     }
 
     fn events_of<S>(
@@ -155,10 +175,12 @@ impl Docker {
     }
 }
 
-fn options(since: Option<Timestamp>) -> EventsOptions {
+fn options(since: Option<Timestamp>, until: Option<Timestamp>) -> EventsOptions {
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    let time = |at: Timestamp| format!("{}.{:09}", at.timestamp(), at.timestamp_subsec_nanos());
     EventsOptions {
-        since: since.map(|at| format!("{}.{:09}", at.timestamp(), at.timestamp_subsec_nanos())),
+        since: since.map(time),
+        until: until.map(time),
         filters: Some(HashMap::from([
             ("type".to_owned(), words(&["container", "network"])),
             ("event".to_owned(), words(&WANTED)),

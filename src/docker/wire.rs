@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The largest answer that is read whole, in bytes: a list of some ten thousand containers.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
+/// What is read from Docker at once, in bytes; its headers have to fit.
+const READ_BUFFER: usize = 4 * 1024;
 /// The largest error answer that is read, in bytes.
 const LARGEST_ERROR: usize = 16 * 1024;
 /// Docker's port where an address names none.
@@ -146,8 +148,10 @@ where
     }
     let host = HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("docker"));
     request.headers_mut().insert(HOST, host);
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // A followed log holds its connection, and so its buffer, as long as the container lives.
+    let mut connection = hyper::client::conn::http1::Builder::new();
+    connection.read_buf_exact_size(Some(READ_BUFFER));
+    let (mut sender, connection) = connection.handshake(TokioIo::new(stream)).await?;
     // Ends when the answer was read or is no longer wanted.
     tokio::spawn(async move {
         if let Err(error) = connection.await {

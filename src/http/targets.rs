@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::Utc;
-use selfheal_agents::model::{TargetId, Timestamp, clean};
+use selfheal_agents::model::{TargetId, Timestamp};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -83,28 +83,11 @@ pub(super) async fn apply_freeze(
     if let Some(target) = &request.target {
         known(api, target)?;
     }
-    let until = request.duration.as_deref().map(end_of).transpose()?;
-    let reason = clean(request.reason.as_deref().unwrap_or("asked for by a person"), 300);
+    let until =
+        request.until(Utc::now()).map_err(|what| Problem::bad_request(format!("`for`: {what}")))?;
+    let reason = request.reason();
     let freeze = api.coordinator.freeze(request.target, until, &reason, who).await?;
-    let what = freeze.target.map_or_else(|| "all targets".to_owned(), |t| format!("`{t}`"));
-    let until = freeze.until.map_or_else(
-        || "until it is ended by hand (selfheal unfreeze)".to_owned(),
-        |until| format!("until {}", until.format("%Y-%m-%d %H:%M UTC")),
-    );
-    Ok(FreezeState {
-        message: format!("No automatic fixes of {what} {until}"),
-        freezes: api.coordinator.standing().freezes,
-    })
-}
-
-fn end_of(duration: &str) -> Answer<selfheal_agents::model::Timestamp> {
-    let wrong = || Problem::bad_request("`for` is a time such as 30m, 2h or 1d, at most a year");
-    let length = humantime::parse_duration(duration.trim()).map_err(|_| wrong())?;
-    let length = chrono::Duration::from_std(length).map_err(|_| wrong())?;
-    if length <= chrono::Duration::zero() || length > chrono::Duration::days(366) {
-        return Err(wrong());
-    }
-    Ok(Utc::now() + length)
+    Ok(FreezeState::frozen(&freeze, api.coordinator.standing().freezes))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -130,20 +113,5 @@ pub(super) async fn unfreeze(
         .map(|text| text.parse().map_err(|e| Problem::bad_request(format!("{e}"))))
         .transpose()?;
     let ended = api.coordinator.unfreeze(target.as_ref(), &who).await?;
-    let message = if ended { "Automatic fixes go on" } else { "Nothing was frozen" }.to_owned();
-    Ok(Json(FreezeState { message, freezes: api.coordinator.standing().freezes }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_freeze_has_a_length_a_person_would_write() {
-        assert!(end_of("30m").is_ok());
-        assert!(end_of(" 1d 2h ").is_ok());
-        for wrong in ["", "0s", "soon", "-5m", "3000d", "999999999999999999999y"] {
-            assert!(end_of(wrong).is_err(), "{wrong}");
-        }
-    }
+    Ok(Json(FreezeState::ended(ended, api.coordinator.standing().freezes)))
 }

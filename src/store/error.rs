@@ -1,5 +1,6 @@
 //! Why a store could not be opened. Every message says what to do.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Why a store could not be opened.
@@ -18,15 +19,12 @@ pub enum OpenError {
         pid: Option<u32>,
     },
     /// The directory cannot be made or written.
-    #[error(
-        "the data directory {dir} cannot be written: {source}; make it writable for the user \
-         that runs selfheal (`chown`, `chmod u+rwx`), or set another `data_dir`"
-    )]
+    #[error("the data directory {dir} cannot be written: {why}; {}", remedy(why.kind()))]
     Unwritable {
         /// The data directory.
         dir: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// There is nothing to read.
     #[error("there is no store in {dir} yet; it comes with the first `selfheal run`")]
@@ -74,4 +72,19 @@ pub enum OpenError {
         /// What the database said.
         why: String,
     },
+}
+
+/// What helps when the data directory cannot be written.
+const fn remedy(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound
+        | ErrorKind::NotADirectory
+        | ErrorKind::AlreadyExists
+        | ErrorKind::ReadOnlyFilesystem => "set another `data_dir`",
+        ErrorKind::StorageFull => "free some space, or set another `data_dir`",
+        _ => {
+            "make it writable for the user that runs selfheal (`chown`, `chmod u+rwx`), or set \
+             another `data_dir`"
+        }
+    }
 }

@@ -21,7 +21,7 @@ pub(super) struct DirLock {
 impl DirLock {
     /// Takes the lock or says who has it.
     pub(super) fn take(dir: &Path) -> Result<Self, OpenError> {
-        let unwritable = |source| OpenError::Unwritable { dir: dir.to_owned(), source };
+        let unwritable = |why| OpenError::Unwritable { dir: dir.to_owned(), why };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

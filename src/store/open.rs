@@ -29,6 +29,10 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
     (SCHEMA, "change", include_str!("sqlite/migrations/0002_change.sql")),
 ];
 const READERS: u32 = 3;
+/// What a connection may keep of the file in memory, in KiB (negative, as SQLite has it): 2 MiB by
+/// default, which a daemon that asks the same few pages again and again does not need.
+const WRITER_CACHE: &str = "-512";
+const READER_CACHE: &str = "-256";
 const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(10);
 
 /// A store, and what became of the one before.
@@ -46,14 +50,14 @@ pub struct Opened {
 
 /// Opens the store of `data_dir` for writing and creates what is missing.
 pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Opened, OpenError> {
-    prepare(data_dir).map_err(|source| unwritable(data_dir, source))?;
+    prepare(data_dir).map_err(|why| unwritable(data_dir, why))?;
     let lock = DirLock::take(data_dir)?;
     let file = data_dir.join(DATABASE_FILE);
     let quarantined = if is_sound(data_dir, &file).await? {
         None
     } else {
         let stamp = clock.now().format("%Y%m%d_%H%M%S").to_string();
-        Some(set_aside(&file, &stamp).map_err(|source| unwritable(data_dir, source))?)
+        Some(set_aside(&file, &stamp).map_err(|why| unwritable(data_dir, why))?)
     };
     if let Some(aside) = &quarantined {
         tracing::error!(
@@ -95,8 +99,8 @@ pub async fn open_read_only(data_dir: &Path) -> Result<SqliteStore, OpenError> {
     }
 }
 
-fn unwritable(dir: &Path, source: io::Error) -> OpenError {
-    OpenError::Unwritable { dir: dir.to_owned(), source }
+fn unwritable(dir: &Path, why: io::Error) -> OpenError {
+    OpenError::Unwritable { dir: dir.to_owned(), why }
 }
 
 fn failed(file: &Path, why: &impl ToString) -> OpenError {
@@ -173,6 +177,7 @@ fn writing(file: &Path) -> SqliteConnectOptions {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        .pragma("cache_size", WRITER_CACHE)
         .busy_timeout(Duration::from_secs(5))
 }
 
@@ -183,7 +188,7 @@ async fn writer(dir: &Path, file: &Path) -> Result<SqlitePool, OpenError> {
         .create(true)
         .mode(0o600)
         .open(file)
-        .map_err(|source| unwritable(dir, source))?;
+        .map_err(|why| unwritable(dir, why))?;
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(WAIT_FOR_CONNECTION)
@@ -198,6 +203,7 @@ fn readers(file: &Path) -> SqlitePool {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .read_only(true)
+        .pragma("cache_size", READER_CACHE)
         .busy_timeout(Duration::from_secs(5));
     SqlitePoolOptions::new()
         .max_connections(READERS)

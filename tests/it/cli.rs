@@ -37,13 +37,70 @@ fn help_and_version_are_data_and_wrong_usage_is_exit_code_2() {
 #[test]
 fn without_daemon_and_store_it_says_what_to_type_and_exits_with_3() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&["status"][..], &["incidents"], &["approve", "01234567"], &["freeze", "5m"]]
-    {
+    for arguments in [&["status"][..], &["incidents"], &["approve", "01234567"]] {
         let (code, out, err) = said(selfheal(folder.path()).args(arguments));
         assert_eq!((code, out.as_str()), (3, ""), "{arguments:?}: {err}");
         assert!(err.contains("127.0.0.1:9") && err.contains("next: selfheal run"), "{err}");
     }
     assert!(!folder.path().join("selfheal-data").exists(), "reading makes nothing");
+}
+
+#[test]
+fn a_freeze_needs_no_daemon_and_the_next_look_obeys_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = said(selfheal(folder.path()).args(["freeze", "30x"]));
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("`30x`") && err.contains("30m"), "{err}");
+    assert!(!folder.path().join("selfheal-data").exists(), "nothing is made for a mistake");
+
+    let freeze = ["freeze", "30m", "--reason", "moving house"];
+    let (code, out, err) = said(selfheal(folder.path()).args(freeze));
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("No automatic fixes of all targets until"), "{out}");
+    let (_, _, err) = said(selfheal(folder.path()).args(["check", "--dry-run"]));
+    assert!(err.contains("frozen: everything") && err.contains("moving house"), "{err}");
+
+    let (code, out, _) = said(selfheal(folder.path()).arg("unfreeze"));
+    assert_eq!((code, out.trim_end()), (0, "Automatic fixes go on"));
+    let (code, out, _) = said(selfheal(folder.path()).args(["freeze", "--off"]));
+    assert_eq!((code, out.trim_end()), (0, "Nothing was frozen"));
+}
+
+#[test]
+fn a_look_without_docker_is_not_well_and_exits_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = said(selfheal(folder.path()).args(["check", "--json"]));
+    assert_eq!(code, 3, "{err}");
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["status"], "issues_found", "{out}");
+    assert_eq!(err.matches("not seen: containers cannot be seen").count(), 1, "{err}");
+    // What was asked for could be seen.
+    let (code, _, err) = said(selfheal(folder.path()).args(["check", "--target", "host"]));
+    assert_ne!(code, 3, "{err}");
+}
+
+#[test]
+fn a_damaged_database_is_told_once_and_nothing_is_healed_until_somebody_has_looked() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("selfheal-data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("selfheal.db"), "this is no database").unwrap();
+    let (_, _, err) = said(selfheal(folder.path()).args(["check", "--dry-run"]));
+    assert!(err.contains("set aside as") && err.contains("frozen: everything"), "{err}");
+    assert!(err.contains("selfheal unfreeze"), "{err}");
+    let (code, out, _) = said(selfheal(folder.path()).arg("unfreeze"));
+    assert_eq!((code, out.trim_end()), (0, "Automatic fixes go on"));
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_is_told_once_with_what_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let below = ["check", "--data-dir", "file/data"];
+    let (code, _, err) = said(selfheal(folder.path()).args(below));
+    assert_eq!(code, 2);
+    assert_eq!(err.matches("Not a directory").count(), 1, "{err}");
+    assert!(err.contains("set another `data_dir`") && !err.contains("chown"), "{err}");
 }
 
 #[test]
@@ -77,11 +134,11 @@ fn settings_runbooks_and_completions_need_no_daemon() {
 fn doctor_names_the_missing_socket_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let (code, out, _) = said(selfheal(folder.path()).args(["doctor", "--json"]));
-    assert_eq!(code, 1);
+    assert_eq!(code, 3);
     let lines: serde_json::Value = serde_json::from_str(&out).unwrap();
     let docker = lines.as_array().unwrap().iter().find(|line| line["what"] == "docker").unwrap();
     assert_eq!(docker["grade"], "fail", "{docker}");
-    assert!(docker["remedy"].as_str().unwrap().contains("docker.host"), "{docker}");
+    assert!(docker["seen"].as_str().unwrap().contains("set docker.host"), "{docker}");
 }
 
 #[test]
@@ -90,6 +147,11 @@ fn a_backup_id_with_a_path_in_it_is_refused_before_anything_is_asked() {
     let (code, _, err) = said(selfheal(folder.path()).args(["rollback", "../../etc/passwd"]));
     assert_eq!(code, 2);
     assert!(err.contains("backup_20251019_170000") && err.contains("selfheal backups"), "{err}");
+    let unknown = ["rollback", "backup_20251019_170000"];
+    let (code, _, err) = said(selfheal(folder.path()).args(unknown));
+    assert_eq!(code, 2);
+    assert!(err.contains("there is no backup backup_20251019_170000"), "{err}");
+    assert!(!folder.path().join("selfheal-data").exists(), "nothing is made for it");
 }
 
 #[test]

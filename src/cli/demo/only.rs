@@ -85,6 +85,12 @@ impl ContainerRuntime for Only {
         self.all.events(Some(since)).filter(told).boxed()
     }
 
+    async fn past_events(&self, since: Timestamp) -> WorldResult<Vec<RuntimeEvent>> {
+        let mut events = self.all.past_events(since.max(self.since)).await?;
+        events.retain(|event| event.target == TargetId::container(&self.name));
+        Ok(events)
+    }
+
     async fn start(&self, name: &str) -> WorldResult<()> {
         self.inner(name)?.start(name).await
     }

@@ -90,7 +90,12 @@ fn headline(view: &Overview, style: &Style) -> String {
     if view.targets.is_empty() {
         return "Selfheal is taking its first look.".to_owned();
     }
-    if bad == 0 && view.open_incidents.is_empty() {
+    let calm = bad == 0 && view.open_incidents.is_empty();
+    if calm && !view.status.blind.is_empty() {
+        let text = format!("Not everything can be seen; what can be is well: {watched}.");
+        return paint(style, &text, Tone::Warning);
+    }
+    if calm {
         return paint(style, &format!("All is well: {watched} watched."), Tone::Good);
     }
     let open = plural(view.open_incidents.len(), "incident");
@@ -235,6 +240,9 @@ fn checked_sentence(checked: &Checked, style: &Style) -> String {
     let issues = plural(checked.issues, "finding");
     let (text, tone) = match report.status {
         CycleStatus::Healthy => (format!("All is well. {took}."), Tone::Good),
+        CycleStatus::IssuesFound if checked.issues == 0 && !report.blind.is_empty() => {
+            (format!("Not everything can be seen; what can be is well. {took}."), Tone::Warning)
+        }
         CycleStatus::IssuesFound if report.dry_run => {
             (format!("{issues}; nothing was changed (dry run). {took}."), Tone::Warning)
         }

@@ -151,6 +151,16 @@ fn status_of_a_healthy_host_is_short() {
 }
 
 #[test]
+fn status_of_a_host_whose_containers_cannot_be_seen_is_not_well() {
+    let mut standing = standing();
+    standing.targets.retain(|target| !target.verdict.is_bad());
+    standing.blind = vec!["containers cannot be seen: nobody listens".to_owned()];
+    let text = overview(&screen(Some("http://127.0.0.1:8003"), &standing, &[]), &style(true));
+    assert!(text.starts_with("Not everything can be seen"), "{text}");
+    assert!(!text.contains("All is well") && text.contains("nobody listens"), "{text}");
+}
+
+#[test]
 fn status_of_a_frozen_and_of_an_absent_daemon_says_so() {
     let mut frozen = standing();
     frozen.freezes.push(Freeze {

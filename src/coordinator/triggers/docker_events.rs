@@ -13,7 +13,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::TimeDelta;
 use futures_util::StreamExt;
 use selfheal_agents::model::{HealthStatus, RuntimeEvent, RuntimeEventKind, TargetId, Timestamp};
-use selfheal_agents::ports::{Clock, ContainerRuntime, Store, WorldError};
+use selfheal_agents::ports::{Clock, ContainerRuntime, Store, WorldError, WorldResult};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -68,13 +68,7 @@ enum End {
 
 /// Listens until cancelled.
 pub async fn run(listener: Listener, cancel: CancellationToken) {
-    let mut heard = Heard {
-        last: listener.last_recorded().await,
-        recent: VecDeque::new(),
-        oom_looks: BTreeMap::new(),
-        ending: BTreeSet::new(),
-        store_failed: false,
-    };
+    let mut heard = Heard::since(listener.last_recorded().await);
     let mut first = true;
     loop {
         match listener.listen(&mut heard, &cancel).await {
@@ -101,6 +95,21 @@ impl Listener {
         let since = self.clock.now() - FIRST_LOOK_BACK;
         let recorded = self.store.events(None, since).await.unwrap_or_default();
         recorded.iter().map(|event| event.at).max().unwrap_or(since)
+    }
+
+    /// Remembers what happened since the last event known, and calls for nothing: for whoever looks
+    /// once, who ended a container is as good as unknown without it.
+    pub async fn catch_up(&self) -> WorldResult<()> {
+        let since = self.last_recorded().await;
+        let mut events = self.runtime.past_events(since).await?;
+        let mut heard = Heard::since(since);
+        for event in &mut events {
+            event.by_selfheal = heard.is_ours(event, (self.is_ours)(&event.target, event.at));
+        }
+        if let Err(error) = self.store.record_events(&events).await {
+            tracing::error!("events of the container runtime are not remembered: {error}");
+        }
+        Ok(())
     }
 
     /// Passes events on until the connection ends.
@@ -172,6 +181,16 @@ impl Listener {
 }
 
 impl Heard {
+    const fn since(last: Timestamp) -> Self {
+        Self {
+            last,
+            recent: VecDeque::new(),
+            oom_looks: BTreeMap::new(),
+            ending: BTreeSet::new(),
+            store_failed: false,
+        }
+    }
+
     /// Whether Selfheal caused this, given whether it was changing the target then.
     ///
     /// A container that dies while we start it died by itself: a death is ours only after

@@ -190,7 +190,8 @@ impl Headline {
                 format!("All is well: {} watched.", count(watched, "target"))
             };
             let tone = if blind { "warning" } else { "ok" };
-            return Self { short: "All is well".to_owned(), tone, text };
+            let short = if blind { "Not all seen" } else { "All is well" };
+            return Self { short: short.to_owned(), tone, text };
         }
         let mut parts = vec![];
         if bad > 0 {

@@ -172,3 +172,26 @@ async fn a_store_that_refuses_does_not_silence_the_events() {
     assert_eq!(listening.fired.all().len(), 1);
     listening.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_looks_once_learns_who_ended_what_before_and_calls_for_nothing() {
+    let (world, store, fired) = (world(), Arc::new(MemoryStore::default()), Fired::default());
+    world.crash("web", 137);
+    let listener = Listener {
+        runtime: Arc::new(world.clone()),
+        store: store.clone(),
+        clock: Arc::new(world.clock().clone()),
+        is_ours: Arc::new(|_, _| false),
+        fire: fired.fire(),
+    };
+    listener.catch_up().await.unwrap();
+    listener.catch_up().await.unwrap();
+    let known = store.events(None, Timestamp::UNIX_EPOCH).await.unwrap();
+    assert!(
+        matches!(known[..], [RuntimeEvent { kind: RuntimeEventKind::Die { exit_code: 137 }, .. }]),
+        "once, however often it is asked: {known:?}"
+    );
+    assert!(fired.all().is_empty());
+    world.fail_next("events", &Failure::Unreachable, 1);
+    assert!(listener.catch_up().await.is_err(), "a runtime that is away is told");
+}

@@ -1,0 +1,60 @@
+//! What is frozen is kept in the store, so that it outlives the program and can be changed where
+//! none runs.
+
+use selfheal_agents::model::{TargetId, Timestamp};
+use selfheal_agents::ports::{Memory, StoreError, StoreResult};
+
+use super::Freeze;
+
+/// Under which name the store keeps them.
+const NAME: &str = "freezes";
+
+/// Those that were written down, also those that have ended since.
+pub(super) async fn read(store: &(impl Memory + ?Sized)) -> StoreResult<Vec<Freeze>> {
+    let value = store.value(NAME).await?;
+    // Something of an older version that cannot be read is as good as nothing.
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default())
+}
+
+pub(super) async fn write(store: &(impl Memory + ?Sized), freezes: &[Freeze]) -> StoreResult<()> {
+    let value = serde_json::to_value(freezes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    store.set_value(NAME, Some(&value)).await
+}
+
+/// Adds a freeze to those in force; one of the same target is replaced. Answers all of them.
+pub async fn add(
+    store: &(impl Memory + ?Sized),
+    freeze: Freeze,
+    now: Timestamp,
+) -> StoreResult<Vec<Freeze>> {
+    let freezes = with(in_force(read(store).await?, now), freeze);
+    write(store, &freezes).await?;
+    Ok(freezes)
+}
+
+/// Ends the freeze of a target, or of everything. Answers whether there was one, and those left.
+pub async fn remove(
+    store: &(impl Memory + ?Sized),
+    target: Option<&TargetId>,
+    now: Timestamp,
+) -> StoreResult<(bool, Vec<Freeze>)> {
+    let before = in_force(read(store).await?, now);
+    let after = without(&before, target);
+    write(store, &after).await?;
+    Ok((after.len() < before.len(), after))
+}
+
+pub(super) fn in_force(mut freezes: Vec<Freeze>, now: Timestamp) -> Vec<Freeze> {
+    freezes.retain(|freeze| freeze.until.is_none_or(|until| until > now));
+    freezes
+}
+
+pub(super) fn with(mut freezes: Vec<Freeze>, freeze: Freeze) -> Vec<Freeze> {
+    freezes.retain(|known| known.target != freeze.target);
+    freezes.push(freeze);
+    freezes
+}
+
+pub(super) fn without(freezes: &[Freeze], target: Option<&TargetId>) -> Vec<Freeze> {
+    freezes.iter().filter(|freeze| freeze.target.as_ref() != target).cloned().collect()
+}
