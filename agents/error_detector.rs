@@ -10,6 +10,7 @@ mod checks;
 pub mod level;
 mod literals;
 mod matcher;
+mod odd_lines;
 mod origin;
 mod reading;
 pub mod review;
@@ -27,9 +28,12 @@ use crate::model::{
     Finding, FindingSource, HealthReport, LogBatch, LogCursor, LogLine, Program, Runbook, Side,
     TargetId, TargetKind, Timestamp, Trend, Verdict,
 };
+use crate::root_cause::Graph;
 
 pub use catalogue::{BrokenRunbook, Catalogue, Keep, Match};
 pub use level::error_lines;
+pub use odd_lines::KnownLines;
+use odd_lines::OddLines;
 pub use reading::read_logs;
 pub use strangers::shown;
 use window::{Sign, WINDOW, Window};
@@ -48,6 +52,7 @@ pub struct ErrorDetector {
     /// How far each container's log was counted.
     counted: BTreeMap<TargetId, LogCursor>,
     numbers: BTreeMap<String, f64>,
+    odd_lines: OddLines,
 }
 
 impl ErrorDetector {
@@ -61,9 +66,10 @@ impl ErrorDetector {
         catalogue: &Catalogue,
     ) -> Vec<Finding> {
         self.keep_signs_of(catalogue);
-        for (container, batch) in logs {
-            self.count(report, container, batch, catalogue);
-        }
+        let left: Vec<_> = logs
+            .iter()
+            .map(|(container, batch)| (container, self.count(report, container, batch, catalogue)))
+            .collect();
         self.fade(report);
         let mut findings = checks::findings(report, catalogue, &self.numbers);
         findings.extend(self.log_findings(report, catalogue));
@@ -72,8 +78,39 @@ impl ErrorDetector {
         let known: BTreeSet<String> = findings.iter().map(|f| f.key.clone()).collect();
         findings.extend(of_starts.into_iter().filter(|f| !known.contains(&f.key)));
         self.remember_numbers(report);
+        let ill = odd_lines::ill_containers(report, &findings);
+        for (container, lines) in left {
+            self.odd_lines.read(report, container, &lines, ill.contains(container));
+        }
+        findings.extend(self.odd_lines.findings(report, &ill));
         rank(&mut findings);
         findings
+    }
+
+    /// What became odd at the same moment in several logs, as [`Self::detect`] left it.
+    pub fn together(&self, report: &HealthReport, graph: &Graph) -> Vec<Finding> {
+        self.odd_lines.together(report, graph)
+    }
+
+    /// Whether it knows what lines a container usually writes, or learns it.
+    pub fn listens_to(&self, container: &TargetId) -> bool {
+        self.odd_lines.listens_to(container)
+    }
+
+    /// From now on lines of this container that no runbook knows are judged by what was known of
+    /// it, or from nothing.
+    pub fn listen(&mut self, container: TargetId, known: Option<KnownLines>) {
+        self.odd_lines.listen(container, known);
+    }
+
+    /// What is known of the lines of each container, where it is time to write it down.
+    pub fn known_lines(&mut self, now: Timestamp) -> Vec<(TargetId, KnownLines)> {
+        self.odd_lines.due_to_be_kept(now)
+    }
+
+    /// Stops listening to containers that are no more.
+    pub fn listen_only_to(&mut self, is_there: impl Fn(&TargetId) -> bool) {
+        self.odd_lines.retain(is_there);
     }
 
     /// Forgets the signs seen on a target or in its container's log, so that only what is
@@ -89,21 +126,24 @@ impl ErrorDetector {
         });
     }
 
-    fn count(
+    /// Counts what runbooks know; returns the new lines, each with whether one knows it.
+    fn count<'b>(
         &mut self,
         report: &HealthReport,
         container: &TargetId,
-        batch: &LogBatch,
+        batch: &'b LogBatch,
         catalogue: &Catalogue,
-    ) {
+    ) -> Vec<(&'b LogLine, bool)> {
         let facts = checks::container_of(report, container);
         let program = facts.map(Program::from);
         let lines = fresh(batch, self.counted.get(container).copied());
+        let mut new: Vec<(&LogLine, bool)> = lines.map(|line| (line, false)).collect();
+        let mut known = vec![];
         let windows = &mut self.windows;
         catalogue.matches_in(
-            lines,
-            |line| line.text.as_bytes(),
-            |line, found| {
+            new.iter().enumerate(),
+            |(_, (line, _))| line.text.as_bytes(),
+            |(place, (line, _)), found| {
                 if !origin::is_first_hand(&line.text, &found, facts) {
                     return;
                 }
@@ -112,6 +152,7 @@ impl ErrorDetector {
                 let Some(home) = home(report, container, program, &found) else {
                     return;
                 };
+                known.push(*place);
                 let key = (home, found.runbook.id.clone(), found.side());
                 if windows.contains_key(&key) || windows.len() < MAX_WINDOWS {
                     let new = || Window::new(container.clone(), at);
@@ -129,6 +170,10 @@ impl ErrorDetector {
                 *counted = cursor;
             }
         }
+        for place in known {
+            new[place].1 = true;
+        }
+        new
     }
 
     /// Drops signs that are too old, or of a life that is over and done with.
@@ -306,7 +351,16 @@ fn kind_of(finding: &Finding) -> String {
     match &finding.source {
         FindingSource::Check { check, value } => format!("{check} {value}"),
         FindingSource::Log { runbook, .. } => runbook.clone(),
+        FindingSource::Pattern { oddity, .. } => format!("lines {}", oddity.as_str()),
     }
+}
+
+/// The container a target is, or runs in.
+fn container_of_target(report: &HealthReport, id: &TargetId) -> Option<TargetId> {
+    if id.container_name().is_some() {
+        return Some(id.clone());
+    }
+    report.target(id)?.state.target.container.as_deref().map(TargetId::container)
 }
 
 #[cfg(test)]

@@ -64,8 +64,8 @@ pub struct Seen {
 pub struct PatternId(u64);
 
 impl PatternId {
-    /// FNV-1a, 64 bits.
-    fn of(template: &str) -> Self {
+    /// The id of a template. FNV-1a, 64 bits.
+    pub fn of(template: &str) -> Self {
         let hash = template.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -182,6 +182,36 @@ impl Miner {
         if let Some(level) = level {
             tally.levels[level as usize] += 1;
         }
+    }
+
+    /// Takes a template that was found earlier as one of its own, so that lines go on where an
+    /// earlier miner stopped. It counts as no line.
+    pub fn take_up(&mut self, template: &str) {
+        self.scanner.scan(template.as_bytes(), 0);
+        self.clusters.of(template.as_bytes(), &self.scanner.tokens);
+    }
+
+    /// The level a line carries, without grouping it.
+    pub fn level_of(&mut self, line: &[u8]) -> Option<Level> {
+        match fields::read(line, &mut self.message) {
+            Some(fields) => fields.level.or_else(|| header::read(&self.message).level),
+            None => header::read(line).level,
+        }
+    }
+
+    /// The template of a line's cluster, as things stand.
+    pub fn template_of(&self, line: Handle) -> String {
+        self.template(self.clusters.root(line.0))
+    }
+
+    /// The cluster that a line's cluster was merged into, as things stand.
+    pub fn root_of(&self, line: Handle) -> Handle {
+        Handle(self.clusters.root(line.0))
+    }
+
+    /// Whether there was no more room: some lines were grouped by their first words only.
+    pub fn is_full(&self) -> bool {
+        self.clusters.len() >= self.options.limit
     }
 
     /// The pattern of every handle given out so far, by [`Handle::index`], as things stand.

@@ -11,6 +11,7 @@
 mod candidates;
 mod changes;
 mod conditions;
+mod context;
 mod graph;
 pub mod series;
 
@@ -28,6 +29,9 @@ pub use graph::Graph;
 
 /// The issue type of trouble that no runbook explains.
 pub const UNEXPLAINED: &str = "unexplained";
+
+/// The issue type of error lines that no runbook knows, where nothing else is wrong.
+pub const UNUSUAL_LINES: &str = "unusual-lines";
 
 /// Everything a diagnosis is made from.
 #[derive(Clone, Copy)]
@@ -81,7 +85,8 @@ pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
     let failing: BTreeSet<TargetId> = evidence
         .findings
         .iter()
-        .filter(|f| f.severity >= Severity::Warning)
+        // Lines that nobody understands blame nobody.
+        .filter(|f| f.is_trouble() && !f.is_pattern())
         .map(|f| f.target.clone())
         .collect();
     let suspects = suspects(&evidence, &failing);
@@ -91,6 +96,11 @@ pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
         .filter_map(|root| explain(&evidence, root, &failing, &suspects))
         .collect();
     merge_same_blame(&mut explained);
+    for one in &mut explained {
+        context::add(&evidence, one);
+    }
+    let alone = context::alone(&evidence, &explained);
+    explained.extend(alone);
     explained.sort_by_key(|e| {
         let worst = e.findings.iter().map(|f| f.severity).max();
         (std::cmp::Reverse(worst), std::cmp::Reverse(e.diagnosis.affected.len()))

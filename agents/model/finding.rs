@@ -99,6 +99,40 @@ pub enum FindingSource {
         #[serde(default, skip_serializing_if = "Side::is_server")]
         side: Side,
     },
+    /// Error lines that no runbook knows, and that are odd for this container.
+    Pattern {
+        /// What is odd.
+        oddity: Oddity,
+        /// The ids of the patterns, 16 hexadecimal digits each, the most frequent first.
+        patterns: Vec<String>,
+        /// Who wrote them.
+        containers: Vec<TargetId>,
+    },
+}
+
+/// What is odd about lines that no runbook knows.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Oddity {
+    /// Such lines were never seen while the container was well.
+    New,
+    /// There are far more of them than usual.
+    Rising,
+    /// Several containers began to write theirs at the same moment.
+    Together,
+}
+
+impl Oddity {
+    /// The word used in keys and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Rising => "rising",
+            Self::Together => "together",
+        }
+    }
 }
 
 /// Whether the count rises.
@@ -117,7 +151,8 @@ pub enum Trend {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// The same trouble of the same target always has the same key:
-    /// `TARGET check NAME`, `TARGET log RUNBOOK`, or `TARGET log RUNBOOK client`.
+    /// `TARGET check NAME`, `TARGET log RUNBOOK`, `TARGET log RUNBOOK client`, or
+    /// `TARGET lines ODDITY`.
     pub key: String,
     /// What is wrong with it.
     pub target: TargetId,
@@ -145,6 +180,22 @@ impl Finding {
     /// The key of a check's finding.
     pub fn check_key(target: &TargetId, check: &str) -> String {
         format!("{target} check {check}")
+    }
+
+    /// The key of a finding about lines that no runbook knows.
+    pub fn pattern_key(target: &TargetId, oddity: Oddity) -> String {
+        format!("{target} lines {}", oddity.as_str())
+    }
+
+    /// Whether it is about lines that no runbook knows: evidence, but never by itself a reason
+    /// to blame or to change anything.
+    pub const fn is_pattern(&self) -> bool {
+        matches!(self.source, FindingSource::Pattern { .. })
+    }
+
+    /// Whether something is wrong, rather than good to know.
+    pub fn is_trouble(&self) -> bool {
+        self.severity >= Severity::Warning
     }
 
     /// The key of a log finding.

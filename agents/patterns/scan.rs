@@ -52,6 +52,9 @@ pub(super) struct Token {
     pub separates: bool,
 }
 
+/// What stands for a value in a template.
+const PLACE: &[u8] = b"<*>";
+
 /// The hash of a value.
 pub(super) const VALUE: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -147,6 +150,11 @@ impl Scanner {
         if byte == b')' && self.closes_gloss(text) {
             self.tokens.truncate(self.tokens.len() - 2);
             return at + 1;
+        }
+        if text[at..].starts_with(PLACE) {
+            // A template is read again.
+            self.value(at, gap);
+            return at + PLACE.len();
         }
         let next = text.get(at + 1).copied().unwrap_or(b' ');
         if byte == b'<' && gap && next.is_ascii_digit() {

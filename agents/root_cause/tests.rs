@@ -97,6 +97,7 @@ fn finding(target: &str, source: FindingSource, severity: Severity) -> Finding {
     let key = match &source {
         FindingSource::Check { check, .. } => Finding::check_key(&id(target), check),
         FindingSource::Log { runbook, side } => Finding::log_key(&id(target), runbook, *side),
+        FindingSource::Pattern { oddity, .. } => Finding::pattern_key(&id(target), *oddity),
     };
     Finding {
         key,

@@ -120,6 +120,9 @@ pub struct TargetSummary {
     pub symptom_of: Option<TargetId>,
     /// Why nothing is done about it at the moment.
     pub holds: Vec<Hold>,
+    /// What is odd in its log: good to know, and no trouble by itself.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// One incident in a list.

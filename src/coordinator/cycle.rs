@@ -14,7 +14,7 @@ use selfheal_agents::model::{
     time_ordered_id,
 };
 use selfheal_agents::ports::StoreResult;
-use selfheal_agents::root_cause::{self, Evidence, Explained};
+use selfheal_agents::root_cause::{self, Evidence, Explained, UNUSUAL_LINES};
 
 use super::look::{Seen, step};
 use super::memories::dismissal_of;
@@ -88,6 +88,7 @@ impl Inner {
         if !dry_run {
             self.remember(&seen, &scope).await;
             self.keep_noticed(&mut senses.survey, &mut seen).await;
+            self.keep_known_lines(&mut senses.detector, &seen, &scope).await;
         }
         drop(senses);
         let report = CycleReport {
@@ -151,7 +152,8 @@ impl Inner {
 
         let started = Instant::now();
         let history = self.history().await?;
-        let roots = explained.len() + failing_elsewhere(&open, seen);
+        let understood = |one: &&Explained| one.diagnosis.issue_type != UNUSUAL_LINES;
+        let roots = explained.iter().filter(understood).count() + failing_elsewhere(&open, seen);
         let roots = u32::try_from(roots).unwrap_or(u32::MAX);
         let begun = Mutex::default();
         let bench = Bench { seen, rules, history: &history, roots, dry_run, begun };
@@ -187,7 +189,9 @@ impl Inner {
         bench: &Bench<'_>,
     ) -> Option<Incident> {
         let blamed = &one.diagnosis.blamed;
-        let keys: BTreeSet<&str> = one.findings.iter().map(|f| f.key.as_str()).collect();
+        // Odd lines may stand beside several diagnoses.
+        let keys: BTreeSet<&str> =
+            one.findings.iter().filter(|f| !f.is_pattern()).map(|f| f.key.as_str()).collect();
         let belongs = |incident: &&Incident| {
             incident.target == *blamed
                 || incident.findings.iter().any(|f| keys.contains(f.key.as_str()))
@@ -283,7 +287,8 @@ impl Inner {
         spoken_of: &BTreeSet<IncidentId>,
         bench: &Bench<'_>,
     ) -> StoreResult<Vec<Decision>> {
-        let wrong: BTreeSet<&TargetId> = bench.seen.findings.iter().map(|f| &f.target).collect();
+        let trouble = bench.seen.findings.iter().filter(|f| f.is_trouble());
+        let wrong: BTreeSet<&TargetId> = trouble.map(|f| &f.target).collect();
         let looked_at = |target: &TargetId| {
             // A target that is gone for good is looked at as well: there is nothing left.
             bench.seen.report.target(target).map_or_else(
@@ -340,7 +345,12 @@ fn failing_elsewhere(open: &[Incident], seen: &Seen) -> usize {
     let works = |incident: &Incident| {
         incident.validation.as_ref().is_some_and(|window| window.recovered_at.is_some())
     };
-    open.iter().filter(|i| seen.report.target(&i.target).is_none() && !works(i)).count()
+    let understood = |incident: &Incident| {
+        incident.diagnosis.as_ref().is_none_or(|d| d.issue_type != UNUSUAL_LINES)
+    };
+    open.iter()
+        .filter(|i| seen.report.target(&i.target).is_none() && !works(i) && understood(i))
+        .count()
 }
 
 fn diagnosed(incident: &mut Incident, one: &Explained, now: Timestamp) {
@@ -399,7 +409,7 @@ fn status(incidents: &[Incident], findings: &[Finding], blind: &[String]) -> Cyc
     if incidents.iter().any(healing) {
         CycleStatus::Healing
     } else if blind.is_empty()
-        && findings.is_empty()
+        && findings.iter().all(|f| !f.is_trouble())
         && incidents.iter().all(|i| i.state().is_closed())
     {
         CycleStatus::Healthy

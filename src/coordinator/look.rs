@@ -106,7 +106,9 @@ impl Inner {
         report.targets.retain(|target| !put_off.contains(target.id()));
         let logs = logs.into_iter().filter(|(id, _)| !put_off.contains(id)).collect();
         let catalogue = self.catalogue();
-        let findings = senses.detector.detect(&report, &logs, &catalogue);
+        self.recall_known_lines(&mut senses.detector, &report).await;
+        let mut findings = senses.detector.detect(&report, &logs, &catalogue);
+        findings.extend(senses.detector.together(&report, &graph));
         let lines: usize = logs.values().map(|batch: &LogBatch| batch.lines.len()).sum();
         let summary = format!("{} finding(s), {lines} new log line(s)", findings.len());
         agents.push(step("error-detector", started, summary));

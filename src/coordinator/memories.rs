@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use selfheal_agents::error_detector;
+use selfheal_agents::error_detector::{self, ErrorDetector};
 use selfheal_agents::fix_engineer::plan::{GoodFile, Remembered};
 use selfheal_agents::learning_engine::{History, Release};
 use selfheal_agents::model::{
-    ContainerFacts, FindingSource, HealthStatus, Incident, IncidentState, NetworkAttachment,
-    TargetId, Timestamp, Verdict,
+    ContainerFacts, FindingSource, HealthReport, HealthStatus, Incident, IncidentState,
+    NetworkAttachment, TargetId, TargetReport, Timestamp, Verdict,
 };
 use selfheal_agents::ports::{IncidentQuery, StoreResult};
 use selfheal_agents::root_cause::Explained;
@@ -36,6 +36,8 @@ const QUIET: TimeDelta = TimeDelta::minutes(2);
 const RELEASES: &str = "releases";
 /// Before the name of each container of which something is remembered.
 const REMEMBERED: &str = "remembered.";
+/// Before the name of each container whose usual lines are known.
+const KNOWN_LINES: &str = "lines.";
 /// Which of those are gone, and since when.
 const GONE: &str = "gone";
 /// Then they are forgotten.
@@ -150,8 +152,11 @@ impl Inner {
     async fn forget_after_a_while(&self, seen: &Seen) -> StoreResult<()> {
         let known: BTreeMap<String, Timestamp> = self.recall(GONE).await?.unwrap_or_default();
         let mut gone = BTreeMap::new();
-        for (name, _) in self.store.values(REMEMBERED).await? {
-            if seen.inventory.containers.contains_key(name.trim_start_matches(REMEMBERED)) {
+        let mut remembered = self.store.values(REMEMBERED).await?;
+        remembered.extend(self.store.values(KNOWN_LINES).await?);
+        for (name, _) in remembered {
+            let container = name.trim_start_matches(REMEMBERED).trim_start_matches(KNOWN_LINES);
+            if seen.inventory.containers.contains_key(container) {
                 continue;
             }
             let since = known.get(&name).copied().unwrap_or(seen.now);
@@ -165,6 +170,45 @@ impl Inner {
             return Ok(());
         }
         self.keep_in_mind(GONE, &gone).await
+    }
+
+    /// Tells the detector what was known of the lines of containers that it meets for the first time.
+    pub(super) async fn recall_known_lines(
+        &self,
+        detector: &mut ErrorDetector,
+        report: &HealthReport,
+    ) {
+        let containers = report.targets.iter().map(TargetReport::id);
+        for id in containers.filter(|id| id.container_name().is_some()) {
+            if detector.listens_to(id) {
+                continue;
+            }
+            match self.recall(&format!("{KNOWN_LINES}{}", id.name())).await {
+                Ok(known) => detector.listen(id.clone(), known),
+                // To listen without it would call everything new, and overwrite it in the end.
+                Err(error) => {
+                    tracing::error!(target.id = %id, %error, "its usual lines cannot be read")
+                }
+            }
+        }
+    }
+
+    /// Keeps what is known of the lines of containers, where it is time to.
+    pub(super) async fn keep_known_lines(
+        &self,
+        detector: &mut ErrorDetector,
+        seen: &Seen,
+        scope: &Scope,
+    ) {
+        if *scope == Scope::All && seen.report.blind.is_empty() {
+            detector.listen_only_to(|id| seen.inventory.targets.contains_key(id));
+        }
+        for (id, known) in detector.known_lines(seen.now) {
+            let name = format!("{KNOWN_LINES}{}", id.name());
+            if let Err(error) = self.keep_in_mind(&name, &known).await {
+                tracing::error!(target.id = %id, %error, "its usual lines are not kept");
+            }
+        }
     }
 
     /// Reads on from here next time.
@@ -230,7 +274,7 @@ impl Inner {
     fn remember_error_rates(&self, seen: &Seen) {
         let mut rates = lock(&self.error_rates);
         for (id, batch) in &seen.logs {
-            let ill = seen.findings.iter().any(|f| f.target == *id);
+            let ill = seen.findings.iter().any(|f| f.target == *id && f.is_trouble());
             let entry = rates.entry(id.clone()).or_insert((seen.now, None));
             let minutes = (seen.now - entry.0).as_seconds_f64() / 60.0;
             entry.0 = seen.now;
@@ -263,7 +307,7 @@ impl Inner {
             .collect();
         let now = seen.now;
         seen.findings.retain(|finding| {
-            matches!(finding.source, FindingSource::Check { .. })
+            !matches!(finding.source, FindingSource::Log { .. })
                 || complains.contains(&finding.target)
                 || now - finding.last_seen < QUIET
         });
@@ -300,8 +344,8 @@ impl Inner {
         for (name, _) in self.store.values("dismissed.").await? {
             let target = name.trim_start_matches("dismissed.").rsplit_once('.').map(|(t, _)| t);
             let is_of = |id: &TargetId| target == Some(&*id.to_string());
-            let still_wrong =
-                silenced.contains(&name) || seen.findings.iter().any(|f| is_of(&f.target));
+            let still_wrong = silenced.contains(&name)
+                || seen.findings.iter().any(|f| f.is_trouble() && is_of(&f.target));
             let looked_at = seen.report.targets.iter().any(|t| is_of(t.id()));
             if looked_at && !still_wrong {
                 self.store.set_value(&name, None).await?;
@@ -339,7 +383,7 @@ fn shows_trouble(seen: &Seen, facts: &ContainerFacts) -> bool {
         let known = seen.inventory.targets.get(target);
         *target == id || known.is_some_and(|t| t.container.as_deref() == Some(&*facts.name))
     };
-    seen.findings.iter().any(|finding| shows_it(&finding.target))
+    seen.findings.iter().any(|finding| finding.is_trouble() && shows_it(&finding.target))
         || seen.report.targets.iter().any(|t| t.verdict().is_bad() && shows_it(t.id()))
 }
 

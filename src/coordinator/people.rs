@@ -82,7 +82,8 @@ impl Inner {
                 incident.target
             )));
         }
-        let still = seen.findings.iter().any(|f| incident.findings.iter().any(|k| k.key == f.key));
+        let mut trouble = seen.findings.iter().filter(|f| f.is_trouble());
+        let still = trouble.any(|f| incident.findings.iter().any(|k| k.key == f.key));
         if !still {
             return Err(RequestError::Conflict(format!(
                 "`{}` works again; nothing is left to fix",

@@ -61,6 +61,12 @@ fn target(
             .filter(|i| i.state() == IncidentState::Held && i.target == *id)
             .map(|i| i.holds.clone())
             .unwrap_or_default(),
+        notes: seen
+            .findings
+            .iter()
+            .filter(|finding| finding.is_pattern() && finding.target == *id)
+            .map(|finding| finding.message.clone())
+            .collect(),
     }
 }
 

@@ -611,4 +611,5 @@ mod hangs;
 mod holds;
 mod interference;
 mod memory;
+mod odd_lines;
 mod windows;

@@ -64,7 +64,7 @@ pub(crate) fn overview(view: &Overview, style: &Style) -> String {
         let _ = write!(text, "\n{} {}", paint(style, "blind", Tone::Warning), clean(blind, 400));
     }
     let bad: Vec<&TargetSummary> =
-        view.targets.iter().filter(|t| t.verdict != Verdict::Ok).collect();
+        view.targets.iter().filter(|t| t.verdict != Verdict::Ok || !t.notes.is_empty()).collect();
     if !bad.is_empty() {
         let _ = write!(text, "\n\n{}", targets_table(bad.into_iter(), style));
     }
@@ -112,6 +112,9 @@ fn targets_table<'a>(rows: impl Iterator<Item = &'a TargetSummary>, style: &Styl
             for hold in &target.holds {
                 let _ = write!(what, "; {hold}");
             }
+            for note in &target.notes {
+                let _ = write!(what, "; {}", clean(note, 400));
+            }
             vec![
                 cell(&target.id),
                 word(verdict_word(target.verdict), Tone::from(target.verdict)),
@@ -150,6 +153,9 @@ pub(crate) fn target(target: &TargetDetail, style: &Style) -> String {
     }
     if let Some(cause) = &summary.symptom_of {
         let _ = write!(text, "\nsymptom of {cause}");
+    }
+    for note in &summary.notes {
+        let _ = write!(text, "\nin its log {}", clean(note, 400));
     }
     for hold in &target.holds_in_words {
         let _ = write!(text, "\nheld       {}", clean(hold, 400));

@@ -32,6 +32,7 @@ fn target(name: &str, verdict: Verdict, detail: &str) -> TargetSummary {
         incident: None,
         symptom_of: None,
         holds: vec![],
+        notes: vec![],
     }
 }
 

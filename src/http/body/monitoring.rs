@@ -302,7 +302,8 @@ pub struct Checked {
 
 impl From<CycleReport> for Checked {
     fn from(report: CycleReport) -> Self {
-        Self { issues: report.findings.len(), timestamp: report.started_at, report }
+        let issues = report.findings.iter().filter(|finding| finding.is_trouble()).count();
+        Self { issues, timestamp: report.started_at, report }
     }
 }
 

@@ -138,6 +138,7 @@ pub(super) struct TargetCard {
     quiet: bool,
     quiet_word: &'static str,
     holds: Vec<String>,
+    notes: Vec<String>,
     incident: Option<IncidentId>,
     symptom_of: Option<String>,
 }
@@ -158,6 +159,7 @@ impl TargetCard {
             quiet: target.excluded || target.external,
             quiet_word: if target.excluded { "never touched" } else { "not ours" },
             holds: target.holds.iter().map(ToString::to_string).collect(),
+            notes: target.notes.clone(),
             incident: target.incident,
             symptom_of: target.symptom_of.as_ref().map(ToString::to_string),
         }

@@ -16,6 +16,7 @@ fn standing(verdicts: &[(&str, Verdict)]) -> Standing {
         incident: None,
         symptom_of: None,
         holds: vec![],
+        notes: vec![],
     };
     Standing {
         mode: Mode::Auto,
