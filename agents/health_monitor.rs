@@ -14,7 +14,7 @@ mod steady;
 mod thresholds;
 mod trends;
 
-pub use inventory::{DEMO_LABEL, Declared, Inventory, take_inventory};
+pub use inventory::{DEMO_LABEL, Declared, Inventory, Learnt, take_inventory};
 pub use life::{Death, DeathCause, deaths};
 pub use observe::HealthMonitor;
 pub use thresholds::{Limit, Thresholds};

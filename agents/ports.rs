@@ -12,10 +12,10 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 use crate::model::{
-    Backup, BackupId, Change, ContainerFacts, Endpoint, Facts, FileContent, HostFacts, Incident,
-    IncidentId, IncidentState, JournalEntry, JournalRecord, LogAside, LogBatch, LogCursor, LogFile,
-    LogFolder, LogLine, LogSurvey, MemoryLimits, NetworkAttachment, Observation, Outcome,
-    RedisClient, RuntimeEvent, ServerSetting, TargetId, Timestamp, Usage,
+    Backup, BackupId, Change, Connection, ContainerFacts, Endpoint, Facts, FileContent, HostFacts,
+    Incident, IncidentId, IncidentState, JournalEntry, JournalRecord, LogAside, LogBatch,
+    LogCursor, LogFile, LogFolder, LogLine, LogSurvey, MemoryLimits, NetworkAttachment,
+    Observation, Outcome, RedisClient, RuntimeEvent, ServerSetting, TargetId, Timestamp, Usage,
 };
 use crate::model::{FixId, Hold};
 
@@ -137,6 +137,9 @@ pub trait ContainerRuntime: Send + Sync {
 pub trait HostSensor: Send + Sync {
     /// What it says now.
     async fn host(&self) -> WorldResult<HostFacts>;
+    /// The TCP connections that were opened in the network of a container, known by its first
+    /// process and its id. An error where they cannot be seen from here.
+    async fn connections(&self, pid: u32, container_id: &str) -> WorldResult<Vec<Connection>>;
 }
 
 /// Asks data services and endpoints from outside.

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Category, Change, Confidence, Considered, ContainerFacts, Diagnosis, Facts, Finding,
-    HealthReport, Ledger, Runbook, Severity, Target, TargetId, TargetState, Timestamp,
+    HealthReport, Ledger, Need, Runbook, Severity, Target, TargetId, TargetState, Timestamp,
 };
 
 use candidates::Candidate;
@@ -112,9 +112,8 @@ pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
 fn suspects(evidence: &Evidence<'_>, failing: &BTreeSet<TargetId>) -> BTreeSet<TargetId> {
     let mut suspects = failing.clone();
     for id in failing {
-        suspects.extend(
-            evidence.graph.needed_by(id).into_iter().filter(|needed| lies_still(evidence, needed)),
-        );
+        let needed = evidence.graph.perhaps_needed_by(id).into_iter();
+        suspects.extend(needed.filter(|needed| lies_still(evidence, needed)));
     }
     suspects
 }
@@ -131,20 +130,35 @@ fn lies_still(evidence: &Evidence<'_>, id: &TargetId) -> bool {
 /// The suspects below `id` that can explain why it fails.
 ///
 /// A dependency explains when it is broken outright, or when the target itself points at
-/// its dependencies; a mere warning below a broken target explains nothing.
+/// its dependencies; a mere warning below a broken target explains nothing. A hint (a connection,
+/// a proxy's upstream) is followed only where no firm need explains, and only by what says
+/// itself that the fault lies elsewhere: a monitor is connected to everything, a database to
+/// where it is copied to, and neither fails for that.
 fn explaining(
     evidence: &Evidence<'_>,
     id: &TargetId,
     suspects: &BTreeSet<TargetId>,
 ) -> Vec<TargetId> {
     let points_away = candidates::points_at_dependency(evidence, id);
-    evidence
-        .graph
-        .needed_by(id)
+    let firm = explaining_over(Graph::needed_by, evidence, id, suspects, points_away);
+    if !firm.is_empty() || !points_away {
+        return firm;
+    }
+    explaining_over(Graph::perhaps_needed_by, evidence, id, suspects, points_away)
+}
+
+fn explaining_over(
+    needs: fn(&Graph, &TargetId) -> BTreeSet<TargetId>,
+    evidence: &Evidence<'_>,
+    id: &TargetId,
+    suspects: &BTreeSet<TargetId>,
+    points_away: bool,
+) -> Vec<TargetId> {
+    needs(evidence.graph, id)
         .into_iter()
         .filter(|needed| suspects.contains(needed) && needed != id)
         // In a circle of needs nobody is deeper; each stands for itself.
-        .filter(|needed| !evidence.graph.needed_by(needed).contains(id))
+        .filter(|needed| !needs(evidence.graph, needed).contains(id))
         .filter(|needed| {
             points_away
                 || lies_still(evidence, needed)
@@ -216,6 +230,7 @@ fn diagnosed<'a>(
         hearsay: best.hearsay,
         expected_fix_secs: best.runbook.diagnosis.expected_fix_secs,
         changes: changes::before_trouble(evidence, &best.blamed),
+        ways: ways(evidence, root, members),
         considered,
         basis: basis_of(evidence, &best.blamed),
         blamed: best.blamed.clone(),
@@ -252,11 +267,26 @@ fn unexplained(
         hearsay: false,
         expected_fix_secs: 0,
         changes: recent,
+        ways: ways(evidence, root, members),
         considered: vec![],
         basis: basis_of(evidence, root),
         at: evidence.now,
     }
 }
+
+/// The needs over which trouble of `root` reaches those that suffer, each once.
+fn ways(evidence: &Evidence<'_>, root: &TargetId, members: &[TargetId]) -> Vec<Need> {
+    let mut ways: Vec<Need> = vec![];
+    for step in members.iter().flat_map(|id| evidence.graph.way(id, root)) {
+        if ways.len() < MOST_WAYS && !ways.contains(&step) {
+            ways.push(step);
+        }
+    }
+    ways
+}
+
+/// Needs shown of one diagnosis.
+const MOST_WAYS: usize = 20;
 
 fn affected(members: &[TargetId], blamed: &TargetId) -> Vec<TargetId> {
     members.iter().filter(|id| *id != blamed).cloned().collect()

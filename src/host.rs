@@ -4,6 +4,7 @@
 //! and file systems that can hang (network, FUSE) are never asked. It judges nothing and
 //! changes nothing but the one file it is told to replace, and the logs it is told to trim.
 
+mod connections;
 mod files;
 mod logs;
 mod mounts;

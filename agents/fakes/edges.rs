@@ -9,8 +9,8 @@ use super::FakeWorld;
 use super::world::State;
 use crate::fix_engineer::config_file::sha256;
 use crate::model::{
-    Endpoint, Facts, FileContent, HostFacts, HttpFacts, PostgresFacts, RedisFacts, TcpFacts,
-    Timestamp,
+    Connection, Endpoint, Facts, FileContent, HostFacts, HttpFacts, PostgresFacts, RedisFacts,
+    TcpFacts, Timestamp,
 };
 use crate::ports::{ConfigFiles, HostSensor, Prober, WorldError, WorldResult};
 
@@ -79,6 +79,13 @@ fn probe(state: &State, endpoint: &Endpoint) -> Facts {
 impl HostSensor for FakeWorld {
     async fn host(&self) -> WorldResult<HostFacts> {
         self.call("host", "", |state| Ok(state.host.clone()))
+    }
+
+    async fn connections(&self, _pid: u32, container_id: &str) -> WorldResult<Vec<Connection>> {
+        self.call("connections", container_id, |state| {
+            let known = state.connections.get(container_id).cloned();
+            known.ok_or_else(|| WorldError::NotFound { what: container_id.to_owned() })
+        })
     }
 }
 

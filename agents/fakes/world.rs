@@ -11,9 +11,9 @@ use super::FakeClock;
 use super::scene::{Behaviour, Condition, Failure, Scene, Stall};
 use crate::fix_engineer::config_file::sha256;
 use crate::model::{
-    ContainerFacts, ContainerStatus, Endpoint, Facts, FileContent, HealthStatus, HostFacts,
-    LogFolder, LogLine, LogStream, LogSurvey, RuntimeEvent, RuntimeEventKind, TargetId, Timestamp,
-    Usage,
+    Connection, ContainerFacts, ContainerStatus, Endpoint, Facts, FileContent, HealthStatus,
+    HostFacts, LogFolder, LogLine, LogStream, LogSurvey, RuntimeEvent, RuntimeEventKind, TargetId,
+    Timestamp, Usage,
 };
 use crate::ports::{Clock, World};
 
@@ -49,6 +49,8 @@ pub(super) struct State {
     pub(super) answers: BTreeMap<String, Answer>,
     pub(super) log_folders: BTreeMap<LogFolder, LogSurvey>,
     pub(super) host: HostFacts,
+    /// By the container's id.
+    pub(super) connections: BTreeMap<String, Vec<Connection>>,
     pub(super) effects: Vec<String>,
     pub(super) events: Vec<RuntimeEvent>,
     failures: BTreeMap<String, VecDeque<Failure>>,
@@ -297,6 +299,16 @@ impl FakeWorld {
         self.with(name, |container| container.logs.push(line));
         self.state().wake();
         self
+    }
+
+    /// A container has connections to these addresses and ports, such as `10.0.0.2:5432`; it
+    /// gets a first process that they are seen by. Panics if one is no address.
+    pub fn connects(&self, name: &str, to: &[&str]) -> &Self {
+        let to = to.iter().map(|to| to.parse().unwrap_or_else(|_| panic!("`{to}` is no address")));
+        let connections = to.map(|to| Connection { to, established: true }).collect();
+        let id = self.facts(name).id;
+        self.state().connections.insert(id, connections);
+        self.change(name, |facts| facts.pid = Some(4_000_000))
     }
 
     /// Changes what the host says.

@@ -24,6 +24,7 @@ fn diagnosis(ledger: Ledger) -> Diagnosis {
         hearsay: false,
         expected_fix_secs: 1,
         changes: vec![],
+        ways: vec![],
         considered: vec![],
         basis: String::new(),
         at: Timestamp::UNIX_EPOCH,

@@ -130,6 +130,11 @@ impl Snapshot {
         })
     }
 
+    /// Hosts that its configuration passes requests on to.
+    pub fn upstreams(&self) -> BTreeSet<String> {
+        self.files.values().flat_map(FileMark::upstreams).cloned().collect()
+    }
+
     /// When the container was so.
     pub const fn seen_at(&self) -> Timestamp {
         self.seen_at

@@ -9,6 +9,7 @@ mod dependencies;
 mod discovery;
 mod labels;
 mod tunables;
+pub(super) mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +35,7 @@ pub struct Declared {
 pub struct Inventory {
     /// By name.
     pub targets: BTreeMap<TargetId, Target>,
-    /// Sorted, each edge once, from the most trusted source that named it.
+    /// Sorted, each edge once from each source that named it.
     pub dependencies: Vec<Dependency>,
     /// Containers as they were, by name.
     pub containers: BTreeMap<String, ContainerFacts>,
@@ -48,7 +49,21 @@ pub struct Inventory {
     pub warnings: Vec<String>,
 }
 
+/// What was learnt of needs by looking rather than by being told; by container.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Learnt {
+    /// Hosts that its configuration passes requests on to.
+    pub upstreams: BTreeMap<String, BTreeSet<String>>,
+    /// Containers it was seen connected to.
+    pub peers: BTreeMap<String, BTreeSet<String>>,
+}
+
 impl Inventory {
+    /// The needs that were learnt by looking, among the containers that are there.
+    pub fn learn(&self, learnt: &Learnt) -> Vec<Dependency> {
+        dependencies::learnt(self, learnt)
+    }
+
     fn warn(&mut self, container: &str, text: &str) {
         self.warnings.push(format!("container `{}`: {}", clean(container, 100), clean(text, 300)));
     }
@@ -105,11 +120,11 @@ fn covers(declared: &Target, found: &Target) -> bool {
     declared.id == found.id || same_service
 }
 
-/// Keeps each edge once, with its most trusted source.
+/// Keeps each edge once from each source.
 fn tidy(mut edges: Vec<Dependency>) -> Vec<Dependency> {
     edges.retain(|edge| edge.from != edge.to);
     edges.sort();
-    edges.dedup_by(|later, first| later.from == first.from && later.to == first.to);
+    edges.dedup();
     edges
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Category, Change, Confidence, Ledger, TargetId, Timestamp};
+use super::{Category, Change, Confidence, Ledger, Need, TargetId, Timestamp};
 
 /// Another explanation that was looked at, and why it lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +78,9 @@ pub struct Diagnosis {
     /// What changed on the blamed container within the hour before, the most telling first.
     #[serde(default)]
     pub changes: Vec<RecentChange>,
+    /// The needs over which it reaches those that suffer, with where each was learnt.
+    #[serde(default)]
+    pub ways: Vec<Need>,
     /// What else was considered.
     pub considered: Vec<Considered>,
     /// Digest of what the diagnosis rests on: if it changes before the fix is applied,

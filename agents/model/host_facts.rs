@@ -1,5 +1,7 @@
 //! What the host says, before anybody judged it.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 /// Share of time in which something waited, percent over ten seconds
@@ -52,4 +54,13 @@ pub struct HostFacts {
     pub disks: Vec<DiskFacts>,
     /// Pressure.
     pub pressure: Pressure,
+}
+
+/// A TCP connection that a container opened to another address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// Where to.
+    pub to: SocketAddr,
+    /// Whether the other side answered; else it is still waited for.
+    pub established: bool,
 }

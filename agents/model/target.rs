@@ -238,6 +238,64 @@ pub enum DependencySource {
     Environment,
     /// A data service found inside the container it runs in.
     Hosting,
+    /// A proxy's configuration that passes requests on to it.
+    Proxy,
+    /// A connection seen in the container's own network.
+    Connection,
+}
+
+impl DependencySource {
+    /// The word used in the API and in sentences.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Settings => "settings",
+            Self::Label => "label",
+            Self::Compose => "compose",
+            Self::Environment => "environment",
+            Self::Hosting => "hosting",
+            Self::Proxy => "proxy",
+            Self::Connection => "connection",
+        }
+    }
+
+    /// How sure it is that the need is one, percent: a place in an order, not a measurement.
+    /// Who wrote it down on purpose is believed; an environment variable may be left over; a
+    /// proxy works without one of many; a connection may be a monitor's or a backup's.
+    pub const fn weight(self) -> u8 {
+        match self {
+            Self::Settings | Self::Label | Self::Hosting => 100,
+            Self::Compose => 90,
+            Self::Environment => 70,
+            Self::Proxy => 50,
+            Self::Connection => 30,
+        }
+    }
+
+    /// Whether it only hints at a need.
+    pub const fn is_hint(self) -> bool {
+        matches!(self, Self::Proxy | Self::Connection)
+    }
+}
+
+/// A need with everything that speaks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Need {
+    /// Who needs.
+    pub from: TargetId,
+    /// Who is needed.
+    pub to: TargetId,
+    /// Where this was learnt, the surest first.
+    pub sources: Vec<DependencySource>,
+    /// How sure it is, percent: that of the surest source.
+    pub weight: u8,
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sources: Vec<&str> = self.sources.iter().map(|source| source.as_str()).collect();
+        let Self { from, to, weight, .. } = self;
+        write!(f, "{from} needs {to} ({}; weight {weight})", sources.join(", "))
+    }
 }
 
 /// `from` needs `to`.

@@ -363,3 +363,4 @@ fn the_same_input_gives_the_same_answer() {
 /// What clients say.
 mod changes;
 mod clients;
+mod hints;

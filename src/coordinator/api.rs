@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use selfheal_agents::model::{
-    BackupId, Confidence, Finding, Hold, IncidentId, IncidentState, Mode, Observation, Severity,
-    TargetId, Timestamp, Verdict,
+    BackupId, Confidence, Finding, Hold, IncidentId, IncidentState, Mode, Need, Observation,
+    Severity, TargetId, Timestamp, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -111,6 +111,9 @@ pub struct TargetSummary {
     pub external: bool,
     /// What it needs.
     pub depends_on: Vec<TargetId>,
+    /// The same with where each need was learnt and how sure it is, the surest first.
+    #[serde(default)]
+    pub needs: Vec<Need>,
     /// The last observations.
     pub observations: Vec<Observation>,
     /// The open incident about it, if any.

@@ -81,9 +81,14 @@ impl Inner {
         let started = Instant::now();
         let now = self.world.clock.now();
         let (inventory, blind) = self.inventory(rules).await;
-        let graph = Graph::new(&inventory.dependencies);
+        let known = graph_of(&inventory, &senses.survey, &Noticed::default());
+        let around = narrowed(scope, &known);
+        let noticed = self.survey(&mut senses.survey, &inventory, around.as_ref()).await;
+        if *scope == Scope::All {
+            self.survey_connections(&mut senses.survey, &inventory).await;
+        }
+        let graph = graph_of(&inventory, &senses.survey, &noticed);
         let narrowed = narrowed(scope, &graph);
-        let noticed = self.survey(&mut senses.survey, &inventory, narrowed.as_ref()).await;
         let events = self.remembered_events(now).await;
         senses.monitor.set_thresholds(rules.thresholds.clone());
         if !std::mem::replace(&mut senses.remembers, true) {
@@ -220,6 +225,12 @@ fn moved(
         (cursors.get(&facts.id) != Some(&cursor)).then(|| (facts.id.clone(), cursor))
     });
     moved.collect()
+}
+
+/// Who needs whom, as told and as learnt by looking.
+fn graph_of(inventory: &Inventory, survey: &Survey, noticed: &Noticed) -> Graph {
+    let learnt = inventory.learn(&survey.learnt(noticed));
+    Graph::new(inventory.dependencies.iter().chain(&learnt))
 }
 
 /// The scope with everything that decides whom to blame; `None` is everything.

@@ -44,6 +44,7 @@ fn target(
     let id = report.id();
     let policy = &report.state.target.policy;
     let open = incidents.iter().find(|i| !i.state().is_closed() && i.targets().contains(id));
+    let needs = seen.graph.needs_of(id);
     TargetSummary {
         id: id.clone(),
         verdict: report.verdict(),
@@ -51,7 +52,8 @@ fn target(
         mode: rules.mode_for(id, policy, ""),
         excluded: policy.excluded,
         external: policy.external,
-        depends_on: seen.graph.direct_needs(id).cloned().collect(),
+        depends_on: needs.iter().map(|need| need.to.clone()).collect(),
+        needs,
         observations: report.observations.clone(),
         incident: open.map(|i| i.id),
         symptom_of: open

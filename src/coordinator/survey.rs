@@ -5,10 +5,11 @@
 //! loses none. It does not judge: whether a change is to blame, `root_cause` says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use chrono::TimeDelta;
-use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::health_monitor::changes::{DigestKey, Snapshot, appeared, between};
+use selfheal_agents::health_monitor::{Inventory, Learnt};
 use selfheal_agents::model::{Change, Incident, TargetId, Timestamp};
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::CHANGES_BACK;
@@ -22,6 +23,10 @@ const WAS: &str = "was.";
 const GONE_FOR: TimeDelta = TimeDelta::days(30);
 /// Changes longer ago are not asked for, however old an incident is.
 const FARTHEST: TimeDelta = TimeDelta::days(7);
+/// A connection is remembered for so long.
+const CONNECTION_KEPT: TimeDelta = TimeDelta::hours(1);
+/// Who is connected to more containers is a monitor or a gateway: that teaches nothing.
+const MOST_PEERS: usize = 8;
 /// Our own effects are known to the second: files have no finer time.
 const ECHO: TimeDelta = TimeDelta::seconds(1);
 
@@ -30,6 +35,27 @@ const ECHO: TimeDelta = TimeDelta::seconds(1);
 pub(super) struct Survey {
     /// By name; `None` until they were read from the store.
     snapshots: Option<BTreeMap<String, Snapshot>>,
+    /// By name: the container's id, and whom it was seen connected to when last.
+    peers: BTreeMap<String, (String, BTreeMap<String, Timestamp>)>,
+}
+
+impl Survey {
+    /// What was learnt of needs so far, `noticed` included.
+    pub(super) fn learnt(&self, noticed: &Noticed) -> Learnt {
+        let known = self.snapshots.as_ref().unwrap_or(&NOTHING);
+        let upstreams = known
+            .iter()
+            .chain(&noticed.snapshots)
+            .map(|(name, snapshot)| (name.clone(), snapshot.upstreams()));
+        let peers = self
+            .peers
+            .iter()
+            .map(|(name, (_, peers))| (name.clone(), peers.keys().cloned().collect()));
+        Learnt {
+            upstreams: upstreams.filter(|(_, hosts)| !hosts.is_empty()).collect(),
+            peers: peers.collect(),
+        }
+    }
 }
 
 /// What one survey brought.
@@ -81,6 +107,39 @@ impl Inner {
                 || self.leases.is_ours(&change.target, change.at + ECHO);
         }
         noticed
+    }
+
+    /// Looks whom the containers are connected to. What cannot be seen from here teaches
+    /// nothing; what was seen is remembered for a while, since a connection to what is broken
+    /// is gone when it is asked for.
+    pub(super) async fn survey_connections(&self, survey: &mut Survey, inventory: &Inventory) {
+        let now = self.world.clock.now();
+        let by_address: BTreeMap<IpAddr, &str> = inventory
+            .containers
+            .values()
+            .flat_map(|c| c.networks.iter().map(|n| (n.ip.as_deref(), c.name.as_str())))
+            .filter_map(|(ip, name)| Some((ip?.parse().ok()?, name)))
+            .collect();
+        for (name, facts) in &inventory.containers {
+            // Who shares a network of another has that one's connections.
+            let own_network = facts.network_mode != "host" && !facts.network_mode.contains(':');
+            let Some(pid) = facts.pid.filter(|_| own_network && facts.is_up()) else { continue };
+            let Ok(connections) = self.world.host.connections(pid, &facts.id).await else {
+                continue;
+            };
+            let (id, peers) = survey.peers.entry(name.clone()).or_default();
+            if *id != facts.id {
+                (*id, *peers) = (facts.id.clone(), BTreeMap::new());
+            }
+            let found = connections.iter().filter_map(|c| by_address.get(&c.to.ip()));
+            peers.extend(found.filter(|peer| **peer != name).map(|peer| ((*peer).to_owned(), now)));
+            peers.retain(|_, at| now - *at <= CONNECTION_KEPT);
+        }
+        survey.peers.retain(|name, (_, peers)| {
+            let is_there = inventory.containers.contains_key(name);
+            // Who talks to so many looks at them, and needs none of them.
+            is_there && peers.len() <= MOST_PEERS
+        });
     }
 
     async fn recall_snapshots(&self) -> StoreResult<BTreeMap<String, Snapshot>> {

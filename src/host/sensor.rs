@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use selfheal_agents::model::{DiskFacts, HostFacts, Pressure};
+use selfheal_agents::model::{Connection, DiskFacts, HostFacts, Pressure};
 use selfheal_agents::ports::{HostSensor, WorldError, WorldResult};
 use sysinfo::{MINIMUM_CPU_UPDATE_INTERVAL, System};
 
+use super::connections;
 use super::mounts::local_mounts;
 
 /// Longer than any healthy machine needs, shorter than a cycle can wait.
@@ -68,6 +69,17 @@ impl HostSensor for LocalHost {
             .map_err(|_| WorldError::TimedOut { what: "the host".to_owned(), limit: LIMIT })?
             .map_err(|error| unreadable(&error))??;
         Ok(HostFacts { disks, ..facts })
+    }
+
+    async fn connections(&self, pid: u32, container_id: &str) -> WorldResult<Vec<Connection>> {
+        let what = format!("the connections of process {pid}");
+        let container_id = container_id.to_owned();
+        let look = tokio::task::spawn_blocking(move || connections::opened_by(pid, &container_id));
+        match tokio::time::timeout(LIMIT, look).await {
+            Ok(Ok(connections)) => connections,
+            Ok(Err(error)) => Err(unreadable(&error)),
+            Err(_) => Err(WorldError::TimedOut { what, limit: LIMIT }),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod bench;
 mod changes;
+mod connections;
 mod facts;
 mod logs;
 mod sockets;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::super::inventory::upstreams::upstreams;
 use super::DigestKey;
 use crate::model::{ContainerFacts, FileContent, Timestamp, clean};
 use crate::ports::{World, WorldError};
@@ -26,6 +27,9 @@ pub(super) struct FileMark {
     /// Digest of each line; empty if it has too many or is no text.
     lines: Vec<u32>,
     modified_secs: i64,
+    /// Hosts that it passes requests on to.
+    #[serde(default)]
+    upstreams: Vec<String>,
     /// Looks at which it was different from the look before, less those at which it was not.
     restless: u8,
 }
@@ -42,8 +46,16 @@ impl FileMark {
             sha256: file.sha256.clone(),
             lines: lines(&file.bytes, key),
             modified_secs: file.modified_secs,
+            upstreams: std::str::from_utf8(&file.bytes).map(upstreams).unwrap_or_default(),
             restless,
         }
+    }
+}
+
+impl FileMark {
+    /// Hosts that the file passes requests on to, as far as it is a proxy's.
+    pub(super) fn upstreams(&self) -> impl Iterator<Item = &String> {
+        self.upstreams.iter()
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Declared, Inventory, edge, tidy};
+use super::{Declared, Inventory, Learnt, edge, tidy};
 use crate::model::{ContainerFacts, Dependency, DependencySource, Endpoint, TargetId, TargetKind};
 
 const PROJECT: &str = "com.docker.compose.project";
@@ -69,6 +69,46 @@ fn of_container(
     }
     needed.retain(|(to, _)| to.container_name() != Some(container.name.as_str()));
     needed
+}
+
+/// The edges of what was learnt by looking: configuration of proxies, and connections.
+pub(super) fn learnt(inventory: &Inventory, learnt: &Learnt) -> Vec<Dependency> {
+    let all: Vec<&ContainerFacts> = inventory.containers.values().collect();
+    let mut edges = vec![];
+    for container in &all {
+        let from = id(container);
+        let hosts = learnt.upstreams.get(&container.name).into_iter().flatten();
+        for host in hosts {
+            let found = all.iter().filter(|c| reaches(container, c) && answers_to(c, host));
+            edges.extend(found.map(|c| edge(&from, &id(c), DependencySource::Proxy)));
+        }
+        if is_traefik(container) {
+            let served = all.iter().filter(|c| reaches(container, c) && is_served_by_traefik(c));
+            edges.extend(served.map(|c| edge(&from, &id(c), DependencySource::Proxy)));
+        }
+        for peer in learnt.peers.get(&container.name).into_iter().flatten() {
+            let to = TargetId::container(peer);
+            let services = services_in(inventory, &to);
+            edges.extend(services.iter().map(|s| edge(&from, s, DependencySource::Connection)));
+            edges.push(edge(&from, &to, DependencySource::Connection));
+        }
+    }
+    edges
+}
+
+fn is_traefik(container: &ContainerFacts) -> bool {
+    let image = container.image.split([':', '@']).next().unwrap_or_default();
+    image.rsplit('/').next() == Some("traefik")
+}
+
+/// Traefik's Docker provider reads what to serve from the labels of those served
+/// (<https://doc.traefik.io/traefik/providers/docker/>).
+fn is_served_by_traefik(container: &ContainerFacts) -> bool {
+    let is = |value: &str| container.labels.get("traefik.enable").is_some_and(|v| v == value);
+    let routed = container.labels.keys().any(|label| {
+        label.starts_with("traefik.http.routers.") || label.starts_with("traefik.tcp.routers.")
+    });
+    !is("false") && (is("true") || routed)
 }
 
 fn id(container: &ContainerFacts) -> TargetId {

@@ -288,13 +288,17 @@ fn an_edge_survives_the_loss_of_the_network_it_runs_over() {
 }
 
 #[test]
-fn the_most_trusted_source_of_an_edge_is_kept_and_unknown_names_are_reported() {
+fn every_source_of_an_edge_is_kept_and_unknown_names_are_reported() {
     let mut api = with_environment("api", &[("DB_HOST", "db")]);
     api.labels = labels(&[("selfheal.depends-on", "db, container:cache ,nobody")]);
     let inventory = take(&[api, container("db"), container("cache")]);
     assert_eq!(
         edges(&inventory),
-        ["container:api -> container:cache Label", "container:api -> container:db Label"]
+        [
+            "container:api -> container:cache Label",
+            "container:api -> container:db Label",
+            "container:api -> container:db Environment",
+        ]
     );
     assert!(inventory.warnings[0].contains("nobody"));
 }
@@ -334,4 +338,33 @@ fn a_container_in_anothers_network_is_reached_there_and_needs_it() {
     };
     assert_eq!(http.url, format!("http://{ip}:80/"));
     assert!(edges(&inventory).contains(&"container:web -> container:vpn Hosting".to_owned()));
+}
+
+#[test]
+fn what_was_learnt_by_looking_becomes_an_edge_only_to_containers_that_are_there() {
+    let served = with_labels("shop", &[("traefik.http.routers.shop.rule", "Host(`shop`)")]);
+    let hidden =
+        with_labels("admin", &[("traefik.enable", "false"), ("traefik.http.routers.a.rule", "x")]);
+    let all =
+        [with_image("edge", "traefik:v3"), container("nginx"), served, hidden, container("db")];
+    let inventory = take(&all);
+    let of = |name: &str, to: &[&str]| {
+        [(name.to_owned(), to.iter().map(|to| (*to).to_owned()).collect())].into()
+    };
+    let learnt =
+        Learnt { upstreams: of("nginx", &["shop", "nowhere"]), peers: of("shop", &["db"]) };
+    let mut edges: Vec<String> = inventory
+        .learn(&learnt)
+        .iter()
+        .map(|d| format!("{} -> {} {}", d.from, d.to, d.source.as_str()))
+        .collect();
+    edges.sort();
+    assert_eq!(
+        edges,
+        [
+            "container:edge -> container:shop proxy",
+            "container:nginx -> container:shop proxy",
+            "container:shop -> container:db connection",
+        ]
+    );
 }

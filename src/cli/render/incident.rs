@@ -119,6 +119,12 @@ fn cause(text: &mut String, detail: &IncidentDetail, style: &Style) {
             let _ = write!(text, "\n  {}", clean(&recent.to_string(), 400));
         }
     }
+    if !diagnosis.ways.is_empty() {
+        text.push_str("\n\nHow it reaches the others");
+        for need in &diagnosis.ways {
+            let _ = write!(text, "\n  {need}");
+        }
+    }
     for other in &diagnosis.considered {
         let _ = write!(
             text,

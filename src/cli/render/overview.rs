@@ -145,8 +145,10 @@ pub(crate) fn target(target: &TargetDetail, style: &Style) -> String {
     let names = |ids: &[selfheal_agents::model::TargetId]| {
         ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
-    if !summary.depends_on.is_empty() {
-        let _ = write!(text, "\nneeds      {}", names(&summary.depends_on));
+    for need in &summary.needs {
+        let sources: Vec<&str> = need.sources.iter().map(|source| source.as_str()).collect();
+        let (to, weight) = (&need.to, need.weight);
+        let _ = write!(text, "\nneeds      {to} ({}; weight {weight})", sources.join(", "));
     }
     if !target.needed_by.is_empty() {
         let _ = write!(text, "\nneeded by  {}", names(&target.needed_by));

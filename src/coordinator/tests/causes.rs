@@ -117,3 +117,37 @@ async fn what_selfheal_does_itself_is_known_as_its_own() {
     assert!(log.iter().any(|change| change.kind == ChangeKind::File), "{log:#?}");
     assert!(log.iter().all(|change| change.by_selfheal), "{log:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whom_a_container_was_connected_to_explains_why_it_cannot_connect_now() {
+    let fake = old_world(|w| {
+        w.add(container("db")).add(container("web"));
+        w.change("db", |facts| facts.networks[0].ip = Some("10.0.0.2".to_owned()));
+        w.connects("web", &["10.0.0.2:5432"]);
+    });
+    let stage = Stage::new(fake.clone(), Rules { mode: Mode::Observe, ..Rules::default() });
+    stage.look().await;
+    // With the database its connections are gone, and so is its address.
+    fake.connects("web", &[]);
+    fake.change("db", |facts| facts.networks[0].ip = None);
+    fake.crash("db", 1);
+    fake.log("web", "could not connect to db:5432: Connection refused");
+    stage.pass(5).await;
+    stage.look().await;
+    let incidents = stage.incidents().await;
+    let db = incidents.iter().find(|i| i.target == TargetId::container("db")).unwrap();
+    let ways = &db.diagnosis.as_ref().unwrap().ways;
+    let ways: Vec<String> = ways.iter().map(ToString::to_string).collect();
+    assert_eq!(ways, ["container:web needs container:db (connection; weight 30)"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxys_configuration_tells_what_is_behind_it() {
+    let fake = configured("http { server { location / { proxy_pass http://api:8080; } } }\n");
+    fake.add(container("api"));
+    let stage = Stage::new(fake, Rules::default());
+    let report = stage.look().await;
+    let web = report.targets.iter().find(|t| t.id == TargetId::container("web")).unwrap();
+    let needs: Vec<String> = web.needs.iter().map(ToString::to_string).collect();
+    assert_eq!(needs, ["container:web needs container:api (proxy; weight 50)"]);
+}

@@ -34,6 +34,7 @@ fn crashed() -> Incident {
         hearsay: false,
         expected_fix_secs: 3,
         changes: vec![],
+        ways: vec![],
         considered: vec![],
         basis: String::new(),
         at: at(1),

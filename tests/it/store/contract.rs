@@ -114,6 +114,7 @@ fn diagnosed(
         hearsay: false,
         expected_fix_secs: 3,
         changes: vec![],
+        ways: vec![],
         considered: vec![],
         basis: "b".to_owned(),
         at: at(secs),

@@ -55,6 +55,7 @@ pub(in crate::http::pages) struct IncidentPage {
     confidence: String,
     ledger: Vec<Entry>,
     changes: Vec<String>,
+    ways: Vec<String>,
     considered: Vec<String>,
     findings: Vec<FindingLine>,
     fix: Option<FixRow>,
@@ -82,6 +83,9 @@ impl IncidentPage {
             ledger: incident.ledger.entries.iter().map(entry).collect(),
             changes: diagnosis
                 .map(|d| d.changes.iter().map(ToString::to_string).collect())
+                .unwrap_or_default(),
+            ways: diagnosis
+                .map(|d| d.ways.iter().map(ToString::to_string).collect())
                 .unwrap_or_default(),
             considered: diagnosis
                 .map(|d| d.considered.iter().map(considered).collect())

@@ -12,6 +12,7 @@ fn standing(verdicts: &[(&str, Verdict)]) -> Standing {
         excluded: false,
         external: false,
         depends_on: vec![],
+        needs: vec![],
         observations: vec![],
         incident: None,
         symptom_of: None,
