@@ -80,6 +80,7 @@ fn fix(
     let seen = ledger.entries.iter().any(|e| e.source == LedgerSource::Evidence && e.points > 0);
     let target = repaired_target(diagnosis, &steps);
     let mut fix = complete(&diagnosis.issue_type, target, ledger, steps, now, history);
+    fix.quiet = template.quiet;
     if read_of && !seen {
         limit(
             &mut fix.ledger,
@@ -143,6 +144,7 @@ fn complete(
         ledger,
         original_confidence,
         confidence,
+        quiet: false,
         warnings: vec![],
         proposed_at: now,
     }

@@ -66,6 +66,9 @@ pub struct Fix {
     pub confidence: Confidence,
     /// Expected interruption of the service, in seconds.
     pub interruption_secs: u64,
+    /// Whether it can wait: done by itself only in a quiet hour of the settings.
+    #[serde(default)]
+    pub quiet: bool,
     /// What must never be done here, from the runbook.
     pub warnings: Vec<String>,
     /// When it was proposed.

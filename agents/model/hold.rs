@@ -69,6 +69,11 @@ pub enum Hold {
         /// Its cron expression.
         window: String,
     },
+    /// It can wait for a quiet hour, and this is none.
+    QuietHour {
+        /// Whether the settings name any.
+        configured: bool,
+    },
     /// Leased to another node.
     LeasedElsewhere {
         /// The node.
@@ -163,6 +168,7 @@ impl Hold {
             Self::OtherHealer { .. } => "other_healer",
             Self::Frozen { .. } => "frozen",
             Self::MaintenanceWindow { .. } => "maintenance_window",
+            Self::QuietHour { .. } => "quiet_hour",
             Self::LeasedElsewhere { .. } => "leased_elsewhere",
             Self::RepairUnderWay { .. } => "repair_under_way",
             Self::BudgetSpent { .. } => "budget_spent",
@@ -189,6 +195,7 @@ impl Hold {
                 | Self::DeploymentUnderWay { .. }
                 | Self::Frozen { .. }
                 | Self::MaintenanceWindow { .. }
+                | Self::QuietHour { configured: true }
                 | Self::LeasedElsewhere { .. }
                 | Self::RepairUnderWay { .. }
                 | Self::BudgetSpent { .. }
@@ -233,6 +240,13 @@ impl fmt::Display for Hold {
             }
             Self::Frozen { until: None, why } => write!(f, "frozen: {why}"),
             Self::MaintenanceWindow { window } => write!(f, "maintenance window `{window}`"),
+            Self::QuietHour { configured: true } => {
+                f.write_str("it can wait for the next quiet hour (healing.quiet_hours)")
+            }
+            Self::QuietHour { configured: false } => f.write_str(
+                "it can wait for a quiet hour, and none is set (healing.quiet_hours): choose the \
+                 time yourself",
+            ),
             Self::LeasedElsewhere { node } => write!(f, "node `{node}` is working on it"),
             Self::RepairUnderWay { target } => {
                 write!(f, "another repair is at work on `{target}`")

@@ -274,6 +274,9 @@ pub struct FixTemplate {
     /// Only then.
     #[serde(default)]
     pub when: Option<Condition>,
+    /// Whether it can wait: done by itself only in a quiet hour of the settings.
+    #[serde(default)]
+    pub quiet: bool,
     /// Arguments.
     #[serde(rename = "with", default)]
     pub parameters: FixParameters,

@@ -51,6 +51,7 @@ pub(super) fn of(
         },
         limits: Limits { memory_cap_bytes: healing.memory_cap.bytes_of(host_memory_bytes) },
         maintenance: healing.maintenance.clone(),
+        quiet_hours: healing.quiet_hours.clone(),
         timezone: settings.schedule.timezone.clone(),
         retention: settings.store.retention,
         thresholds: settings.thresholds.clone(),

@@ -79,9 +79,13 @@ fn durations(settings: &Settings, check: &mut Check<'_>) {
         second / 20,
         probes.interval.max(second),
     );
-    for (index, window) in healing.maintenance.iter().enumerate() {
-        let name = format!("healing.maintenance[{index}].duration");
-        check.between(&name, window.duration, minute, day * 7);
+    for (of, windows) in
+        [("maintenance", &healing.maintenance), ("quiet_hours", &healing.quiet_hours)]
+    {
+        for (index, window) in windows.iter().enumerate() {
+            let name = format!("healing.{of}[{index}].duration");
+            check.between(&name, window.duration, minute, day * 7);
+        }
     }
 }
 

@@ -164,6 +164,9 @@ pub struct Healing {
     pub memory_cap: MemoryCap,
     /// Times in which nothing is touched.
     pub maintenance: Vec<Maintenance>,
+    /// Times in which what can wait is done by itself, such as the restart of a container that
+    /// leaks; without any it is only proposed.
+    pub quiet_hours: Vec<Maintenance>,
 }
 
 impl Default for Healing {
@@ -177,6 +180,7 @@ impl Default for Healing {
             common_cause_share: 0.4,
             memory_cap: MemoryCap::Percent(50),
             maintenance: vec![],
+            quiet_hours: vec![],
         }
     }
 }
@@ -202,7 +206,7 @@ impl Default for Budget {
     }
 }
 
-/// A time in which nothing is touched.
+/// A time that comes again: a maintenance window or a quiet hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Maintenance {

@@ -50,6 +50,7 @@ impl Inner {
             healer: container.and_then(|facts| healer(bench, facts)),
             freezes: self.freezes(),
             maintenance: self.maintenance_open(&fix.target, seen.now),
+            quiet: self.quiet_hour(&fix.target, seen.now),
             spent: self.spent(fix, bench).await?,
             budgets: bench.rules.budgets,
             failing: bench.roots,

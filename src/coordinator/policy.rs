@@ -85,6 +85,8 @@ pub struct Facts {
     pub freezes: Vec<Freeze>,
     /// The maintenance window that is open, if any.
     pub maintenance: Option<String>,
+    /// Whether a quiet hour is open for the target; `None` when the settings name none.
+    pub quiet: Option<bool>,
     /// Fixes within the last hour.
     pub spent: Spent,
     /// How much is allowed.
@@ -137,6 +139,7 @@ const fn yields_to_a_person(hold: &Hold) -> bool {
             | Hold::InStartPeriod { .. }
             | Hold::OtherHealer { .. }
             | Hold::MaintenanceWindow { .. }
+            | Hold::QuietHour { .. }
             | Hold::BudgetSpent { .. }
             | Hold::CommonCause { .. }
             | Hold::SafetyStop { .. }

@@ -32,6 +32,8 @@ pub struct Rules {
     pub limits: Limits,
     /// Times in which nothing is touched.
     pub maintenance: Vec<Maintenance>,
+    /// Times in which what can wait is done.
+    pub quiet_hours: Vec<Maintenance>,
     /// The time zone in which their cron lines are read.
     pub timezone: String,
     /// How long history is kept.
@@ -63,6 +65,7 @@ impl Default for Rules {
             },
             limits: Limits { memory_cap_bytes: u64::MAX },
             maintenance: vec![],
+            quiet_hours: vec![],
             timezone: "UTC".to_owned(),
             retention: Duration::from_hours(30 * 24),
             thresholds: Thresholds::default(),

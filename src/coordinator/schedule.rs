@@ -112,19 +112,35 @@ pub fn open_window<'a>(
     target: &TargetId,
     now: Timestamp,
 ) -> Option<&'a str> {
-    let concerns = |window: &&Maintenance| window.target.as_ref().is_none_or(|t| t == target);
-    let open = windows.iter().filter(concerns).find(|window| is_open(window, timezone, now));
+    let mut concerned = windows.iter().filter(|window| concerns(window, target));
+    let open = concerned.find(|window| is_open(window, timezone, now).unwrap_or(true));
     open.map(|window| window.cron.as_str())
 }
 
-fn is_open(window: &Maintenance, timezone: &str, now: Timestamp) -> bool {
-    let (Ok(cron), Ok(zone)) = (parse_cron(&window.cron), parse_time_zone(timezone)) else {
-        return true;
-    };
+/// Whether a quiet hour is open for `target` now; `None` when there is none for it. One that
+/// cannot be read counts as closed: then what can wait goes on waiting.
+pub fn in_quiet_hour(
+    windows: &[Maintenance],
+    timezone: &str,
+    target: &TargetId,
+    now: Timestamp,
+) -> Option<bool> {
+    let mut concerned = windows.iter().filter(|window| concerns(window, target)).peekable();
+    concerned.peek()?;
+    Some(concerned.any(|window| is_open(window, timezone, now).unwrap_or(false)))
+}
+
+fn concerns(window: &Maintenance, target: &TargetId) -> bool {
+    window.target.as_ref().is_none_or(|only| only == target)
+}
+
+/// Whether the window is open now; `None` when it cannot be read.
+fn is_open(window: &Maintenance, timezone: &str, now: Timestamp) -> Option<bool> {
+    let (cron, zone) = (parse_cron(&window.cron).ok()?, parse_time_zone(timezone).ok()?);
     let began = cron.find_previous_occurrence(&now.with_timezone(&zone), true);
-    began.is_ok_and(|began| {
+    Some(began.is_ok_and(|began| {
         (now - began.to_utc()).to_std().is_ok_and(|since| since < window.duration)
-    })
+    }))
 }
 
 #[cfg(test)]

@@ -399,6 +399,12 @@ impl Inner {
         schedule::open_window(&rules.maintenance, &rules.timezone, target, now).map(str::to_owned)
     }
 
+    /// Whether a quiet hour is open for a target now; `None` when the settings name none.
+    pub(super) fn quiet_hour(&self, target: &TargetId, now: Timestamp) -> Option<bool> {
+        let rules = self.rules();
+        schedule::in_quiet_hour(&rules.quiet_hours, &rules.timezone, target, now)
+    }
+
     pub(super) fn standing_now(&self) -> Standing {
         let mut standing = self.standing.borrow().clone();
         let rules = self.rules();

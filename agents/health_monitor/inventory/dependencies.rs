@@ -93,6 +93,7 @@ pub(super) fn learnt(inventory: &Inventory, learnt: &Learnt) -> Vec<Dependency> 
             edges.push(edge(&from, &to, DependencySource::Connection));
         }
     }
+    edges.retain(|edge| edge.from != edge.to);
     edges
 }
 

@@ -87,7 +87,8 @@ pub(super) fn fix(fix: &FixTemplate) -> String {
     let when = fix.when.as_ref().map(|when| format!(" [only if {}]", condition(when)));
     let adjust =
         if fix.adjust == 0 { String::new() } else { format!(" ({:+} points)", fix.adjust) };
-    format!("{}{with}: {}{adjust}{}", fix.action, fix.why, when.unwrap_or_default())
+    let quiet = if fix.quiet { " [alone only in a quiet hour]" } else { "" };
+    format!("{}{with}: {}{adjust}{}{quiet}", fix.action, fix.why, when.unwrap_or_default())
 }
 
 fn parameters(given: &FixParameters) -> String {

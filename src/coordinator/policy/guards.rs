@@ -23,6 +23,7 @@ const GUARDS: &[Guard] = &[
     deployment,
     other_healer,
     maintenance,
+    quiet_hour,
     budgets,
     safety_stop,
     common_cause,
@@ -124,6 +125,11 @@ fn other_healer(_: &Fix, facts: &Facts) -> Option<Hold> {
 
 fn maintenance(_: &Fix, facts: &Facts) -> Option<Hold> {
     facts.maintenance.clone().map(|window| Hold::MaintenanceWindow { window })
+}
+
+fn quiet_hour(fix: &Fix, facts: &Facts) -> Option<Hold> {
+    (fix.quiet && facts.quiet != Some(true))
+        .then(|| Hold::QuietHour { configured: facts.quiet.is_some() })
 }
 
 fn budgets(_: &Fix, facts: &Facts) -> Option<Hold> {

@@ -28,6 +28,7 @@ fn fix() -> Fix {
         original_confidence: Confidence::literal(90),
         confidence: Confidence::literal(90),
         interruption_secs: 0,
+        quiet: false,
         warnings: vec![],
         proposed_at: now(),
     }
@@ -48,6 +49,7 @@ fn calm() -> Facts {
         healer: None,
         freezes: vec![],
         maintenance: None,
+        quiet: None,
         spent: Spent::default(),
         budgets: Budgets {
             per_target: 6,
@@ -193,4 +195,23 @@ fn an_approved_fix_names_the_person_who_approved_it() {
     let approved = decide_for("ada", fix(), &calm()).unwrap();
     assert_eq!(approved.approved_by(), Some("ada"));
     assert_eq!(decide(fix(), &calm()).unwrap().approved_by(), None);
+}
+
+#[test]
+fn what_can_wait_runs_alone_only_in_a_quiet_hour_and_a_person_need_not_wait() {
+    let waits = Fix { quiet: true, ..fix() };
+    for (quiet, held) in [
+        (None, Some(Hold::QuietHour { configured: false })),
+        (Some(false), Some(Hold::QuietHour { configured: true })),
+        (Some(true), None),
+    ] {
+        let facts = Facts { quiet, ..calm() };
+        let holds = decide(waits.clone(), &facts).err().unwrap_or_default();
+        assert_eq!(holds, held.into_iter().collect::<Vec<_>>(), "{quiet:?}");
+        assert!(decide(fix(), &facts).is_ok(), "what cannot wait does not");
+        assert!(decide_for("ada", waits.clone(), &facts).is_ok());
+    }
+    let unsure = Fix { confidence: Confidence::literal(84), ..waits };
+    let holds = decide(unsure, &Facts { quiet: Some(true), ..calm() }).unwrap_err();
+    assert_eq!(holds[0].name(), "confidence_too_low", "a quiet hour opens no other guard");
 }

@@ -188,3 +188,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_quiet_hour_is_open_or_closed_for_those_it_is_set_for_and_closed_when_unreadable() {
+    let quiet = |cron: &str| {
+        [Maintenance {
+            cron: cron.to_owned(),
+            duration: Duration::from_hours(2),
+            target: Some(TargetId::container("web")),
+        }]
+    };
+    let asked = |cron: &str, target: &str| {
+        let now = at("2026-01-11T02:30:00Z");
+        in_quiet_hour(&quiet(cron), "Europe/Berlin", &TargetId::container(target), now)
+    };
+    assert_eq!(asked("0 3 * * *", "web"), Some(true));
+    assert_eq!(asked("0 5 * * *", "web"), Some(false));
+    assert_eq!(asked("0 3 * * *", "db"), None);
+    assert_eq!(asked("no cron line", "web"), Some(false));
+}

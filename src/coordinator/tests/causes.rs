@@ -1,8 +1,9 @@
 //! Stories of what changed before something broke.
 
-use selfheal_agents::model::{Change, ChangeKind, SecretText, Timestamp};
+use selfheal_agents::model::{Change, ChangeKind, Confidence, SecretText, Timestamp, Usage};
 
 use super::*;
+use crate::config::Maintenance;
 
 async fn log_of_changes(stage: &Stage) -> Vec<Change> {
     stage.store.changes(None, Timestamp::UNIX_EPOCH).await.unwrap()
@@ -150,4 +151,53 @@ async fn a_proxys_configuration_tells_what_is_behind_it() {
     let web = report.targets.iter().find(|t| t.id == TargetId::container("web")).unwrap();
     let needs: Vec<String> = web.needs.iter().map(ToString::to_string).collect();
     assert_eq!(needs, ["container:web needs container:api (proxy; weight 50)"]);
+}
+
+/// A container whose memory grows by 24 MiB an hour towards its 256.
+async fn leak(stage: &Stage) {
+    for look in 0..40_u64 {
+        let memory_bytes = Some((64 << 20) + look * (2 << 20));
+        let usage = Usage { cpu_percent: Some(1.0), memory_bytes, processes: Some(1) };
+        stage.fake.uses("web", usage);
+        stage.look().await;
+        stage.pass(300).await;
+    }
+    stage.look().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leak_is_foreseen_and_its_restart_waits_for_a_quiet_hour() {
+    let fake = shop();
+    fake.change("web", |facts| facts.limits.memory_bytes = Some(256 << 20));
+    let stage = Stage::new(fake, Rules::default());
+    leak(&stage).await;
+    let incidents = stage.incidents().await;
+    let incident = only(&incidents);
+    assert_eq!(incident.diagnosis.as_ref().unwrap().issue_type, "container-memory-leak");
+    assert_eq!(incident.fix.as_ref().unwrap().fix_type, "container.restart");
+    let holds: Vec<&str> = incident.holds.iter().map(Hold::name).collect();
+    assert_eq!(holds, ["confidence_too_low", "quiet_hour"]);
+    assert_eq!(stage.fake.effects(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_quiet_hour_a_leaking_container_is_restarted_where_the_threshold_allows() {
+    for (cron, effects) in [("0 1 * * *", &[][..]), ("0 0 * * *", &["restart web"])] {
+        let fake = shop();
+        fake.change("web", |facts| facts.limits.memory_bytes = Some(256 << 20));
+        let always = Maintenance {
+            cron: cron.to_owned(),
+            duration: Duration::from_mins(if effects.is_empty() { 1 } else { 24 * 60 }),
+            target: None,
+        };
+        let rules = Rules {
+            threshold: Confidence::literal(80),
+            quiet_hours: vec![always],
+            ..Rules::default()
+        };
+        let stage = Stage::new(fake, rules);
+        leak(&stage).await;
+        stage.pass(10).await;
+        assert_eq!(stage.fake.effects(), effects, "{cron}");
+    }
 }
