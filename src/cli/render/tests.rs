@@ -117,6 +117,7 @@ fn held() -> Incident {
         confidence: ledger.total(),
         ledger,
         interruption_secs: 0,
+        quiet: false,
         warnings: vec!["never remove it: its data would be gone".to_owned()],
         proposed_at: start(),
     });
