@@ -62,6 +62,7 @@ fn of_container(evidence: &Evidence<'_>, id: &TargetId) -> Explained {
         expected_fix_secs: 0,
         considered: vec![],
         changes: vec![],
+        ways: vec![],
         basis: basis_of(evidence, id),
         at: evidence.now,
     };

@@ -137,14 +137,14 @@ mod tests {
         edge(from, to, DependencySource::Connection)
     }
 
-    fn names(ids: BTreeSet<TargetId>) -> Vec<String> {
+    fn names(ids: &BTreeSet<TargetId>) -> Vec<String> {
         ids.iter().map(|id| id.name().to_owned()).collect()
     }
 
     #[test]
     fn needs_are_followed_however_far_and_through_circles() {
         let graph = Graph::new(&[firm("web", "api"), firm("api", "db"), firm("db", "web")]);
-        assert_eq!(names(graph.needed_by(&TargetId::container("web"))), ["api", "db"]);
+        assert_eq!(names(&graph.needed_by(&TargetId::container("web"))), ["api", "db"]);
     }
 
     #[test]
@@ -159,8 +159,8 @@ mod tests {
     fn a_hint_is_followed_only_when_asked_for_and_never_a_second_one() {
         let graph = Graph::new(&[firm("shop", "web"), seen("web", "api"), seen("api", "db")]);
         let shop = TargetId::container("shop");
-        assert_eq!(names(graph.needed_by(&shop)), ["web"]);
-        assert_eq!(names(graph.perhaps_needed_by(&shop)), ["api", "web"]);
+        assert_eq!(names(&graph.needed_by(&shop)), ["web"]);
+        assert_eq!(names(&graph.perhaps_needed_by(&shop)), ["api", "web"]);
         assert_eq!(graph.way(&shop, &TargetId::container("api")).len(), 2);
         assert_eq!(graph.way(&shop, &TargetId::container("db")), []);
     }
@@ -181,6 +181,6 @@ mod tests {
                 "container:web needs container:mail (connection; weight 30)",
             ]
         );
-        assert_eq!(names(graph.needed_by(&TargetId::container("web"))), ["db"]);
+        assert_eq!(names(&graph.needed_by(&TargetId::container("web"))), ["db"]);
     }
 }

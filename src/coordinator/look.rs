@@ -14,8 +14,8 @@ use selfheal_agents::model::{
 };
 use selfheal_agents::root_cause::Graph;
 
-use super::asked::Look;
 use super::api::CONTAINERS_UNSEEN;
+use super::asked::Look;
 use super::state::Inner;
 use super::survey::{Noticed, Survey};
 use super::{AgentStep, Rules, Scope};

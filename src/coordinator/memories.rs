@@ -187,7 +187,7 @@ impl Inner {
                 Ok(known) => detector.listen(id.clone(), known),
                 // To listen without it would call everything new, and overwrite it in the end.
                 Err(error) => {
-                    tracing::error!(target.id = %id, %error, "its usual lines cannot be read")
+                    tracing::error!(target.id = %id, %error, "its usual lines cannot be read");
                 }
             }
         }

@@ -185,7 +185,6 @@ fn options(since: Option<Timestamp>, until: Option<Timestamp>) -> EventsOptions 
             ("type".to_owned(), words(&["container", "network"])),
             ("event".to_owned(), words(&WANTED)),
         ])),
-        ..EventsOptions::default()
     }
 }
 

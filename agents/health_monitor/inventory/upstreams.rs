@@ -15,7 +15,7 @@ const MOST_HOSTS: usize = 64;
 /// `proxy_pass http://api:8080/;`, `fastcgi_pass php:9000;` (nginx,
 /// <https://nginx.org/en/docs/http/ngx_http_proxy_module.html>).
 static PASS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?m)^[^#\n]*\b(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass\s+(?:\w+://)?([\w.-]+)")
+    Regex::new(r"(?m)^[^#\n]*\b(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass\s+([^\s;]+)")
         .expect("the pattern is constant and tested")
 });
 /// `server api:8080 weight=5;` in an `upstream` of nginx; a virtual host is `server {`.
@@ -26,7 +26,7 @@ static MEMBER: LazyLock<Regex> = LazyLock::new(|| {
 /// `server web1 api:8080 check` of HAProxy
 /// (<https://docs.haproxy.org/2.8/configuration.html#4.2-server>).
 static SERVER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?m)^\s*server\s+\S+\s+(?:ipv[46]@)?([\w.-]+):\d+(?:\s[^;{]*)?$")
+    Regex::new(r"(?m)^\s*server\s+\S+\s+(?:ipv[46]@)?([\w.-]+):\d+(?:[ \t][^;{\n]*)?$")
         .expect("the pattern is constant and tested")
 });
 /// `reverse_proxy /api/* api:8080 api2:8080` of Caddy
@@ -44,9 +44,12 @@ static URL: LazyLock<Regex> = LazyLock::new(|| {
 /// Every host that `text` names as one to pass requests on to, without ports.
 pub(in crate::health_monitor) fn upstreams(text: &str) -> Vec<String> {
     let mut hosts = BTreeSet::new();
-    for pattern in [&PASS, &MEMBER, &SERVER] {
+    for pattern in [&MEMBER, &SERVER] {
         hosts.extend(pattern.captures_iter(text).map(|found| found[1].to_owned()));
     }
+    // What stands in a variable only the proxy knows.
+    let passed = PASS.captures_iter(text).map(|found| found[1].to_owned());
+    hosts.extend(passed.filter(|address| !address.contains('$')).map(|address| host(&address)));
     // In any other file `url` is anything: only beside Traefik's own words.
     if text.contains("loadBalancer") {
         hosts.extend(URL.captures_iter(text).map(|found| found[1].to_owned()));
