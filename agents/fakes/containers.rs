@@ -70,6 +70,7 @@ pub fn healthy(name: &str) -> ContainerFacts {
 /// A place on a network, with the container's name as alias and an address made from it.
 pub fn network(network: &str, container: &str) -> NetworkAttachment {
     NetworkAttachment {
+        fixed_ip: None,
         network: network.to_owned(),
         aliases: vec![container.to_owned()],
         ip: Some(address(network, container)),

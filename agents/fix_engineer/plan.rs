@@ -10,7 +10,7 @@ use crate::root_cause::{Evidence, holds};
 use super::actions::{Action, ContainerRestart};
 
 /// Docker's own time between stop signal and kill.
-const DOCKER_STOP_TIMEOUT_SECS: u32 = 10;
+pub(crate) const DOCKER_STOP_TIMEOUT_SECS: u32 = 10;
 
 /// The content of a file with which its container was healthy.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

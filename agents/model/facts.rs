@@ -164,6 +164,9 @@ pub struct NetworkAttachment {
     pub aliases: Vec<String>,
     /// Its address there.
     pub ip: Option<String>,
+    /// The address that whoever made it chose, if one was chosen.
+    #[serde(default)]
+    pub fixed_ip: Option<String>,
 }
 
 /// A file or folder of the host, or a volume, seen inside the container.

@@ -10,7 +10,8 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable as _};
 use bollard::errors::Error;
 use bollard::models::{
-    ContainerUpdateBody, EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest,
+    ContainerUpdateBody, EndpointIpamConfig, EndpointSettings, NetworkConnectRequest,
+    NetworkDisconnectRequest,
 };
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions,
@@ -238,11 +239,19 @@ impl Docker {
             return Ok(());
         }
         let client = self.client().await?;
-        // No address of its own: Docker gives out one that is free.
+        // Without a chosen address Docker gives out one that is free.
+        let ipam_config = attachment.fixed_ip.clone().map(|ip| EndpointIpamConfig {
+            ipv4_address: Some(ip),
+            ..EndpointIpamConfig::default()
+        });
         let aliases = Some(attachment.aliases.clone());
         let request = NetworkConnectRequest {
             container: before.id,
-            endpoint_config: Some(EndpointSettings { aliases, ..EndpointSettings::default() }),
+            endpoint_config: Some(EndpointSettings {
+                aliases,
+                ipam_config,
+                ..EndpointSettings::default()
+            }),
         };
         let what = format!("the connection of container `{name}` to network `{network}`");
         let path = segment(network);

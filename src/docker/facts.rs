@@ -244,6 +244,9 @@ fn networks(id: &str, endpoints: &BTreeMap<String, Endpoint>) -> Vec<NetworkAtta
             network: clean(network, LONGEST_NAME),
             aliases: aliases.map(|alias| clean(alias, LONGEST_NAME)).collect(),
             ip: addresses.into_iter().find(|ip| !ip.is_empty()).map(|ip| clean(ip, LONGEST_NAME)),
+            fixed_ip: Some(&endpoint.ipam_config.ipv4_address)
+                .filter(|ip| !ip.is_empty())
+                .map(|ip| clean(ip, LONGEST_NAME)),
         }
     };
     endpoints.iter().map(attachment).collect()

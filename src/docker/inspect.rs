@@ -178,6 +178,13 @@ answers! {
         ip_address: String,
         #[serde(rename = "GlobalIPv6Address")]
         ipv6_address: String,
+        #[serde(rename = "IPAMConfig")]
+        ipam_config: ChosenAddress,
+    }
+    /// The address that was asked for.
+    ChosenAddress {
+        #[serde(rename = "IPv4Address")]
+        ipv4_address: String,
     }
     /// A mount.
     Mount {

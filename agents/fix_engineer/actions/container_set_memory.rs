@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::container_restart::ContainerRestart;
 use super::{Act, Action, Reversal};
-use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
+use crate::fix_engineer::plan::{DOCKER_STOP_TIMEOUT_SECS, PlanRequest, Planned, repair};
 use crate::model::{Captured, MemoryLimits, TargetId};
 use crate::ports::{World, WorldError, WorldResult};
 
@@ -16,6 +17,10 @@ pub struct ContainerSetMemory {
     /// The limits to set; memory and swap go together, since Docker refuses a memory limit
     /// above the swap limit.
     pub limits: MemoryLimits,
+    /// How the container is restarted where only that makes room for the old limits again; a
+    /// database wants a signal of its own.
+    #[serde(default)]
+    pub make_room: Option<ContainerRestart>,
 }
 
 const MIB: u64 = 1024 * 1024;
@@ -76,7 +81,13 @@ impl Act for ContainerSetMemory {
         match world.runtime.set_memory_limits(&self.container, *limits).await {
             // cgroup v1 refuses a limit below what is in use: what uses it must go first.
             Err(WorldError::Refused { .. }) => {
-                world.runtime.restart(&self.container, None, 10).await?;
+                let (signal, timeout) = self
+                    .make_room
+                    .as_ref()
+                    .map_or((None, DOCKER_STOP_TIMEOUT_SECS), |restart| {
+                        (restart.signal.as_deref(), restart.stop_timeout_secs)
+                    });
+                world.runtime.restart(&self.container, signal, timeout).await?;
                 world.runtime.set_memory_limits(&self.container, *limits).await
             }
             other => other,
@@ -94,7 +105,11 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
     let cap_bytes = request.workshop.limits.memory_cap_bytes as f64;
     let limits = raised(facts.limits, factor, cap_bytes)?;
     let container = facts.name.clone();
-    let raise = Action::ContainerSetMemory(ContainerSetMemory { container, limits });
+    let Action::ContainerRestart(restart) = request.restart()? else {
+        return Err("it is not known how the container is restarted".to_owned());
+    };
+    let make_room = Some(restart);
+    let raise = Action::ContainerSetMemory(ContainerSetMemory { container, limits, make_room });
     let mut steps = vec![repair(raise)];
     if !facts.is_up() {
         // Docker's back-off would hide the cure for up to a minute.

@@ -34,7 +34,13 @@ impl Act for NetworkConnect {
     fn by_hand(&self) -> String {
         let aliases: String =
             self.attachment.aliases.iter().map(|alias| format!("--alias {alias} ")).collect();
-        format!("docker network connect {aliases}{} {}", self.attachment.network, self.container)
+        let ip = self.attachment.fixed_ip.as_ref().map(|ip| format!("--ip {ip} "));
+        format!(
+            "docker network connect {aliases}{}{} {}",
+            ip.unwrap_or_default(),
+            self.attachment.network,
+            self.container
+        )
     }
 
     fn interruption_secs(&self) -> u64 {
@@ -48,42 +54,107 @@ impl Act for NetworkConnect {
 
     async fn is_applied(&self, world: &World, _before: &Captured) -> WorldResult<bool> {
         let now = world.runtime.container(&self.container).await?;
-        Ok(now.networks.iter().any(|n| n.network == self.attachment.network))
+        Ok(is_as(&self.attachment, &now.networks))
     }
 
     async fn apply(&self, world: &World, _before: &Captured) -> WorldResult<Option<String>> {
-        world.runtime.connect_network(&self.container, &self.attachment).await.map(|()| None)
+        self.attach(world, &self.attachment).await.map(|()| None)
     }
 
     async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()> {
         let Captured::Networks { networks, .. } = before else {
             return Err(super::wrong_capture("networks"));
         };
-        if networks.iter().any(|n| n.network == self.attachment.network) {
+        let network = &self.attachment.network;
+        match networks.iter().find(|n| n.network == *network) {
+            Some(before) => self.attach(world, before).await,
+            None => world.runtime.disconnect_network(&self.container, network).await,
+        }
+    }
+}
+
+impl NetworkConnect {
+    /// Attaches the container like this; names can only be given anew by leaving first.
+    async fn attach(&self, world: &World, wanted: &NetworkAttachment) -> WorldResult<()> {
+        let now = world.runtime.container(&self.container).await?.networks;
+        if is_as(wanted, &now) {
             return Ok(());
         }
-        world.runtime.disconnect_network(&self.container, &self.attachment.network).await
+        if now.iter().any(|n| n.network == wanted.network) {
+            world.runtime.disconnect_network(&self.container, &wanted.network).await?;
+        }
+        world.runtime.connect_network(&self.container, wanted).await
     }
+}
+
+/// Whether it is on the wanted network, by all the names and the fixed address it is to have there.
+fn is_as(wanted: &NetworkAttachment, now: &[NetworkAttachment]) -> bool {
+    now.iter().any(|n| {
+        n.network == wanted.network
+            && wanted.aliases.iter().all(|alias| n.aliases.contains(alias))
+            && (wanted.fixed_ip.is_none() || wanted.fixed_ip == n.fixed_ip)
+    })
 }
 
 #[expect(clippy::unused_async, reason = "every action plans by the same call")]
 pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
     let facts = request.container()?;
-    let on = |network: &str| facts.networks.iter().any(|n| n.network == network);
     let lost: Vec<NetworkAttachment> = request
         .workshop
         .remembered
         .networks
         .iter()
-        .filter(|n| !on(&n.network))
+        .filter(|wanted| !is_as(wanted, &facts.networks))
         .map(|n| NetworkAttachment { ip: None, ..n.clone() })
         .collect();
     if lost.is_empty() {
-        return Err("it was never seen on a network that it is not on now".to_owned());
+        return Err("it is on every network that it was seen on, by all its names".to_owned());
     }
     let connect = |attachment| {
         let container = facts.name.clone();
         repair(Action::NetworkConnect(NetworkConnect { container, attachment }))
     };
     Ok(lost.into_iter().map(connect).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::{FakeWorld, container, network};
+
+    #[tokio::test]
+    async fn a_name_that_is_missing_on_its_network_is_given_anew_and_taken_back() {
+        let fake = FakeWorld::default();
+        let mut api = container("api");
+        let before = NetworkAttachment { aliases: vec![], ..network("front", "api") };
+        api.networks = vec![before.clone()];
+        let world = fake.add(api).world();
+        let wanted = NetworkAttachment { aliases: vec!["shop".to_owned()], ..before.clone() };
+        let connect = NetworkConnect { container: "api".to_owned(), attachment: wanted };
+        let captured = connect.capture(&world).await.unwrap();
+        assert!(!connect.is_applied(&world, &captured).await.unwrap(), "the name is missing");
+        connect.apply(&world, &captured).await.unwrap();
+        assert!(connect.is_applied(&world, &captured).await.unwrap());
+        let now = world.runtime.container("api").await.unwrap().networks;
+        assert_eq!(now.len(), 1);
+        assert_eq!(now[0].aliases, ["shop"]);
+        // Twice is as good as once, and it goes back to what it was.
+        connect.apply(&world, &captured).await.unwrap();
+        connect.undo(&world, &captured).await.unwrap();
+        let now = world.runtime.container("api").await.unwrap().networks;
+        assert!(is_as(&before, &now), "{now:?}");
+    }
+
+    #[test]
+    fn a_chosen_address_and_all_names_are_part_of_what_is_wanted() {
+        let is = |names: &[&str], fixed: Option<&str>| NetworkAttachment {
+            aliases: names.iter().map(|name| (*name).to_owned()).collect(),
+            fixed_ip: fixed.map(str::to_owned),
+            ..network("front", "api")
+        };
+        assert!(is_as(&is(&["a"], None), &[is(&["b", "a"], Some("10.0.0.9"))]));
+        assert!(!is_as(&is(&["a", "c"], None), &[is(&["a"], None)]));
+        assert!(!is_as(&is(&[], Some("10.0.0.9")), &[is(&[], None)]));
+        assert!(!is_as(&is(&[], None), &[]));
+    }
 }

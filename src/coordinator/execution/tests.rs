@@ -82,7 +82,7 @@ fn config_set() -> Action {
 
 fn set_memory() -> Action {
     let limits = MemoryLimits { memory_bytes: Some(96 * MIB), memory_swap_bytes: Some(96 * MIB) };
-    Action::ContainerSetMemory(ContainerSetMemory { container: worker(), limits })
+    Action::ContainerSetMemory(ContainerSetMemory { container: worker(), limits, make_room: None })
 }
 
 /// One case an action, and the fixes of several steps that runbooks make of them.

@@ -223,8 +223,12 @@ async fn a_network_is_left_and_joined_again_with_the_alias() {
         let since = before.started_at.unwrap();
         let events = events_until(bench, &name, since, "network_disconnect").await;
         assert_eq!(events.last().map(String::as_str), Some("network_disconnect"));
-        let unknown =
-            NetworkAttachment { network: bench.name("nowhere"), aliases: vec![], ip: None };
+        let unknown = NetworkAttachment {
+            network: bench.name("nowhere"),
+            aliases: vec![],
+            ip: None,
+            fixed_ip: None,
+        };
         let refused = bench.docker.connect_network(&name, &unknown).await.unwrap_err();
         assert!(refused.to_string().contains("nowhere"), "{refused}");
     })

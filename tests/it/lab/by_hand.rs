@@ -57,6 +57,8 @@ each_fault! {
     a_frozen_cache_is_not_mended_at_the_application: CACHE_FROZEN
     a_memory_limit_too_low_is_not_mended_by_a_restart: MEMORY_TOO_LOW
     a_broken_configuration_is_not_mended_by_a_restart: BROKEN_CONFIGURATION
+    a_lost_network_is_not_mended_at_the_application: NETWORK_LOST
+    a_lock_that_is_held_is_not_mended_at_the_application: LOCK_HELD
     a_full_cache_is_not_mended_at_the_application: CACHE_FULL
     a_taken_port_stays_taken_until_its_holder_stops: PORT_TAKEN
     a_volume_full_of_logs_is_not_mended_by_a_restart: LOGS_FULL

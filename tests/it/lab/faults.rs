@@ -118,6 +118,41 @@ pub(crate) const CACHE_FROZEN: Fault = Fault {
     cure: |stack| docker(&["restart", &stack.name("redis")]).map(drop),
 };
 
+/// The database runs and is on no network any more.
+pub(crate) const NETWORK_LOST: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/orders"),
+    inject: |stack| {
+        docker(&["network", "disconnect", stack.network(), &stack.name("postgres")]).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let name = stack.name("postgres");
+        let line = ["network", "connect", "--alias", "postgres", stack.network(), &name];
+        docker(&line).map(drop)
+    },
+};
+
+/// Somebody began a transaction, locked the orders, and went for lunch.
+pub(crate) const LOCK_HELD: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/orders"),
+    inject: |stack| {
+        let lock = "(echo 'BEGIN; LOCK TABLE orders;'; sleep 86400) | \
+            PGPASSWORD=not-a-secret psql -h 127.0.0.1 -U shop shop";
+        let name = stack.name("postgres");
+        docker(&["exec", "--detach", &name, "/bin/sh", "-c", lock]).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let end = "select pg_terminate_backend(pid) from pg_stat_activity \
+            where state = 'idle in transaction'";
+        let ask = ["psql", "-h", "127.0.0.1", "-U", "shop", "shop", "-c", end];
+        let line = ["exec", "--env=PGPASSWORD=not-a-secret", &stack.name("postgres")];
+        docker(&[&line[..], &ask].concat()).map(drop)
+    },
+};
+
 /// The cache is full to its limit and may not evict anything: it refuses every write.
 pub(crate) const CACHE_FULL: Fault = Fault {
     stage: start_data_services,

@@ -141,6 +141,10 @@ each_fault! {
     a_frozen_cache_is_restarted_before_the_application:
         CACHE_FROZEN, Repair::of("redis", &["container.restart"]);
     a_full_cache_gets_room: CACHE_FULL, Repair::inside("redis", "redis", &["redis.set_memory"]);
+    a_database_off_its_network_is_brought_back:
+        NETWORK_LOST, Repair::of("postgres", &["network.connect"]);
+    a_session_that_holds_a_lock_and_does_nothing_is_ended:
+        LOCK_HELD, Repair::inside("postgres", "postgres", &["postgres.terminate_backends"]);
     a_memory_limit_that_is_too_low_is_raised:
         MEMORY_TOO_LOW, Repair::of("app", &["container.set_memory"]);
     a_left_over_makes_room_for_its_successor:

@@ -116,6 +116,11 @@ impl Stack {
         format!("{}-{role}", self.run)
     }
 
+    /// The network that all of them are on.
+    pub(crate) fn network(&self) -> &str {
+        &self.run
+    }
+
     /// A folder of the host for this stack's files, made if missing.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let path = self.folder.path().join(name);
