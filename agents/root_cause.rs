@@ -6,20 +6,23 @@
 //! deepest is blamed and the others wait until it works again. It does not choose a fix.
 //!
 //! Rejected: blaming whichever failed first. Health checks of different intervals make the
-//! order of symptoms nearly random, so time only breaks ties.
+//! order of symptoms nearly random, so a clear lead only breaks ties (`roots`).
 
 mod candidates;
 mod changes;
 mod conditions;
+mod considered;
 mod context;
 mod graph;
+mod roots;
 pub mod series;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Category, Change, Confidence, Considered, ContainerFacts, Diagnosis, Facts, Finding,
-    HealthReport, Ledger, Need, Runbook, Severity, Target, TargetId, TargetState, Timestamp,
+    Category, Change, Confidence, ContainerFacts, Diagnosis, Facts, Finding, HealthReport, Ledger,
+    Need, Runbook, Severity, Target, TargetId, TargetState, Timestamp,
 };
 
 use candidates::Candidate;
@@ -96,6 +99,9 @@ pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
         .filter_map(|root| explain(&evidence, root, &failing, &suspects))
         .collect();
     merge_same_blame(&mut explained);
+    let firsts = roots::weigh_first(&evidence, &mut explained);
+    roots::name_what_they_share(&evidence, &mut explained);
+    considered::add_other_roots(&evidence, &mut explained);
     for one in &mut explained {
         context::add(&evidence, one);
     }
@@ -103,7 +109,8 @@ pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
     explained.extend(alone);
     explained.sort_by_key(|e| {
         let worst = e.findings.iter().map(|f| f.severity).max();
-        (std::cmp::Reverse(worst), std::cmp::Reverse(e.diagnosis.affected.len()))
+        let is_first = firsts.contains(&e.diagnosis.blamed);
+        (Reverse(worst), Reverse(e.diagnosis.affected.len()), Reverse(is_first))
     });
     explained
 }
@@ -187,36 +194,24 @@ fn explain(
         .chain(members.iter().filter(|id| *id != root))
         .flat_map(|id| candidates::of_target(evidence, id))
         .collect();
-    all.sort_by_key(|c| std::cmp::Reverse(c.rank(root)));
-    let mut all = all.into_iter();
-    let best = all.next().filter(|c| c.speaks_of(root));
-    let diagnosis = match best {
-        Some(best) => diagnosed(evidence, root, &members, &best, all),
+    all.sort_by_key(|c| Reverse(c.rank(root)));
+    let mut all = all.into_iter().peekable();
+    let best = all.next_if(|c| c.speaks_of(root));
+    let considered = considered::beside(evidence, root, &members, best.as_ref(), all);
+    let mut diagnosis = match best {
+        Some(best) => diagnosed(evidence, root, &members, &best),
         None => unexplained(evidence, root, &members, &findings),
     };
+    diagnosis.considered = considered;
     Some(Explained { diagnosis, findings })
 }
 
-fn diagnosed<'a>(
+fn diagnosed(
     evidence: &Evidence<'_>,
     root: &TargetId,
     members: &[TargetId],
-    best: &Candidate<'a>,
-    others: impl Iterator<Item = Candidate<'a>>,
+    best: &Candidate<'_>,
 ) -> Diagnosis {
-    let considered = others
-        .take(10)
-        .map(|c| Considered {
-            target: c.blamed.clone(),
-            runbook: c.runbook.id.clone(),
-            confidence: c.ledger.total(),
-            why_not: if c.speaks_of(root) {
-                format!("less sure than `{}`", best.runbook.id)
-            } else {
-                format!("`{}` needs `{root}`, which is broken itself", c.shown_on)
-            },
-        })
-        .collect();
     Diagnosis {
         issue_type: best.runbook.id.clone(),
         title: best.runbook.title.clone(),
@@ -231,7 +226,7 @@ fn diagnosed<'a>(
         expected_fix_secs: best.runbook.diagnosis.expected_fix_secs,
         changes: changes::before_trouble(evidence, &best.blamed),
         ways: ways(evidence, root, members),
-        considered,
+        considered: vec![],
         basis: basis_of(evidence, &best.blamed),
         blamed: best.blamed.clone(),
         at: evidence.now,
@@ -305,6 +300,7 @@ fn merge_same_blame(explained: &mut Vec<Explained>) {
         if next.diagnosis.confidence > same.diagnosis.confidence {
             std::mem::swap(same, &mut next);
         }
+        considered::add_merged(same, &next);
         let known: BTreeSet<String> = same.findings.iter().map(|f| f.key.clone()).collect();
         same.findings.extend(next.findings.into_iter().filter(|f| !known.contains(&f.key)));
         for id in next.diagnosis.affected {

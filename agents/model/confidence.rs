@@ -81,7 +81,7 @@ pub enum LedgerSource {
     Base,
     /// A piece of evidence with the runbook's weight.
     Evidence,
-    /// What changed shortly before.
+    /// What speaks for it by time alone: what changed shortly before, who turned bad first.
     Change,
     /// How well this fix suits this diagnosis.
     Fix,

@@ -2,8 +2,8 @@
 
 use super::{DOCUMENTED_LIMIT, Evidence, changes, conditions};
 use crate::model::{
-    Applies, Blames, Finding, FindingSource, Ledger, LedgerSource, Program, Provenance, Runbook,
-    Side, TargetId,
+    self, Applies, Blames, Finding, FindingSource, Ledger, LedgerSource, Program, Provenance,
+    Runbook, Side, TargetId,
 };
 
 /// One possible explanation.
@@ -83,6 +83,29 @@ pub(super) fn of_target<'a>(evidence: &Evidence<'a>, id: &TargetId) -> Vec<Candi
     evidence.runbooks.iter().filter_map(|runbook| candidate(evidence, runbook, id)).collect()
 }
 
+/// Every runbook that would explain what `id` shows, but asks for something that was not seen;
+/// with the first such thing, in the runbook's words.
+pub(super) fn refuted_of_target<'a>(
+    evidence: &Evidence<'a>,
+    id: &TargetId,
+) -> Vec<(Candidate<'a>, &'a str)> {
+    let refuted = |runbook: &&'a Runbook| {
+        let shown = shown_by(evidence, runbook, id)?;
+        let missing = missing(evidence, runbook, id)?;
+        // What it says as a client counts all the same.
+        of_client(evidence, runbook, id).is_none().then_some((shown, missing))
+    };
+    evidence.runbooks.iter().filter_map(refuted).collect()
+}
+
+/// What a runbook asks for and is not so, in its words.
+fn missing<'a>(evidence: &Evidence<'_>, runbook: &'a Runbook, id: &TargetId) -> Option<&'a str> {
+    let unmet = |piece: &&'a model::Evidence| {
+        piece.required && !conditions::holds(&piece.when, evidence, id)
+    };
+    runbook.evidence.iter().find(unmet).map(|piece| piece.why.as_str())
+}
+
 /// What the target itself shows comes first; what it says as a client only counts if there
 /// is nothing of that.
 fn candidate<'a>(
@@ -90,10 +113,13 @@ fn candidate<'a>(
     runbook: &'a Runbook,
     id: &TargetId,
 ) -> Option<Candidate<'a>> {
-    of_itself(evidence, runbook, id).or_else(|| of_client(evidence, runbook, id))
+    shown_by(evidence, runbook, id)
+        .filter(|_| missing(evidence, runbook, id).is_none())
+        .or_else(|| of_client(evidence, runbook, id))
 }
 
-fn of_itself<'a>(
+/// What the target itself shows of a runbook, whatever else that asks for.
+fn shown_by<'a>(
     evidence: &Evidence<'a>,
     runbook: &'a Runbook,
     id: &TargetId,
@@ -108,11 +134,6 @@ fn of_itself<'a>(
         (None, Some(value)) => value.clone(),
         (None, None) => return None,
     };
-    let required_missing =
-        runbook.evidence.iter().any(|e| e.required && !conditions::holds(&e.when, evidence, id));
-    if required_missing {
-        return None;
-    }
     let blamed = match runbook.diagnosis.blames {
         // An endpoint that stands for no container known here can only stand for itself.
         Blames::Container => evidence.container_of(id).unwrap_or_else(|| id.clone()),

@@ -364,3 +364,4 @@ fn the_same_input_gives_the_same_answer() {
 mod changes;
 mod clients;
 mod hints;
+mod roots;

@@ -125,6 +125,9 @@ fn cause(text: &mut String, detail: &IncidentDetail, style: &Style) {
             let _ = write!(text, "\n  {need}");
         }
     }
+    if !diagnosis.considered.is_empty() {
+        text.push_str("\n\nWhat else was considered");
+    }
     for other in &diagnosis.considered {
         let _ = write!(
             text,

@@ -6,8 +6,8 @@ use chrono::{Duration, TimeZone, Utc};
 use selfheal_agents::fix_engineer::actions::{Action, ContainerStart};
 use selfheal_agents::learning_engine::Statistics;
 use selfheal_agents::model::{
-    Actor, Category, Confidence, Diagnosis, Finding, FindingSource, Fix, FixId, Hold, Incident,
-    IncidentId, Ledger, LedgerSource, Mode, Severity, Step, StepRole, TargetId, Trend,
+    Actor, Category, Confidence, Considered, Diagnosis, Finding, FindingSource, Fix, FixId, Hold,
+    Incident, IncidentId, Ledger, LedgerSource, Mode, Severity, Step, StepRole, TargetId, Trend,
 };
 use uuid::Uuid;
 
@@ -99,7 +99,12 @@ fn held() -> Incident {
         expected_fix_secs: 5,
         changes: vec![],
         ways: vec![],
-        considered: vec![],
+        considered: vec![Considered {
+            target: web.clone(),
+            runbook: "container-oom".to_owned(),
+            confidence: Confidence::clamped(62),
+            why_not: "less sure than `container-exited`".to_owned(),
+        }],
         basis: String::new(),
         at: start(),
     });
