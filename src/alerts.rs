@@ -10,11 +10,13 @@
 
 mod backoff;
 mod compose;
+mod email;
 mod log;
 mod outbox;
 mod webhook;
 
 pub use compose::{AlertEvent, alert_for, blind, damaged};
+pub use email::{Email, EmailError};
 pub use log::Log;
 pub use outbox::run;
 pub use webhook::{Webhook, WebhookError};
@@ -36,6 +38,7 @@ pub(crate) type Refusal = String;
 macro_rules! channel_kinds {
     ($($kind:ident),+ $(,)?) => {
         /// How a channel is reached.
+        #[expect(clippy::large_enum_variant, reason = "there is a handful of them")]
         pub enum ChannelKind {
             $(#[doc = concat!("See [`", stringify!($kind), "`].")] $kind($kind),)+
         }
@@ -49,4 +52,4 @@ macro_rules! channel_kinds {
     };
 }
 
-channel_kinds![Log, Webhook];
+channel_kinds![Log, Email, Webhook];

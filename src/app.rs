@@ -4,6 +4,7 @@
 //! when its token is cancelled.
 
 mod background;
+mod channels;
 mod rules;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,6 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::alerts::{Channel, ChannelKind, Log, Webhook};
 use crate::config::{Loaded, Settings, Sources};
 use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger};
 use crate::docker::Docker;
@@ -162,7 +162,7 @@ impl App {
 
     /// Starts what carries alerts.
     pub fn start_alerts(&self) -> anyhow::Result<()> {
-        let channels = channels(&self.settings.borrow())?;
+        let channels = channels::of(&self.settings.borrow())?;
         self.background.spawn(crate::alerts::run(
             Arc::clone(&self.store),
             Arc::clone(&self.world.clock),
@@ -172,22 +172,4 @@ impl App {
         ));
         Ok(())
     }
-}
-
-/// Where alerts go by these settings.
-fn channels(settings: &Settings) -> anyhow::Result<Vec<Channel>> {
-    let mut channels = vec![Channel { name: "log".to_owned(), kind: ChannelKind::Log(Log) }];
-    if let Some(url) = &settings.alerts.webhook.url {
-        let headers: Vec<_> = settings
-            .alerts
-            .webhook
-            .headers
-            .iter()
-            .map(|(name, value)| (name.clone(), value.to_model()))
-            .collect();
-        let webhook = Webhook::new(url.to_model(), &headers, Webhook::LIMIT)
-            .context("the setting alerts.webhook")?;
-        channels.push(Channel { name: "webhook".to_owned(), kind: ChannelKind::Webhook(webhook) });
-    }
-    Ok(channels)
 }

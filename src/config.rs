@@ -8,6 +8,7 @@
 //! flags over the file), `shape` (against the schema), `settings` (typed), `meaning` (what
 //! the schema cannot say), `secrets` (files named by settings).
 
+mod channels;
 mod declared;
 mod fault;
 mod formats;
@@ -22,6 +23,7 @@ mod tree;
 mod values;
 mod watch;
 
+pub use channels::*;
 pub use declared::*;
 pub use fault::{ConfigError, Fault, Place};
 pub use formats::{parse_cron, parse_time_zone};

@@ -3,6 +3,7 @@
 use selfheal_agents::fix_engineer::plan::Limits;
 use selfheal_agents::model::Confidence;
 
+use super::channels;
 use crate::config::Settings;
 use crate::coordinator::Rules;
 use crate::coordinator::policy::Budgets;
@@ -18,10 +19,6 @@ pub(super) fn of(
     host_memory_bytes: u64,
 ) -> Rules {
     let healing = &settings.healing;
-    let mut channels = vec!["log".to_owned()];
-    if settings.alerts.webhook.url.is_some() {
-        channels.push("webhook".to_owned());
-    }
     let minutes = CronSchedule::new(&settings.schedule, "")
         .ok()
         .and_then(|schedule| schedule.interval(chrono::Utc::now()))
@@ -56,7 +53,7 @@ pub(super) fn of(
         retention: settings.store.retention,
         thresholds: settings.thresholds.clone(),
         declared: settings.declared(own_container),
-        channels,
+        channels: channels::names(settings),
         check_interval_minutes: minutes,
     }
 }

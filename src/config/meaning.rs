@@ -1,5 +1,7 @@
 //! What values must be beyond their form: bounds, addresses, duplicates, contradictions.
 
+mod alerts;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -42,7 +44,7 @@ pub(super) fn faults(settings: &Settings, places: &Places) -> Vec<Fault> {
     let mut check = Check { places, faults: vec![] };
     durations(settings, &mut check);
     addresses(settings, &mut check);
-    webhook(settings, &mut check);
+    alerts::faults(&settings.alerts, &mut check);
     thresholds(settings, &mut check);
     policy(settings, &mut check);
     targets(settings, &mut check);
@@ -60,6 +62,7 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
             "api.listen is {listen}: whoever reaches it can approve and undo fixes; keep it local or behind a proxy that asks who is there"
         ));
     }
+    warnings.extend(alerts::warnings(&settings.alerts));
     warnings
 }
 
@@ -148,26 +151,6 @@ fn streams_url(text: &str) -> Result<(), String> {
         "`{}` is no address of a Redis server; leave it empty, which switches streams off",
         clean(text, 80)
     ))
-}
-
-fn webhook(settings: &Settings, check: &mut Check<'_>) {
-    let webhook = &settings.alerts.webhook;
-    if let Some(url) = &webhook.url {
-        if webhook.url_file.is_some() {
-            check.wrong("alerts.webhook.url", "`url` and `url_file` are both given; keep one");
-        }
-        let good = Url::parse(url.expose())
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
-        if !good {
-            check.wrong(
-                "alerts.webhook.url",
-                "write an address that begins with https:// or http://",
-            );
-        }
-    }
-    for (name, value) in &webhook.headers {
-        header(&joined("alerts.webhook.headers", name), name, value.expose(), check);
-    }
 }
 
 /// The thresholds judge themselves; each of their sentences begins with the setting.

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::channels::Alerts;
 use super::fault::Fault;
 use super::load::read_bounded;
 use super::settings::Settings;
@@ -18,9 +19,12 @@ pub(super) fn read_all(
     faults: &mut Vec<Fault>,
     warnings: &mut Vec<String>,
 ) {
-    let webhook = &mut settings.alerts.webhook;
-    let mut slots =
-        vec![("alerts.webhook.url_file".to_owned(), webhook.url_file.clone(), &mut webhook.url)];
+    let Alerts { webhook, email } = &mut settings.alerts;
+    let mut slots = vec![
+        ("alerts.webhook.url_file".to_owned(), webhook.url_file.clone(), &mut webhook.url),
+        ("alerts.email.user_file".to_owned(), email.user_file.clone(), &mut email.user),
+        ("alerts.email.password_file".to_owned(), email.password_file.clone(), &mut email.password),
+    ];
     for (index, target) in settings.targets.iter_mut().enumerate() {
         let name = format!("target[{index}].password_file");
         slots.push((name, target.password_file.clone(), &mut target.password));

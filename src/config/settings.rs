@@ -14,9 +14,10 @@ use selfheal_agents::health_monitor::Thresholds;
 use selfheal_agents::model::{Mode, TargetId};
 use serde::{Deserialize, Serialize};
 
+use super::channels::Alerts;
 use super::declared::{DependencySettings, TargetSettings, TunableSettings};
 use super::values::{
-    Address, CronText, DurationText, MemoryCap, Secret, TargetText, TimeZoneText, duration,
+    Address, CronText, DurationText, MemoryCap, TargetText, TimeZoneText, duration,
 };
 
 /// The settings of Selfheal. All are optional: with none, Selfheal finds the local Docker
@@ -292,28 +293,6 @@ impl Default for Api {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 8003)) }
     }
-}
-
-/// How people are told.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Alerts {
-    /// A web address that gets every alert as JSON by POST.
-    pub webhook: Webhook,
-}
-
-/// A web address that gets every alert as JSON by POST.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Webhook {
-    /// The address; without one nothing is sent. It often holds a secret: see `url_file`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<Secret>,
-    /// A file that holds the address, instead of `url`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url_file: Option<PathBuf>,
-    /// More request headers, such as `Authorization`.
-    pub headers: BTreeMap<String, Secret>,
 }
 
 /// The light probes between the cycles: what answers badly calls for a cycle over it.

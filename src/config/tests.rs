@@ -406,3 +406,35 @@ fn a_file_cut_off_anywhere_is_read_or_refused_but_never_a_crash() {
         }
     }
 }
+
+#[test]
+fn what_is_missing_or_wrong_about_e_mail_is_told_before_the_first_alert() {
+    let mail = "[alerts.email]\nhost = \"mail.example.org\"\nfrom = \"a@example.org\"\n";
+    let faulty = |more: &str| format!("{mail}{more}");
+    refused(mail, "1 alerts.email.to", "at least one address");
+    refused(&faulty("to = [\"ops\"]\n"), "4 alerts.email.to[0]", "no mail address");
+    refused(
+        &faulty("to = [\"ops@example.org\"]\nuser = \"me\"\n"),
+        "5 alerts.email.user",
+        "without `password`",
+    );
+    refused(
+        &mail
+            .replace("mail.example", "smtp://mail.example")
+            .replace("from", "to = [\"a@b.c\"]\nfrom"),
+        "2 alerts.email.host",
+        "without scheme",
+    );
+    refused("[alerts.email]\nto = [\"a@b.c\"]\n", "1 alerts.email.host", "name the mail server");
+}
+
+#[test]
+fn a_mail_password_in_the_clear_is_warned_of_where_it_leaves_the_machine() {
+    let warned = |host: &str| {
+        let text = format!(
+            "[alerts.email]\nhost = \"{host}\"\ntls = \"none\"\nfrom = \"a@b.c\"\nto = [\"a@b.c\"]\nuser = \"u\"\npassword = \"p\"\n"
+        );
+        read(&text).unwrap().warnings.len()
+    };
+    assert_eq!((warned("mail.example.org"), warned("127.0.0.1")), (1, 0));
+}

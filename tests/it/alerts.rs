@@ -3,4 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "these are tests: one that cannot go on fails")]
 
 mod delivery;
+mod mail;
+mod smtp;
 mod texts;

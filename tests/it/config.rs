@@ -41,12 +41,14 @@ fn the_shipped_file_with_every_line_switched_on_is_valid_and_shows_the_defaults(
     assert_eq!(settings.tunables.len(), 1);
     assert_eq!(settings.dependencies.len(), 1);
     assert!(settings.alerts.webhook.url.is_some());
+    assert_eq!(settings.alerts.email.to.len(), 2);
     // What has no default is an example; all the rest must be the default itself.
     let defaults = Settings::default();
     settings.targets.clear();
     settings.tunables.clear();
     settings.dependencies.clear();
     settings.healing.maintenance.clear();
+    settings.healing.quiet_hours.clear();
     settings.policy = defaults.policy.clone();
     settings.alerts = defaults.alerts.clone();
     assert_eq!(settings, defaults);

@@ -89,7 +89,7 @@ const ANY_PORT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// A running worker with a dial for its clock; stopped at the end.
-struct Worker {
+pub(super) struct Worker {
     dial: Arc<Dial>,
     wake: Arc<Notify>,
     cancel: CancellationToken,
@@ -97,7 +97,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(store: &Arc<dyn Store>, channels: Vec<Channel>) -> Self {
+    pub(super) fn start(store: &Arc<dyn Store>, channels: Vec<Channel>) -> Self {
         let (dial, wake) = (Arc::<Dial>::default(), Arc::<Notify>::default());
         let cancel = CancellationToken::new();
         let task = tokio::spawn(alerts::run(
@@ -111,7 +111,7 @@ impl Worker {
     }
 
     /// Lets a minute pass for the worker, again and again, until `done`.
-    async fn minutes_until<F: Future<Output = bool>>(&self, done: impl Fn() -> F) {
+    pub(super) async fn minutes_until<F: Future<Output = bool>>(&self, done: impl Fn() -> F) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !done().await {
             assert!(Instant::now() < deadline, "it never came to pass");
@@ -121,7 +121,7 @@ impl Worker {
         }
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.cancel.cancel();
         tokio::time::timeout(Duration::from_secs(5), self.task).await.unwrap().unwrap();
     }

@@ -18,7 +18,7 @@ fn ledger() -> Ledger {
     ledger
 }
 
-fn crashed() -> Incident {
+pub(super) fn crashed() -> Incident {
     let mut incident = incident(1, &web(), 0);
     incident.diagnosis = Some(Diagnosis {
         issue_type: "container-crash".to_owned(),
