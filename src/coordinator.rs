@@ -81,6 +81,10 @@ pub struct Parts {
     pub cancel: CancellationToken,
 }
 
+/// How often a check waits for what was late. One that dies and starts anew is another life each
+/// time, and its answers with it.
+const LATE_ROUNDS: usize = 3;
+
 impl Coordinator {
     /// Starts: first what a crash left is finished or undone, then cycles run as they are
     /// asked for. Returns at once.
@@ -104,11 +108,17 @@ impl Coordinator {
         trigger: Trigger,
         dry_run: bool,
     ) -> Result<Arc<CycleReport>, RequestError> {
-        let report = self.cycle(scope.clone(), trigger, dry_run).await?;
-        let Some(owed) = report.owed(&scope) else { return Ok(report) };
-        self.inner.asked.ended(&report.late).await;
-        let rest = self.cycle(owed, trigger, dry_run).await?;
-        Ok(Arc::new(report.completed_by(&rest)))
+        let mut report = self.cycle(scope.clone(), trigger, dry_run).await?;
+        for _ in 0..LATE_ROUNDS {
+            let Some(owed) = report.owed(&scope) else { return Ok(report) };
+            self.inner.asked.ended(&report.late).await;
+            let rest = self.cycle(owed, trigger, dry_run).await?;
+            report = Arc::new(report.completed_by(&rest));
+        }
+        match report.owed(&scope) {
+            Some(_) => Ok(Arc::new(report.without_the_late())),
+            None => Ok(report),
+        }
     }
 
     async fn cycle(

@@ -11,7 +11,7 @@ use selfheal_agents::model::TargetId;
 
 use super::look::Seen;
 use super::state::{Inner, lock};
-use super::{CycleReport, Scope, Trigger, record};
+use super::{CycleReport, CycleStatus, Scope, Trigger, record};
 
 /// Between two such cycles over one target: two slow ones that need each other must not keep
 /// the loop busy.
@@ -79,6 +79,15 @@ impl CycleReport {
         whole.rising.extend(later.rising.iter().cloned());
         whole.status = whole.status.max(later.status);
         whole.took_ms += later.took_ms;
+        whole
+    }
+
+    /// This report where nobody waits any longer for what is late: it was not seen, so it is not well.
+    pub(super) fn without_the_late(&self) -> Self {
+        let mut whole = self.clone();
+        let unseen = self.late.iter().map(|id| format!("{id} has not answered in time"));
+        whole.blind.extend(unseen);
+        whole.status = whole.status.max(CycleStatus::IssuesFound);
         whole
     }
 }

@@ -166,6 +166,11 @@ fn stale(_: &Fix, facts: &Facts) -> Option<Hold> {
 }
 
 fn recovering(fix: &Fix, facts: &Facts) -> Option<Hold> {
+    // It interrupts nothing, and off its network nobody can ask the database anything.
+    let leaves_it_running = |step: &Step| matches!(step.action, Action::NetworkConnect(_));
+    if !fix.steps.is_empty() && fix.steps.iter().all(leaves_it_running) {
+        return None;
+    }
     match facts.database_in_recovery {
         Some(false) => None,
         Some(true) => Some(Hold::DatabaseInRecovery { target: fix.target.clone() }),

@@ -9,7 +9,7 @@ use super::bench::{eventually, on_a_bench, on_network};
 async fn a_client_is_seen_connected_to_its_server_and_not_the_other_way_round() {
     on_a_bench(|bench| async {
         let network = bench.network("talk").await;
-        let serve = "busybox nc -lk -p 5432 -e cat";
+        let serve = "busybox nc -ll -p 5432 -e cat";
         let server = bench.run("server", on_network(bench.script(serve), &network, "db")).await;
         let ask = "while true; do sleep 1000 | busybox nc db 5432; sleep 1; done";
         let client = bench.run("client", on_network(bench.script(ask), &network, "web")).await;

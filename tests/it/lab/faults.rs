@@ -133,23 +133,27 @@ pub(crate) const NETWORK_LOST: Fault = Fault {
     },
 };
 
+/// Asks the lab's database from within its container, in a session of its own.
+const SESSION: &str = "import psycopg2, sys, time\n\
+    session = psycopg2.connect('host=127.0.0.1 user=shop password=not-a-secret dbname=shop')\n\
+    session.cursor().execute(sys.argv[1])\n";
+
 /// Somebody began a transaction, locked the orders, and went for lunch.
 pub(crate) const LOCK_HELD: Fault = Fault {
     stage: start_data_services,
     judge: ("app", "/orders"),
     inject: |stack| {
-        let lock = "(echo 'BEGIN; LOCK TABLE orders;'; sleep 86400) | \
-            PGPASSWORD=not-a-secret psql -h 127.0.0.1 -U shop shop";
+        let lunch = format!("{SESSION}time.sleep(86400)");
         let name = stack.name("postgres");
-        docker(&["exec", "--detach", &name, "/bin/sh", "-c", lock]).map(drop)
+        let line = ["exec", "--detach", &name, "/usr/bin/python3", "-c", &lunch];
+        docker(&[&line[..], &["lock table orders"]].concat()).map(drop)
     },
     futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
     cure: |stack| {
         let end = "select pg_terminate_backend(pid) from pg_stat_activity \
             where state = 'idle in transaction'";
-        let ask = ["psql", "-h", "127.0.0.1", "-U", "shop", "shop", "-c", end];
-        let line = ["exec", "--env=PGPASSWORD=not-a-secret", &stack.name("postgres")];
-        docker(&[&line[..], &ask].concat()).map(drop)
+        let name = stack.name("postgres");
+        docker(&["exec", &name, "/usr/bin/python3", "-c", SESSION, end]).map(drop)
     },
 };
 
@@ -241,9 +245,10 @@ pub(crate) const LOGS_FULL: Fault = Fault {
         anyhow::ensure!(full.is_err(), "the volume has no end");
         Ok(())
     },
-    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    // A restart unmounts the volume, and what lies in memory is gone with that.
+    futile: None,
     cure: |stack| {
-        let empty = "truncate --size 0 /var/log/app/app.log";
+        let empty = "truncate -s 0 /var/log/app/app.log";
         docker(&["exec", &stack.name("app"), "/bin/sh", "-c", empty]).map(drop)
     },
 };

