@@ -164,11 +164,13 @@ pub(crate) const CACHE_FULL: Fault = Fault {
     inject: |stack| {
         let name = stack.name("redis");
         let ask = |words: &[&str]| docker(&[&["exec", &name, "redis-cli"], words].concat());
-        // As much as a cache of some use holds, so that a step of a quarter is some room.
-        ask(&["CONFIG", "SET", "maxmemory", "8mb"])?;
+        // As much as a cache of some use holds, so that a step of a quarter is some room. Filled
+        // to a bit more: what the filler itself took is free again when it is gone.
+        ask(&["CONFIG", "SET", "maxmemory", "8700kb"])?;
         ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"])?;
         let block = "x".repeat(16 * 1024);
-        ask(&["-r", "1000", "RPUSH", "jobs", &block]).map(drop)
+        ask(&["-r", "1000", "RPUSH", "jobs", &block])?;
+        ask(&["CONFIG", "SET", "maxmemory", "8mb"]).map(drop)
     },
     futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
     cure: |stack| {
