@@ -2,23 +2,21 @@
 //! none runs.
 
 use selfheal_agents::model::{TargetId, Timestamp};
-use selfheal_agents::ports::{Memory, StoreError, StoreResult};
+use selfheal_agents::ports::{Memory, StoreResult};
 
 use super::Freeze;
+use super::memories::{keep_in, recall_from};
 
 /// Under which name the store keeps them.
 const NAME: &str = "freezes";
 
 /// Those that were written down, also those that have ended since.
 pub(super) async fn read(store: &(impl Memory + ?Sized)) -> StoreResult<Vec<Freeze>> {
-    let value = store.value(NAME).await?;
-    // Something of an older version that cannot be read is as good as nothing.
-    Ok(value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default())
+    Ok(recall_from(store, NAME).await?.unwrap_or_default())
 }
 
 pub(super) async fn write(store: &(impl Memory + ?Sized), freezes: &[Freeze]) -> StoreResult<()> {
-    let value = serde_json::to_value(freezes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-    store.set_value(NAME, Some(&value)).await
+    keep_in(store, NAME, freezes).await
 }
 
 /// Adds a freeze to those in force; one of the same target is replaced. Answers all of them.

@@ -10,7 +10,7 @@ use selfheal_agents::model::{
     ContainerFacts, FindingSource, HealthReport, HealthStatus, Incident, IncidentState,
     NetworkAttachment, TargetId, TargetReport, Timestamp, Verdict,
 };
-use selfheal_agents::ports::{IncidentQuery, StoreResult};
+use selfheal_agents::ports::{IncidentQuery, Memory, StoreError, StoreResult};
 use selfheal_agents::root_cause::Explained;
 use serde::de::DeserializeOwned;
 
@@ -56,21 +56,37 @@ pub(super) fn dismissal_of(one: &Explained) -> String {
     dismissed_name(&one.diagnosis.blamed, &one.diagnosis.issue_type)
 }
 
+/// What is kept under a name; something of an older version that cannot be read is as good as
+/// nothing.
+pub(super) async fn recall_from<T: DeserializeOwned>(
+    store: &(impl Memory + ?Sized),
+    name: &str,
+) -> StoreResult<Option<T>> {
+    let value = store.value(name).await?;
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+}
+
+/// Keeps a value under a name.
+pub(super) async fn keep_in<T: serde::Serialize + Sync + ?Sized>(
+    store: &(impl Memory + ?Sized),
+    name: &str,
+    value: &T,
+) -> StoreResult<()> {
+    let value = serde_json::to_value(value).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    store.set_value(name, Some(&value)).await
+}
+
 impl Inner {
     async fn recall<T: DeserializeOwned>(&self, name: &str) -> StoreResult<Option<T>> {
-        let value = self.store.value(name).await?;
-        // Something of an older version that cannot be read is as good as nothing.
-        Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+        recall_from(self.store.as_ref(), name).await
     }
 
-    async fn keep_in_mind<T: serde::Serialize + Sync>(
+    pub(super) async fn keep_in_mind<T: serde::Serialize + Sync>(
         &self,
         name: &str,
         value: &T,
     ) -> StoreResult<()> {
-        let value = serde_json::to_value(value)
-            .map_err(|e| selfheal_agents::ports::StoreError::Corrupt(e.to_string()))?;
-        self.store.set_value(name, Some(&value)).await
+        keep_in(self.store.as_ref(), name, value).await
     }
 
     /// Every outcome with what people released.
@@ -155,7 +171,9 @@ impl Inner {
         let mut remembered = self.store.values(REMEMBERED).await?;
         remembered.extend(self.store.values(KNOWN_LINES).await?);
         for (name, _) in remembered {
-            let container = name.trim_start_matches(REMEMBERED).trim_start_matches(KNOWN_LINES);
+            // A container may be called like a prefix.
+            let container = [REMEMBERED, KNOWN_LINES].iter().find_map(|p| name.strip_prefix(p));
+            let container = container.unwrap_or(&name);
             if seen.inventory.containers.contains_key(container) {
                 continue;
             }
@@ -361,6 +379,8 @@ impl Inner {
 
     /// Reads the freezes of the last run.
     pub(super) async fn recall_freezes(&self) -> StoreResult<()> {
+        // Nobody may freeze between the reading and the taking over: that would be undone.
+        let _freezing = self.freezing.lock().await;
         let freezes = freezes::read(self.store.as_ref()).await?;
         *self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = freezes;
         Ok(())

@@ -174,7 +174,7 @@ impl Inner {
         for (name, snapshot) in noticed.snapshots {
             let same = known.get(&name).is_some_and(|old| old.says_the_same_as(&snapshot));
             if !same
-                && let Err(error) = self.write_snapshot(&format!("{prefix}{name}"), &snapshot).await
+                && let Err(error) = self.keep_in_mind(&format!("{prefix}{name}"), &snapshot).await
             {
                 tracing::error!(container.name = name, %error, "how it is now is not kept");
                 continue;
@@ -182,12 +182,6 @@ impl Inner {
             known.insert(name, snapshot);
         }
         self.forget_long_gone(known, seen).await;
-    }
-
-    async fn write_snapshot(&self, name: &str, snapshot: &Snapshot) -> StoreResult<()> {
-        let value = serde_json::to_value(snapshot)
-            .map_err(|error| selfheal_agents::ports::StoreError::Corrupt(error.to_string()))?;
-        self.store.set_value(name, Some(&value)).await
     }
 
     /// A container that is taken down and made anew is compared with what it was; not for ever.

@@ -5,7 +5,7 @@ use selfheal_agents::fakes::Failure;
 
 /// A start after Selfheal was interrupted in the midst of a fix, with the runtime away for so
 /// many questions.
-async fn interrupted(away: usize) -> (FakeWorld, Stage) {
+pub(super) async fn interrupted(away: usize) -> (FakeWorld, Stage) {
     let (fake, rules) = rate_limited();
     let stage = Stage::new(fake.clone(), rules.clone());
     stage.look().await;

@@ -1,7 +1,6 @@
 //! Stories of what is remembered, and of what a start finds.
 
 use super::*;
-use selfheal_agents::fakes::Failure;
 
 const REFUSED: &str = "could not connect to db:5432: Connection refused";
 
@@ -37,18 +36,7 @@ async fn log_lines_read_by_a_cycle_that_could_write_nothing_down_are_not_lost() 
 
 #[tokio::test(start_paused = true)]
 async fn a_start_without_the_runtime_looks_and_finishes_an_interrupted_fix_when_it_is_back() {
-    let (fake, rules) = rate_limited();
-    let stage = Stage::new(fake.clone(), rules.clone());
-    stage.look().await;
-    complain(&stage).await;
-    // The plan is written and its first step begun.
-    stage.store.interrupt(2, Interruption::BeforeWrite);
-    stage.look().await;
-    stage.pass(2).await;
-    stage.cancel.cancel();
-    stage.pass(1).await;
-    fake.fail_next("containers", &Failure::Unreachable, 40);
-    let next = Stage::on(fake.clone(), rules, stage.store.clone());
+    let (_fake, next) = at_start::interrupted(40).await;
     let blind = next.look().await;
     assert!(blind.dry_run, "it only looks");
     assert!(blind.blind[0].contains("containers cannot be seen"), "{:?}", blind.blind);
@@ -75,6 +63,19 @@ async fn what_is_remembered_of_a_container_outlives_it_by_a_month_and_no_longer(
     stage.fake.clock().advance_secs(2 * 24 * 3600);
     stage.look().await;
     assert!(!kept(stage.store.clone()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_called_like_what_stands_before_its_name_is_not_taken_for_gone() {
+    let fake = shop();
+    fake.add(container("lines.web"));
+    let stage = Stage::new(fake, Rules::default());
+    stage.look().await;
+    stage.fake.remove("web");
+    stage.look().await;
+    let gone = stage.store.value("gone").await.unwrap().unwrap_or_default();
+    assert!(gone.get("remembered.web").is_some(), "{gone}");
+    assert!(gone.get("remembered.lines.web").is_none(), "{gone}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,23 @@ use super::{
     Change, SqliteStore, Urgency, decode, decode_all, encode, limit, store_error, time_text,
 };
 
+impl SqliteStore {
+    /// What a query for the documents of a target (or of all) since a time answers.
+    async fn documents_since(
+        &self,
+        query: &'static str,
+        target: Option<&TargetId>,
+        since: Timestamp,
+    ) -> StoreResult<Vec<(String,)>> {
+        sqlx::query_as(query)
+            .bind(target.map(ToString::to_string))
+            .bind(time_text(since))
+            .fetch_all(&self.reader)
+            .await
+            .map_err(|error| store_error(&error))
+    }
+}
+
 #[async_trait]
 impl Memory for SqliteStore {
     async fn record_events(&self, events: &[RuntimeEvent]) -> StoreResult<()> {
@@ -37,16 +54,9 @@ impl Memory for SqliteStore {
         target: Option<&TargetId>,
         since: Timestamp,
     ) -> StoreResult<Vec<RuntimeEvent>> {
-        let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT document FROM event WHERE ($1 IS NULL OR target = $1) AND at >= $2
-             ORDER BY at, rowid",
-        )
-        .bind(target.map(ToString::to_string))
-        .bind(time_text(since))
-        .fetch_all(&self.reader)
-        .await
-        .map_err(|error| store_error(&error))?;
-        decode_all("an event", &rows)
+        let query = "SELECT document FROM event WHERE ($1 IS NULL OR target = $1) AND at >= $2
+             ORDER BY at, rowid";
+        decode_all("an event", &self.documents_since(query, target, since).await?)
     }
 
     async fn log_cursors(
@@ -158,16 +168,9 @@ impl Memory for SqliteStore {
         target: Option<&TargetId>,
         since: Timestamp,
     ) -> StoreResult<Vec<model::Change>> {
-        let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT document FROM change WHERE ($1 IS NULL OR target = $1) AND at >= $2
-             ORDER BY at, rowid",
-        )
-        .bind(target.map(ToString::to_string))
-        .bind(time_text(since))
-        .fetch_all(&self.reader)
-        .await
-        .map_err(|error| store_error(&error))?;
-        decode_all("a change", &rows)
+        let query = "SELECT document FROM change WHERE ($1 IS NULL OR target = $1) AND at >= $2
+             ORDER BY at, rowid";
+        decode_all("a change", &self.documents_since(query, target, since).await?)
     }
 
     async fn value(&self, name: &str) -> StoreResult<Option<serde_json::Value>> {
