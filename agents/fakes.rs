@@ -13,6 +13,7 @@ mod clock;
 mod containers;
 mod edges;
 mod logs;
+mod others;
 mod runtime;
 mod scene;
 mod servers;

@@ -93,6 +93,10 @@ pub trait ContainerRuntime: Send + Sync {
     async fn container(&self, name: &str) -> WorldResult<ContainerFacts>;
     /// What a running container uses.
     async fn usage(&self, name: &str) -> WorldResult<Usage>;
+    /// The command lines of what runs in it now.
+    async fn processes(&self, name: &str) -> WorldResult<Vec<String>>;
+    /// The names of images that were pulled from `since` on.
+    async fn pulls(&self, since: Timestamp) -> WorldResult<Vec<String>>;
     /// Lines written after `since` (everything recent without it), at most `max_lines`.
     async fn logs(
         &self,

@@ -38,6 +38,7 @@ mod summaries;
 mod survey;
 pub mod triggers;
 mod turns;
+mod under_way;
 mod validation;
 mod window;
 

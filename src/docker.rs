@@ -15,8 +15,9 @@
 //! | `GET /containers/json?all=1` | which containers there are |
 //! | `GET /containers/{id}/json` | facts of one; each is read by itself, with a time limit |
 //! | `GET /containers/{id}/stats?one-shot=1` | usage; the sample before is kept here |
+//! | `GET /containers/{id}/top` | whether a backup runs in it |
 //! | `GET /containers/{id}/logs` | lines after a cursor, or as they come |
-//! | `GET /events` | events, filtered at the server |
+//! | `GET /events` | events and pulls of images, filtered at the server |
 //! | `POST /containers/{id}/start`, `/restart` | bringing it back |
 //! | `POST /containers/{id}/stop` | a left-over that holds a port |
 //! | `POST /containers/{id}/kill`, `/unpause` | signals, thawing |
@@ -35,9 +36,11 @@ mod facts;
 mod failure;
 mod inspect;
 mod line;
+mod listing;
 mod log_batch;
 mod log_decoder;
 mod logs;
+mod processes;
 mod usage;
 mod wire;
 
@@ -48,7 +51,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::errors::Error;
-use futures_util::stream::{self, BoxStream, StreamExt as _};
+use futures_util::stream::BoxStream;
 use selfheal_agents::model::{
     ContainerFacts, LogBatch, LogCursor, LogLine, MemoryLimits, NetworkAttachment, RuntimeEvent,
     Timestamp, Usage, clean,
@@ -56,11 +59,9 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
 use tokio::sync::OnceCell;
 
-use inspect::{Inspect, Listed};
+use inspect::Inspect;
 use wire::{Address, Wire};
 
-/// How many containers are looked at side by side.
-const SIDE_BY_SIDE: usize = 16;
 /// Bollard's own time limit, in seconds. Ours are shorter and cover the whole answer.
 const BOLLARD_LIMIT_SECS: u64 = 24 * 60 * 60;
 
@@ -191,14 +192,6 @@ impl Docker {
         self.names.remember(&inspect.id, its_name);
         Ok(inspect)
     }
-
-    /// Looks at one container of the list; `None` if it is gone by now.
-    async fn look_at(&self, listed: &Listed) -> Option<WorldResult<Inspect>> {
-        match self.inspect(&listed.id).await {
-            Err(WorldError::NotFound { .. }) => None,
-            looked => Some(looked),
-        }
-    }
 }
 
 /// What Docker accepts for a name; nothing else gets into a path.
@@ -210,30 +203,7 @@ fn is_container_name(name: &str) -> bool {
 #[async_trait]
 impl ContainerRuntime for Docker {
     async fn containers(&self) -> WorldResult<Vec<ContainerFacts>> {
-        let asked = self.wire.get_json::<Vec<Listed>>("/containers/json?all=1");
-        let listed = self.within("the list of containers", self.limits.read, asked).await;
-        let listed = listed.map_err(|error| self.unless_docker(error))?;
-        let looked: Vec<(Listed, WorldResult<Inspect>)> = stream::iter(listed)
-            .map(|listed| async move { self.look_at(&listed).await.map(|looked| (listed, looked)) })
-            .buffer_unordered(SIDE_BY_SIDE)
-            .filter_map(std::future::ready)
-            .collect()
-            .await;
-        let none_succeeded = looked.iter().all(|(_, looked)| looked.is_err());
-        let mut containers = Vec::with_capacity(looked.len());
-        for (listed, looked) in looked {
-            containers.push(match looked {
-                Ok(inspect) => facts::of_inspect(&inspect),
-                Err(error) if none_succeeded => return Err(error),
-                Err(error) => {
-                    let facts = facts::of_list(&listed);
-                    tracing::warn!(container.name = facts.name, %error, "a container cannot be looked at");
-                    facts
-                }
-            });
-        }
-        containers.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(containers)
+        self.list_containers().await
     }
 
     async fn container(&self, name: &str) -> WorldResult<ContainerFacts> {
@@ -248,6 +218,14 @@ impl ContainerRuntime for Docker {
         let path = format!("/containers/{name}/stats?stream=0&one-shot=1");
         let stats = self.within(&what, self.limits.read, self.wire.get_json(&path)).await?;
         Ok(self.samples.usage(name, &stats))
+    }
+
+    async fn processes(&self, name: &str) -> WorldResult<Vec<String>> {
+        self.running_in(name).await
+    }
+
+    async fn pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
+        self.pulled(since).await
     }
 
     async fn logs(

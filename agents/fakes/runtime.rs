@@ -196,6 +196,17 @@ impl ContainerRuntime for FakeWorld {
         })
     }
 
+    async fn processes(&self, name: &str) -> WorldResult<Vec<String>> {
+        self.call("processes", name, |state| Ok(state.get(name)?.processes.clone()))
+    }
+
+    async fn pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
+        self.call("pulls", "", |state| {
+            let pulled = state.pulls.iter().filter(|(at, _)| *at >= since);
+            Ok(pulled.map(|(_, image)| image.clone()).collect())
+        })
+    }
+
     async fn logs(
         &self,
         name: &str,

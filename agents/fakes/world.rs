@@ -34,6 +34,7 @@ pub(super) struct FakeContainer {
     pub(super) broken: bool,
     pub(super) conditions: Vec<(Condition, When)>,
     pub(super) logs: Vec<LogLine>,
+    pub(super) processes: Vec<String>,
 }
 
 pub(super) struct Answer {
@@ -53,6 +54,7 @@ pub(super) struct State {
     pub(super) connections: BTreeMap<String, Vec<Connection>>,
     pub(super) effects: Vec<String>,
     pub(super) events: Vec<RuntimeEvent>,
+    pub(super) pulls: Vec<(Timestamp, String)>,
     failures: BTreeMap<String, VecDeque<Failure>>,
     /// How late a question is answered, and whether it is answered then.
     stalls: BTreeMap<String, (Stall, bool)>,
@@ -117,6 +119,7 @@ impl FakeContainer {
             broken: false,
             conditions: vec![],
             logs: vec![],
+            processes: vec![],
         }
     }
 
@@ -206,7 +209,7 @@ impl FakeWorld {
         self.with(name, |container| change(&mut container.facts))
     }
 
-    fn with(&self, name: &str, change: impl FnOnce(&mut FakeContainer)) -> &Self {
+    pub(super) fn with(&self, name: &str, change: impl FnOnce(&mut FakeContainer)) -> &Self {
         let mut state = self.state();
         let container = state.containers.get_mut(name);
         change(container.unwrap_or_else(|| panic!("the test has no container `{name}`")));

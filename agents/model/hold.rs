@@ -47,8 +47,13 @@ pub enum Hold {
         /// When that time is over.
         until: Timestamp,
     },
-    /// A deployment, image update or backup is under way.
+    /// A deployment or image update is under way.
     DeploymentUnderWay {
+        /// What was seen.
+        seen: String,
+    },
+    /// A backup or its restore is under way, which a fix would cut off.
+    BackupUnderWay {
         /// What was seen.
         seen: String,
     },
@@ -165,6 +170,7 @@ impl Hold {
             Self::StoppedByPerson { .. } => "stopped_by_person",
             Self::InStartPeriod { .. } => "in_start_period",
             Self::DeploymentUnderWay { .. } => "deployment_under_way",
+            Self::BackupUnderWay { .. } => "backup_under_way",
             Self::OtherHealer { .. } => "other_healer",
             Self::Frozen { .. } => "frozen",
             Self::MaintenanceWindow { .. } => "maintenance_window",
@@ -193,6 +199,7 @@ impl Hold {
             self,
             Self::InStartPeriod { .. }
                 | Self::DeploymentUnderWay { .. }
+                | Self::BackupUnderWay { .. }
                 | Self::Frozen { .. }
                 | Self::MaintenanceWindow { .. }
                 | Self::QuietHour { configured: true }
@@ -232,6 +239,7 @@ impl fmt::Display for Hold {
                 write!(f, "`{target}` is still starting (until {})", until.format("%H:%M:%S UTC"))
             }
             Self::DeploymentUnderWay { seen } => write!(f, "a deployment is under way: {seen}"),
+            Self::BackupUnderWay { seen } => write!(f, "a backup is under way: {seen}"),
             Self::OtherHealer { healer } => {
                 write!(f, "another healer ({healer}) looks after it; two would fight")
             }

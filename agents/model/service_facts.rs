@@ -46,6 +46,9 @@ pub struct PostgresFacts {
     pub blocked: Option<u32>,
     /// Whether the server is in recovery or starting up: hands off.
     pub in_recovery: bool,
+    /// Programs that back it up or restore it, connected now.
+    #[serde(default)]
+    pub backups: Vec<String>,
 }
 
 /// What a Redis server says.

@@ -11,6 +11,9 @@ use super::Refusal;
 pub struct Log;
 
 impl Log {
+    /// The name of the channel.
+    pub const NAME: &'static str = "log";
+
     #[expect(clippy::unused_async, reason = "channels are called alike")]
     pub(super) async fn carry(&self, alert: &Alert) -> Result<(), Refusal> {
         let incident = alert.incident.map(|id| id.to_string());

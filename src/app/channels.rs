@@ -6,7 +6,7 @@ use anyhow::Context;
 use crate::alerts::{Channel, ChannelKind, Email, Log, Webhook};
 use crate::config::Settings;
 
-const LOG: &str = "log";
+const LOG: &str = Log::NAME;
 const EMAIL: &str = "email";
 const WEBHOOK: &str = "webhook";
 

@@ -7,17 +7,14 @@ use std::sync::PoisonError;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{
-    ContainerFacts, Diagnosis, Facts as TargetFacts, Fix, IncidentState, ObservedValue,
-    RuntimeEventKind, TargetId, TargetKind, TargetPolicy, Timestamp,
+    ContainerFacts, Diagnosis, Facts as TargetFacts, Fix, IncidentState, ObservedValue, TargetId,
+    TargetKind, TargetPolicy, Timestamp,
 };
 use selfheal_agents::ports::StoreResult;
 
 use super::cycle::Bench;
 use super::policy::{Facts, Spent};
 use super::state::Inner;
-
-/// A container made or removed this recently is part of a deployment.
-const DEPLOYMENT: TimeDelta = TimeDelta::seconds(10);
 
 impl Inner {
     /// The facts about `fix` for `diagnosis`.
@@ -37,6 +34,7 @@ impl Inner {
         let container = container_of(bench, &fix.target);
         let up = container.is_some_and(ContainerFacts::is_up);
         let exited = container.is_some_and(|facts| !facts.is_up());
+        let under_way = self.under_way(bench, &fix.target, container).await;
         Ok(Facts {
             now: seen.now,
             mode: bench.rules.mode_for(&fix.target, &own_policy, &diagnosis.issue_type),
@@ -46,7 +44,9 @@ impl Inner {
             dependents_suffer: dependents_suffer(bench, diagnosis, &fix.target),
             // An exit is believed whenever it happens; everything else waits for the start.
             starting_until: container.filter(|_| up).and_then(start_period_end),
-            deployment: container.and_then(|facts| deployment(bench, facts)),
+            deployment: under_way.deployment,
+            backup: under_way.backup,
+            unknown: under_way.unknown,
             healer: container.and_then(|facts| healer(bench, facts)),
             freezes: self.freezes(),
             maintenance: self.maintenance_open(&fix.target, seen.now),
@@ -115,41 +115,6 @@ fn dependents_suffer(bench: &Bench<'_>, diagnosis: &Diagnosis, target: &TargetId
 fn start_period_end(facts: &ContainerFacts) -> Option<Timestamp> {
     let period = facts.health_check.as_ref()?.start_period;
     Some(facts.started_at? + TimeDelta::from_std(period).ok()?)
-}
-
-const PROJECT: &str = "com.docker.compose.project";
-
-/// A container of the same project that was just made or removed, in words.
-fn deployment(bench: &Bench<'_>, facts: &ContainerFacts) -> Option<String> {
-    let project = facts.labels.get(PROJECT);
-    let same_project = |id: &TargetId| {
-        id.name() == facts.name
-            || project.is_some_and(|project| {
-                bench
-                    .seen
-                    .inventory
-                    .containers
-                    .get(id.name())
-                    .is_some_and(|other| other.labels.get(PROJECT) == Some(project))
-            })
-    };
-    bench
-        .seen
-        .events
-        .iter()
-        .filter(|(id, _)| same_project(id))
-        .flat_map(|(_, events)| events)
-        .filter(|e| matches!(e.kind, RuntimeEventKind::Create | RuntimeEventKind::Destroy))
-        .filter(|e| !e.by_selfheal && e.at > bench.seen.now - DEPLOYMENT)
-        .map(|e| {
-            let age = (bench.seen.now - e.at).num_seconds();
-            format!("`{}` was {} {age} s ago", e.target, verb(&e.kind))
-        })
-        .next()
-}
-
-const fn verb(kind: &RuntimeEventKind) -> &'static str {
-    if matches!(kind, RuntimeEventKind::Create) { "made" } else { "removed" }
 }
 
 /// Another healer that looks after this container, if one runs.

@@ -77,8 +77,12 @@ pub struct Facts {
     pub dependents_suffer: bool,
     /// End of the target's start period, if it is in it and has not ended by itself.
     pub starting_until: Option<Timestamp>,
-    /// A deployment, image update or backup under way, in words.
+    /// A deployment or image update under way, in words.
     pub deployment: Option<String>,
+    /// A backup under way, in words.
+    pub backup: Option<String>,
+    /// What of these two could not be found out.
+    pub unknown: Option<String>,
     /// Another healer that owns the target.
     pub healer: Option<String>,
     /// Freezes in force.

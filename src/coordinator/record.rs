@@ -99,13 +99,13 @@ impl Inner {
             *lock(&self.blind) = None;
             return;
         };
+        let at_start = self.standing.borrow().cycles == 0;
         let due = {
             let mut blind = lock(&self.blind);
             let spell = blind.get_or_insert(Blind { since: report.started_at, told: false });
             // A daemon that is restarted is away for some seconds, and nobody gets up for that;
             // at the start whoever started Selfheal is still there.
             let lasts = report.started_at - spell.since >= BLIND_FOR;
-            let at_start = self.standing.borrow().cycles == 0;
             let due = !spell.told && (lasts || at_start);
             spell.told |= due;
             due
@@ -113,8 +113,11 @@ impl Inner {
         if !due {
             return;
         }
+        let mut channels = self.rules().channels.clone();
+        // At the start the log says it already, in the lines that tell where everything is.
+        channels.retain(|channel| !at_start || channel != alerts::Log::NAME);
         let alert = alerts::blind(reason, report.started_at);
-        if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
+        if let Err(error) = self.store.enqueue(&alert, &channels).await {
             tracing::error!(%error, "the alert is not queued: {}", alert.title);
         }
         self.wake.notify_waiters();

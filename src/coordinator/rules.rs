@@ -70,7 +70,7 @@ impl Default for Rules {
             retention: Duration::from_hours(30 * 24),
             thresholds: Thresholds::default(),
             declared: Declared::default(),
-            channels: vec!["log".to_owned()],
+            channels: vec![crate::alerts::Log::NAME.to_owned()],
             check_interval_minutes: 5.0,
         }
     }

@@ -612,4 +612,5 @@ mod holds;
 mod interference;
 mod memory;
 mod odd_lines;
+mod others;
 mod windows;

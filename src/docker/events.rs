@@ -12,7 +12,7 @@ use std::time::Duration;
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptions;
 use chrono::{DateTime, Utc};
-use futures_util::stream::{self, BoxStream, StreamExt as _};
+use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use selfheal_agents::model::{RuntimeEvent, RuntimeEventKind, TargetId, Timestamp, clean};
 use selfheal_agents::ports::{WorldError, WorldResult};
 
@@ -83,20 +83,26 @@ impl Docker {
         &self,
         since: Timestamp,
     ) -> WorldResult<Vec<RuntimeEvent>> {
+        let mut events = vec![];
+        for message in self.messages_until_now(options(Some(since), Some(Utc::now()))).await? {
+            events.extend(self.event(&message).await);
+        }
+        Ok(events)
+    }
+
+    /// The names of images that were pulled. Docker tells of a pull when it is over.
+    pub(super) async fn pulled(&self, since: Timestamp) -> WorldResult<Vec<String>> {
+        let filters = [("type", vec!["image"]), ("event", vec!["pull"])];
+        let messages = self.messages_until_now(filtered(Some(since), Some(Utc::now()), filters));
+        let names = messages.await?.into_iter().filter_map(|message| message.actor?.id);
+        Ok(names.map(|name| clean(&name, TargetId::MAX_NAME)).collect())
+    }
+
+    /// What Docker remembers: it answers with that and closes.
+    async fn messages_until_now(&self, options: EventsOptions) -> WorldResult<Vec<EventMessage>> {
         let client = self.client().await?.clone();
-        // Docker answers with what it remembers and closes.
-        let mut messages = client.events(Some(options(Some(since), Some(Utc::now()))));
-        let reading = async {
-            let mut events = vec![];
-            while let Some(message) = messages.next().await {
-                let message =
-                    message.map_err(|error| self.error("the events", self.limits.read, &error))?;
-                events.extend(self.event(&message).await);
-            }
-            Ok(events)
-        };
-        let late = WorldError::TimedOut { what: "the events".to_owned(), limit: self.limits.read };
-        tokio::time::timeout(self.limits.read, reading).await.unwrap_or(Err(late))
+        let messages = client.events(Some(options)).try_collect();
+        self.within("the events", self.limits.read, messages).await
     }
 
     fn events_of<S>(
@@ -176,15 +182,22 @@ impl Docker {
 }
 
 fn options(since: Option<Timestamp>, until: Option<Timestamp>) -> EventsOptions {
-    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    let filters = [("type", vec!["container", "network"]), ("event", WANTED.to_vec())];
+    filtered(since, until, filters)
+}
+
+fn filtered<const N: usize>(
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    filters: [(&str, Vec<&str>); N],
+) -> EventsOptions {
     let time = |at: Timestamp| format!("{}.{:09}", at.timestamp(), at.timestamp_subsec_nanos());
+    let filters = filters
+        .map(|(key, words)| (key.to_owned(), words.into_iter().map(str::to_owned).collect()));
     EventsOptions {
         since: since.map(time),
         until: until.map(time),
-        filters: Some(HashMap::from([
-            ("type".to_owned(), words(&["container", "network"])),
-            ("event".to_owned(), words(&WANTED)),
-        ])),
+        filters: Some(HashMap::from(filters)),
     }
 }
 

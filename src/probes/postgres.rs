@@ -20,6 +20,9 @@ const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
 /// Names come from strangers.
 const LONGEST_NAME: usize = 64;
 
+/// The names under which PostgreSQL's own programs for backups connect.
+const BACKUP_PROGRAMS: [&str; 4] = ["pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore"];
+
 /// Columns of `pg_stat_activity` that make a [`Backend`].
 type BackendRow = (i32, Option<i64>, Option<String>, Option<f64>, Option<String>, Option<String>);
 
@@ -87,17 +90,21 @@ async fn read_counts(
     facts: &mut PostgresFacts,
     session: &mut PgConnection,
 ) -> Result<(), sqlx::Error> {
-    let (connections, most, in_recovery): (i64, i32, bool) = sqlx::query_as(
+    let (connections, most, in_recovery, backups): (i64, i32, bool, Vec<String>) = sqlx::query_as(
         "SELECT (SELECT count(*) FROM pg_stat_activity
                   WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
                 current_setting('max_connections')::int4,
-                pg_is_in_recovery()",
+                pg_is_in_recovery(),
+                (SELECT coalesce(array_agg(DISTINCT application_name), '{}')
+                   FROM pg_stat_activity WHERE application_name = ANY($1))",
     )
+    .bind(BACKUP_PROGRAMS)
     .fetch_one(session)
     .await?;
     facts.connections = u32::try_from(connections).ok();
     facts.max_connections = u32::try_from(most).ok();
     facts.in_recovery = in_recovery;
+    facts.backups = backups;
     Ok(())
 }
 

@@ -58,6 +58,14 @@ impl ContainerRuntime for Only {
         self.inner(name)?.usage(name).await
     }
 
+    async fn processes(&self, name: &str) -> WorldResult<Vec<String>> {
+        self.inner(name)?.processes(name).await
+    }
+
+    async fn pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
+        self.all.pulls(since.max(self.since)).await
+    }
+
     async fn logs(
         &self,
         name: &str,

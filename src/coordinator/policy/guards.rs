@@ -21,6 +21,7 @@ const GUARDS: &[Guard] = &[
     checkable,
     starting,
     deployment,
+    backup,
     other_healer,
     maintenance,
     quiet_hour,
@@ -117,6 +118,11 @@ fn starting(fix: &Fix, facts: &Facts) -> Option<Hold> {
 
 fn deployment(_: &Fix, facts: &Facts) -> Option<Hold> {
     facts.deployment.clone().map(|seen| Hold::DeploymentUnderWay { seen })
+}
+
+fn backup(_: &Fix, facts: &Facts) -> Option<Hold> {
+    let running = facts.backup.clone().map(|seen| Hold::BackupUnderWay { seen });
+    running.or_else(|| facts.unknown.clone().map(|what| Hold::FactsMissing { what }))
 }
 
 fn other_healer(_: &Fix, facts: &Facts) -> Option<Hold> {

@@ -26,6 +26,25 @@ async fn a_running_container_is_listed_with_its_network_and_alias() {
 }
 
 #[tokio::test]
+async fn what_runs_in_a_container_is_told_while_it_runs() {
+    on_a_bench(|bench| async {
+        let up = bench.run("up", bench.script("sleep 1234 & sleep 1000; wait")).await;
+        eventually("both", || async {
+            let running = bench.docker.processes(&up).await.unwrap();
+            let runs = |command: &str| running.iter().any(|line| line.ends_with(command));
+            (runs("sleep 1234") && runs("sleep 1000")).then_some(())
+        })
+        .await;
+        let over = bench.create("over", bench.script("true")).await;
+        let refused = bench.docker.processes(&over).await;
+        assert!(matches!(refused, Err(WorldError::Refused { .. })), "{refused:?}");
+        let gone = bench.docker.processes(&bench.name("gone")).await;
+        assert!(matches!(gone, Err(WorldError::NotFound { .. })), "{gone:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_end_by_itself_and_an_end_for_memory_are_told_apart() {
     on_a_bench(|bench| async {
         let exited = bench.run("exited", bench.script("exit 3")).await;

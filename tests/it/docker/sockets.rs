@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use selfheal::docker::{Docker, Limits};
+use selfheal_agents::model::ContainerStatus;
 use selfheal_agents::ports::{ContainerRuntime as _, WorldError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
@@ -95,6 +96,56 @@ async fn a_silent_socket_times_out() {
     for error in errors(&docker_at(&path)).await {
         assert!(matches!(error, WorldError::TimedOut { .. }), "{error:?}");
     }
+}
+
+/// An engine that knows three containers; the one called `stuck` is never told of.
+fn engine_with_a_stuck_container() -> (tempfile::TempDir, PathBuf) {
+    const LIST: &str = r#"[{"Id":"a1","Names":["/web"],"Image":"x","State":"running"},
+        {"Id":"b2","Names":["/stuck"],"Image":"x","State":"running"},
+        {"Id":"c3","Names":["/worker"],"Image":"x","State":"running"}]"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("docker.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        let mut silent = vec![];
+        while let Ok((mut peer, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let read = peer.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..read]).into_owned();
+            let container = |id: &str, name: &str| {
+                format!(r#"{{"Id":"{id}","Name":"/{name}","State":{{"Status":"running"}}}}"#)
+            };
+            let body = match request.split_whitespace().nth(1).unwrap() {
+                path if path.starts_with("/containers/json") => LIST.to_owned(),
+                "/containers/a1/json" => container("a1", "web"),
+                "/containers/c3/json" => container("c3", "worker"),
+                _ => {
+                    silent.push(peer);
+                    continue;
+                }
+            };
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = peer.write_all(format!("{head}{body}").as_bytes()).await;
+        }
+    });
+    (folder, path)
+}
+
+#[tokio::test]
+async fn a_container_that_cannot_be_looked_at_delays_nobody_and_is_not_taken_for_gone() {
+    let (_folder, path) = engine_with_a_stuck_container();
+    // Longer than the test may take: nobody may wait for it.
+    let limits = Limits { read: AT_MOST * 10, change: LIMIT };
+    let docker =
+        Docker::connect(&format!("unix://{}", path.display())).unwrap().with_limits(limits);
+    let seen = tokio::time::timeout(AT_MOST, docker.containers()).await.unwrap().unwrap();
+    let seen: Vec<_> = seen.iter().map(|c| (c.name.as_str(), c.status.clone())).collect();
+    let expected = [
+        ("stuck", ContainerStatus::Unknown),
+        ("web", ContainerStatus::Running),
+        ("worker", ContainerStatus::Running),
+    ];
+    assert_eq!(seen, expected);
 }
 
 #[tokio::test]

@@ -72,6 +72,16 @@ async fn a_healthy_postgres_tells_its_connections() {
 }
 
 #[tokio::test]
+async fn a_backup_is_told_while_its_program_is_connected() {
+    let Some(server) = Server::postgres(&[]) else { return };
+    let _other = client(&server, "postgres", "app").await;
+    let dump = client(&server, "postgres", "pg_dump").await;
+    assert_eq!(ask(&server).await.backups, ["pg_dump"]);
+    dump.close().await.unwrap();
+    ask_until(&server, |facts| facts.backups.is_empty()).await;
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_an_answer_and_is_not_shown() {
     let Some(server) = Server::postgres(&[]) else { return };
     let facts = ask_with(&endpoint(server.port, "hunter2-hunter2"), LIMIT).await;

@@ -1,0 +1,63 @@
+//! Stories of what others do to a container while Selfheal would repair it.
+
+use super::*;
+
+fn holds(incident: &Incident) -> Vec<&'static str> {
+    incident.holds.iter().map(Hold::name).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_restarted_under_a_backup_and_all_is_when_it_is_over() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.runs("web", &["nginx: master", "/usr/bin/mysqldump --all-databases"]);
+    stage.fake.hang("web");
+    stage.look().await;
+    stage.pass(5).await;
+    let incidents = stage.incidents().await;
+    assert_eq!(holds(only(&incidents)), ["backup_under_way"]);
+    let words = only(&incidents).holds[0].to_string();
+    assert_eq!(words, "a backup is under way: `mysqldump` runs in `container:web`");
+    assert_eq!(stage.fake.effects(), Vec::<String>::new());
+
+    stage.fake.runs("web", &["nginx: master"]);
+    stage.look().await;
+    stage.pass(300).await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_crashed_under_a_backup_is_started_all_the_same() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.runs("web", &["pg_dump shop"]);
+    stage.fake.crash("web", 1);
+    stage.pass(5).await;
+    assert_eq!(stage.fake.effects(), ["start web"], "there is nothing left to cut off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_was_just_pulled_is_left_to_whoever_pulled_it() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.change("web", |facts| facts.image = "shop".to_owned());
+    stage.fake.pulled("other:latest").pulled("shop:latest");
+    stage.fake.crash("web", 1);
+    stage.pass(5).await;
+    let incidents = stage.incidents().await;
+    assert_eq!(holds(only(&incidents)), ["deployment_under_way"]);
+    assert_eq!(stage.fake.effects(), Vec::<String>::new());
+    // Nobody used it: the container is still there, and still down.
+    stage.pass(400).await;
+    assert_eq!(stage.fake.effects(), ["start web"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_runtime_does_not_say_what_is_under_way_nothing_is_done() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.fail_next("pulls", &selfheal_agents::fakes::Failure::Unreachable, 1);
+    stage.fake.crash("web", 1);
+    stage.pass(1).await;
+    assert_eq!(holds(only(&stage.incidents().await)), ["facts_missing"]);
+}
