@@ -57,11 +57,14 @@ use selfheal_agents::model::{
     Timestamp, Usage, clean,
 };
 use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use inspect::Inspect;
 use wire::{Address, Wire};
 
+/// How many samples and batches of log lines are read side by side: each costs the buffers of
+/// a connection, and a host may have a thousand containers.
+const AT_ONCE: usize = 16;
 /// Bollard's own time limit, in seconds. Ours are shorter and cover the whole answer.
 const BOLLARD_LIMIT_SECS: u64 = 24 * 60 * 60;
 
@@ -100,6 +103,7 @@ pub struct Docker {
     samples: Arc<usage::Samples>,
     names: Arc<events::Names>,
     recent: Arc<logs::Recent>,
+    places: Arc<Semaphore>,
 }
 
 impl Docker {
@@ -113,6 +117,7 @@ impl Docker {
             samples: Arc::default(),
             names: Arc::default(),
             recent: Arc::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
         })
     }
 
@@ -216,6 +221,7 @@ impl ContainerRuntime for Docker {
             return Err(WorldError::NotFound { what });
         }
         let path = format!("/containers/{name}/stats?stream=0&one-shot=1");
+        let _place = self.places.acquire().await;
         let stats = self.within(&what, self.limits.read, self.wire.get_json(&path)).await?;
         Ok(self.samples.usage(name, &stats))
     }
@@ -234,6 +240,7 @@ impl ContainerRuntime for Docker {
         since: Option<LogCursor>,
         max_lines: usize,
     ) -> WorldResult<LogBatch> {
+        let _place = self.places.acquire().await;
         self.read_logs(name, since, max_lines).await
     }
 

@@ -6,12 +6,13 @@
 pub mod captured;
 mod watch;
 
-use std::borrow::Cow;
-use std::fs;
-use std::io;
+use std::collections::BTreeSet;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::{fs, iter};
 
-use rust_embed::RustEmbed;
+use flate2::read::DeflateDecoder;
 use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
 use selfheal_agents::model::Runbook;
 
@@ -21,21 +22,18 @@ pub use watch::{Fingerprint, fingerprint, watch};
 /// The largest file that is read, in bytes; the catalogue's own limit is lower.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-#[derive(RustEmbed)]
-#[folder = "knowledge"]
-struct Embedded;
+/// The built-in runbooks as `build.rs` packs them: name, zero, text, zero, and so on.
+static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runbooks"));
 
 /// The runbooks built into the program, as (`TECHNOLOGY/ID.toml`, text), ordered by name.
 pub fn embedded() -> impl Iterator<Item = (String, String)> {
-    let is_runbook = |name: &str| Path::new(name).extension().is_some_and(|e| e == "toml");
-    let mut names: Vec<String> =
-        Embedded::iter().map(Cow::into_owned).filter(|name| is_runbook(name)).collect();
-    names.sort();
     // One text after the other: all at once are a megabyte and a half.
-    names.into_iter().filter_map(|name| {
-        let file = Embedded::get(&name)?;
-        Some((name, String::from_utf8_lossy(&file.data).into_owned()))
-    })
+    let mut pieces = BufReader::new(DeflateDecoder::new(PACKED)).split(0);
+    let mut next = move || {
+        let piece = pieces.next()?.expect("it was packed by our own build");
+        Some(String::from_utf8_lossy(&piece).into_owned())
+    };
+    iter::from_fn(move || Some((next()?, next()?)))
 }
 
 /// The catalogue of the built-in runbooks and those under the folder `overlay`, which is
@@ -60,7 +58,9 @@ pub fn broken_built_in() -> Vec<BrokenRunbook> {
 
 /// Whether the program brings a runbook of this technology and id with it.
 pub fn is_built_in(runbook: &Runbook) -> bool {
-    Embedded::get(&format!("{}/{}.toml", runbook.technology, runbook.id)).is_some()
+    static NAMES: LazyLock<BTreeSet<String>> =
+        LazyLock::new(|| embedded().map(|(name, _)| name).collect());
+    NAMES.contains(&format!("{}/{}.toml", runbook.technology, runbook.id))
 }
 
 /// A runbook's id is its file's stem; the catalogue holds to that.

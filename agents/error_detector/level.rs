@@ -7,7 +7,7 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use crate::model::LogBatch;
 
@@ -38,7 +38,9 @@ static HEAD: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 fn compile(pattern: &str) -> Regex {
-    Regex::new(pattern).expect("the pattern is constant and tested")
+    // Levels are ASCII. Tables for the letters of all scripts would take a megabyte.
+    let built = RegexBuilder::new(pattern).unicode(false).build();
+    built.expect("the pattern is constant and tested")
 }
 
 /// How many lines of a batch are errors or worse.
@@ -57,7 +59,7 @@ pub fn is_error_line(text: &str) -> bool {
 fn says_error(header: &str) -> bool {
     match level(header) {
         Some(level) => is_error(level),
-        None => HEAD.is_match(header),
+        None => HEAD.is_match(header.as_bytes()),
     }
 }
 
@@ -68,11 +70,12 @@ fn header(text: &str) -> &str {
 
 /// The level a line carries; the first one, since later words belong to the message.
 fn level(header: &str) -> Option<&str> {
-    if let Some(found) = KLOG.captures(header).or_else(|| KEYED.captures(header)) {
-        return found.get(1).map(|m| m.as_str());
-    }
-    let found = WORD.captures(header)?;
-    found.get(1).or_else(|| found.get(2)).map(|m| m.as_str())
+    let line = header.as_bytes();
+    let found = match KLOG.captures(line).or_else(|| KEYED.captures(line)) {
+        Some(found) => found.get(1)?,
+        None => WORD.captures(line).and_then(|found| found.get(1).or_else(|| found.get(2)))?,
+    };
+    header.get(found.range())
 }
 
 fn is_error(level: &str) -> bool {

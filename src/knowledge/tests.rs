@@ -29,6 +29,20 @@ pub(super) fn overlay(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 #[test]
+fn every_file_of_the_folder_is_built_in_as_it_is() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("knowledge");
+    let mut files = Vec::new();
+    assert!(collect(&folder, &mut files).is_ok());
+    let on_disk = files.into_iter().map(|(path, text)| {
+        let name = Path::new(&path).strip_prefix(&folder).unwrap();
+        (name.to_string_lossy().into_owned(), text.unwrap())
+    });
+    let on_disk: Vec<_> = on_disk.collect();
+    assert!(on_disk.len() > 500);
+    assert!(embedded().eq(on_disk));
+}
+
+#[test]
 fn every_built_in_runbook_obeys_the_rules() {
     let (catalogue, broken) = load(None, Keep::Everything);
     let told: Vec<String> =

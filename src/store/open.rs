@@ -28,11 +28,11 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
     (1, "first", include_str!("sqlite/migrations/0001_first.sql")),
     (SCHEMA, "change", include_str!("sqlite/migrations/0002_change.sql")),
 ];
-const READERS: u32 = 3;
+const READERS: u32 = 2;
 /// What a connection may keep of the file in memory, in KiB (negative, as SQLite has it): 2 MiB by
 /// default, which a daemon that asks the same few pages again and again does not need.
-const WRITER_CACHE: &str = "-512";
-const READER_CACHE: &str = "-256";
+const WRITER_CACHE: &str = "-256";
+const READER_CACHE: &str = "-128";
 const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(10);
 
 /// A store, and what became of the one before.
