@@ -25,8 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use crate::model::{
-    Finding, FindingSource, HealthReport, LogBatch, LogCursor, LogLine, Program, Runbook, Side,
-    TargetId, TargetKind, Timestamp, Trend, Verdict,
+    ContainerFacts, Finding, FindingSource, HealthReport, LogBatch, LogCursor, LogLine, Program,
+    Runbook, Side, TargetId, TargetKind, Timestamp, Trend, Verdict,
 };
 use crate::root_cause::Graph;
 
@@ -279,7 +279,7 @@ fn fresh(batch: &LogBatch, counted: Option<LogCursor>) -> impl Iterator<Item = &
 /// The moment a container's log has to speak of: now, or its end if it has ended.
 fn last_moment(report: &HealthReport, container: &TargetId) -> Timestamp {
     let facts = report.target(container).and_then(|target| target.state.container());
-    facts.filter(|f| !f.is_up()).and_then(|f| f.finished_at).unwrap_or(report.at)
+    facts.filter(|f| f.is_down()).and_then(|f| f.finished_at).unwrap_or(report.at)
 }
 
 /// The start of the present life, once it has lasted long enough to stand for itself.
@@ -295,7 +295,7 @@ fn lies_in_peace(report: &HealthReport, container: &TargetId) -> bool {
     let Some(target) = report.target(container) else {
         return false;
     };
-    let down = target.state.container().is_some_and(|facts| !facts.is_up());
+    let down = target.state.container().is_some_and(ContainerFacts::is_down);
     let fine = target.observation("container.state").is_some_and(|o| o.verdict == Verdict::Ok);
     down && fine
 }

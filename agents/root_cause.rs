@@ -131,7 +131,7 @@ fn lies_still(evidence: &Evidence<'_>, id: &TargetId) -> bool {
         .report
         .target(id)
         .and_then(|report| report.state.container())
-        .is_some_and(|facts| !facts.is_up())
+        .is_some_and(ContainerFacts::is_down)
 }
 
 /// The suspects below `id` that can explain why it fails.

@@ -69,9 +69,9 @@ fn was_ever_up(facts: &ContainerFacts) -> bool {
 }
 
 fn place(facts: &ContainerFacts, cursor: Option<LogCursor>, now: Timestamp) -> (LogCursor, usize) {
-    let last_moment = facts.finished_at.filter(|_| !facts.is_up()).unwrap_or(now);
+    let last_moment = facts.finished_at.filter(|_| facts.is_down()).unwrap_or(now);
     let horizon = LogCursor { at: last_moment - HORIZON, seen_at: 0 };
-    let failed = !facts.is_up() && facts.exit_code.is_some_and(|code| code != 0);
+    let failed = facts.is_down() && facts.exit_code.is_some_and(|code| code != 0);
     match cursor {
         Some(cursor) if !failed && cursor.at > horizon.at => (cursor, MORE_LINES),
         _ => (horizon, FIRST_LINES),

@@ -267,7 +267,7 @@ fn parameters_of(action: &str) -> &'static [(&'static str, bool)] {
         "config.set" => &[("role", true), ("factor", true)],
         "container.set_memory" | "container.set_cpu" | "redis.set_memory" => &[("factor", true)],
         "container.signal" => &[("signal", true)],
-        "container.restart" => &[("signal", false), ("stop_timeout_secs", false)],
+        "container.restart" => &[("stop_timeout_secs", false)],
         "postgres.terminate_backends" => &[("sessions", true), ("older_than_secs", false)],
         "redis.set_policy" => &[("policy", true)],
         "redis.kill_clients" => &[("older_than_secs", true)],

@@ -22,7 +22,7 @@ fn of_container(
     target: &TargetReport,
     catalogue: &Catalogue,
 ) -> Vec<Finding> {
-    let facts = target.state.container().filter(|f| !f.is_up() && !f.start_error.is_empty());
+    let facts = target.state.container().filter(|f| f.is_down() && !f.start_error.is_empty());
     let Some(facts) = facts else {
         return vec![];
     };

@@ -2,7 +2,7 @@
 
 use crate::model::{
     ContainerFacts, Diagnosis, FixTemplate, NetworkAttachment, Step, StepRole, Target, TargetId,
-    Timestamp,
+    TargetPolicy, Timestamp,
 };
 use crate::ports::World;
 use crate::root_cause::{Evidence, holds};
@@ -11,6 +11,36 @@ use super::actions::{Action, ContainerRestart};
 
 /// Docker's own time between stop signal and kill.
 pub(crate) const DOCKER_STOP_TIMEOUT_SECS: u32 = 10;
+/// The same for what keeps data, where nobody said otherwise: it has to be written down, and a
+/// start after a kill takes longer still.
+const DATA_STOP_TIMEOUT_SECS: u32 = 30;
+/// Parts of the names of images that keep data.
+const DATA_IMAGES: [&str; 24] = [
+    "cassandra",
+    "clickhouse",
+    "cockroach",
+    "couchdb",
+    "elasticsearch",
+    "etcd",
+    "influxdb",
+    "kafka",
+    "keydb",
+    "mariadb",
+    "minio",
+    "mongo",
+    "mssql",
+    "mysql",
+    "neo4j",
+    "opensearch",
+    "percona",
+    "pgvector",
+    "postgis",
+    "postgres",
+    "rabbitmq",
+    "redis",
+    "timescale",
+    "valkey",
+];
 
 /// The content of a file with which its container was healthy.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -105,9 +135,14 @@ impl<'a> PlanRequest<'a> {
     /// A restart of the container, with the stop signal and time that fit it.
     pub fn restart(&self) -> Result<Action, String> {
         let facts = self.container()?;
-        let policy = self.workshop.evidence.targets.get(&TargetId::container(&facts.name));
-        let said = policy.and_then(|target| target.policy.stop_timeout_secs);
-        Ok(restart_of(facts, self.template.parameters.stop_timeout_secs.or(said)))
+        Ok(restart_of(facts, self.stop_timeout_secs(facts)))
+    }
+
+    /// How long the process of a container may take to end before it is killed, in seconds.
+    pub fn stop_timeout_secs(&self, facts: &ContainerFacts) -> u32 {
+        let target = self.workshop.evidence.targets.get(&TargetId::container(&facts.name));
+        let policy = target.map(|target| &target.policy);
+        stop_timeout_secs(facts, policy, self.template.parameters.stop_timeout_secs)
     }
 
     /// The step that lets a changed file or limit take effect.
@@ -116,15 +151,26 @@ impl<'a> PlanRequest<'a> {
     }
 }
 
-/// A restart of a container; a stop timeout given wins over the container's own.
-pub fn restart_of(facts: &ContainerFacts, stop_timeout_secs: Option<u32>) -> Action {
+/// A restart of a container that gives its process so many seconds to end.
+pub fn restart_of(facts: &ContainerFacts, stop_timeout_secs: u32) -> Action {
     Action::ContainerRestart(ContainerRestart {
         container: facts.name.clone(),
-        stop_timeout_secs: stop_timeout_secs
-            .or(facts.stop_timeout_secs)
-            .unwrap_or(DOCKER_STOP_TIMEOUT_SECS),
+        stop_timeout_secs,
         signal: fast_shutdown(facts),
     })
+}
+
+/// How long a process may take to end, in seconds: what a person said of its container; else what
+/// the runbook thinks fit, which hurries nothing that keeps data.
+pub fn stop_timeout_secs(
+    facts: &ContainerFacts,
+    policy: Option<&TargetPolicy>,
+    runbook: Option<u32>,
+) -> u32 {
+    let said = policy.and_then(|policy| policy.stop_timeout_secs).or(facts.stop_timeout_secs);
+    let keeps_data = DATA_IMAGES.iter().any(|part| facts.image.contains(part));
+    let least = if keeps_data { DATA_STOP_TIMEOUT_SECS } else { 0 };
+    said.unwrap_or_else(|| runbook.unwrap_or(DOCKER_STOP_TIMEOUT_SECS).max(least))
 }
 
 /// PostgreSQL waits for every client on SIGTERM; SIGINT is its fast shutdown
@@ -139,4 +185,30 @@ fn fast_shutdown(facts: &ContainerFacts) -> Option<String> {
 /// A repairing step.
 pub fn repair(action: Action) -> Step {
     Step { action, role: StepRole::Repair }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::container;
+
+    #[test]
+    fn a_person_says_how_long_a_stop_may_take_and_a_runbook_never_hurries_what_keeps_data() {
+        for (image, said, runbook, secs) in [
+            ("shop/web:2", None, None, 10),
+            ("shop/web:2", None, Some(1), 1),
+            ("shop/web:2", Some(120), Some(1), 120),
+            ("postgres:16", None, Some(5), 30),
+            ("postgres:16", None, Some(60), 60),
+            ("bitnami/redis", None, None, 30),
+            ("postgres:16", Some(300), Some(5), 300),
+            // Their own database, their own word.
+            ("postgres:16", Some(3), None, 3),
+        ] {
+            let facts = ContainerFacts { image: image.to_owned(), ..container("x") };
+            let policy = TargetPolicy { stop_timeout_secs: said, ..TargetPolicy::default() };
+            let given = stop_timeout_secs(&facts, Some(&policy), runbook);
+            assert_eq!(given, secs, "{image} {said:?} {runbook:?}");
+        }
+    }
 }

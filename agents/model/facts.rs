@@ -282,6 +282,11 @@ impl ContainerFacts {
         self.status == ContainerStatus::Running
     }
 
+    /// Whether it surely does not run: the runtime said so, and did not keep silent.
+    pub fn is_down(&self) -> bool {
+        !self.is_up() && self.status != ContainerStatus::Unknown
+    }
+
     /// The address on the first network that has one.
     pub fn ip(&self) -> Option<&str> {
         self.networks.iter().find_map(|n| n.ip.as_deref()).filter(|ip| !ip.is_empty())

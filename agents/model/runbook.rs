@@ -294,7 +294,8 @@ pub struct FixParameters {
     pub factor: Option<f64>,
     /// `container.signal`: such as `HUP`.
     pub signal: Option<String>,
-    /// `container.restart`: time between stop signal and kill, in seconds.
+    /// `container.restart`: time between stop signal and kill, in seconds, where no person said
+    /// how long; never less than 30 s for what keeps data.
     pub stop_timeout_secs: Option<u32>,
     /// `postgres.terminate_backends`: `idle_in_transaction` or `blocker`.
     pub sessions: Option<String>,

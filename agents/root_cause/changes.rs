@@ -48,7 +48,7 @@ pub(super) fn onset(evidence: &Evidence<'_>, id: &TargetId) -> Option<Timestamp>
         .map(|finding| finding.first_seen);
     let remembered = [id, &container].into_iter().filter_map(|id| evidence.onsets.get(id)).copied();
     let facts = evidence.report.target(&container).and_then(|report| report.state.container());
-    let ended = facts.filter(|facts| !facts.is_up()).and_then(|facts| facts.finished_at);
+    let ended = facts.filter(|facts| facts.is_down()).and_then(|facts| facts.finished_at);
     shown.chain(remembered).chain(ended).min()
 }
 

@@ -33,7 +33,7 @@ impl Inner {
         let own_policy = policies.get(&fix.target).cloned().unwrap_or_default();
         let container = container_of(bench, &fix.target);
         let up = container.is_some_and(ContainerFacts::is_up);
-        let exited = container.is_some_and(|facts| !facts.is_up());
+        let exited = container.is_some_and(ContainerFacts::is_down);
         let under_way = self.under_way(bench, &fix.target, container).await;
         Ok(Facts {
             now: seen.now,
@@ -100,7 +100,7 @@ fn stopped_by_person(bench: &Bench<'_>, target: &TargetId) -> Option<bool> {
     }
     let state = bench.seen.report.target(target)?.observation("container.state")?;
     match &state.value {
-        ObservedValue::Text(word) => Some(word == "stopped"),
+        ObservedValue::Text(word) if word != "unknown" => Some(word == "stopped"),
         _ => None,
     }
 }
@@ -125,7 +125,7 @@ fn healer(bench: &Bench<'_>, facts: &ContainerFacts) -> Option<String> {
 /// `None` when the target is, or holds, a database that could not be asked.
 fn in_recovery(bench: &Bench<'_>, target: &TargetId) -> Option<bool> {
     let container = container_of(bench, target);
-    if container.is_some_and(|facts| !facts.is_up()) {
+    if container.is_some_and(ContainerFacts::is_down) {
         return Some(false);
     }
     let name = container.map(|facts| facts.name.as_str());

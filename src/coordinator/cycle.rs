@@ -10,8 +10,8 @@ use std::time::Instant;
 use selfheal_agents::fix_engineer::{self, Proposals, plan};
 use selfheal_agents::learning_engine::History;
 use selfheal_agents::model::{
-    Actor, Finding, Fix, Hold, Incident, IncidentId, IncidentState, TargetId, Timestamp,
-    time_ordered_id,
+    Actor, ContainerFacts, ContainerStatus, Finding, Fix, Hold, Incident, IncidentId,
+    IncidentState, TargetId, Timestamp, time_ordered_id,
 };
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::{self, Evidence, Explained, UNUSUAL_LINES};
@@ -293,7 +293,10 @@ impl Inner {
             // A target that is gone for good is looked at as well: there is nothing left.
             bench.seen.report.target(target).map_or_else(
                 || !bench.seen.inventory.targets.contains_key(target),
-                |report| report.state.facts.is_ok(),
+                |report| {
+                    let unseen = |f: &ContainerFacts| f.status == ContainerStatus::Unknown;
+                    report.state.facts.is_ok() && !report.state.container().is_some_and(unseen)
+                },
             )
         };
         let mut decisions = vec![];

@@ -136,7 +136,8 @@ impl Inner {
     /// What is there now; the last known with the reason when the runtime does not answer.
     async fn inventory(&self, rules: &Rules) -> (Arc<Inventory>, Vec<String>) {
         match self.world.runtime.containers().await {
-            Ok(all) => {
+            Ok(mut all) => {
+                as_last_seen(&mut all, &self.inventory.borrow());
                 let inventory = Arc::new(take_inventory(&all, &rules.declared));
                 self.inventory.send_replace(Arc::clone(&inventory));
                 (inventory, vec![])
@@ -210,6 +211,17 @@ impl Inner {
         let read = error_detector::read_logs(asking, &containers, &cursors, now).await;
         late.extend(read.late);
         (read.logs, cursors)
+    }
+}
+
+/// A container that cannot be looked at keeps what is known of it, its targets and its needs; only
+/// how it does is not known.
+fn as_last_seen(all: &mut [ContainerFacts], last: &Inventory) {
+    for facts in all.iter_mut().filter(|facts| facts.status == ContainerStatus::Unknown) {
+        if let Some(known) = last.containers.get(&facts.name).filter(|old| old.id == facts.id) {
+            let known = known.clone();
+            *facts = ContainerFacts { status: facts.status, health: None, ..known };
+        }
     }
 }
 

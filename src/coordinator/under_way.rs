@@ -70,7 +70,7 @@ impl Inner {
                 under_way.deployment = under_way.deployment.or(pulled);
             }
             Err(error) => {
-                under_way.unknown = Some(format!("whether an image was pulled ({error})"))
+                under_way.unknown = Some(format!("whether an image was pulled ({error})"));
             }
         }
         if !container.is_up() || under_way.backup.is_some() {
@@ -81,7 +81,7 @@ impl Inner {
             // It has ended since, or the host has no `ps`: then the databases' own word must do.
             Err(WorldError::NotFound { .. } | WorldError::Refused { .. }) => {}
             Err(error) => {
-                under_way.unknown = Some(format!("whether a backup runs in it ({error})"))
+                under_way.unknown = Some(format!("whether a backup runs in it ({error})"));
             }
         }
         under_way

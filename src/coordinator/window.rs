@@ -8,8 +8,9 @@ use selfheal_agents::error_detector;
 use selfheal_agents::fix_engineer::{self, plan};
 use selfheal_agents::health_monitor::{self, HealthMonitor, Inventory};
 use selfheal_agents::model::{
-    ContainerFacts, Fix, HealthReport, HealthStatus, Incident, IncidentId, IncidentState, LogBatch,
-    LogCursor, ObservedValue, RuntimeEvent, TargetId, TargetReport, Timestamp, Validation, Verdict,
+    ContainerFacts, ContainerStatus, Fix, HealthReport, HealthStatus, Incident, IncidentId,
+    IncidentState, LogBatch, LogCursor, ObservedValue, RuntimeEvent, TargetId, TargetReport,
+    Timestamp, Validation, Verdict,
 };
 use selfheal_agents::root_cause::Graph;
 
@@ -79,7 +80,7 @@ impl Inner {
         };
         // One that is down after the fix has died, even if it was too quick for its event
         // to come after the fix: exits are believed at once.
-        let down = u32::from(!stopped && facts.is_some_and(|facts| !facts.is_up()));
+        let down = u32::from(!stopped && facts.is_some_and(ContainerFacts::is_down));
         let look = Look {
             at: now,
             condition,
@@ -198,9 +199,8 @@ impl Inner {
         else {
             return;
         };
-        let policy = view.inventory.targets.get(dependent).map(|t| t.policy.clone());
-        let said = policy.and_then(|policy| policy.stop_timeout_secs);
-        let restart = plan::restart_of(facts, said);
+        let policy = view.inventory.targets.get(dependent).map(|target| &target.policy);
+        let restart = plan::restart_of(facts, plan::stop_timeout_secs(facts, policy, None));
         let fix = fix_engineer::follow_up(dependent, &root.target, restart, view.look.at, &history);
         let rules = self.rules();
         let seen = Seen {
@@ -327,7 +327,10 @@ fn condition(
     }
     match facts {
         _ if reports.is_empty() => (Condition::Unknown, "nothing could be looked at".to_owned()),
-        Some(facts) if !facts.is_up() => {
+        Some(facts) if facts.status == ContainerStatus::Unknown => {
+            (Condition::Unknown, format!("container `{}` cannot be looked at", facts.name))
+        }
+        Some(facts) if facts.is_down() => {
             (Condition::Bad, format!("container `{}` is {}", facts.name, facts.status.as_str()))
         }
         // A start that takes long on an overloaded host is no failed one.

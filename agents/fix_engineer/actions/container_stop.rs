@@ -74,9 +74,6 @@ impl Act for ContainerStop {
     }
 }
 
-/// Docker's own time between stop signal and kill.
-const DOCKER_STOP_TIMEOUT_SECS: u32 = 10;
-
 pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
     let facts = request.container()?;
     if facts.is_up() {
@@ -96,7 +93,7 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
     }
     let stop = ContainerStop {
         container: holder.name.clone(),
-        stop_timeout_secs: holder.stop_timeout_secs.unwrap_or(DOCKER_STOP_TIMEOUT_SECS),
+        stop_timeout_secs: request.stop_timeout_secs(holder),
         in_favour_of: facts.name.clone(),
     };
     let start = ContainerStart { container: facts.name.clone() };

@@ -24,7 +24,7 @@ impl Check for ContainerDeaths {
         let crashes = deaths(&state.events).iter().filter(|d| d.is_crash() && d.at >= from).count();
         let text = format!("it died {crashes} times in ten minutes without being asked");
         let mut seen = vec![Measured::count(self.name(), crashes as f64, "", Verdict::Ok, text)];
-        if let Some(code) = facts.exit_code.filter(|_| !facts.is_up()) {
+        if let Some(code) = facts.exit_code.filter(|_| facts.is_down()) {
             let text = format!("its last exit code is {code}");
             let code = code as f64;
             seen.push(Measured::count("container.exit_code", code, "", Verdict::Ok, text));

@@ -27,7 +27,7 @@ impl Check for ContainerOom {
                 .is_some_and(|at| context.now - at <= chrono::TimeDelta::minutes(10));
         let count = episodes.len().max(usize::from(flagged));
         let again = episodes.windows(2).any(|pair| (pair[1] - pair[0]).num_seconds() <= AGAIN_SECS);
-        let down = !facts.is_up() && {
+        let down = facts.is_down() && {
             let last = deaths(&state.events).pop();
             facts.oom_killed || last.is_none_or(|death| death.is_crash())
         };

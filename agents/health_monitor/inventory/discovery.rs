@@ -54,9 +54,9 @@ pub(super) fn services(container: &ContainerFacts, all: &[ContainerFacts]) -> Ve
     found
 }
 
-/// Where a running container is reached from the host.
+/// Where a container that may run is reached from the host.
 fn address(container: &ContainerFacts, all: &[ContainerFacts], depth: u8) -> Option<String> {
-    if !container.is_up() || depth > 3 {
+    if container.is_down() || depth > 3 {
         return None;
     }
     if container.network_mode == "host" {

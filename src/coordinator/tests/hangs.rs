@@ -1,6 +1,8 @@
 //! Stories in which something does not answer, and nobody else waits for it.
 
-use selfheal_agents::model::{DatabaseEndpoint, PostgresFacts, Verdict};
+use selfheal_agents::model::{
+    ContainerFacts, ContainerStatus, DatabaseEndpoint, PostgresFacts, Verdict,
+};
 use tokio::time::Instant;
 
 use super::*;
@@ -129,4 +131,29 @@ async fn a_dry_look_at_what_hangs_leaves_no_trace() {
     stage.pass(30).await;
     assert_eq!(stage.incidents().await.len(), 0);
     assert_eq!(fake.effects(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_runtime_does_not_show_is_neither_gone_nor_down() {
+    let (fake, rules) = with_endpoint(&["shop", "db"]);
+    let stage = Stage::new(fake.clone(), rules);
+    stage.look().await;
+    fake.hang("shop");
+    fake.runs("shop", &["pg_dump"]);
+    stage.look().await;
+    let state = |incidents: &[Incident]| only(incidents).state();
+    assert_eq!(state(&stage.incidents().await), IncidentState::Held, "it waits for the backup");
+
+    // Its inspection hangs: all that the list tells is that it is there.
+    let bare = ContainerFacts { id: fake.facts("shop").id, ..container("shop") };
+    fake.change("shop", |facts| {
+        *facts = ContainerFacts { status: ContainerStatus::Unknown, ..bare };
+    });
+    fake.runs("shop", &[]);
+    let report = stage.look().await;
+    let shop = report.targets.iter().find(|t| t.id.to_string() == "container:shop").unwrap();
+    assert_eq!(shop.verdict, Verdict::Unknown);
+    stage.pass(100).await;
+    assert_eq!(fake.effects(), Vec::<String>::new());
+    assert!(!state(&stage.incidents().await).is_closed(), "nothing says that it works again");
 }
