@@ -64,7 +64,7 @@ use wire::{Address, Wire};
 
 /// How many samples and batches of log lines are read side by side: each costs the buffers of
 /// a connection, and a host may have a thousand containers.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
 /// Bollard's own time limit, in seconds. Ours are shorter and cover the whole answer.
 const BOLLARD_LIMIT_SECS: u64 = 24 * 60 * 60;
 

@@ -14,7 +14,7 @@ use super::inspect::{Inspect, Listed};
 use super::{Docker, facts};
 
 /// How many containers are looked at side by side.
-const SIDE_BY_SIDE: usize = 16;
+const SIDE_BY_SIDE: usize = 8;
 /// The shortest time without any answer after which those still out are left behind.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// A busy engine answers slowly, but all of it does: what is still out after so many times the

@@ -141,8 +141,8 @@ async fn what_the_runtime_does_not_show_is_neither_gone_nor_down() {
     fake.hang("shop");
     fake.runs("shop", &["pg_dump"]);
     stage.look().await;
-    let state = |incidents: &[Incident]| only(incidents).state();
-    assert_eq!(state(&stage.incidents().await), IncidentState::Held, "it waits for the backup");
+    let standing = |incidents: &[Incident]| only(incidents).state();
+    assert_eq!(standing(&stage.incidents().await), IncidentState::Held, "it waits for the backup");
 
     // Its inspection hangs: all that the list tells is that it is there.
     let bare = ContainerFacts { id: fake.facts("shop").id, ..container("shop") };
@@ -155,5 +155,5 @@ async fn what_the_runtime_does_not_show_is_neither_gone_nor_down() {
     assert_eq!(shop.verdict, Verdict::Unknown);
     stage.pass(100).await;
     assert_eq!(fake.effects(), Vec::<String>::new());
-    assert!(!state(&stage.incidents().await).is_closed(), "nothing says that it works again");
+    assert!(!standing(&stage.incidents().await).is_closed(), "nothing says that it works again");
 }

@@ -139,7 +139,7 @@ async fn a_container_that_cannot_be_looked_at_delays_nobody_and_is_not_taken_for
     let docker =
         Docker::connect(&format!("unix://{}", path.display())).unwrap().with_limits(limits);
     let seen = tokio::time::timeout(AT_MOST, docker.containers()).await.unwrap().unwrap();
-    let seen: Vec<_> = seen.iter().map(|c| (c.name.as_str(), c.status.clone())).collect();
+    let seen: Vec<_> = seen.iter().map(|c| (c.name.as_str(), c.status)).collect();
     let expected = [
         ("stuck", ContainerStatus::Unknown),
         ("web", ContainerStatus::Running),
