@@ -248,6 +248,12 @@ pub trait Questions: Send + Sync {
     ) -> Option<Facts>;
     /// As [`ContainerRuntime::usage`].
     async fn usage(&self, container: &ContainerFacts) -> Option<WorldResult<Usage>>;
+    /// As [`LogFiles::survey`], of a folder of this container.
+    async fn log_disk(
+        &self,
+        container: &ContainerFacts,
+        folder: &LogFolder,
+    ) -> Option<WorldResult<LogSurvey>>;
     /// As [`ContainerRuntime::logs`]; the batch may begin earlier than `since`.
     async fn logs(
         &self,
@@ -272,6 +278,14 @@ impl Questions for World {
 
     async fn usage(&self, container: &ContainerFacts) -> Option<WorldResult<Usage>> {
         Some(self.runtime.usage(&container.name).await)
+    }
+
+    async fn log_disk(
+        &self,
+        _container: &ContainerFacts,
+        folder: &LogFolder,
+    ) -> Option<WorldResult<LogSurvey>> {
+        Some(self.logs.survey(folder).await)
     }
 
     async fn logs(

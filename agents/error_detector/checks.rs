@@ -115,7 +115,7 @@ fn generic_category(observation: &Observation) -> Category {
         ("container.network" | "tcp.reachable", _) | ("http.status", "dns" | "refused") => {
             Category::Network
         }
-        ("host.pressure_io", _) => Category::Disk,
+        ("host.pressure_io" | "container.log_disk", _) => Category::Disk,
         (check, _) if check.starts_with("host.disk") || check.starts_with("host.inodes") => {
             Category::Disk
         }

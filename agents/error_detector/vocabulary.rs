@@ -45,6 +45,7 @@ pub const CHECKS: &[(&str, Values)] = &[
     ("container.memory_forecast", Number),
     ("container.cpu", Number),
     ("container.start_error", Text),
+    ("container.log_disk", Words(&["ok", "full"])),
     ("container.network", Words(&["connected", "disconnected"])),
     ("host.cpu", Number),
     ("host.memory", Number),

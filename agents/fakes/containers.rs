@@ -41,6 +41,7 @@ pub fn container(name: &str) -> ContainerFacts {
         limits: MemoryLimits::default(),
         cpu_limit_nanos: None,
         usage: None,
+        log_disks: vec![],
         networks: vec![network("app", name)],
         network_mode: "app".to_owned(),
         mounts: vec![],

@@ -100,7 +100,11 @@ impl State {
         let dies = match &behaviour {
             Behaviour::DiesOnStart { exit_code } => Some(*exit_code),
             Behaviour::DiesUnless { exit_code, cured } => {
-                let scene = Scene { containers: &self.containers, files: &self.files };
+                let scene = Scene {
+                    containers: &self.containers,
+                    files: &self.files,
+                    log_folders: &self.log_folders,
+                };
                 (!cured(&scene)).then_some(*exit_code)
             }
             _ => None,

@@ -8,13 +8,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::world::FakeContainer;
-use crate::model::{ContainerFacts, FileContent};
+use crate::model::{ContainerFacts, FileContent, LogFolder, LogSurvey};
 use crate::ports::WorldError;
 
 /// What a test may ask of the world in a condition.
 pub struct Scene<'a> {
     pub(super) containers: &'a BTreeMap<String, FakeContainer>,
     pub(super) files: &'a BTreeMap<String, FileContent>,
+    pub(super) log_folders: &'a BTreeMap<LogFolder, LogSurvey>,
 }
 
 impl Scene<'_> {
@@ -26,6 +27,12 @@ impl Scene<'_> {
     /// Whether a container runs and does not hang.
     pub fn is_up(&self, name: &str) -> bool {
         self.containers.get(name).is_some_and(|c| c.facts.is_up() && !c.broken)
+    }
+
+    /// What is free where a folder of logs is, in bytes.
+    pub fn free_for_logs(&self, path: &str) -> u64 {
+        let folder = self.log_folders.iter().find(|(folder, _)| folder.path() == path);
+        folder.map_or(0, |(_, survey)| survey.available_bytes)
     }
 
     /// A file's text; empty if it is not there.

@@ -78,7 +78,11 @@ impl State {
 
     /// Whether every condition of this kind holds for the container.
     pub(super) fn conditions_hold(&self, name: &str, when: When) -> bool {
-        let scene = Scene { containers: &self.containers, files: &self.files };
+        let scene = Scene {
+            containers: &self.containers,
+            files: &self.files,
+            log_folders: &self.log_folders,
+        };
         self.containers.get(name).is_some_and(|container| {
             container.conditions.iter().filter(|(_, w)| *w == when).all(|(holds, _)| holds(&scene))
         })
@@ -338,7 +342,12 @@ impl FakeWorld {
     /// A file's text; empty if it is not there.
     pub fn text(&self, path: &str) -> String {
         let state = self.state();
-        Scene { containers: &state.containers, files: &state.files }.text(path)
+        Scene {
+            containers: &state.containers,
+            files: &state.files,
+            log_folders: &state.log_folders,
+        }
+        .text(path)
     }
 
     /// An endpoint answers so, whatever happens.

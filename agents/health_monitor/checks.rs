@@ -7,6 +7,7 @@
 mod container_deaths;
 mod container_health;
 mod container_health_check;
+mod container_log_disk;
 mod container_memory;
 mod container_network;
 mod container_oom;
@@ -31,6 +32,7 @@ pub const CHECKS: &[&dyn Check] = &[
     &container_health_check::ContainerHealthCheck,
     &container_deaths::ContainerDeaths,
     &container_oom::ContainerOom,
+    &container_log_disk::ContainerLogDisk,
     &container_memory::ContainerMemory,
     &container_processor::ContainerProcessor,
     &container_network::ContainerNetwork,

@@ -11,9 +11,9 @@ use super::steady::{Climb, Steady};
 use super::trends::Trends;
 use super::{DeathCause, Inventory, Thresholds};
 use crate::model::{
-    CheckName, ContainerFacts, Endpoint, Facts, HealthReport, HostFacts, NetworkAttachment,
-    Observation, ObservedValue, Rising, RuntimeEvent, Target, TargetId, TargetKind, TargetReport,
-    TargetState, Timestamp, Verdict, clean,
+    CheckName, ContainerFacts, Endpoint, Facts, HealthReport, HostFacts, LogDisk,
+    NetworkAttachment, Observation, ObservedValue, Rising, RuntimeEvent, Target, TargetId,
+    TargetKind, TargetReport, TargetState, Timestamp, Verdict, clean,
 };
 use crate::ports::{Questions, World};
 
@@ -338,6 +338,13 @@ async fn container(
                 usage_error = Some(clean(&error.to_string(), 300));
             }
             Err(_) => {}
+        }
+    }
+    for folder in facts.log_folders() {
+        let asked = questions.log_disk(&facts, &folder).await;
+        // A folder that cannot be read from here says nothing: Selfheal may run beside the host.
+        if let Ok(survey) = asked.ok_or_else(|| Late(id.clone()))? {
+            facts.log_disks.push(LogDisk { folder: folder.path(), survey });
         }
     }
     Ok(Known { facts: Ok(Facts::Container(Box::new(facts))), usage_error })

@@ -8,8 +8,8 @@ use super::*;
 use crate::fakes::{Behaviour, Failure, FakeWorld, container, healthy, start_time};
 use crate::model::{
     ContainerFacts, ContainerStatus, DiskFacts, Endpoint, Facts, HealthReport, HealthStatus,
-    HttpFacts, MemoryLimits, PostgresFacts, RedisFacts, RestartPolicy, RuntimeEvent,
-    RuntimeEventKind, Target, TargetId, Timestamp, Usage, Verdict,
+    HttpFacts, LogFile, LogFolder, LogSurvey, MemoryLimits, MountFacts, PostgresFacts, RedisFacts,
+    RestartPolicy, RuntimeEvent, RuntimeEventKind, Target, TargetId, Timestamp, Usage, Verdict,
 };
 use crate::ports::{Prober, World, WorldResult};
 
@@ -314,6 +314,38 @@ async fn a_lost_network_is_seen_with_and_without_memory() {
     bench.world.runtime.connect_network("web", back).await.unwrap();
     let report = bench.look_after(5).await;
     assert_eq!(network(&report, "container:web"), word("connected", Verdict::Ok));
+}
+
+#[tokio::test]
+async fn a_disk_is_full_of_logs_only_where_logs_fill_it() {
+    let mount = MountFacts {
+        bind: true,
+        source: "/host/log".to_owned(),
+        destination: "/var/log/web".to_owned(),
+        writable: true,
+    };
+    let web = ContainerFacts { mounts: vec![mount], ..container("web") };
+    let mut bench = Bench::with(&[web, container("other")]);
+    let report = bench.look().await;
+    let checks = |report: &HealthReport, name: &str| {
+        let target = report.target(&name.parse().unwrap()).unwrap().clone();
+        target.observation("container.log_disk").map(|o| (o.value.to_string(), o.verdict))
+    };
+    assert_eq!(checks(&report, "container:web"), None, "the folder cannot be read");
+    let folder = LogFolder { root: "/host/log".to_owned(), below: String::new() };
+    for (logs, available, expected) in [
+        (90, 1, word("full", Verdict::Critical)),
+        (90, 10, word("ok", Verdict::Ok)),
+        // Something else fills it.
+        (9, 1, word("ok", Verdict::Ok)),
+    ] {
+        let file = LogFile { name: "web.log".to_owned(), inode: 1, taken_bytes: logs };
+        let survey = LogSurvey { total_bytes: 100, available_bytes: available, files: vec![file] };
+        bench.fake.logs_in(&folder, survey);
+        let report = bench.look_after(5).await;
+        assert_eq!(checks(&report, "container:web"), Some(expected), "{logs} {available}");
+        assert_eq!(checks(&report, "container:other"), None);
+    }
 }
 
 #[tokio::test]

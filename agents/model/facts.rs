@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HostFacts, HttpFacts, PostgresFacts, RedisFacts, RuntimeEvent, Target, TcpFacts, Timestamp,
+    HostFacts, HttpFacts, LogDisk, PostgresFacts, RedisFacts, RuntimeEvent, Target, TcpFacts,
+    Timestamp,
 };
 
 /// The facts of one target.
@@ -255,6 +256,9 @@ pub struct ContainerFacts {
     pub cpu_limit_nanos: Option<u64>,
     /// Use; `None` when it does not run or was not sampled.
     pub usage: Option<Usage>,
+    /// How full the disks of its logs are, where it has folders of its own for them.
+    #[serde(default)]
+    pub log_disks: Vec<LogDisk>,
     /// The networks it is on.
     pub networks: Vec<NetworkAttachment>,
     /// The network it was created for (`HostConfig.NetworkMode`).

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{ContainerFacts, MountFacts};
+
 /// A folder of logs on the host: a mount of a container, or a folder below it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogFolder {
@@ -40,6 +42,30 @@ pub struct LogSurvey {
     pub available_bytes: u64,
     /// The regular files directly in it whose names are those of logs, largest first.
     pub files: Vec<LogFile>,
+}
+
+impl LogSurvey {
+    /// Where the logs hold less of their disk, something else fills it, share of 1.
+    pub const WORTHWHILE: f64 = 0.1;
+
+    /// How much of the disk is in use, share of 1.
+    pub fn used(&self) -> f64 {
+        1.0 - self.available_bytes as f64 / (self.total_bytes as f64).max(1.0)
+    }
+
+    /// What the logs take, in bytes.
+    pub fn logs_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.taken_bytes).sum()
+    }
+}
+
+/// How full the disk of a container's logs is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogDisk {
+    /// The folder on the host.
+    pub folder: String,
+    /// What is in it.
+    pub survey: LogSurvey,
 }
 
 /// A log file as it was before it was trimmed.
@@ -97,9 +123,51 @@ impl LogName {
     }
 }
 
+/// Declares folders of logs, as the container sees them, separated by commas.
+const LABEL: &str = "selfheal.logs";
+
+impl ContainerFacts {
+    /// Where its logs may be trimmed: in declared folders, and in mounts that by their place are
+    /// for logs.
+    pub fn log_folders(&self) -> Vec<LogFolder> {
+        let writable = || self.mounts.iter().filter(|mount| mount.writable);
+        let declared = self.labels.get(LABEL).map(String::as_str).unwrap_or_default();
+        let mut folders: Vec<LogFolder> = declared
+            .split(',')
+            .filter_map(|path| writable().filter_map(|mount| below(mount, path.trim())).next_back())
+            .collect();
+        let by_place = writable().filter(|mount| is_for_logs(&mount.destination));
+        folders.extend(by_place.map(whole));
+        folders.dedup();
+        folders
+    }
+}
+
+fn whole(mount: &MountFacts) -> LogFolder {
+    LogFolder { root: mount.source.clone(), below: String::new() }
+}
+
+/// The folder on the host of a `path` in the container, if it lies in this mount.
+fn below(mount: &MountFacts, path: &str) -> Option<LogFolder> {
+    let rest = path.strip_prefix(mount.destination.trim_end_matches('/'))?;
+    let inside = rest.is_empty() || rest.starts_with('/');
+    let plain = !path.split('/').any(|part| part == ".." || part == ".");
+    let below = rest.trim_matches('/').to_owned();
+    (inside && plain && path.starts_with('/')).then(|| LogFolder { below, ..whole(mount) })
+}
+
+fn is_for_logs(destination: &str) -> bool {
+    let destination = destination.trim_end_matches('/');
+    let last = destination.rsplit('/').next().unwrap_or_default();
+    destination.starts_with("/var/log/")
+        || destination == "/var/log"
+        || ["log", "logs"].contains(&last)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fakes::{container, labels};
 
     #[test]
     fn only_names_of_logs_are_known_and_rotated_ones_told_apart() {
@@ -138,5 +206,28 @@ mod tests {
         for name in others {
             assert_eq!(LogName::of(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn only_mounts_for_logs_and_declared_folders_count() {
+        let mount = |destination: &str, writable: bool| MountFacts {
+            bind: true,
+            source: format!("/host{destination}"),
+            destination: destination.to_owned(),
+            writable,
+        };
+        let mut facts = container("web");
+        facts.mounts = vec![
+            mount("/var/log/nginx", true),
+            mount("/data", true),
+            mount("/srv/app/logs", false),
+            mount("/var/lib/catalog", true),
+        ];
+        let paths = |facts: &ContainerFacts| -> Vec<String> {
+            facts.log_folders().iter().map(LogFolder::path).collect()
+        };
+        assert_eq!(paths(&facts), ["/host/var/log/nginx"]);
+        facts.labels = labels(&[(LABEL, "/data/app/log, /etc, /data/../etc, relative")]);
+        assert_eq!(paths(&facts), ["/host/data/app/log", "/host/var/log/nginx"]);
     }
 }

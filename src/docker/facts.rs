@@ -123,6 +123,7 @@ fn identity(id: &str, name: &str) -> ContainerFacts {
         limits: MemoryLimits::default(),
         cpu_limit_nanos: None,
         usage: None,
+        log_disks: vec![],
         networks: vec![],
         network_mode: String::new(),
         mounts: vec![],

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Act, Action, Reversal};
 use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::model::{
-    Captured, ContainerFacts, LogFile, LogFolder, LogName, LogSurvey, MountFacts, TargetId,
+    Captured, ContainerFacts, LogFile, LogFolder, LogName, LogSurvey, TargetId,
 };
 use crate::ports::{World, WorldResult};
 
@@ -112,13 +112,11 @@ const KEEP_BYTES: u64 = 256 * 1024;
 const FULL: f64 = 0.9;
 /// So much of it is freed if the logs hold as much, share of 1.
 const WANTED: f64 = 0.3;
-/// Where the logs hold less, something else fills it, share of 1.
-const WORTHWHILE: f64 = 0.1;
 
 pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
     let mut why = "no container has a log folder that may be trimmed".to_owned();
     for facts in containers(request)? {
-        for folder in folders(facts) {
+        for folder in facts.log_folders() {
             let survey = match request.workshop.world.logs.survey(&folder).await {
                 Ok(survey) => survey,
                 Err(error) => {
@@ -157,45 +155,6 @@ fn containers<'a>(request: &PlanRequest<'a>) -> Result<Vec<&'a ContainerFacts>, 
     Ok(states.filter_map(|target| target.state.container()).collect())
 }
 
-/// Declares folders of logs, as the container sees them, separated by commas.
-const LABEL: &str = "selfheal.logs";
-
-/// Where it may be trimmed: in declared folders, and in mounts that by their place are for logs.
-fn folders(facts: &ContainerFacts) -> Vec<LogFolder> {
-    let writable = || facts.mounts.iter().filter(|mount| mount.writable);
-    let declared = facts.labels.get(LABEL).map(String::as_str).unwrap_or_default();
-    let mut folders: Vec<LogFolder> = declared
-        .split(',')
-        .filter_map(|path| writable().filter_map(|mount| below(mount, path.trim())).next_back())
-        .collect();
-    let by_place = writable().filter(|mount| is_for_logs(&mount.destination));
-    folders.extend(by_place.map(whole));
-    folders.dedup();
-    folders
-}
-
-fn whole(mount: &MountFacts) -> LogFolder {
-    LogFolder { root: mount.source.clone(), below: String::new() }
-}
-
-/// The folder on the host of a `path` in the container, if it lies in this mount.
-fn below(mount: &MountFacts, path: &str) -> Option<LogFolder> {
-    let rest = path.strip_prefix(mount.destination.trim_end_matches('/'))?;
-    let inside = rest.is_empty() || rest.starts_with('/');
-    let plain = !path.split('/').any(|part| part == ".." || part == ".");
-    let below = rest.trim_matches('/').to_owned();
-    (inside && plain && path.starts_with('/'))
-        .then(|| LogFolder { below, ..whole(mount) })
-}
-
-fn is_for_logs(destination: &str) -> bool {
-    let destination = destination.trim_end_matches('/');
-    let last = destination.rsplit('/').next().unwrap_or_default();
-    destination.starts_with("/var/log/")
-        || destination == "/var/log"
-        || ["log", "logs"].contains(&last)
-}
-
 /// The files that make enough room: rotated ones first, then the largest.
 fn chosen(survey: &LogSurvey) -> Result<Vec<LogFile>, String> {
     let total = survey.total_bytes as f64;
@@ -221,7 +180,7 @@ fn chosen(survey: &LogSurvey) -> Result<Vec<LogFile>, String> {
             files.push(file.clone());
         }
     }
-    if (freed as f64) < WORTHWHILE * total {
+    if (freed as f64) < LogSurvey::WORTHWHILE * total {
         return Err(format!(
             "its logs hold only {} MiB of {} MiB: something else fills the disk",
             freed / MIB,
@@ -234,7 +193,6 @@ fn chosen(survey: &LogSurvey) -> Result<Vec<LogFile>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fakes::{container, labels};
 
     fn file(name: &str, mib: u64) -> LogFile {
         LogFile { name: name.to_owned(), inode: mib, taken_bytes: mib * MIB }
@@ -262,28 +220,5 @@ mod tests {
         assert!(chosen(&roomy).is_err());
         assert!(chosen(&full(vec![file("a.log", 5), file("data.db", 90)])).is_err());
         assert!(chosen(&LogSurvey::default()).is_err());
-    }
-
-    #[test]
-    fn only_mounts_for_logs_and_declared_folders_count() {
-        let mount = |destination: &str, writable: bool| MountFacts {
-            bind: true,
-            source: format!("/host{destination}"),
-            destination: destination.to_owned(),
-            writable,
-        };
-        let mut facts = container("web");
-        facts.mounts = vec![
-            mount("/var/log/nginx", true),
-            mount("/data", true),
-            mount("/srv/app/logs", false),
-            mount("/var/lib/catalog", true),
-        ];
-        let paths = |facts: &ContainerFacts| -> Vec<String> {
-            folders(facts).iter().map(LogFolder::path).collect()
-        };
-        assert_eq!(paths(&facts), ["/host/var/log/nginx"]);
-        facts.labels = labels(&[(LABEL, "/data/app/log, /etc, /data/../etc, relative")]);
-        assert_eq!(paths(&facts), ["/host/data/app/log", "/host/var/log/nginx"]);
     }
 }

@@ -1,5 +1,7 @@
 //! Stories of what others do to a container while Selfheal would repair it.
 
+use selfheal_agents::model::{ContainerFacts, LogFile, LogFolder, LogSurvey, MountFacts};
+
 use super::*;
 
 fn holds(incident: &Incident) -> Vec<&'static str> {
@@ -60,4 +62,32 @@ async fn where_the_runtime_does_not_say_what_is_under_way_nothing_is_done() {
     stage.fake.crash("web", 1);
     stage.pass(1).await;
     assert_eq!(holds(only(&stage.incidents().await)), ["facts_missing"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_its_own_logs_have_choked_is_given_room_and_not_restarted() {
+    let mount = MountFacts {
+        bind: true,
+        source: "/host/log".to_owned(),
+        destination: "/var/log/web".to_owned(),
+        writable: true,
+    };
+    let folder = LogFolder { root: mount.source.clone(), below: String::new() };
+    let fake = old_world(|w| {
+        w.add(ContainerFacts { mounts: vec![mount], ..healthy("web") });
+        w.works_while("web", |scene| scene.free_for_logs("/host/log") > 0);
+    });
+    let survey = |taken_bytes: u64| LogSurvey {
+        total_bytes: 80 << 20,
+        available_bytes: (80 << 20) - taken_bytes,
+        files: vec![LogFile { name: "web.log".to_owned(), inode: 1, taken_bytes }],
+    };
+    fake.logs_in(&folder, survey(1 << 20));
+    let stage = Stage::new(fake.clone(), Rules::default());
+    assert_eq!(stage.look().await.status, CycleStatus::Healthy);
+    fake.logs_in(&folder, survey(80 << 20));
+    stage.look().await;
+    stage.pass(300).await;
+    assert_eq!(fake.effects(), ["trim /host/log/web.log"]);
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
 }

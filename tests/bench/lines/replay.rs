@@ -215,6 +215,7 @@ fn container(image: &str, started: Timestamp) -> ContainerFacts {
         limits: MemoryLimits::default(),
         cpu_limit_nanos: None,
         usage: None,
+        log_disks: vec![],
         networks: vec![],
         network_mode: "app".to_owned(),
         mounts: vec![mount("/var/log"), mount("/var/run/docker.sock")],

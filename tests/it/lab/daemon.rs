@@ -35,10 +35,20 @@ pub(crate) struct Selfheal {
 impl Selfheal {
     /// Starts it over a healthy stack and lets it look once. `more` are further settings.
     pub(crate) fn watch(stack: &Stack, more: &str) -> Result<Self> {
+        Self::with_settings(stack, &format!("{SWIFT}{UNDER_LOAD}\n"), more)
+    }
+
+    /// The same with the settings that a user has who set none.
+    pub(crate) fn by_default(stack: &Stack) -> Result<Self> {
+        Self::with_settings(stack, "", "")
+    }
+
+    fn with_settings(stack: &Stack, settings: &str, more: &str) -> Result<Self> {
         let (relay, mailbox, port) = (Relay::before(stack)?, Mailbox::open()?, free_port()?);
         let folder = stack.folder("selfheal")?;
-        let webhook = format!("[alerts.webhook]\nurl = \"{}\"\n{more}", mailbox.address());
-        write_settings(&folder, &relay, port, &webhook)?;
+        let address = mailbox.address();
+        let more = format!("{settings}[alerts.webhook]\nurl = \"{address}\"\n{more}");
+        write_settings(&folder, &relay, port, &more)?;
         let log = folder.join("log");
         let started = Instant::now();
         std::fs::File::create(&log)?;
@@ -132,15 +142,17 @@ impl Selfheal {
     }
 }
 
+/// Everything in less time than a user would want, so that a test takes seconds.
+const SWIFT: &str = "[schedule]\ncron = \"*/5 * * * * *\"\n\
+                     [healing]\nvalidation_window = \"10s\"\n\
+                     [probes]\ninterval = \"1s\"\n";
+
 fn write_settings(folder: &Path, relay: &Relay, port: u16, more: &str) -> Result<()> {
     let settings = format!(
         "data_dir = \"{data}\"\n\
-         [schedule]\ncron = \"*/5 * * * * *\"\n\
          [docker]\nhost = \"{engine}\"\n\
-         [healing]\nvalidation_window = \"10s\"\n\
-         [probes]\ninterval = \"1s\"\n\
          [api]\nlisten = \"127.0.0.1:{port}\"\n\
-         {UNDER_LOAD}\n{more}\n",
+         {more}\n",
         data = folder.join("data").display(),
         engine = relay.address(),
     );
@@ -157,7 +169,7 @@ impl ByCommand {
     /// Over a stack that stands long enough to be believed.
     pub(crate) fn over(stack: &Stack) -> Result<Self> {
         let (relay, folder) = (Relay::before(stack)?, stack.folder("selfheal")?);
-        write_settings(&folder, &relay, free_port()?, "")?;
+        write_settings(&folder, &relay, free_port()?, &format!("{SWIFT}{UNDER_LOAD}"))?;
         stack.wait_until_settled()?;
         Ok(Self { folder, relay })
     }

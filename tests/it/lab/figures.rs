@@ -37,6 +37,19 @@ fn time_to_repair(fault: &Fault, stack: &Stack) -> Result<f64> {
     Ok(failed.elapsed().as_secs_f64())
 }
 
+/// How often each repair is measured; the median counts.
+const RUNS: usize = 3;
+
+/// The application with the health check that the other healers were measured with.
+fn staged(checked: bool) -> Result<Stack> {
+    let mut stack = Stack::new()?;
+    let usual = ["--health-interval=5s", "--health-retries=3"];
+    stack.start(if checked { app().asks_itself().with(&usual) } else { app() })?;
+    stack.wait_for("app", "/")?;
+    stack.wait_until_healthy("app")?;
+    Ok(stack)
+}
+
 #[test]
 #[ignore = "a measurement: run scripts/bench"]
 fn times_to_repair() -> Result<()> {
@@ -50,11 +63,16 @@ fn times_to_repair() -> Result<()> {
         ("unhealthy", faults::UNHEALTHY, [("docker-autoheal", 15.0), ("monit", 20.0)]),
         ("hang", faults::HANG, [("docker-autoheal", 29.0), ("monit", 39.0)]),
     ] {
-        let stack = fault.staged()?;
-        let selfheal = Selfheal::watch(&stack, "")?;
-        let took = time_to_repair(&fault, &stack).with_context(|| selfheal.last_words())?;
+        let mut runs = vec![];
+        for _ in 0..RUNS {
+            let stack = staged(what != "crash")?;
+            let selfheal = Selfheal::by_default(&stack)?;
+            let took = time_to_repair(&fault, &stack).with_context(|| selfheal.last_words())?;
+            runs.push(took);
+        }
+        runs.sort_by(f64::total_cmp);
         for (other, reference) in others {
-            print(&format!("repair of a {what}"), took, "s", other, reference);
+            print(&format!("repair of a {what}"), runs[RUNS / 2], "s", other, reference);
         }
     }
     Ok(())
@@ -64,7 +82,7 @@ fn times_to_repair() -> Result<()> {
 #[ignore = "a measurement: run scripts/bench"]
 fn from_event_to_decision() -> Result<()> {
     let stack = faults::CRASH.staged()?;
-    let selfheal = Selfheal::watch(&stack, "")?;
+    let selfheal = Selfheal::by_default(&stack)?;
     (faults::CRASH.inject)(&stack)?;
     let incident = until("a fix is proposed", LIMIT, || {
         let proposed = |i: &serde_json::Value| i["fix_detail"]["proposed_at"].is_string();
@@ -83,7 +101,7 @@ fn from_event_to_decision() -> Result<()> {
 fn with_many_idle_containers() -> Result<()> {
     let stack = Stack::new()?;
     stack.start_idle(50)?;
-    let selfheal = Selfheal::watch(&stack, "")?;
+    let selfheal = Selfheal::by_default(&stack)?;
     print("ready after the start", selfheal.ready_in().as_secs_f64(), "s", "the goal", 0.5);
     // Three cycles, then a moment of rest: what is kept is what counts.
     for _ in 0..3 {

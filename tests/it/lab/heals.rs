@@ -150,6 +150,8 @@ each_fault! {
     a_left_over_makes_room_for_its_successor:
         PORT_TAKEN,
         Repair { first: Some("before"), ..Repair::of("app", &["container.stop"]) };
+    a_volume_full_of_logs_gets_room:
+        LOGS_FULL, Repair::of("app", &["logs.trim"]).without_docker();
     a_broken_configuration_is_put_back: BROKEN_CONFIGURATION, Repair::of("web", &["config.restore"]);
     a_rate_limited_worker_is_slowed_down:
         RATE_LIMIT,
