@@ -152,6 +152,8 @@ each_fault! {
         Repair { first: Some("before"), ..Repair::of("app", &["container.stop"]) };
     a_volume_full_of_logs_gets_room:
         LOGS_FULL, Repair::of("app", &["logs.trim"]).without_docker();
+    a_lock_held_for_ever_is_given_back:
+        LOCK_HELD, Repair::inside("postgres", "postgres", &["postgres.terminate_backends"]);
     a_broken_configuration_is_put_back: BROKEN_CONFIGURATION, Repair::of("web", &["config.restore"]);
     a_rate_limited_worker_is_slowed_down:
         RATE_LIMIT,
