@@ -61,6 +61,7 @@ each_fault! {
     a_lock_that_is_held_is_not_mended_at_the_application: LOCK_HELD
     a_full_cache_is_not_mended_at_the_application: CACHE_FULL
     a_taken_port_stays_taken_until_its_holder_stops: PORT_TAKEN
+    a_timeout_too_low_is_not_mended_by_a_restart: TIMEOUT_TOO_LOW
     a_volume_full_of_logs_stays_full: LOGS_FULL
     a_rate_limit_is_not_mended_by_a_restart: RATE_LIMIT
 }

@@ -21,6 +21,15 @@ pub(crate) const WORKER: &str = r#"{
 }
 "#;
 
+const HASTY_WORKER: &str = r#"{
+  "upstream": {
+    "url": "http://provider:8080/quote",
+    "delay_s": 0.2,
+    "timeout_s": 1.0
+  }
+}
+"#;
+
 /// One way to break a stack.
 pub(crate) struct Fault {
     /// Starts a healthy stack.
@@ -305,18 +314,34 @@ pub(crate) const BROKEN_CONFIGURATION: Fault = Fault {
     },
 };
 
+/// A worker with this configuration, and somebody else's service that it asks.
+fn start_worker(stack: &mut Stack, config: &str) -> Result<()> {
+    let provider = Service::new("provider", "app").publish(8080);
+    let external = &["--entrypoint=/usr/bin/lab-provider", "--label=selfheal.external=true"];
+    stack.start(provider.with(external))?;
+    std::fs::write(stack.folder("worker")?.join("config.json"), config)?;
+    let folder = stack.folder("worker")?;
+    let worker = Service::new("worker", "app").publish(8080).needs(&["provider"]);
+    let worker = worker.mount(&folder, "/config").env("CONFIG", "/config/config.json");
+    stack.start(worker.with(&["--entrypoint=/usr/bin/lab-worker"]))
+}
+
+/// A provider takes a little longer than it is waited for; only waiting for longer helps.
+pub(crate) const TIMEOUT_TOO_LOW: Fault = Fault {
+    stage: |stack| start_worker(stack, HASTY_WORKER),
+    judge: ("worker", "/status"),
+    inject: |stack| stack.post("provider", "/latency?s=1.2"),
+    futile: Some(|stack| docker(&["restart", &stack.name("worker")]).map(drop)),
+    cure: |stack| {
+        let file = stack.folder("worker")?.join("config.json");
+        std::fs::write(file, HASTY_WORKER.replace("1.0", "1.5"))?;
+        docker(&["restart", &stack.name("worker")]).map(drop)
+    },
+};
+
 /// A provider lowers its limit; only calling it less often helps.
 pub(crate) const RATE_LIMIT: Fault = Fault {
-    stage: |stack| {
-        let provider = Service::new("provider", "app").publish(8080);
-        let external = &["--entrypoint=/usr/bin/lab-provider", "--label=selfheal.external=true"];
-        stack.start(provider.with(external))?;
-        std::fs::write(stack.folder("worker")?.join("config.json"), WORKER)?;
-        let folder = stack.folder("worker")?;
-        let worker = Service::new("worker", "app").publish(8080).needs(&["provider"]);
-        let worker = worker.mount(&folder, "/config").env("CONFIG", "/config/config.json");
-        stack.start(worker.with(&["--entrypoint=/usr/bin/lab-worker"]))
-    },
+    stage: |stack| start_worker(stack, WORKER),
     judge: ("worker", "/status"),
     inject: |stack| stack.post("provider", "/limit?rate=4"),
     futile: Some(|stack| docker(&["restart", &stack.name("worker")]).map(drop)),

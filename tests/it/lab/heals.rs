@@ -115,9 +115,17 @@ fn is_healed(fault: &Fault, repair: &Repair, stack: &Stack, selfheal: &Selfheal)
 }
 
 pub(crate) fn worker_delay(stack: &Stack) -> Result<String> {
+    worker_tunable(stack, "delay_s", "delay")
+}
+
+fn worker_timeout(stack: &Stack) -> Result<String> {
+    worker_tunable(stack, "timeout_s", "timeout")
+}
+
+fn worker_tunable(stack: &Stack, key: &str, role: &str) -> Result<String> {
     Ok(format!(
-        "[[tunable]]\ntarget = \"container:{}\"\nfile = \"{}\"\nkey = \"upstream.delay_s\"\n\
-         role = \"delay\"\nmin = 0.05\nmax = 5.0\napply = \"restart\"\n",
+        "[[tunable]]\ntarget = \"container:{}\"\nfile = \"{}\"\nkey = \"upstream.{key}\"\n\
+         role = \"{role}\"\nmin = 0.05\nmax = 5.0\napply = \"restart\"\n",
         stack.name("worker"),
         stack.folder("worker")?.join("config.json").display(),
     ))
@@ -155,6 +163,9 @@ each_fault! {
     a_lock_held_for_ever_is_given_back:
         LOCK_HELD, Repair::inside("postgres", "postgres", &["postgres.terminate_backends"]);
     a_broken_configuration_is_put_back: BROKEN_CONFIGURATION, Repair::of("web", &["config.restore"]);
+    a_worker_that_gives_up_too_early_waits_for_longer:
+        TIMEOUT_TOO_LOW,
+        Repair { settings: worker_timeout, ..Repair::of("worker", &["config.set"]) };
     a_rate_limited_worker_is_slowed_down:
         RATE_LIMIT,
         Repair { settings: worker_delay, ..Repair::of("worker", &["config.set"]) };
