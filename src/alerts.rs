@@ -21,6 +21,8 @@ pub use log::Log;
 pub use outbox::run;
 pub use webhook::{Webhook, WebhookError};
 
+use std::sync::Arc;
+
 use selfheal_agents::ports::Alert;
 
 /// Where alerts go.
@@ -30,6 +32,9 @@ pub struct Channel {
     /// How it is reached.
     pub kind: ChannelKind,
 }
+
+/// The channels in force.
+pub type Channels = Vec<Arc<Channel>>;
 
 /// Why an alert did not arrive, in words without secrets.
 pub(crate) type Refusal = String;

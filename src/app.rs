@@ -18,6 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::channels::Carried;
 use crate::config::{Loaded, Settings, Sources};
 use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger};
 use crate::docker::Docker;
@@ -90,7 +91,12 @@ pub async fn assemble_seeing(
     let catalogue = watch::Sender::new(Arc::new(catalogue));
     let own = background::own_container(&world).await;
     let host_memory = background::host_memory(&world).await;
-    let rules = watch::Sender::new(Arc::new(rules::of(&settings, own, host_memory)));
+    let rules = watch::Sender::new(Arc::new(rules::of(
+        &settings,
+        channels::names(&settings),
+        own,
+        host_memory,
+    )));
     let cancel = CancellationToken::new();
     let wake = Arc::new(Notify::new());
     let coordinator = Coordinator::start(Parts {
@@ -150,9 +156,9 @@ fn own_folder(settings: &Settings) -> PathBuf {
 impl App {
     /// Starts what calls for cycles and what carries alerts, for a Selfheal that stays.
     pub fn start_triggers(&self, sources: Sources, loaded: Loaded) -> anyhow::Result<()> {
-        self.start_alerts()?;
+        let channels = self.start_alerts()?;
         self.start_following();
-        self.start_settings(sources, loaded);
+        self.start_settings(sources, loaded, channels);
         self.start_knowledge();
         self.start_schedule()?;
         self.start_housekeeping();
@@ -161,15 +167,15 @@ impl App {
     }
 
     /// Starts what carries alerts.
-    pub fn start_alerts(&self) -> anyhow::Result<()> {
-        let channels = channels::of(&self.settings.borrow())?;
+    fn start_alerts(&self) -> anyhow::Result<Carried> {
+        let channels = Carried::new(&self.settings.borrow())?;
         self.background.spawn(crate::alerts::run(
             Arc::clone(&self.store),
             Arc::clone(&self.world.clock),
-            channels,
+            channels.subscribe(),
             Arc::clone(&self.wake),
             self.cancel.clone(),
         ));
-        Ok(())
+        Ok(channels)
     }
 }

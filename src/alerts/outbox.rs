@@ -1,6 +1,6 @@
 //! Carries what is due, one loop a channel, so that a channel that hangs delays no other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use selfheal_agents::model::clean;
 use selfheal_agents::ports::{Clock, Delivery, Store, StoreResult};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Channel, backoff};
+use super::{Channel, Channels, backoff};
 
 /// How often the outbox is looked at when nobody calls.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -23,40 +23,60 @@ const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(24);
 const LEAST_ATTEMPTS: u32 = 10;
 
 /// Carries alerts until `cancel`; `wake` (by `notify_waiters`) makes it look at once.
+///
+/// When `channels` change, what is being sent through the old ones is broken off, since they
+/// may hang, and goes through the new ones.
 pub async fn run(
     outbox: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    channels: Vec<Channel>,
+    mut channels: watch::Receiver<Channels>,
     wake: Arc<Notify>,
     cancel: CancellationToken,
 ) {
-    let names: BTreeSet<String> = channels.iter().map(|channel| channel.name.clone()).collect();
-    if let Err(error) = give_up_orphans(&*outbox, &*clock, &names).await {
-        tracing::warn!("the outbox cannot be read: {error}");
-    }
-    let carriers = channels.into_iter().map(|channel| {
-        Carrier {
-            outbox: Arc::clone(&outbox),
-            clock: Arc::clone(&clock),
-            channel,
-            cancel: cancel.clone(),
-            unmarked: BTreeSet::new(),
-            failing: false,
+    let mut unmarked: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
+    while !cancel.is_cancelled() {
+        let now = channels.borrow_and_update().clone();
+        if let Err(error) = give_up_orphans(&*outbox, &*clock, &now).await {
+            tracing::warn!("the outbox cannot be read: {error}");
         }
-        .run(&wake)
-    });
-    join_all(carriers).await;
+        let stop = cancel.child_token();
+        let carriers = now.into_iter().map(|channel| {
+            Carrier {
+                outbox: Arc::clone(&outbox),
+                clock: Arc::clone(&clock),
+                stop: stop.clone(),
+                unmarked: unmarked.remove(&channel.name).unwrap_or_default(),
+                failing: false,
+                channel,
+            }
+            .run(&wake)
+        });
+        let carriers = join_all(carriers);
+        let (ended, ()) = tokio::join!(carriers, stop_at_a_change(&mut channels, &stop));
+        unmarked.extend(ended);
+    }
+}
+
+/// Ends the carriers when the channels are no longer those they know.
+async fn stop_at_a_change(channels: &mut watch::Receiver<Channels>, stop: &CancellationToken) {
+    match stop.run_until_cancelled(channels.changed()).await {
+        Some(Ok(())) => stop.cancel(),
+        // Nobody is left to change them.
+        Some(Err(_)) => stop.cancelled().await,
+        None => {}
+    }
 }
 
 /// Alerts for a channel that is no longer configured wait a day for it to come back.
 async fn give_up_orphans(
     outbox: &dyn Store,
     clock: &dyn Clock,
-    names: &BTreeSet<String>,
+    channels: &[Arc<Channel>],
 ) -> StoreResult<()> {
     let now = clock.now();
+    let names: BTreeSet<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
     for orphan in outbox.due(now, MOST_AT_ONCE).await? {
-        if !names.contains(&orphan.channel) && now - orphan.alert.at > GIVE_UP_AFTER {
+        if !names.contains(orphan.channel.as_str()) && now - orphan.alert.at > GIVE_UP_AFTER {
             outbox.failed(orphan.id, "the channel is not configured", None).await?;
         }
     }
@@ -66,8 +86,8 @@ async fn give_up_orphans(
 struct Carrier {
     outbox: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    channel: Channel,
-    cancel: CancellationToken,
+    channel: Arc<Channel>,
+    stop: CancellationToken,
     /// Arrived, but the store could not note it: never sent again by this process.
     unmarked: BTreeSet<i64>,
     /// Whether the last try failed; tells once that a channel is down and once that it
@@ -76,18 +96,19 @@ struct Carrier {
 }
 
 impl Carrier {
-    async fn run(mut self, wake: &Notify) {
+    /// Until it is stopped; answers for which channel and what is still to be noted.
+    async fn run(mut self, wake: &Notify) -> (String, BTreeSet<i64>) {
         loop {
             // Made before looking, so that a call in between is not missed.
             let called = wake.notified();
             match self.round().await {
-                Ok(true) if !self.cancel.is_cancelled() => continue,
+                Ok(true) if !self.stop.is_cancelled() => continue,
                 Ok(_) => {}
                 Err(error) => tracing::warn!("the outbox cannot be used now: {error}"),
             }
             tokio::select! {
                 biased;
-                () = self.cancel.cancelled() => return,
+                () = self.stop.cancelled() => return (self.channel.name.clone(), self.unmarked),
                 () = called => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
@@ -116,7 +137,7 @@ impl Carrier {
             // Only the sending is broken off at the end; what arrived is always noted.
             let carried = tokio::select! {
                 biased;
-                () = self.cancel.cancelled() => return Ok(false),
+                () = self.stop.cancelled() => return Ok(false),
                 carried = self.channel.kind.carry(&delivery.alert) => carried,
             };
             if let Err(why) = carried {

@@ -9,6 +9,7 @@ use selfheal_agents::ports::World;
 use tokio::sync::watch;
 
 use super::App;
+use super::channels::Carried;
 use super::rules;
 use crate::config::{Loaded, Settings, Sources};
 use crate::coordinator::schedule::CronSchedule;
@@ -156,7 +157,7 @@ impl App {
     }
 
     /// Reads a changed settings file and puts it in force between two cycles.
-    pub(super) fn start_settings(&self, sources: Sources, loaded: Loaded) {
+    pub(super) fn start_settings(&self, sources: Sources, loaded: Loaded, mut channels: Carried) {
         let sender = self.settings_sender.clone();
         self.background.spawn(crate::config::watch(sources, loaded, sender, self.cancel.clone()));
         let (rules, world, cancel) = (self.rules.clone(), self.world.clone(), self.cancel.clone());
@@ -172,8 +173,9 @@ impl App {
                     () = tokio::time::sleep(WHO_AM_I_AGAIN), if unknown => {}
                 }
                 let now = Arc::clone(&settings.borrow_and_update());
-                let own = own_container(&world).await;
-                rules.send_replace(Arc::new(rules::of(&now, own, host_memory(&world).await)));
+                let channels = channels.renew(&now);
+                let (own, memory) = (own_container(&world).await, host_memory(&world).await);
+                rules.send_replace(Arc::new(rules::of(&now, channels, own, memory)));
             }
         });
     }

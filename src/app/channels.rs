@@ -1,9 +1,12 @@
 //! Which alert channels there are by the settings. The one list of them: what is queued for
 //! a channel and what carries it cannot disagree.
 
-use anyhow::Context;
+use std::sync::Arc;
 
-use crate::alerts::{Channel, ChannelKind, Email, Log, Webhook};
+use anyhow::Context;
+use tokio::sync::watch;
+
+use crate::alerts::{Channel, ChannelKind, Channels, Email, Log, Webhook};
 use crate::config::Settings;
 
 const LOG: &str = Log::NAME;
@@ -19,18 +22,54 @@ fn on(settings: &Settings) -> Vec<&'static str> {
         .collect()
 }
 
-/// Their names, for the outbox.
+/// Their names, for the outbox, before they are in force.
 pub(super) fn names(settings: &Settings) -> Vec<String> {
     on(settings).into_iter().map(str::to_owned).collect()
 }
 
 /// Where alerts go by these settings.
-pub(super) fn of(settings: &Settings) -> anyhow::Result<Vec<Channel>> {
+pub(super) fn of(settings: &Settings) -> anyhow::Result<Channels> {
     let channel = |name: &str| {
         let kind = kind(name, settings).with_context(|| format!("the setting alerts.{name}"))?;
-        Ok(Channel { name: name.to_owned(), kind })
+        Ok(Arc::new(Channel { name: name.to_owned(), kind }))
     };
     on(settings).into_iter().map(channel).collect()
+}
+
+/// What is in force, and changes with the settings.
+pub(super) struct Carried {
+    in_force: watch::Sender<Channels>,
+    of: crate::config::Alerts,
+}
+
+impl Carried {
+    /// Begins with the channels of these settings.
+    pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let in_force = watch::Sender::new(of(settings)?);
+        Ok(Self { in_force, of: settings.alerts.clone() })
+    }
+
+    /// For what carries alerts.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Channels> {
+        self.in_force.subscribe()
+    }
+
+    /// Puts changed settings in force and answers the names to queue for. One channel that
+    /// cannot be used leaves all as they were, so that no alert is lost meanwhile.
+    pub(super) fn renew(&mut self, settings: &Settings) -> Vec<String> {
+        if self.of != settings.alerts {
+            match of(settings) {
+                Ok(channels) => {
+                    self.in_force.send_replace(channels);
+                    self.of = settings.alerts.clone();
+                }
+                Err(error) => tracing::error!(
+                    "the changed alert channels cannot be used, the old ones stay in force: {error:#}"
+                ),
+            }
+        }
+        self.in_force.borrow().iter().map(|channel| channel.name.clone()).collect()
+    }
 }
 
 fn kind(name: &str, settings: &Settings) -> anyhow::Result<ChannelKind> {
@@ -46,4 +85,33 @@ fn kind(name: &str, settings: &Settings) -> anyhow::Result<ChannelKind> {
         }
         _ => ChannelKind::Log(Log),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    #[test]
+    fn channels_follow_the_settings_and_one_that_cannot_be_used_leaves_the_old_ones() {
+        let mut settings = Settings::default();
+        let mut carried = Carried::new(&settings).unwrap();
+        let mut in_force = carried.subscribe();
+        assert_eq!(carried.renew(&settings), [LOG]);
+        assert!(!in_force.has_changed().unwrap(), "nothing is broken off without a need");
+
+        settings.alerts.webhook.url = Some(Secret::new("http://127.0.0.1:9/"));
+        assert_eq!(carried.renew(&settings), [LOG, WEBHOOK]);
+        assert_eq!(in_force.borrow_and_update().len(), 2);
+
+        settings.alerts.webhook.url = None;
+        settings.alerts.email.host = Some("localhost".to_owned());
+        settings.alerts.email.from = Some("selfheal@example.org".to_owned());
+        settings.alerts.email.ca_file = Some("/nonexistent/ca.pem".into());
+        assert_eq!(carried.renew(&settings), [LOG, WEBHOOK], "the file is not there");
+        assert!(!in_force.has_changed().unwrap());
+
+        settings.alerts.email.ca_file = None;
+        assert_eq!(carried.renew(&settings), [LOG, EMAIL]);
+    }
 }

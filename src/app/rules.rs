@@ -3,7 +3,6 @@
 use selfheal_agents::fix_engineer::plan::Limits;
 use selfheal_agents::model::Confidence;
 
-use super::channels;
 use crate::config::Settings;
 use crate::coordinator::Rules;
 use crate::coordinator::policy::Budgets;
@@ -11,10 +10,11 @@ use crate::coordinator::schedule::CronSchedule;
 
 /// The rules of these settings.
 ///
-/// `own_container` is the container Selfheal itself runs in, if any; `host_memory_bytes` is
+/// `channels` are those that alerts are queued for, `own_container` is the container Selfheal itself runs in, if any; `host_memory_bytes` is
 /// needed for a memory cap given as a share.
 pub(super) fn of(
     settings: &Settings,
+    channels: Vec<String>,
     own_container: Option<String>,
     host_memory_bytes: u64,
 ) -> Rules {
@@ -53,7 +53,7 @@ pub(super) fn of(
         retention: settings.store.retention,
         thresholds: settings.thresholds.clone(),
         declared: settings.declared(own_container),
-        channels: channels::names(settings),
+        channels,
         check_interval_minutes: minutes,
     }
 }

@@ -135,6 +135,8 @@ fn waiting_for_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("store.url", old.store.url != new.store.url),
         ("api.listen", old.api != new.api),
         ("logs", old.logs != new.logs),
+        ("schedule.docker_events", old.schedule.docker_events != new.schedule.docker_events),
+        ("schedule.follow_logs", old.schedule.follow_logs != new.schedule.follow_logs),
     ]
     .into_iter()
     .filter_map(|(name, changed)| changed.then_some(name))
@@ -177,6 +179,18 @@ mod tests {
         let (_folder, path, mut reloader) = reloader("mode = \"observe\"\n");
         fs::remove_file(path).unwrap();
         assert!(matches!(reloader.look(false), Some(Err(ConfigError::Unreadable { .. }))));
+    }
+
+    #[test]
+    fn what_is_read_once_is_named_as_waiting_for_a_restart() {
+        let old = Settings::default();
+        let mut new = old.clone();
+        new.alerts.webhook.headers.insert("X".to_owned(), crate::config::Secret::new("y"));
+        assert!(waiting_for_restart(&old, &new).is_empty());
+        new.schedule.docker_events = false;
+        new.schedule.follow_logs = false;
+        let named = waiting_for_restart(&old, &new);
+        assert_eq!(named, ["schedule.docker_events", "schedule.follow_logs"]);
     }
 
     #[test]

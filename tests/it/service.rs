@@ -1,7 +1,10 @@
 //! The daemon as a service manager sees it: one process, signals, exit codes.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -96,4 +99,66 @@ fn a_hangup_reads_the_settings_again_and_a_broken_file_changes_nothing() -> Resu
     std::fs::write(&file, sound.replace("observe", "approve"))?;
     daemon.signal("-HUP")?;
     until("the new settings are in force", LIMIT, shows("approve"))
+}
+
+/// Takes each request's body and answers 200, until the test ends.
+fn receiver(taken: Sender<String>) -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    std::thread::spawn(move || {
+        for peer in listener.incoming().flatten() {
+            let mut peer = peer;
+            let Ok(body) = body_of(&mut peer) else { continue };
+            drop(
+                peer.write_all(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                ),
+            );
+            drop(taken.send(body));
+        }
+    });
+    Ok(port)
+}
+
+fn body_of(peer: &mut TcpStream) -> Result<String> {
+    peer.set_read_timeout(Some(LIMIT))?;
+    let mut reader = BufReader::new(peer);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        ensure!(reader.read_line(&mut line)? > 0, "the request ends in its head");
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse()?;
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(String::from_utf8(body)?)
+}
+
+#[test]
+fn a_channel_named_at_runtime_is_used_without_a_restart() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let daemon = Daemon::start(folder.path())?;
+    let file = folder.path().join("selfheal.toml");
+    let (taken, arrived) = mpsc::channel();
+    let changed = format!(
+        "{}[alerts.webhook]\nurl = \"http://127.0.0.1:{}/hook\"\n\
+         [thresholds.host_memory]\ncritical = 0.01\n",
+        std::fs::read_to_string(&file)?,
+        receiver(taken)?
+    );
+    std::fs::write(&file, changed)?;
+    daemon.signal("-HUP")?;
+    // Every host uses more memory than that, and no fix is known: a person is told.
+    let alert = until("an alert comes to the new channel", LIMIT, || {
+        ask("POST", daemon.port, "/api/monitoring/trigger-check", "{}")?;
+        Ok(arrived.recv_timeout(Duration::from_millis(500))?)
+    })?;
+    let alert: serde_json::Value = serde_json::from_str(&alert)?;
+    ensure!(alert["target"] == "host" && alert["event"] == "held", "{alert}");
+    Ok(())
 }

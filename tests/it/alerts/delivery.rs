@@ -11,13 +11,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
-use selfheal::alerts::{self, Channel, ChannelKind, Log, Webhook};
+use selfheal::alerts::{self, Channel, ChannelKind, Channels, Log, Webhook};
 use selfheal::store::SqliteStore;
 use selfheal_agents::fakes::MemoryStore;
 use selfheal_agents::model::{Hold, Mode, SecretText, Timestamp};
 use selfheal_agents::ports::{Clock, Store};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::samples::{alert, at, incident_id, open};
@@ -93,21 +93,23 @@ pub(super) struct Worker {
     dial: Arc<Dial>,
     wake: Arc<Notify>,
     cancel: CancellationToken,
+    channels: watch::Sender<Channels>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Worker {
     pub(super) fn start(store: &Arc<dyn Store>, channels: Vec<Channel>) -> Self {
         let (dial, wake) = (Arc::<Dial>::default(), Arc::<Notify>::default());
+        let channels = watch::Sender::new(channels.into_iter().map(Arc::new).collect());
         let cancel = CancellationToken::new();
         let task = tokio::spawn(alerts::run(
             Arc::clone(store),
             Arc::clone(&dial) as Arc<dyn Clock>,
-            channels,
+            channels.subscribe(),
             Arc::clone(&wake),
             cancel.clone(),
         ));
-        Self { dial, wake, cancel, task }
+        Self { dial, wake, cancel, channels, task }
     }
 
     /// Lets a minute pass for the worker, again and again, until `done`.
@@ -244,6 +246,29 @@ async fn a_slow_receiver_gets_each_alert_once_and_delays_no_other_channel() {
 }
 
 #[tokio::test]
+async fn changed_channels_are_used_at_once_and_one_that_hangs_holds_nothing_up() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (hanging, next) = (receiver(), receiver());
+    hanging.hang.store(true, Ordering::SeqCst);
+    let mut expected = queue(&*store, &[(1, "held"), (2, "held")]).await;
+    let long = Duration::from_hours(1);
+    let worker =
+        Worker::start(&store, vec![patient(hanging.listen(ANY_PORT).await, "/hook", long)]);
+    worker.minutes_until(async || hanging.tries.load(Ordering::SeqCst) == 1).await;
+    let fixed = vec![Arc::new(hook(next.listen(ANY_PORT).await, "/hook"))];
+    worker.channels.send_replace(fixed);
+    worker.minutes_until(async || store.waiting().await.unwrap() == 0).await;
+
+    worker.channels.send_replace(vec![]);
+    expected.extend(queue(&*store, &[(1, "resolved")]).await);
+    let back = vec![Arc::new(hook(next.listen(ANY_PORT).await, "/hook"))];
+    worker.channels.send_replace(back);
+    worker.minutes_until(async || store.waiting().await.unwrap() == 0).await;
+    worker.stop().await;
+    assert_eq!(next.keys(), expected, "each once, and what waited for its channel came with it");
+}
+
+#[tokio::test]
 async fn what_arrived_is_not_sent_again_while_the_store_cannot_note_it() {
     let memory = Arc::new(MemoryStore::default());
     let store: Arc<dyn Store> = Arc::clone(&memory) as Arc<dyn Store>;
@@ -256,6 +281,9 @@ async fn what_arrived_is_not_sent_again_while_the_store_cannot_note_it() {
         worker.wake.notify_waiters();
         tokio::task::yield_now().await;
     }
+    // Nor by another channel of that name.
+    let renewed = hook(receiver.listen(ANY_PORT).await, "/hook");
+    worker.channels.send_replace(vec![Arc::new(renewed)]);
     memory.refuse_writes(None);
     worker.minutes_until(async || store.waiting().await.unwrap() == 0).await;
     worker.stop().await;
