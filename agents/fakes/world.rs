@@ -367,10 +367,12 @@ impl FakeWorld {
 
     /// The next `times` calls of a port function fail so. `operation` is its name:
     /// `containers`, `restart`, `set_memory_limits`, `replace`, `terminate_backends`, ...
+    /// Whoever listens to `events` is cut off at once.
     pub fn fail_next(&self, operation: &str, failure: &Failure, times: usize) -> &Self {
         let mut state = self.state();
         let queue = state.failures.entry(operation.to_owned()).or_default();
         queue.extend(std::iter::repeat_n(failure.clone(), times));
+        state.wake();
         drop(state);
         self
     }

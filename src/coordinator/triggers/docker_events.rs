@@ -1,15 +1,18 @@
 //! Listens to the container runtime, remembers what it says, and asks for a look at once.
 //!
 //! A gap is normal: after each lost connection everything is listed anew, what was said
-//! meanwhile is asked for again, and a cycle over everything is called for. Events are
-//! remembered before a cycle is called for, so that the cycle finds them. It judges nothing:
-//! which event means trouble is decided from all facts by the cycle.
+//! meanwhile is asked for again, and a cycle over everything is called for. Where events are
+//! refused and the list is not, as by a proxy before the socket, there is no gap to make up
+//! for: they are asked for ever more rarely, and the schedule looks. Events are remembered
+//! before a cycle is called for, so that the cycle finds them. It judges nothing: which event
+//! means trouble is decided from all facts by the cycle.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use chrono::TimeDelta;
 use futures_util::StreamExt;
 use selfheal_agents::model::{HealthStatus, RuntimeEvent, RuntimeEventKind, TargetId, Timestamp};
@@ -22,6 +25,8 @@ use crate::coordinator::{Scope, Trigger};
 
 /// The longest pause between two tries to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A connection that lived for so long works, even if nothing was said.
+const WORKS_AFTER: Duration = Duration::from_mins(1);
 /// After so long a silence the connection is made anew, in case it died without a word.
 const LONGEST_SILENCE: Duration = Duration::from_mins(5);
 /// One runaway process gives dozens of `oom` events in seconds; one look is enough.
@@ -66,24 +71,70 @@ enum End {
     Lost(WorldError),
 }
 
+/// How the last tries to listen went.
+struct Tries {
+    pauses: ExponentialBackoff,
+    /// How many failed since it last worked.
+    failed: u32,
+    /// Why, as it was told last.
+    told: Option<String>,
+    first: bool,
+}
+
+impl Tries {
+    fn new() -> Self {
+        Self { pauses: pauses(), failed: 0, told: None, first: true }
+    }
+
+    /// The connection works: what comes is a new trouble.
+    fn work(&mut self) {
+        if self.failed > 1 {
+            tracing::info!("the container runtime's events are heard");
+        }
+        *self = Self { first: self.first, ..Self::new() };
+    }
+
+    /// It failed; answers whether that is news.
+    fn failed(&mut self, why: &str) -> bool {
+        self.failed = self.failed.saturating_add(1);
+        // A runtime that is away from the start is told of by the first cycle.
+        if std::mem::take(&mut self.first) || self.told.as_deref() == Some(why) {
+            return false;
+        }
+        self.told = Some(why.to_owned());
+        true
+    }
+}
+
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(LONGEST_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
 /// Listens until cancelled.
 pub async fn run(listener: Listener, cancel: CancellationToken) {
     let mut heard = Heard::since(listener.last_recorded().await);
-    let mut first = true;
+    let mut tries = Tries::new();
     loop {
-        match listener.listen(&mut heard, &cancel).await {
+        match listener.listen(&mut heard, &mut tries, &cancel).await {
             End::Cancelled => return,
             End::Silent => {}
             End::Lost(error) => {
-                // A runtime that is away from the start is told of by the first cycle.
-                if !std::mem::take(&mut first) {
+                let worked = tries.failed == 0;
+                if tries.failed(&error.to_string()) {
                     tracing::warn!("lost the container runtime's events, trying again: {error}");
                 }
-                if !listener.reconnected(&cancel).await {
+                let Some(was_away) = listener.reconnected(&mut tries.pauses, &cancel).await else {
                     return;
+                };
+                if worked || was_away {
+                    tracing::info!("the container runtime answers again; everything is looked at");
+                    (listener.fire)(Scope::All, Trigger::RuntimeEvent);
                 }
-                tracing::info!("the container runtime answers again; everything is looked at");
-                (listener.fire)(Scope::All, Trigger::RuntimeEvent);
             }
         }
     }
@@ -113,16 +164,33 @@ impl Listener {
     }
 
     /// Passes events on until the connection ends.
-    async fn listen(&self, heard: &mut Heard, cancel: &CancellationToken) -> End {
+    async fn listen(
+        &self,
+        heard: &mut Heard,
+        tries: &mut Tries,
+        cancel: &CancellationToken,
+    ) -> End {
         let mut events = self.runtime.events(Some(heard.last));
+        let mut works = pin!(tokio::time::sleep(WORKS_AFTER));
+        let mut is_new = true;
         loop {
             let next = tokio::select! {
                 () = cancel.cancelled() => return End::Cancelled,
+                () = &mut works, if is_new => {
+                    is_new = false;
+                    tries.work();
+                    continue;
+                }
                 next = timeout(LONGEST_SILENCE, events.next()) => next,
             };
             match next {
                 Err(_) => return End::Silent,
-                Ok(Some(Ok(event))) => self.take(event, heard).await,
+                Ok(Some(Ok(event))) => {
+                    if std::mem::take(&mut is_new) {
+                        tries.work();
+                    }
+                    self.take(event, heard).await;
+                }
                 Ok(Some(Err(error))) => return End::Lost(error),
                 Ok(None) => {
                     return End::Lost(WorldError::Unreachable {
@@ -154,29 +222,23 @@ impl Listener {
         }
     }
 
-    /// Tries until everything could be listed; false when cancelled.
-    async fn reconnected(&self, cancel: &CancellationToken) -> bool {
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(200))
-            .with_max_delay(LONGEST_PAUSE)
-            .with_jitter()
-            .without_max_times()
-            .build();
-        for pause in pauses {
-            tokio::select! {
-                () = cancel.cancelled() => return false,
-                () = tokio::time::sleep(pause.min(LONGEST_PAUSE)) => {}
-            }
-            let listed = tokio::select! {
-                () = cancel.cancelled() => return false,
-                listed = self.runtime.containers() => listed,
-            };
-            match listed {
-                Ok(_) => return true,
+    /// Tries until everything could be listed; answers whether that failed at first, and
+    /// nothing when cancelled.
+    async fn reconnected(
+        &self,
+        pauses: &mut ExponentialBackoff,
+        cancel: &CancellationToken,
+    ) -> Option<bool> {
+        let mut was_away = false;
+        loop {
+            let pause = pauses.next().unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
+            cancel.run_until_cancelled(tokio::time::sleep(pause)).await?;
+            match cancel.run_until_cancelled(self.runtime.containers()).await? {
+                Ok(_) => return Some(was_away),
                 Err(error) => tracing::debug!("the container runtime does not answer: {error}"),
             }
+            was_away = true;
         }
-        false
     }
 }
 

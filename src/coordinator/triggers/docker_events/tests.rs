@@ -143,6 +143,61 @@ async fn after_a_gap_everything_is_looked_at_and_nothing_is_missed_or_told_twice
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_that_are_refused_while_the_list_works_are_asked_for_ever_more_rarely() {
+    let world = world();
+    // As a proxy before the socket does that lets only some questions through.
+    world.fail_next("events", &Failure::Refused("403 Forbidden".to_owned()), 50);
+    let listening = Listening::start(world, "");
+    pass(Duration::from_mins(5)).await;
+    assert_eq!(listening.fired.all(), [Scope::All], "nothing was missed since: the schedule looks");
+    listening.world.crash("web", 1);
+    pass(Duration::from_mins(5)).await;
+    assert_eq!(listening.fired.all().len(), 1, "it is still refused");
+    pass(Duration::from_mins(30)).await;
+    assert_eq!(listening.fired.all()[1..], [Scope::target(TargetId::container("web"))]);
+    // What was heard once and is lost is asked for at once.
+    listening.cut();
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(listening.fired.all().last(), Some(&Scope::All));
+    listening.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_was_away_between_two_refusals_is_looked_at() {
+    let world = world();
+    world.fail_next("events", &Failure::Refused("403 Forbidden".to_owned()), 20);
+    let listening = Listening::start(world, "");
+    pass(Duration::from_mins(1)).await;
+    listening.world.fail_next("containers", &Failure::Unreachable, 3);
+    pass(Duration::from_mins(5)).await;
+    assert_eq!(listening.fired.all(), [Scope::All, Scope::All]);
+    listening.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_lived_for_a_minute_works() {
+    let listening = Listening::start(world(), "");
+    for cut in 1..20 {
+        pass(WORKS_AFTER).await;
+        listening.world.fail_next("events", &Failure::Unreachable, 1);
+        pass(Duration::from_secs(1)).await;
+        assert_eq!(listening.fired.all().len(), cut, "it is back at once each time");
+    }
+    listening.end().await;
+}
+
+#[test]
+fn a_refusal_is_told_once_and_again_when_it_is_another_one() {
+    let mut tries = Tries::new();
+    assert!(!tries.failed("403"), "the first cycle tells of what is away from the start");
+    for (why, news) in [("403", true), ("403", false), ("404", true), ("404", false)] {
+        assert_eq!(tries.failed(why), news, "{why}");
+    }
+    tries.work();
+    assert!(tries.failed("404"), "it was heard in between");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_long_silence_makes_the_connection_anew_without_a_word() {
     let listening = Listening::start(world(), "");
     listening.world.crash("web", 1);
