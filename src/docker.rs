@@ -11,7 +11,7 @@
 //!
 //! | verb | for |
 //! |---|---|
-//! | `GET /version` | [`Docker::ping`]; agreeing on a version |
+//! | `GET /version` | [`Docker::ping`]; whether it lives, before its events are listened to |
 //! | `GET /containers/json?all=1` | which containers there are |
 //! | `GET /containers/{id}/json` | facts of one; each is read by itself, with a time limit |
 //! | `GET /containers/{id}/stats?one-shot=1` | usage; the sample before is kept here |
@@ -28,6 +28,9 @@
 //! Bollard makes the changes and reads the events. Lists, inspections, samples and logs are
 //! read by our own code over the same connection: bollard's types refuse a whole answer for
 //! one unknown word, and its log reader keeps a line without an end in memory for ever.
+//!
+//! No version of the API is agreed on: a daemon that is exchanged while Selfheal runs would
+//! refuse what its predecessor spoke. Without one, each answers in its own.
 
 mod changes;
 mod demo_stage;
@@ -57,7 +60,7 @@ use selfheal_agents::model::{
     Timestamp, Usage, clean,
 };
 use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 
 use inspect::Inspect;
 use wire::{Address, Wire};
@@ -98,8 +101,7 @@ pub struct RuntimeInfo {
 pub struct Docker {
     wire: Wire,
     limits: Limits,
-    /// Made when the daemon first answers: the version of the API is agreed on then.
-    client: Arc<OnceCell<bollard::Docker>>,
+    client: bollard::Docker,
     samples: Arc<usage::Samples>,
     names: Arc<events::Names>,
     recent: Arc<logs::Recent>,
@@ -110,10 +112,11 @@ impl Docker {
     /// Prepares calls to `unix:///path`, `tcp://host:port` or `http://host:port`. Connects
     /// to nothing yet; only an address that cannot be understood is an error.
     pub fn connect(host: &str) -> Result<Self, WorldError> {
+        let wire = Wire { address: Address::parse(host)? };
         Ok(Self {
-            wire: Wire { address: Address::parse(host)? },
+            client: bollard_over(&wire)?,
+            wire,
             limits: Limits::default(),
-            client: Arc::default(),
             samples: Arc::default(),
             names: Arc::default(),
             recent: Arc::default(),
@@ -160,26 +163,6 @@ impl Docker {
         failure::world_error(what, limit, &self.wire.address, error)
     }
 
-    /// Bollard over our connection, with the version of the API agreed on.
-    async fn client(&self) -> WorldResult<&bollard::Docker> {
-        let make = || async {
-            let wire = self.wire.clone();
-            let transport = move |request| {
-                let wire = wire.clone();
-                async move { wire.send::<_>(request).await }
-            };
-            let client = bollard::Docker::connect_with_custom_transport(
-                transport,
-                Some("http://docker"),
-                BOLLARD_LIMIT_SECS,
-                bollard::API_DEFAULT_VERSION,
-            );
-            let agreed = async { client?.negotiate_version().await };
-            self.within("Docker's version", self.limits.read, agreed).await
-        };
-        self.client.get_or_try_init(make).await
-    }
-
     /// One container by its name or its whole id.
     async fn inspect(&self, name: &str) -> WorldResult<Inspect> {
         let what = format!("container `{}`", clean(name, 120));
@@ -197,6 +180,23 @@ impl Docker {
         self.names.remember(&inspect.id, its_name);
         Ok(inspect)
     }
+}
+
+/// Bollard over our connection, which takes the version it writes out again.
+fn bollard_over(wire: &Wire) -> Result<bollard::Docker, WorldError> {
+    let wire = wire.clone();
+    let address = wire.address.clone();
+    let transport = move |request| {
+        let wire = wire.clone();
+        async move { wire.send::<_>(request).await }
+    };
+    bollard::Docker::connect_with_custom_transport(
+        transport,
+        Some("http://docker"),
+        BOLLARD_LIMIT_SECS,
+        bollard::API_DEFAULT_VERSION,
+    )
+    .map_err(|error| failure::world_error("Docker", Duration::ZERO, &address, &error))
 }
 
 /// What Docker accepts for a name; nothing else gets into a path.

@@ -71,12 +71,11 @@ impl Docker {
         before: &Inspect,
         stop_timeout_secs: u32,
     ) -> WorldResult<()> {
-        let client = self.client().await?;
         let what = format!("the restart of container `{name}`");
         let limit = self.limits.change + Duration::from_secs(u64::from(stop_timeout_secs));
         let seconds = i32::try_from(stop_timeout_secs).unwrap_or(i32::MAX);
         let options = RestartContainerOptionsBuilder::default().t(seconds).build();
-        let restart = client.restart_container(&before.id, Some(options));
+        let restart = self.client.restart_container(&before.id, Some(options));
         let error = match self.within(&what, limit, restart).await {
             Ok(()) => return Ok(()),
             Err(error) if !is_worth_repeating(&error) => return Err(error),
@@ -146,8 +145,7 @@ impl Docker {
     async fn start_patiently(&self, name: &str, id: &str) -> WorldResult<()> {
         let what = format!("the start of container `{name}`");
         let start = || async {
-            let client = self.client().await?;
-            let start = client.start_container(id, None::<StartContainerOptions>);
+            let start = self.client.start_container(id, None::<StartContainerOptions>);
             self.within(&what, self.limits.change, start).await
         };
         let pauses =
@@ -167,10 +165,9 @@ impl Docker {
     }
 
     async fn kill(&self, name: &str, id: &str, signal: &str) -> WorldResult<()> {
-        let client = self.client().await?;
         let what = format!("signal {signal} to container `{name}`");
         let options = KillContainerOptionsBuilder::default().signal(signal).build();
-        self.within(&what, self.limits.change, client.kill_container(id, Some(options))).await
+        self.within(&what, self.limits.change, self.client.kill_container(id, Some(options))).await
     }
 
     pub(super) async fn unpause_container(&self, name: &str) -> WorldResult<()> {
@@ -179,9 +176,8 @@ impl Docker {
     }
 
     async fn thaw(&self, name: &str, id: &str) -> WorldResult<()> {
-        let client = self.client().await?;
         let what = format!("the thaw of container `{name}`");
-        self.within(&what, self.limits.change, client.unpause_container(id)).await
+        self.within(&what, self.limits.change, self.client.unpause_container(id)).await
     }
 
     pub(super) async fn set_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()> {
@@ -191,7 +187,6 @@ impl Docker {
             Some(limit.map_or(NO_LIMIT, |bytes| i64::try_from(bytes).unwrap_or(NO_LIMIT)))
         };
         let before = self.inspect(name).await?;
-        let client = self.client().await?;
         // Both in one request: one at a time, memory would rise above the swap limit, or the
         // swap limit fall below memory, and either is refused.
         let body = ContainerUpdateBody {
@@ -200,7 +195,7 @@ impl Docker {
             ..ContainerUpdateBody::default()
         };
         let what = format!("the memory limit of container `{name}`");
-        let update = client.update_container(&before.id, body);
+        let update = self.client.update_container(&before.id, body);
         self.within(&what, self.limits.change, update).await
     }
 
@@ -209,8 +204,7 @@ impl Docker {
         let what = format!("the processor limit of container `{name}`");
         let body = cpu_limit(&before, nanos)
             .map_err(|why| WorldError::Refused { what: what.clone(), why: why.to_owned() })?;
-        let client = self.client().await?;
-        let update = client.update_container(&before.id, body);
+        let update = self.client.update_container(&before.id, body);
         self.within(&what, self.limits.change, update).await
     }
 
@@ -221,11 +215,10 @@ impl Docker {
             let why = "it was made with `--rm`: Docker would remove it with its volumes".to_owned();
             return Err(WorldError::Refused { what, why });
         }
-        let client = self.client().await?;
         let limit = self.limits.change + Duration::from_secs(u64::from(timeout_secs));
         let seconds = i32::try_from(timeout_secs).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
-        self.within(&what, limit, client.stop_container(&before.id, Some(options))).await
+        self.within(&what, limit, self.client.stop_container(&before.id, Some(options))).await
     }
 
     pub(super) async fn join_network(
@@ -238,7 +231,6 @@ impl Docker {
         if is_on(&before, network) {
             return Ok(());
         }
-        let client = self.client().await?;
         // Without a chosen address Docker gives out one that is free.
         let ipam_config = attachment.fixed_ip.clone().map(|ip| EndpointIpamConfig {
             ipv4_address: Some(ip),
@@ -255,7 +247,7 @@ impl Docker {
         };
         let what = format!("the connection of container `{name}` to network `{network}`");
         let path = segment(network);
-        let joining = client.connect_network(&path, request);
+        let joining = self.client.connect_network(&path, request);
         let joined = self.within(&what, self.limits.change, joining).await;
         self.unless(joined, name, |now| is_on(now, network)).await
     }
@@ -265,11 +257,10 @@ impl Docker {
         if !is_on(&before, network) {
             return Ok(());
         }
-        let client = self.client().await?;
         let request = NetworkDisconnectRequest { container: before.id, force: Some(false) };
         let what = format!("the disconnection of container `{name}` from network `{network}`");
         let path = segment(network);
-        let leaving = client.disconnect_network(&path, request);
+        let leaving = self.client.disconnect_network(&path, request);
         let left = self.within(&what, self.limits.change, leaving).await;
         self.unless(left, name, |now| !is_on(now, network)).await
     }

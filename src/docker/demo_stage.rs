@@ -82,7 +82,6 @@ fn image(run: &str) -> String {
 impl Docker {
     /// Makes the image of a demo out of a tar archive; asks no registry.
     pub async fn stage_demo_image(&self, run: &str, archive: Vec<u8>) -> WorldResult<()> {
-        let client = self.client().await?;
         let options = CreateImageOptions {
             from_src: Some("-".to_owned()),
             repo: Some("selfheal-demo".to_owned()),
@@ -91,7 +90,7 @@ impl Docker {
             ..CreateImageOptions::default()
         };
         let body = bollard::body_full(archive.into());
-        let importing = client.create_image(Some(options), Some(body), None);
+        let importing = self.client.create_image(Some(options), Some(body), None);
         self.within("the import of the demo's image", IMPORT, importing.try_collect::<Vec<_>>())
             .await
             .map(drop)
@@ -99,7 +98,6 @@ impl Docker {
 
     /// Makes and starts the container of a demo, without a restart policy.
     pub async fn stage_demo_container(&self, run: &str, what: DemoContainer) -> WorldResult<()> {
-        let client = self.client().await?;
         let name = demo_container(run);
         let port = format!("{DEMO_PORT}/tcp");
         let binding = PortBinding {
@@ -124,15 +122,14 @@ impl Docker {
             name: Some(name.clone()),
             ..CreateContainerOptions::default()
         };
-        let made = client.create_container(Some(options), body);
+        let made = self.client.create_container(Some(options), body);
         let made = self.within("the demo's container", self.limits.change, made).await?;
-        let start = client.start_container(&made.id, None::<StartContainerOptions>);
+        let start = self.client.start_container(&made.id, None::<StartContainerOptions>);
         self.within("the start of the demo's container", self.limits.change, start).await
     }
 
     /// Removes containers and images of demos; returns how many things went.
     pub async fn clear_demo(&self, which: DemoLeft<'_>) -> WorldResult<usize> {
-        let client = self.client().await?;
         let limit = self.limits.change;
         let mut removed = 0;
         for container in self.labelled("/containers/json?all=1&").await? {
@@ -142,7 +139,7 @@ impl Docker {
                     v: true,
                     ..RemoveContainerOptions::default()
                 };
-                let going = client.remove_container(&container.id, Some(options));
+                let going = self.client.remove_container(&container.id, Some(options));
                 gone(self.within("the removal of the demo's container", limit, going).await)?;
                 removed += 1;
             }
@@ -150,7 +147,7 @@ impl Docker {
         for image in self.labelled("/images/json?").await? {
             if which.holds(&image) {
                 let options = RemoveImageOptions { force: true, ..RemoveImageOptions::default() };
-                let going = client.remove_image(&image.id, Some(options), None);
+                let going = self.client.remove_image(&image.id, Some(options), None);
                 gone(self.within("the removal of the demo's image", limit, going).await.map(drop))?;
                 removed += 1;
             }

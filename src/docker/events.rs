@@ -70,8 +70,12 @@ impl Docker {
     ) -> BoxStream<'static, WorldResult<RuntimeEvent>> {
         let docker = self.clone();
         stream::once(async move {
-            match docker.client().await.cloned() {
-                Ok(client) => docker.events_of(client.events(Some(options(since, None)))).boxed(),
+            // Silence tells nothing: whether it lives at all is asked first.
+            match docker.ping().await {
+                Ok(_) => {
+                    let messages = docker.client.events(Some(options(since, None)));
+                    docker.events_of(messages).boxed()
+                }
                 Err(error) => stream::once(std::future::ready(Err(error))).boxed(),
             }
         })
@@ -100,8 +104,7 @@ impl Docker {
 
     /// What Docker remembers: it answers with that and closes.
     async fn messages_until_now(&self, options: EventsOptions) -> WorldResult<Vec<EventMessage>> {
-        let client = self.client().await?.clone();
-        let messages = client.events(Some(options)).try_collect();
+        let messages = self.client.events(Some(options)).try_collect();
         self.within("the events", self.limits.read, messages).await
     }
 

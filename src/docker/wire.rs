@@ -143,8 +143,8 @@ where
     B::Error: Into<AnyError>,
 {
     // Bollard writes an absolute address with an invented host; a server wants the path.
-    if let Some(path) = request.uri().path_and_query().cloned() {
-        *request.uri_mut() = Uri::from(path);
+    if let Some(path) = request.uri().path_and_query() {
+        *request.uri_mut() = without_version(path.as_str()).parse()?;
     }
     let host = HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("docker"));
     request.headers_mut().insert(HOST, host);
@@ -159,6 +159,18 @@ where
         }
     });
     Ok(sender.send_request(request).await?)
+}
+
+/// The path without a version of the API before it, such as `/v1.41`.
+fn without_version(path: &str) -> &str {
+    let Some((version, _)) = path.strip_prefix("/v").and_then(|rest| rest.split_once('/')) else {
+        return path;
+    };
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match version.split_once('.') {
+        Some((major, minor)) if number(major) && number(minor) => &path[2 + version.len()..],
+        _ => path,
+    }
 }
 
 /// Docker's own words in a refusal: `{"message": "..."}`, else the body as it is.
@@ -195,6 +207,19 @@ mod tests {
         for text in ["", "ssh://host", "unix://relative.sock", "tcp://", "tcp://h:1/path", "host"] {
             let error = Address::parse(text).unwrap_err().to_string();
             assert!(error.contains("unix:///var/run/docker.sock"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_a_version_is_taken_from_a_path() {
+        for (path, expected) in [
+            ("/v1.41/containers/json?all=1", "/containers/json?all=1"),
+            ("/containers/v1.41/json", "/containers/v1.41/json"),
+            ("/version", "/version"),
+            ("/v1.x/events", "/v1.x/events"),
+            ("/v1.41", "/v1.41"),
+        ] {
+            assert_eq!(without_version(path), expected);
         }
     }
 

@@ -201,3 +201,45 @@ async fn the_events_end_with_an_error_when_the_connection_is_lost() {
     assert_eq!(events[0].as_ref().unwrap().target.to_string(), "container:web");
     assert!(events[1].as_ref().unwrap_err().is_transient());
 }
+
+/// What an engine that speaks API versions 1.`oldest` to 1.`newest` answers.
+fn versioned(path: &str, oldest: u32, newest: u32) -> (&'static str, String) {
+    let refused = |why: &str| ("400 Bad Request", format!(r#"{{"message":"{why}"}}"#));
+    let version = path.strip_prefix("/v1.").and_then(|rest| rest.split('/').next());
+    match version.and_then(|minor| minor.parse::<u32>().ok()) {
+        Some(version) if version < oldest => refused("client version is too old"),
+        Some(version) if version > newest => refused("client version is too new"),
+        _ if path.ends_with("/version") => {
+            ("200 OK", format!(r#"{{"Version":"x","ApiVersion":"1.{newest}"}}"#))
+        }
+        _ if path.ends_with("/containers/web/json") => {
+            let web = r#"{"Id":"a1","Name":"/web","State":{"Status":"running"}}"#;
+            ("200 OK", web.to_owned())
+        }
+        _ => ("204 No Content", String::new()),
+    }
+}
+
+#[tokio::test]
+async fn an_engine_exchanged_for_a_newer_or_older_one_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("docker.sock");
+    let docker = docker_at(&path);
+    for (oldest, newest) in [(24, 41), (44, 52), (24, 41)] {
+        let listener = UnixListener::bind(&path).unwrap();
+        let serving = tokio::spawn(async move {
+            while let Ok((mut peer, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let read = peer.read(&mut request).await.unwrap();
+                let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                let path = request.split_whitespace().nth(1).unwrap();
+                let (status, body) = versioned(path, oldest, newest);
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+                let _ = peer.write_all(format!("{head}{body}").as_bytes()).await;
+            }
+        });
+        docker.signal("web", "HUP").await.unwrap();
+        serving.abort();
+        std::fs::remove_file(&path).unwrap();
+    }
+}
