@@ -30,6 +30,7 @@ mod queue;
 mod record;
 mod recovery;
 mod repair;
+mod retries;
 mod rising;
 mod rules;
 pub mod schedule;

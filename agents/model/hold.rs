@@ -213,6 +213,23 @@ impl Hold {
                 | Self::FactsMissing { .. }
         )
     }
+
+    /// Whether a person asked that nothing be done now: whoever did knows, and wants silence.
+    pub const fn is_asked_for(&self) -> bool {
+        matches!(
+            self,
+            Self::Frozen { .. } | Self::MaintenanceWindow { .. } | Self::QuietHour { .. }
+        )
+    }
+
+    /// When it passes, where that is known.
+    pub const fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::InStartPeriod { until, .. } => Some(*until),
+            Self::Frozen { until, .. } => *until,
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Hold {

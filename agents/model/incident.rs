@@ -160,6 +160,15 @@ pub struct TimelineEntry {
     pub state: Option<IncidentState>,
 }
 
+/// A time in which an incident is held only for what passes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether a person was told that it does not pass.
+    pub told: bool,
+}
+
 /// One incident with its whole record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
@@ -187,6 +196,9 @@ pub struct Incident {
     pub earlier_fixes: Vec<Fix>,
     /// Why the fix was not applied automatically.
     pub holds: Vec<Hold>,
+    /// How long it has waited for what passes by itself; none where a person asked for it.
+    #[serde(default)]
+    pub wait: Option<Wait>,
     /// Backups made for it, oldest first.
     pub backups: Vec<BackupId>,
     /// The window, once a fix was applied.
@@ -212,6 +224,7 @@ impl Incident {
             fix: None,
             earlier_fixes: vec![],
             holds: vec![],
+            wait: None,
             backups: vec![],
             validation: None,
             timeline: vec![],
@@ -255,6 +268,18 @@ impl Incident {
         self.timeline.push(TimelineEntry { at, actor, text: text.into(), state: None });
     }
 
+    /// Takes these reasons to hold for the present ones.
+    pub fn hold_for(&mut self, holds: Vec<Hold>, at: Timestamp) {
+        self.holds = holds;
+        let waits = self.passes() && !self.holds.iter().any(Hold::is_asked_for);
+        self.wait = waits.then(|| self.wait.unwrap_or(Wait { since: at, told: false }));
+    }
+
+    /// Whether every reason to hold passes by itself.
+    pub fn passes(&self) -> bool {
+        !self.holds.is_empty() && self.holds.iter().all(Hold::is_transient)
+    }
+
     /// Every target it is about: those with findings, the blamed one and the affected.
     pub fn targets(&self) -> Vec<TargetId> {
         let mut targets: Vec<TargetId> = self.findings.iter().map(|f| f.target.clone()).collect();
@@ -293,6 +318,30 @@ mod tests {
             Err(IllegalTransition { from: IncidentState::Open, to: IncidentState::Validating })
         );
         assert_eq!(incident, before);
+    }
+
+    #[test]
+    fn a_wait_lasts_while_all_reasons_pass_and_ends_where_a_person_asked_for_one() {
+        let mut incident = incident();
+        let at = |secs| Timestamp::UNIX_EPOCH + chrono::TimeDelta::seconds(secs);
+        let wait = |secs| Some(Wait { since: at(secs), told: false });
+        let overload = || Hold::UnderPressure { cpu_percent: 99 };
+        let unknown = || Hold::FactsMissing { what: "docker did not answer".to_owned() };
+        incident.hold_for(vec![overload()], at(1));
+        incident.hold_for(vec![unknown()], at(2));
+        assert_eq!(incident.wait, wait(1), "another reason is the same wait");
+        for ends in [
+            vec![],
+            vec![unknown(), Hold::NoFixKnown],
+            vec![unknown(), Hold::Frozen { until: None, why: String::new() }],
+            vec![Hold::MaintenanceWindow { window: String::new() }, overload()],
+            vec![Hold::QuietHour { configured: true }],
+        ] {
+            incident.hold_for(ends, at(3));
+            assert_eq!(incident.wait, None);
+            incident.hold_for(vec![overload()], at(4));
+            assert_eq!(incident.wait, wait(4));
+        }
     }
 
     #[test]

@@ -176,8 +176,8 @@ fn what_you_must_do(incident: &Incident, event: AlertEvent) -> &'static str {
 
 fn held_needs(incident: &Incident) -> &'static str {
     let holds = &incident.holds;
-    if !holds.is_empty() && holds.iter().all(Hold::is_transient) {
-        return "You need to do nothing yet: Selfheal tries again when the reason has passed";
+    if incident.passes() {
+        return "You must look why that lasts: Selfheal goes on by itself when it has passed";
     }
     if holds.iter().any(|hold| matches!(hold, Hold::StoppedByPerson { .. })) {
         return "Start it when you want it back";

@@ -374,13 +374,12 @@ fn diagnosed(incident: &mut Incident, one: &Explained, now: Timestamp) {
     }
 }
 
-/// Holds, and says so once as long as the reasons stay the same.
 /// Holds an incident for these reasons; says so in its story unless it said the same before.
 pub(super) fn hold(incident: &mut Incident, holds: Vec<Hold>, now: Timestamp) {
     let names = |holds: &[Hold]| holds.iter().map(Hold::name).collect::<Vec<_>>();
     let same = incident.state() == IncidentState::Held && names(&incident.holds) == names(&holds);
     let text = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    incident.holds = holds;
+    incident.hold_for(holds, now);
     if same {
         return;
     }

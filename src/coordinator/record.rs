@@ -1,7 +1,7 @@
 //! Writes down what became of an incident or a cycle, and tells whoever must know.
 
 use chrono::TimeDelta;
-use selfheal_agents::model::{Actor, Hold, Incident, IncidentState, Severity, Timestamp};
+use selfheal_agents::model::{Actor, Incident, IncidentState, Severity, Timestamp};
 
 use super::state::{Blind, Inner, lock};
 use super::{CycleReport, Happening, Scope, TargetSummary, summaries};
@@ -12,15 +12,28 @@ pub(super) const PAGE_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// A part of the world that cannot be seen is told of after this long.
 const BLIND_FOR: TimeDelta = TimeDelta::seconds(60);
 
-/// Whether every reason to hold passes by itself.
-pub(super) fn passes(incident: &Incident) -> bool {
-    !incident.holds.is_empty() && incident.holds.iter().all(Hold::is_transient)
+/// What passes by itself is told of when it has not after this long.
+pub(super) const WAIT_PAGE_AFTER: TimeDelta = TimeDelta::minutes(15);
+
+/// Whether a person must be told: it is critical or lasts, and does not pass by itself or has
+/// been told of because it did not.
+fn is_worth_a_page(incident: &Incident, now: Timestamp) -> bool {
+    if incident.passes() {
+        return incident.wait.is_some_and(|wait| wait.told);
+    }
+    incident.severity == Severity::Critical || now - incident.opened_at >= PAGE_AFTER
 }
 
-/// Whether a person must be told: it does not pass by itself, and is critical or lasts.
-fn is_worth_a_page(incident: &Incident, now: Timestamp) -> bool {
-    let lasts = now - incident.opened_at >= PAGE_AFTER;
-    !passes(incident) && (incident.severity == Severity::Critical || lasts)
+/// Notes once that an incident waits for so long that a person must know.
+fn tell_of_wait(incident: &mut Incident, now: Timestamp) {
+    let Some(wait) = &mut incident.wait else { return };
+    if wait.told || now - wait.since < WAIT_PAGE_AFTER {
+        return;
+    }
+    wait.told = true;
+    let minutes = (now - wait.since).num_minutes();
+    let text = format!("held for {minutes} minutes for what should pass: a person is told");
+    incident.note(now, Actor::PolicyGate, text);
 }
 
 impl Inner {
@@ -65,6 +78,10 @@ impl Inner {
     /// Writes an incident as a cycle left it, and alerts where a person is needed. Silent
     /// when nothing is new.
     pub(super) async fn write_down(&self, mut incident: Incident) -> Incident {
+        let now = self.world.clock.now();
+        if incident.state() == IncidentState::Held {
+            tell_of_wait(&mut incident, now);
+        }
         let known = self.store.incident(incident.id).await.ok().flatten();
         let before = known.as_ref().map(Incident::state);
         if known.as_ref().is_some_and(|known| known.timeline.len() == incident.timeline.len()) {
@@ -72,7 +89,7 @@ impl Inner {
         } else {
             self.save(&mut incident).await;
         }
-        let worth_a_page = is_worth_a_page(&incident, self.world.clock.now());
+        let worth_a_page = is_worth_a_page(&incident, now);
         if incident.state() == IncidentState::Held && worth_a_page {
             self.alert(&incident, alerts::AlertEvent::Held).await;
         } else if incident.state() == IncidentState::Resolved

@@ -151,12 +151,11 @@ impl Inner {
             self.save(incident).await;
             return self.watch(incident.id);
         }
-        incident.holds = vec![hold];
+        incident.hold_for(vec![hold], now);
         self.go(incident, IncidentState::Held, Actor::FixEngineer, text);
         tracing::warn!(incident.id = %incident.id, at = %now, "the fix was not begun");
-        let passes = incident.holds.iter().all(Hold::is_transient);
         self.save(incident).await;
-        if !passes {
+        if !incident.passes() {
             self.alert(incident, crate::alerts::AlertEvent::Held).await;
         }
     }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use selfheal_agents::error_detector::{Catalogue, ErrorDetector};
 use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
@@ -23,22 +22,16 @@ use super::live::Live;
 use super::look::Senses;
 use super::progress::{Phase, Progress};
 use super::queue::{Queue, Waiting};
-use super::record::{PAGE_AFTER, passes};
+use super::retries::{RETRY_EVERY, Retries};
 use super::survey::Survey;
 use super::turns::{Turn, Turns};
-use super::{Freeze, Happening, Parts, Rules, Scope, Standing, Trigger, schedule, validation};
+use super::{Freeze, Happening, Parts, Rules, Standing, schedule, validation};
 
 /// How often windows and passing holds are looked after.
 pub(super) const TICK: Duration = Duration::from_millis(500);
 /// How often what the last run left is asked for again while the store or the container runtime is
 /// away.
 const RECOVER_AGAIN: Duration = Duration::from_secs(2);
-/// How often an incident whose hold passes by itself is looked at again.
-const RETRY_HELD: Duration = Duration::from_secs(5);
-
-/// How often Selfheal looks again while a part of the world cannot be seen.
-const RETRY_BLIND: TimeDelta = TimeDelta::seconds(20);
-
 /// A time in which a part of the world cannot be seen.
 pub(super) struct Blind {
     pub(super) since: Timestamp,
@@ -80,6 +73,8 @@ pub(super) struct Inner {
     pub(super) asked: Asked,
     /// When to look again at what rises.
     pub(super) rising: Mutex<BTreeMap<TargetId, Timestamp>>,
+    /// When to look again at what is held.
+    pub(super) retries: Retries,
     /// Who answers late.
     pub(super) waited: Waited,
     pub(super) wake: Arc<Notify>,
@@ -87,9 +82,6 @@ pub(super) struct Inner {
     taken_up: watch::Sender<bool>,
     pub(super) cancel: CancellationToken,
 }
-
-/// A span of ages in which an incident is surely met once by [`RETRY_HELD`].
-const RETRY_HELD_AGES: TimeDelta = TimeDelta::seconds(6);
 
 /// A value whose last user may have panicked: what it holds is whole all the same.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -147,6 +139,7 @@ impl Inner {
             eyes: Mutex::default(),
             asked: Asked::default(),
             rising: Mutex::default(),
+            retries: Retries::default(),
             waited: Waited::default(),
             wake: parts.wake,
             taken_up: watch::Sender::new(false),
@@ -248,7 +241,7 @@ impl Inner {
             }
             self.look_at_what_rises();
             since_retry += TICK;
-            if since_retry >= RETRY_HELD {
+            if since_retry >= RETRY_EVERY {
                 since_retry = Duration::ZERO;
                 self.retry_held().await;
                 self.retry_blind();
@@ -310,30 +303,6 @@ impl Inner {
         let mut targets = incident.fix.as_ref().map(Fix::touches).unwrap_or_default();
         targets.push(incident.target.clone());
         self.leases.take(targets, &self.world.clock)
-    }
-
-    /// Looks again at what waits for something that passes by itself.
-    async fn retry_held(&self) {
-        let Ok(open) = self.store.open_incidents().await else {
-            return;
-        };
-        for incident in open {
-            let age = self.world.clock.now() - incident.opened_at;
-            // Once more when it has lasted long enough to be told of.
-            let due = (PAGE_AFTER..PAGE_AFTER + RETRY_HELD_AGES).contains(&age);
-            if incident.state() == IncidentState::Held && (passes(&incident) || due) {
-                self.queue.add(Scope::target(incident.target), Trigger::Schedule, false, None);
-            }
-        }
-    }
-
-    /// Looks again before the next slot while something cannot be seen: that it is back is news.
-    fn retry_blind(&self) {
-        let last = self.standing.borrow().last_check;
-        let due = last.is_some_and(|last| self.world.clock.now() - last >= RETRY_BLIND);
-        if due && lock(&self.blind).is_some() {
-            self.queue.add(Scope::All, Trigger::Schedule, false, None);
-        }
     }
 
     /// Whether every fix that the last run had under way is brought to an end or watched again.

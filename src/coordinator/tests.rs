@@ -613,4 +613,5 @@ mod interference;
 mod memory;
 mod odd_lines;
 mod others;
+mod waits;
 mod windows;

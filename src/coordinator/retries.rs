@@ -1,0 +1,105 @@
+//! Looks again, before the next slot of the schedule, at what is held for something that passes
+//! by itself, and at everything while a part of the world cannot be seen.
+//!
+//! The longer the reasons stay the same, the more rarely: a host that is overloaded for hours is
+//! not helped by a look every few seconds. What Selfheal itself is about to end, or says when it
+//! ends, is looked at without such a delay.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use selfheal_agents::model::{Hold, Incident, IncidentId, IncidentState, Timestamp};
+
+use super::record::{PAGE_AFTER, WAIT_PAGE_AFTER};
+use super::state::{Inner, lock};
+use super::{Scope, Trigger};
+
+/// How often is asked whether something is due.
+pub(super) const RETRY_EVERY: Duration = Duration::from_secs(5);
+/// Pause before the second look; each next one is twice as long ...
+const FIRST_PAUSE: TimeDelta = TimeDelta::seconds(5);
+/// ... up to this.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(60);
+/// A span of ages in which an incident is surely met once by [`RETRY_EVERY`].
+const MET_ONCE: TimeDelta = TimeDelta::seconds(6);
+/// How often Selfheal looks again while a part of the world cannot be seen.
+const RETRY_BLIND: TimeDelta = TimeDelta::seconds(20);
+
+/// When an incident that waits is looked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Retry {
+    reasons: Vec<&'static str>,
+    pause: TimeDelta,
+    next: Timestamp,
+}
+
+/// What waits.
+pub(super) type Retries = Mutex<BTreeMap<IncidentId, Retry>>;
+
+impl Inner {
+    /// Asks for a look at each incident that is held and due.
+    pub(super) async fn retry_held(&self) {
+        let Ok(open) = self.store.open_incidents().await else {
+            return;
+        };
+        let now = self.world.clock.now();
+        let mut retries = lock(&self.retries);
+        retries.retain(|id, _| open.iter().any(|incident| incident.id == *id));
+        for incident in open.into_iter().filter(|i| i.state() == IncidentState::Held) {
+            let due = if incident.passes() {
+                let known = retries.remove(&incident.id);
+                let (retry, due) = next_retry(known, &incident, now);
+                retries.insert(incident.id, retry);
+                due
+            } else {
+                retries.remove(&incident.id);
+                // Once more when it has lasted long enough to be told of.
+                is_of_age(now - incident.opened_at, PAGE_AFTER)
+            };
+            if due {
+                self.queue.add(Scope::target(incident.target), Trigger::Schedule, false, None);
+            }
+        }
+    }
+
+    /// Looks again before the next slot while something cannot be seen: that it is back is news.
+    pub(super) fn retry_blind(&self) {
+        let last = self.standing.borrow().last_check;
+        let due = last.is_some_and(|last| self.world.clock.now() - last >= RETRY_BLIND);
+        if due && lock(&self.blind).is_some() {
+            self.queue.add(Scope::All, Trigger::Schedule, false, None);
+        }
+    }
+}
+
+fn is_of_age(age: TimeDelta, wanted: TimeDelta) -> bool {
+    (wanted..wanted + MET_ONCE).contains(&age)
+}
+
+/// When to look again at one that waits, and whether that is now.
+fn next_retry(known: Option<Retry>, incident: &Incident, now: Timestamp) -> (Retry, bool) {
+    let reasons: Vec<_> = incident.holds.iter().map(Hold::name).collect();
+    let known = known.filter(|known| known.reasons == reasons);
+    let mut retry = known.unwrap_or(Retry { reasons, pause: FIRST_PAUSE, next: now });
+    // It is told of in time.
+    let of_age = incident.wait.is_some_and(|wait| is_of_age(now - wait.since, WAIT_PAGE_AFTER));
+    if now < retry.next && !of_age {
+        return (retry, false);
+    }
+    let ends = incident.holds.iter().filter_map(Hold::until).filter(|until| *until > now).min();
+    retry.next = ends.map_or(now + retry.pause, |ends| ends.min(now + retry.pause));
+    if !incident.holds.iter().any(ends_with_a_repair) {
+        retry.pause = (retry.pause * 2).min(LONGEST_PAUSE);
+    }
+    (retry, true)
+}
+
+/// Whether it passes with a repair that is at work now.
+const fn ends_with_a_repair(hold: &Hold) -> bool {
+    matches!(
+        hold,
+        Hold::RepairUnderWay { .. } | Hold::WaitsForDependency { .. } | Hold::StaleDiagnosis { .. }
+    )
+}
