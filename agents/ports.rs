@@ -299,7 +299,7 @@ impl Questions for World {
 }
 
 /// Why the store could not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached, is full or not writable.
     #[error("the store is not available: {0}")]

@@ -5,7 +5,7 @@
 //! trigger that comes while one runs is merged into the next. Applying a fix and watching
 //! its window go on beside the next cycle, under a lease on the targets they touch.
 //!
-//! Read `cycle` for the flow, `asked` and `late` for why none waits for a target that hangs, `policy` for what may run alone, `execution` for how steps are
+//! Read `driver` for what runs when, `cycle` for the flow, `asked` and `late` for why none waits for a target that hangs, `policy` for what may run alone, `execution` for how steps are
 //! journalled, `repair` and `window` for what follows, `recovery` for what a crash leaves.
 //!
 //! Rejected: an actor a target. Blame crosses targets, so every decision would have had to
@@ -16,6 +16,7 @@ mod api;
 mod asked;
 mod circumstances;
 mod cycle;
+mod driver;
 mod execution;
 pub mod freezes;
 mod late;
@@ -131,9 +132,13 @@ impl Coordinator {
     ) -> Result<Arc<CycleReport>, RequestError> {
         let (waiter, report) = oneshot::channel();
         self.inner.queue.add(scope, trigger, dry_run, Some(waiter));
-        report.await.map_err(|_| RequestError::Failed(
-                "no cycle runs: Selfheal is ending, or could not read its journal; its log says which".to_owned(),
-            ))
+        report.await.map_err(|_| {
+            RequestError::Failed(
+                "the cycle did not come to its end: Selfheal is ending, was broken off by a fault \
+                 of its own, or cannot read its journal; its log says which"
+                    .to_owned(),
+            )
+        })
     }
 
     /// Waits until every fix that the last run had under way is brought to an end or watched
@@ -220,6 +225,11 @@ impl Coordinator {
     /// Where it stands now.
     pub fn standing(&self) -> Standing {
         self.inner.standing_now()
+    }
+
+    /// What keeps triggers from being handled, if anything does.
+    pub fn fault(&self) -> Option<String> {
+        self.inner.fault()
     }
 
     /// What happens from now on.

@@ -27,7 +27,7 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Kept {
     refusing: Option<String>,
-    mute: Option<String>,
+    mute: Option<StoreError>,
     interruption: Option<(usize, Interruption)>,
     incidents: BTreeMap<IncidentId, Incident>,
     journal: Vec<JournalRecord>,
@@ -69,7 +69,12 @@ impl MemoryStore {
 
     /// From now on every read fails for this reason; `None` ends that.
     pub fn refuse_reads(&self, why: Option<&str>) {
-        self.kept().mute = why.map(str::to_owned);
+        self.kept().mute = why.map(|why| StoreError::Unavailable(why.to_owned()));
+    }
+
+    /// From now on what is read cannot be made sense of; `None` ends that.
+    pub fn damage(&self, why: Option<&str>) {
+        self.kept().mute = why.map(|why| StoreError::Corrupt(why.to_owned()));
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -79,7 +84,7 @@ impl MemoryStore {
     fn read(&self) -> StoreResult<MutexGuard<'_, Kept>> {
         let kept = self.kept();
         match &kept.mute {
-            Some(why) => Err(StoreError::Unavailable(why.clone())),
+            Some(error) => Err(error.clone()),
             None => Ok(kept),
         }
     }

@@ -112,6 +112,31 @@ pub fn damaged(set_aside: &Path, at: Timestamp) -> Alert {
     }
 }
 
+/// The alert that the journal cannot be read at a start: nothing is looked at or healed. Said
+/// again the next day, should it still be so at a start then.
+pub fn unreadable(why: &str, at: Timestamp) -> Alert {
+    let why = without_stop(&clean(why, TITLE_CHARS - 200)).to_owned();
+    Alert {
+        key: format!("unreadable {} {why}", at.format("%Y-%m-%d")),
+        event: "unreadable".to_owned(),
+        severity: Severity::Critical,
+        title: format!(
+            "Selfheal cannot read its journal: {why}. Nothing is watched or healed. You must \
+             repair that and start it again."
+        ),
+        body: "Which fixes were under way when it ended is not known.\n\nWhat to do\n  \
+               look whether every service works, and whether the disk does\n  \
+               start the version of Selfheal that wrote it, if another one did\n  \
+               else stop Selfheal and move selfheal.db* away: it begins a new one; the backups are \
+               kept"
+            .to_owned(),
+        incident: None,
+        target: None,
+        holds: vec![],
+        at,
+    }
+}
+
 fn without_stop(text: &str) -> &str {
     text.trim_end().trim_end_matches('.')
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::output::{Exit, Failure};
-use crate::http::body::{ProblemBody, Success};
+use crate::http::body::{OwnHealth, ProblemBody, Success};
 
 /// How long the daemon may take to accept.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -76,6 +76,14 @@ impl Client {
     /// A plain answer.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         self.answer(self.request(Method::GET, path)).await
+    }
+
+    /// How the daemon itself is, which it also says when it is not well.
+    pub(super) async fn own_health(&self) -> Result<OwnHealth, CallError> {
+        let response = self.request(Method::GET, "/health").send().await;
+        let body = response.map_err(|e| self.absent(&e))?.bytes().await;
+        let body = body.map_err(|e| self.absent(&e))?;
+        serde_json::from_slice(&body).map_err(|_| self.stranger())
     }
 
     /// An answer under `/api/monitoring`.

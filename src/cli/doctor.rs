@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use selfheal_agents::model::clean;
 use serde::Serialize;
 use sysinfo::Disks;
 use tokio::net::TcpListener;
@@ -14,7 +15,6 @@ use super::table::{Tone, cell, table, word};
 use super::{load, own_url, person};
 use crate::config::{Settings, Sources};
 use crate::docker::Docker;
-use crate::http::body::OwnHealth;
 use crate::http::check_listen;
 use crate::store::{OpenError, open_read_only};
 
@@ -211,8 +211,20 @@ fn clock(now: SystemTime) -> Examined {
 /// A daemon that answers is the best proof that the port is right.
 async fn daemon(url: &str) -> Option<Examined> {
     let client = Client::new(url, &person()).ok()?;
-    let health: OwnHealth = client.get("/health").await.ok()?;
-    Some(Examined::ok("API", format!("a daemon {} answers at {url}", health.version)))
+    let health = client.own_health().await.ok()?;
+    let seen = format!("a daemon {} answers at {url}", health.version);
+    Some(match health.detail {
+        None => Examined::ok("API", seen),
+        Some(fault) => {
+            let remedy = "read its log; end it and start it again once the cause is removed";
+            Examined::not(
+                Grade::Fail,
+                "API",
+                format!("{seen} and is not well: {}", clean(&fault, 300)),
+                remedy,
+            )
+        }
+    })
 }
 
 async fn port(settings: &Settings) -> Examined {

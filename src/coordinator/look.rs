@@ -35,6 +35,18 @@ pub(super) struct Senses {
     pub(super) survey: Survey,
 }
 
+impl Senses {
+    /// That remember nothing yet.
+    pub(super) fn new(rules: &Rules) -> Self {
+        Self {
+            monitor: HealthMonitor::new(rules.thresholds.clone()),
+            detector: ErrorDetector::default(),
+            remembers: false,
+            survey: Survey::default(),
+        }
+    }
+}
+
 /// What one cycle saw.
 pub(super) struct Seen {
     pub(super) inventory: Arc<Inventory>,

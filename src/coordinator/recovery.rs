@@ -43,7 +43,7 @@ impl Inner {
         for mut incident in self.store.open_incidents().await? {
             self.agree_with_journal(&mut incident).await?;
         }
-        self.set_taken_up();
+        self.set_taken_up(true);
         Ok(true)
     }
 

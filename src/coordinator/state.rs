@@ -1,37 +1,33 @@
-//! What the parts of the coordinator share, and the tasks that drive them.
+//! What the parts of the coordinator share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use selfheal_agents::error_detector::{Catalogue, ErrorDetector};
+use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
 use selfheal_agents::model::{Fix, Incident, IncidentId, IncidentState, TargetId, Timestamp};
-use selfheal_agents::ports::{Store, StoreError, StoreResult, World};
+use selfheal_agents::ports::{Store, World};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::asked::Asked;
+use super::driver::Work;
 use super::execution::Executor;
 use super::late::Waited;
 use super::leases::{Lease, Leases};
 use super::live::Live;
 use super::look::Senses;
 use super::progress::{Phase, Progress};
-use super::queue::{Queue, Waiting};
-use super::retries::{RETRY_EVERY, Retries};
-use super::survey::Survey;
+use super::queue::Queue;
+use super::retries::Retries;
 use super::turns::{Turn, Turns};
 use super::{Freeze, Happening, Parts, Rules, Standing, schedule, validation};
 
 /// How often windows and passing holds are looked after.
 pub(super) const TICK: Duration = Duration::from_millis(500);
-/// How often what the last run left is asked for again while the store or the container runtime is
-/// away.
-const RECOVER_AGAIN: Duration = Duration::from_secs(2);
 /// A time in which a part of the world cannot be seen.
 pub(super) struct Blind {
     pub(super) since: Timestamp,
@@ -66,7 +62,7 @@ pub(super) struct Inner {
     /// The present spell of blindness, if there is one.
     pub(super) blind: Mutex<Option<Blind>>,
     /// Incidents whose window runs.
-    watched: Mutex<BTreeSet<IncidentId>>,
+    pub(super) watched: Mutex<BTreeSet<IncidentId>>,
     /// The monitor that looks at each of them.
     eyes: Mutex<BTreeMap<IncidentId, HealthMonitor>>,
     /// What the world is being asked.
@@ -78,6 +74,8 @@ pub(super) struct Inner {
     /// Who answers late.
     pub(super) waited: Waited,
     pub(super) wake: Arc<Notify>,
+    /// Whether triggers are taken and handled.
+    pub(super) work: Mutex<Work>,
     /// Whether what the last run left is taken up.
     taken_up: watch::Sender<bool>,
     pub(super) cancel: CancellationToken,
@@ -112,12 +110,7 @@ impl Inner {
                 Arc::clone(&parts.store),
                 inventory.subscribe(),
             ),
-            senses: AsyncMutex::new(Senses {
-                monitor: HealthMonitor::new(rules.thresholds.clone()),
-                detector: ErrorDetector::default(),
-                remembers: false,
-                survey: Survey::default(),
-            }),
+            senses: AsyncMutex::new(Senses::new(&rules)),
             digest_key: parts.digest_key,
             world: parts.world,
             store: parts.store,
@@ -142,114 +135,13 @@ impl Inner {
             retries: Retries::default(),
             waited: Waited::default(),
             wake: parts.wake,
+            work: Mutex::default(),
             taken_up: watch::Sender::new(false),
             cancel: parts.cancel,
         }
     }
 
-    /// Starts the tasks: recovery and cycles in one, windows in another.
-    pub(super) fn spawn(self: &Arc<Self>) {
-        let inner = Arc::clone(self);
-        tokio::spawn(async move {
-            let cancel = inner.cancel.clone();
-            cancel.run_until_cancelled(Box::pin(inner.drive())).await;
-        });
-        let inner = Arc::clone(self);
-        tokio::spawn(async move {
-            let cancel = inner.cancel.clone();
-            cancel.run_until_cancelled(Box::pin(inner.look_after_windows())).await;
-        });
-    }
-
-    async fn drive(self: &Arc<Self>) {
-        let mut recovered = false;
-        let mut complained = false;
-        loop {
-            if !recovered {
-                recovered = match self.take_up().await {
-                    Ok(recovered) => recovered,
-                    // A store that does not answer may answer later.
-                    Err(StoreError::Unavailable(error)) => {
-                        if !std::mem::replace(&mut complained, true) {
-                            tracing::error!(%error, "the store does not tell what the last run left; \
-                                nothing is healed until it does");
-                        }
-                        false
-                    }
-                    // Without a readable journal nothing is healed: fails closed.
-                    Err(error) => {
-                        tracing::error!(%error, "what the last run left cannot be read; nothing is healed");
-                        return self.refuse_all().await;
-                    }
-                };
-            }
-            let Some(waiting) = self.next_cycle(recovered).await else {
-                continue;
-            };
-            // Until what was interrupted is finished, Selfheal only looks.
-            let dry_run = waiting.dry_run || !recovered;
-            let report = self.cycle(waiting.scope, waiting.trigger, dry_run).await;
-            for waiter in waiting.waiters {
-                // Whoever asked may have gone.
-                let _ = waiter.send(Arc::clone(&report));
-            }
-        }
-    }
-
-    /// Takes up what the last run left: the freezes in force, and the fixes it had under way.
-    ///
-    /// Answers whether all is taken up; `false` is to be asked again.
-    async fn take_up(self: &Arc<Self>) -> StoreResult<bool> {
-        self.recall_freezes().await?;
-        self.recover().await
-    }
-
-    /// The next cycle; `None` when it is time to try again what a crash left.
-    async fn next_cycle(&self, recovered: bool) -> Option<Waiting> {
-        if recovered {
-            return Some(self.queue.next().await);
-        }
-        tokio::time::timeout(RECOVER_AGAIN, self.queue.next()).await.ok()
-    }
-
-    /// Answers whoever asks that no cycle will run: their waiter is dropped.
-    async fn refuse_all(&self) {
-        loop {
-            drop(self.queue.next().await);
-        }
-    }
-
-    async fn look_after_windows(self: &Arc<Self>) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut since_retry = Duration::ZERO;
-        let mut looks = JoinSet::new();
-        loop {
-            ticks.tick().await;
-            while let Some(ended) = looks.try_join_next() {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "a look at a window broke off; it is looked at again");
-                }
-            }
-            let watched: Vec<IncidentId> = lock(&self.watched).iter().copied().collect();
-            for id in watched {
-                // A service that hangs, or a rollback that takes its time, is waited for by
-                // nobody else: early failure elsewhere is taken back at once.
-                if let Some(turn) = self.turns.take(id) {
-                    looks.spawn(Arc::clone(self).look_in_turn(id, turn));
-                }
-            }
-            self.look_at_what_rises();
-            since_retry += TICK;
-            if since_retry >= RETRY_EVERY {
-                since_retry = Duration::ZERO;
-                self.retry_held().await;
-                self.retry_blind();
-            }
-        }
-    }
-
-    async fn look_in_turn(self: Arc<Self>, id: IncidentId, _turn: Turn) {
+    pub(super) async fn look_in_turn(self: Arc<Self>, id: IncidentId, _turn: Turn) {
         self.look_after(id).await;
     }
 
@@ -310,9 +202,9 @@ impl Inner {
         *self.taken_up.borrow()
     }
 
-    /// From now on people's requests may touch what the last run left.
-    pub(super) fn set_taken_up(&self) {
-        self.taken_up.send_replace(true);
+    /// Whether people's requests may touch what the last run left.
+    pub(super) fn set_taken_up(&self, done: bool) {
+        self.taken_up.send_replace(done);
     }
 
     /// Waits until what the last run left is taken up; answers whether it is.

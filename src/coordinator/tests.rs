@@ -43,9 +43,15 @@ impl Stage {
     }
 
     fn on(fake: FakeWorld, rules: Rules, store: Arc<MemoryStore>) -> Self {
+        let world = fake.world();
+        Self::within(fake, world, rules, store)
+    }
+
+    /// With a world that is not quite the fake one.
+    fn within(fake: FakeWorld, world: World, rules: Rules, store: Arc<MemoryStore>) -> Self {
         let cancel = CancellationToken::new();
         let coordinator = Coordinator::start(Parts {
-            world: fake.world(),
+            world,
             store: store.clone(),
             rules: watch::Sender::new(Arc::new(rules)).subscribe(),
             catalogue: watch::Sender::new(built_in()).subscribe(),
@@ -606,6 +612,7 @@ async fn interrupted_at_any_record_of_a_repair_the_next_start_brings_it_to_an_en
 }
 
 mod at_start;
+mod broken_off;
 mod causes;
 mod hangs;
 mod holds;

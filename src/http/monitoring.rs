@@ -27,23 +27,22 @@ const BACKUPS: usize = 1000;
 
 /// Whether Selfheal itself works
 ///
-/// 503 when its store cannot be written.
+/// 503 when its store cannot be written, or triggers are not handled.
 #[utoipa::path(
     get, path = "/health", tag = "selfheal",
     responses(
         (status = 200, description = "It works", body = OwnHealth),
-        (status = 503, description = "Its store cannot be written", body = OwnHealth),
+        (status = 503, description = "Its store cannot be written, or triggers are not handled", body = OwnHealth),
     )
 )]
 pub(super) async fn own_health(State(api): State<Api>) -> (StatusCode, Json<OwnHealth>) {
-    match api.store().check_writable().await {
-        Ok(()) => (StatusCode::OK, Json(OwnHealth::new(None))),
-        Err(error) => {
-            tracing::warn!(%error, "unhealthy: {error}");
-            let fault = "the store cannot be written; `selfheal doctor` says why".to_owned();
-            (StatusCode::SERVICE_UNAVAILABLE, Json(OwnHealth::new(Some(fault))))
-        }
-    }
+    let store = api.store().check_writable().await.err().map(|error| {
+        tracing::warn!(%error, "unhealthy: {error}");
+        "the store cannot be written; `selfheal doctor` says why".to_owned()
+    });
+    let health = OwnHealth::new(store, api.coordinator.fault());
+    let status = if health.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health))
 }
 
 /// How well everything watched is

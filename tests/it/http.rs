@@ -25,9 +25,13 @@ struct Served {
 
 impl Served {
     fn new() -> Self {
+        Self::on(MemoryStore::default())
+    }
+
+    fn on(store: MemoryStore) -> Self {
         let world = FakeWorld::new(FakeClock::at(start_time()));
         world.add(healthy("db"));
-        let store = Arc::new(MemoryStore::default());
+        let store = Arc::new(store);
         let cancel = CancellationToken::new();
         let (catalogue, broken) = knowledge::load(None, knowledge::Keep::InForce);
         assert!(broken.is_empty(), "{broken:?}");
@@ -194,9 +198,25 @@ async fn a_freeze_is_seen_and_ends() {
 }
 
 #[tokio::test]
+async fn health_is_unhealthy_where_triggers_are_not_handled() {
+    let store = MemoryStore::default();
+    store.damage(Some("a record at /secret/place"));
+    let served = Served::on(store);
+    let (status, _) = served.post("/api/monitoring/trigger-check", "").await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    let (status, health) = served.get("/health").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{health}");
+    let handled = &health["message_handler_running"];
+    assert_eq!((&health["status"], handled), (&json!("unhealthy"), &json!(false)), "{health}");
+    let detail = health["detail"].as_str().unwrap();
+    assert!(detail.contains("journal") && !detail.contains("secret"), "{health}");
+}
+
+#[tokio::test]
 async fn a_store_that_cannot_be_written_is_unhealthy() {
     let served = Served::new();
-    assert_eq!(served.get("/health").await.0, StatusCode::OK);
+    let (status, well) = served.get("/health").await;
+    assert_eq!((status, &well["message_handler_running"]), (StatusCode::OK, &json!(true)));
     served.store.refuse_writes(Some("disk full at /secret/place"));
     let (status, health) = served.get("/health").await;
     assert_eq!((status.as_u16(), &health["status"]), (503, &json!("unhealthy")), "{health}");

@@ -27,15 +27,23 @@ pub struct OwnHealth {
 }
 
 impl OwnHealth {
-    /// The health, given what is wrong with the store, if anything.
-    pub fn new(store_fault: Option<String>) -> Self {
+    /// The health, given what is wrong with the store and what keeps triggers from being
+    /// handled, if anything.
+    pub fn new(store: Option<String>, handler: Option<String>) -> Self {
+        let message_handler_running = handler.is_none();
+        let faults: Vec<String> = store.into_iter().chain(handler).collect();
         Self {
-            status: if store_fault.is_none() { "healthy" } else { "unhealthy" }.to_owned(),
+            status: if faults.is_empty() { "healthy" } else { "unhealthy" }.to_owned(),
             service: "automation-service".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            message_handler_running: true,
-            detail: store_fault,
+            message_handler_running,
+            detail: (!faults.is_empty()).then(|| faults.join("; ")),
         }
+    }
+
+    /// Whether it works.
+    pub fn is_healthy(&self) -> bool {
+        self.detail.is_none()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What alerts say, as somebody reads it who was just woken.
 
-use selfheal::alerts::{AlertEvent, alert_for, blind};
+use selfheal::alerts::{AlertEvent, alert_for, blind, unreadable};
 use selfheal_agents::fix_engineer::actions::{Action, ContainerStart};
 use selfheal_agents::model::{
     Backup, Category, Diagnosis, Fix, Hold, Incident, Ledger, LedgerSource, Mode, Severity, Step,
@@ -161,4 +161,9 @@ fn each_event_of_an_incident_has_a_key_of_its_own() {
     assert_eq!(key(AlertEvent::Held), format!("{} held", incident.id));
     assert_ne!(key(AlertEvent::Held), key(AlertEvent::Resolved));
     assert_ne!(blind("docker", at(0)).key, blind("docker", at(1)).key);
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_says_what_to_do() {
+    insta::assert_snapshot!(shown(&unreadable("the store holds something unreadable", at(0))));
 }

@@ -1,0 +1,234 @@
+//! Drives the flow: first what the last run left, then one cycle after the other, and beside them
+//! the windows.
+//!
+//! Its invariant: nothing is healed before the journal was read and what it tells of is brought
+//! to an end. That holds after every start, and what follows a fault of ours that breaks the work
+//! off (a panic) is a start: the other half of the work is stopped as by a crash, what is being
+//! applied comes to its end, what the agents remembered is dropped since it may be half changed,
+//! and the journal is taken up again.
+//!
+//! Rejected: to end the process. It heals nothing where no service manager starts it again, and it
+//! would cut off the fixes that are being applied well beside the fault.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use selfheal_agents::model::{IncidentId, Timestamp, clean};
+use selfheal_agents::ports::{StoreError, StoreResult};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::look::Senses;
+use super::queue::Waiting;
+use super::retries::RETRY_EVERY;
+use super::state::{Inner, TICK, lock};
+use crate::alerts;
+
+/// How often what the last run left is asked for again while the store or the container runtime is
+/// away.
+const RECOVER_AGAIN: Duration = Duration::from_secs(2);
+/// Pause before the work is taken up again after a fault of ours; each next one is twice as long ...
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// ... up to this, ...
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// ... until it has gone well for so long.
+const GOES_WELL_AFTER: Duration = Duration::from_mins(15);
+/// Everything in a cycle has a time limit: one that takes this long does not end.
+const NEVER_ENDS: TimeDelta = TimeDelta::minutes(15);
+
+/// Whether triggers are taken and handled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) enum Work {
+    /// They are, as soon as one comes.
+    #[default]
+    Waits,
+    /// A cycle runs.
+    Cycle {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A fault of ours broke it off; it is about to be taken up again.
+    BrokenOff,
+    /// The journal cannot be read: no cycle runs any more.
+    Refused,
+}
+
+impl Work {
+    /// What keeps triggers from being handled, if anything does.
+    fn fault(&self, now: Timestamp) -> Option<String> {
+        match self {
+            Self::Waits => None,
+            Self::Cycle { since } => (now - *since >= NEVER_ENDS).then(|| {
+                format!("a cycle has not ended for {} minutes", (now - *since).num_minutes())
+            }),
+            Self::BrokenOff => Some(
+                "a fault of Selfheal's own broke its work off; it is taken up again".to_owned(),
+            ),
+            // Why is for the log and the alert: it may name files.
+            Self::Refused => Some(
+                "the journal cannot be read and nothing is healed; the log says why".to_owned(),
+            ),
+        }
+    }
+}
+
+impl Inner {
+    /// Starts the work, which goes on until all ends.
+    pub(super) fn spawn(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        tokio::spawn(async move {
+            let cancel = inner.cancel.clone();
+            cancel.run_until_cancelled(Box::pin(inner.keep_working())).await;
+        });
+    }
+
+    /// What keeps triggers from being handled, if anything does.
+    pub(super) fn fault(&self) -> Option<String> {
+        lock(&self.work).fault(self.world.clock.now())
+    }
+
+    async fn keep_working(self: Arc<Self>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let begun = Instant::now();
+            let mut halves = JoinSet::new();
+            halves.spawn(Arc::clone(&self).drive());
+            halves.spawn(Arc::clone(&self).look_after_windows());
+            let ended = halves.join_next().await.and_then(Result::err);
+            self.break_off(ended.as_ref());
+            halves.shutdown().await;
+            self.applied().await;
+            *self.senses.lock().await = Senses::new(&self.rules());
+            if begun.elapsed() >= GOES_WELL_AFTER {
+                pause = FIRST_PAUSE;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            *lock(&self.work) = Work::Waits;
+        }
+    }
+
+    /// Says that the work was broken off, and lets nobody touch what is under way.
+    fn break_off(&self, ended: Option<&JoinError>) {
+        let why = ended.map(ToString::to_string).unwrap_or_default();
+        tracing::error!(
+            "a fault of Selfheal's own broke its work off; it is taken up again as after a crash; \
+             please report it: {}",
+            clean(&why, 300)
+        );
+        *lock(&self.work) = Work::BrokenOff;
+        self.set_taken_up(false);
+    }
+
+    /// Recovery, then cycles as they are asked for.
+    async fn drive(self: Arc<Self>) {
+        let mut recovered = false;
+        let mut complained = false;
+        loop {
+            if !recovered {
+                recovered = match self.take_up().await {
+                    Ok(recovered) => recovered,
+                    // A store that does not answer may answer later.
+                    Err(StoreError::Unavailable(error)) => {
+                        if !std::mem::replace(&mut complained, true) {
+                            tracing::error!(%error, "the store does not tell what the last run left; \
+                                nothing is healed until it does");
+                        }
+                        false
+                    }
+                    // Without a readable journal nothing is healed: fails closed.
+                    Err(error) => return self.refuse_all(&error).await,
+                };
+            }
+            let Some(waiting) = self.next_cycle(recovered).await else {
+                continue;
+            };
+            *lock(&self.work) = Work::Cycle { since: self.world.clock.now() };
+            // Until what was interrupted is finished, Selfheal only looks.
+            let dry_run = waiting.dry_run || !recovered;
+            let report = self.cycle(waiting.scope, waiting.trigger, dry_run).await;
+            *lock(&self.work) = Work::Waits;
+            for waiter in waiting.waiters {
+                // Whoever asked may have gone.
+                let _ = waiter.send(Arc::clone(&report));
+            }
+        }
+    }
+
+    /// Takes up what the last run left: the freezes in force, and the fixes it had under way.
+    ///
+    /// Answers whether all is taken up; `false` is to be asked again.
+    async fn take_up(self: &Arc<Self>) -> StoreResult<bool> {
+        self.recall_freezes().await?;
+        self.recover().await
+    }
+
+    /// The next cycle; `None` when it is time to try again what a crash left.
+    async fn next_cycle(&self, recovered: bool) -> Option<Waiting> {
+        if recovered {
+            return Some(self.queue.next().await);
+        }
+        tokio::time::timeout(RECOVER_AGAIN, self.queue.next()).await.ok()
+    }
+
+    /// Answers whoever asks that no cycle will run: their waiter is dropped.
+    async fn refuse_all(&self, error: &StoreError) {
+        tracing::error!(%error, "what the last run left cannot be read; nothing is healed");
+        *lock(&self.work) = Work::Refused;
+        let alert = alerts::unreadable(&error.to_string(), self.world.clock.now());
+        if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
+            tracing::error!(%error, "the alert is not queued: {}", alert.title);
+        }
+        self.wake.notify_waiters();
+        loop {
+            drop(self.queue.next().await);
+        }
+    }
+
+    /// Looks after each window, and asks for looks that are due.
+    async fn look_after_windows(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut since_retry = Duration::ZERO;
+        let mut looks = JoinSet::new();
+        loop {
+            ticks.tick().await;
+            while let Some(ended) = looks.try_join_next() {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a look at a window broke off; it is looked at again");
+                }
+            }
+            let watched: Vec<IncidentId> = lock(&self.watched).iter().copied().collect();
+            for id in watched {
+                // A service that hangs, or a rollback that takes its time, is waited for by
+                // nobody else: early failure elsewhere is taken back at once.
+                if let Some(turn) = self.turns.take(id) {
+                    looks.spawn(Arc::clone(&self).look_in_turn(id, turn));
+                }
+            }
+            self.look_at_what_rises();
+            since_retry += TICK;
+            if since_retry >= RETRY_EVERY {
+                since_retry = Duration::ZERO;
+                self.retry_held().await;
+                self.retry_blind();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cycle_that_does_not_end_is_a_fault_and_one_that_takes_its_time_is_none() {
+        let since = Timestamp::UNIX_EPOCH;
+        let work = Work::Cycle { since };
+        assert_eq!(work.fault(since + TimeDelta::minutes(5)), None);
+        let fault = work.fault(since + TimeDelta::minutes(20)).unwrap();
+        assert!(fault.contains("20 minutes"), "{fault}");
+        assert_eq!(Work::Waits.fault(since), None);
+    }
+}
