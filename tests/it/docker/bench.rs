@@ -22,6 +22,8 @@ use selfheal_agents::ports::ContainerRuntime as _;
 const BUSYBOX: &str = "/bin/busybox";
 const PROGRAMS: [&str; 12] =
     ["sh", "sleep", "echo", "printf", "head", "tr", "seq", "cat", "tail", "true", "false", "yes"];
+/// Everything made here carries it, so that `scripts/test` removes what a killed test left.
+const TEST_LABEL: (&str, &str) = ("selfheal.test", "1");
 /// How long a condition is waited for on a loaded machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -108,8 +110,13 @@ impl Bench {
         let client = client.negotiate_version().await.unwrap();
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("selfheal-it-{}-{serial}", std::process::id());
-        let options =
-            CreateImageOptionsBuilder::default().from_src("-").repo(&prefix).tag("1").build();
+        let (label, value) = TEST_LABEL;
+        let options = CreateImageOptionsBuilder::default()
+            .from_src("-")
+            .repo(&prefix)
+            .tag("1")
+            .changes(vec![format!("LABEL {label}={value}")])
+            .build();
         let body = bollard::body_full(file_system().into());
         let steps: Vec<_> = client.create_image(Some(options), Some(body), None).collect().await;
         for step in steps {
@@ -136,8 +143,9 @@ impl Bench {
     }
 
     /// Makes a container and gives its full name.
-    pub(super) async fn create(&self, short: &str, body: ContainerCreateBody) -> String {
+    pub(super) async fn create(&self, short: &str, mut body: ContainerCreateBody) -> String {
         let name = self.name(short);
+        body.labels.get_or_insert_default().extend([test_label()]);
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         self.client.create_container(Some(options), body).await.unwrap();
         self.containers.lock().unwrap().push(name.clone());
@@ -180,8 +188,11 @@ impl Bench {
     /// Makes a network and gives its full name.
     pub(super) async fn network(&self, short: &str) -> String {
         let name = self.name(short);
-        let request =
-            NetworkCreateRequest { name: name.clone(), ..NetworkCreateRequest::default() };
+        let request = NetworkCreateRequest {
+            name: name.clone(),
+            labels: Some([test_label()].into()),
+            ..NetworkCreateRequest::default()
+        };
         self.client.create_network(request).await.unwrap();
         self.networks.lock().unwrap().push(name.clone());
         name
@@ -212,6 +223,10 @@ impl Bench {
         let image = format!("{}:1", self.prefix);
         self.client.remove_image(&image, Some(options), None).await.unwrap();
     }
+}
+
+fn test_label() -> (String, String) {
+    (TEST_LABEL.0.to_owned(), TEST_LABEL.1.to_owned())
 }
 
 fn is_gone(error: &bollard::errors::Error) -> bool {
