@@ -14,7 +14,8 @@ pub(super) mod upstreams;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    ContainerFacts, Dependency, DependencySource, Target, TargetId, TargetKind, Tunable, clean,
+    ContainerFacts, Dependency, DependencySource, Target, TargetId, TargetKind, TargetPolicy,
+    Tunable, clean,
 };
 
 /// What a person declared in the settings.
@@ -91,12 +92,13 @@ pub fn take_inventory(containers: &[ContainerFacts], declared: &Declared) -> Inv
         let tunables = tunables::from_labels(container, &mut inventory);
         let id = TargetId::container(&container.name);
         add(&mut inventory, Target { policy: policy.clone(), tunables, ..Target::bare(id) });
-        for found in discovery::services(container, containers) {
-            let covered = declared.targets.iter().any(|target| covers(target, &found));
-            if !covered {
-                inventory.found.insert(found.id.clone());
-                add(&mut inventory, Target { policy: policy.clone(), ..found });
-            }
+        let (twins, found) = discovery::services(container, containers)
+            .into_iter()
+            .partition::<Vec<_>, _>(|f| declared.targets.iter().any(|target| covers(target, f)));
+        restrain(&mut inventory, declared, container, &twins, &policy);
+        for found in found {
+            inventory.found.insert(found.id.clone());
+            add(&mut inventory, Target { policy: policy.clone(), ..found });
         }
     }
     tunables::declare(&mut inventory, &declared.tunables);
@@ -118,6 +120,27 @@ fn covers(declared: &Target, found: &Target) -> bool {
         && declared.container.is_some()
         && declared.container == found.container;
     declared.id == found.id || same_service
+}
+
+/// What labels say of a container holds for every declared target that is in it, as it does
+/// for those found there: a fix there touches the container's own. `twins` are found ones that
+/// a declared one stands for.
+fn restrain(
+    inventory: &mut Inventory,
+    declared: &Declared,
+    container: &ContainerFacts,
+    twins: &[Target],
+    policy: &TargetPolicy,
+) {
+    for target in &declared.targets {
+        let in_it = target.container.as_ref() == Some(&container.name);
+        if !in_it && !twins.iter().any(|twin| covers(target, twin)) {
+            continue;
+        }
+        if let Some(known) = inventory.targets.get_mut(&target.id) {
+            known.policy = std::mem::take(&mut known.policy).and(policy);
+        }
+    }
 }
 
 /// Keeps each edge once from each source.

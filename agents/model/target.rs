@@ -222,6 +222,20 @@ pub struct TargetPolicy {
     pub stop_timeout_secs: Option<u32>,
 }
 
+impl TargetPolicy {
+    /// What holds where both were said of one thing: of each word the more careful. Settings
+    /// cannot lift what a label restrains, nor the other way round.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            excluded: self.excluded || other.excluded,
+            external: self.external || other.external,
+            mode: self.mode.into_iter().chain(other.mode).min(),
+            stop_timeout_secs: self.stop_timeout_secs.or(other.stop_timeout_secs),
+        }
+    }
+}
+
 /// Where a dependency was learnt. The order is the order of trust.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

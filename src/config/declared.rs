@@ -43,7 +43,8 @@ pub struct TargetSettings {
     /// How it is reached: `http://` or `https://`, `postgres://user@host:port/database`,
     /// `redis://host:port/number` (`rediss://` with TLS), `tcp://host:port`.
     pub url: Address,
-    /// The container whose symptom this target shows.
+    /// The container whose symptom this target shows; what its labels restrain holds here,
+    /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
     /// The password, for `postgres` and `redis`.

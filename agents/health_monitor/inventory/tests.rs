@@ -1,6 +1,8 @@
+mod restraint;
+
 use super::*;
 use crate::fakes::{container, environment, healthy, labels};
-use crate::model::{ContainerStatus, Endpoint, Mode, MountFacts, TunableRole};
+use crate::model::{ContainerStatus, Endpoint, MountFacts, TunableRole};
 use crate::root_cause::Graph;
 
 fn id(text: &str) -> TargetId {
@@ -157,25 +159,6 @@ fn a_declared_target_wins_over_a_found_one() {
     assert!(!inventory.targets.contains_key(&id("postgres:db")));
     assert_eq!(inventory.targets[&id("postgres:orders")].endpoint, Some(endpoint));
     assert_eq!(edges(&inventory), ["postgres:orders -> container:db Settings"]);
-}
-
-#[test]
-fn labels_restrain_and_unreadable_ones_restrain_too() {
-    let web = with_labels(
-        "web",
-        &[
-            ("selfheal.enable", "nope"),
-            ("selfheal.external", "true"),
-            ("selfheal.mode", "Approve"),
-            ("autoheal.stop.timeout", "ten"),
-        ],
-    );
-    let inventory = take(&[web]);
-    let policy = &inventory.targets[&id("container:web")].policy;
-    assert!(policy.excluded && policy.external);
-    assert_eq!(policy.mode, Some(Mode::Approve));
-    assert_eq!(policy.stop_timeout_secs, None);
-    assert_eq!(inventory.warnings.len(), 2, "{:?}", inventory.warnings);
 }
 
 #[test]
