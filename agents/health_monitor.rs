@@ -18,6 +18,7 @@ pub use inventory::{DEMO_LABEL, Declared, Inventory, Learnt, take_inventory};
 pub use life::{Death, DeathCause, deaths};
 pub use observe::HealthMonitor;
 pub use thresholds::{Limit, Thresholds};
+pub use trends::lasting;
 
 #[cfg(test)]
 mod tests;

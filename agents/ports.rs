@@ -387,6 +387,9 @@ pub trait Backups: Send + Sync {
 /// Changes kept of one container at most, whatever their age.
 pub const CHANGES_KEPT: usize = 200;
 
+/// How far back levels are followed; older observations have no reader and are not kept.
+pub const OBSERVATIONS_KEPT: Duration = Duration::from_hours(48);
+
 /// What is remembered between cycles and across restarts.
 #[async_trait]
 pub trait Memory: Send + Sync {
@@ -406,7 +409,7 @@ pub trait Memory: Send + Sync {
     ) -> StoreResult<BTreeMap<String, LogCursor>>;
     /// Remembers positions, all or none of them.
     async fn set_log_cursors(&self, cursors: &BTreeMap<String, LogCursor>) -> StoreResult<()>;
-    /// Adds observations for charts.
+    /// Adds observations of levels that are followed.
     async fn record_observations(&self, observations: &[Observation]) -> StoreResult<()>;
     /// A target's observations since a time, oldest first.
     async fn observations(
@@ -487,7 +490,8 @@ pub trait Outbox: Send + Sync {
 pub trait Store: Incidents + Journal + Outcomes + Backups + Memory + Outbox {
     /// Whether something can be written now; the error says why not.
     async fn check_writable(&self) -> StoreResult<()>;
-    /// Removes closed incidents, observations, events, changes and backups older than `before`,
-    /// never what an open incident needs; returns how many rows went.
-    async fn prune(&self, before: Timestamp) -> StoreResult<u64>;
+    /// Removes closed incidents, events, changes and backups older than `keep` at `now`, and
+    /// observations older than that or than [`OBSERVATIONS_KEPT`]; never what an open incident
+    /// needs. Returns how many rows went.
+    async fn prune(&self, now: Timestamp, keep: Duration) -> StoreResult<u64>;
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -14,8 +15,8 @@ use crate::model::{
     LogCursor, Observation, Outcome, RuntimeEvent, TargetId, Timestamp,
 };
 use crate::ports::{
-    Alert, Backups, CHANGES_KEPT, Delivery, IncidentQuery, Incidents, Journal, Memory, Outbox,
-    Outcomes, Store, StoreError, StoreResult,
+    Alert, Backups, CHANGES_KEPT, Delivery, IncidentQuery, Incidents, Journal, Memory,
+    OBSERVATIONS_KEPT, Outbox, Outcomes, Store, StoreError, StoreResult,
 };
 
 /// Everything that is kept, until it is dropped.
@@ -133,7 +134,8 @@ impl Kept {
             + self.outbox.len()
     }
 
-    fn forget(&mut self, before: Timestamp) {
+    fn forget(&mut self, now: Timestamp, keep: Duration) {
+        let before = now - keep;
         let unfinished: BTreeSet<FixId> = self.unfinished().into_iter().collect();
         let is_open = |incident: &Incident| !incident.state().is_closed();
         let begun = self.journal.iter().filter(|record| unfinished.contains(&record.fix));
@@ -149,7 +151,8 @@ impl Kept {
                 || incidents.contains_key(&record.incident)
                 || unfinished.contains(&record.fix)
         });
-        self.observations.retain(|(_, at, _), _| *at >= before);
+        let observed = now - keep.min(OBSERVATIONS_KEPT);
+        self.observations.retain(|(_, at, _), _| *at >= observed);
         self.events.retain(|event| event.at >= before);
         self.changes.retain(|change| change.at >= before);
         self.backups.retain(|backup| {
@@ -487,10 +490,10 @@ impl Store for MemoryStore {
         self.write().map(drop)
     }
 
-    async fn prune(&self, before: Timestamp) -> StoreResult<u64> {
+    async fn prune(&self, now: Timestamp, keep: Duration) -> StoreResult<u64> {
         let mut kept = self.write()?;
         let rows = kept.rows();
-        kept.forget(before);
+        kept.forget(now, keep);
         Ok((rows - kept.rows()) as u64)
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::forecast::{Forecast, Point, forecast};
 use crate::model::{
-    CheckName, Observation, ObservedValue, TargetId, TargetReport, Timestamp, Verdict,
+    CheckName, HealthReport, Observation, ObservedValue, TargetId, TargetReport, Timestamp, Verdict,
 };
 
 /// What is followed, with the words for what happens at the limit.
@@ -100,6 +100,15 @@ impl Trends {
         }
         Some(level)
     }
+}
+
+/// The observations that are worth keeping beyond a restart: levels that are followed. Not of
+/// containers: they are many, and their lives short.
+pub fn lasting(report: &HealthReport) -> impl Iterator<Item = &Observation> {
+    let lasts = |seen: &&Observation| {
+        seen.target.container_name().is_none() && words_of(&seen.check).is_some()
+    };
+    report.targets.iter().flat_map(|target| &target.observations).filter(lasts)
 }
 
 fn base(check: &str) -> &str {

@@ -220,8 +220,8 @@ impl App {
         self.background.spawn(async move {
             let mut turns = tokio::time::interval(PRUNE_EVERY);
             while cancel.run_until_cancelled(turns.tick()).await.is_some() {
-                let before = clock.now() - rules.borrow().retention;
-                match store.prune(before).await {
+                let keep = rules.borrow().retention;
+                match store.prune(clock.now(), keep).await {
                     Ok(0) => {}
                     Ok(rows) => tracing::info!(rows, "removed old history"),
                     Err(error) => tracing::error!(%error, "old history is not removed"),

@@ -251,7 +251,7 @@ pub struct Storage {
     /// Where history is kept; empty means SQLite in `data_dir`. PostgreSQL
     /// (`postgres://...`) is not available in this version.
     pub url: Address,
-    /// How long closed incidents, measurements and backups are kept.
+    /// How long closed incidents, events, changes and backups are kept.
     #[serde(with = "duration")]
     #[schemars(with = "DurationText")]
     pub retention: Duration,

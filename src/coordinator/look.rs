@@ -12,6 +12,7 @@ use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, Finding, HealthReport, LogBatch, LogCursor, RuntimeEvent,
     TargetId, TargetKind, Timestamp, clean,
 };
+use selfheal_agents::ports::OBSERVATIONS_KEPT;
 use selfheal_agents::root_cause::Graph;
 
 use super::api::CONTAINERS_UNSEEN;
@@ -22,8 +23,6 @@ use super::{AgentStep, Rules, Scope};
 
 /// How far back remembered events are looked at.
 const EVENTS_BACK: TimeDelta = TimeDelta::hours(1);
-/// How far back levels are followed.
-const LEVELS_BACK: TimeDelta = TimeDelta::days(2);
 
 /// The agents that remember something between cycles; owned by the running cycle.
 pub(super) struct Senses {
@@ -174,7 +173,7 @@ impl Inner {
             .keys()
             .filter(|target| matches!(target.kind(), TargetKind::Postgres | TargetKind::Redis));
         for target in services.cloned().chain([TargetId::host()]) {
-            match self.store.observations(&target, now - LEVELS_BACK).await {
+            match self.store.observations(&target, now - OBSERVATIONS_KEPT).await {
                 Ok(observations) => monitor.remember(&observations),
                 Err(error) => {
                     tracing::warn!(%target, %error, "earlier observations cannot be read");

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use selfheal_agents::error_detector::{self, ErrorDetector};
 use selfheal_agents::fix_engineer::plan::{GoodFile, Remembered};
+use selfheal_agents::health_monitor;
 use selfheal_agents::learning_engine::{History, Release};
 use selfheal_agents::model::{
     ContainerFacts, FindingSource, HealthReport, HealthStatus, Incident, IncidentState,
@@ -138,8 +139,7 @@ impl Inner {
     pub(super) async fn remember(&self, seen: &Seen, scope: &Scope) {
         self.remember_error_rates(seen);
         if *scope == Scope::All {
-            let observations: Vec<_> =
-                seen.report.targets.iter().flat_map(|t| t.observations.iter().cloned()).collect();
+            let observations: Vec<_> = health_monitor::lasting(&seen.report).cloned().collect();
             if let Err(error) = self.store.record_observations(&observations).await {
                 tracing::error!(%error, "observations are not kept");
             }

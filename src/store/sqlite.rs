@@ -14,6 +14,7 @@ mod prune;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use selfheal_agents::model::Timestamp;
@@ -259,7 +260,7 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    async fn prune(&self, before: Timestamp) -> StoreResult<u64> {
-        self.prune_before(before).await
+    async fn prune(&self, now: Timestamp, keep: Duration) -> StoreResult<u64> {
+        self.prune_older(now, keep).await
     }
 }

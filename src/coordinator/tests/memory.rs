@@ -1,5 +1,7 @@
 //! Stories of what is remembered, and of what a start finds.
 
+use selfheal_agents::model::DiskFacts;
+
 use super::*;
 
 const REFUSED: &str = "could not connect to db:5432: Connection refused";
@@ -91,4 +93,47 @@ async fn a_store_that_cannot_tell_at_the_start_what_was_left_is_asked_again() {
     next.pass(10).await;
     assert!(!next.look().await.dry_run);
     assert_eq!(next.coordinator.standing().freezes.len(), 1, "what was frozen is frozen");
+}
+
+/// A host with one disk that is so full, in percent.
+fn disk(fake: &FakeWorld, percent: f64) {
+    let total = 1_000_000;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of it")]
+    let used = (total as f64 * percent / 100.0) as u64;
+    let disk = DiskFacts {
+        mount: "/var".to_owned(),
+        file_system: "ext4".to_owned(),
+        total_bytes: total,
+        available_bytes: total - used,
+        total_inodes: None,
+        free_inodes: None,
+    };
+    fake.change_host(|host| host.disks = vec![disk]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fills_is_followed_across_a_restart_and_what_nobody_reads_is_not_kept() {
+    let start = shop().clock().now();
+    let stage = Stage::new(shop(), Rules::default());
+    for step in 0..72 {
+        disk(&stage.fake, 40.0 + f64::from(step) / 3.0);
+        stage.look().await;
+        stage.fake.clock().advance_secs(300);
+    }
+    let kept = |target| {
+        let store = stage.store.clone();
+        async move { store.observations(&target, start).await.unwrap() }
+    };
+    let of_host = kept(TargetId::host()).await;
+    assert_eq!(of_host.len(), 72);
+    assert!(of_host.iter().all(|seen| seen.check == "host.disk:/var"), "{of_host:?}");
+    assert_eq!(kept(TargetId::container("web")).await, []);
+
+    stage.cancel.cancel();
+    let next = Stage::on(stage.fake.clone(), Rules::default(), stage.store.clone());
+    disk(&next.fake, 64.0);
+    let report = next.look().await;
+    let host = report.targets.iter().find(|target| target.id == TargetId::host()).unwrap();
+    let told = host.observations.iter().any(|seen| seen.check == "host.disk_forecast:/var");
+    assert!(told, "{:?}", host.observations);
 }

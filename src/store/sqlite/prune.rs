@@ -1,9 +1,10 @@
 //! Forgets what is old. Whatever an open incident or an unfinished fix needs stays.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use selfheal_agents::model::{FixId, IncidentId, Timestamp};
-use selfheal_agents::ports::{Incidents, Journal, StoreResult};
+use selfheal_agents::ports::{Incidents, Journal, OBSERVATIONS_KEPT, StoreResult};
 
 use super::{Change, SqliteStore, Urgency, encode, time_text};
 
@@ -12,11 +13,13 @@ use super::{Change, SqliteStore, Urgency, encode, time_text};
 const LOG_CURSORS_KEPT: i64 = 20_000;
 
 impl SqliteStore {
-    pub(super) async fn prune_before(&self, before: Timestamp) -> StoreResult<u64> {
+    pub(super) async fn prune_older(&self, now: Timestamp, keep: Duration) -> StoreResult<u64> {
+        let before = now - keep;
+        let observed = now - keep.min(OBSERVATIONS_KEPT);
         let open: BTreeSet<IncidentId> =
             self.open_incidents().await?.into_iter().map(|incident| incident.id).collect();
         let unfinished: BTreeSet<FixId> = self.unfinished_fixes().await?.into_iter().collect();
-        let changes = changes(before, &encode(&unfinished)?);
+        let changes = changes(before, observed, &encode(&unfinished)?);
         let results = self.commit(Urgency::Refusable, &changes).await?;
         let rows: u64 = results.iter().map(sqlx::sqlite::SqliteQueryResult::rows_affected).sum();
         let backups = self
@@ -32,7 +35,7 @@ impl SqliteStore {
     }
 }
 
-fn changes(before: Timestamp, unfinished: &str) -> Vec<Change> {
+fn changes(before: Timestamp, observed: Timestamp, unfinished: &str) -> Vec<Change> {
     let before = time_text(before);
     vec![
         Change::new(
@@ -51,7 +54,7 @@ fn changes(before: Timestamp, unfinished: &str) -> Vec<Change> {
         )
         .with(before.as_str())
         .with(unfinished),
-        Change::new("DELETE FROM observation WHERE at < $1").with(before.as_str()),
+        Change::new("DELETE FROM observation WHERE at < $1").with(time_text(observed)),
         Change::new("DELETE FROM event WHERE at < $1").with(before.as_str()),
         Change::new("DELETE FROM change WHERE at < $1").with(before.as_str()),
         Change::new(

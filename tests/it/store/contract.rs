@@ -1,13 +1,14 @@
 //! What every store promises. Each sentence below runs on each implementation.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use selfheal_agents::fakes::MemoryStore;
 use selfheal_agents::model::{
     Actor, Captured, Change, ChangeKind, Diagnosis, HealthStatus, IncidentId, IncidentState,
     JournalEntry, LogCursor, RuntimeEventKind, TargetId,
 };
-use selfheal_agents::ports::{CHANGES_KEPT, IncidentQuery, Store, StoreError};
+use selfheal_agents::ports::{CHANGES_KEPT, IncidentQuery, OBSERVATIONS_KEPT, Store, StoreError};
 use serde_json::json;
 
 use super::samples::*;
@@ -56,6 +57,7 @@ contract![
     a_failed_delivery_is_due_again_at_its_time_and_never_when_given_up,
     pruning_keeps_what_open_incidents_and_unfinished_fixes_need,
     pruning_forgets_what_is_old_and_closed,
+    pruning_forgets_observations_that_nobody_will_read_long_before_the_rest,
     a_fresh_store_can_be_written,
 ];
 
@@ -429,7 +431,7 @@ async fn pruning_keeps_what_open_incidents_and_unfinished_fixes_need(store: &imp
     store.enqueue(&waiting, &channels(&["hook"])).await.unwrap();
     store.record_outcome(&outcome(7, 0, true)).await.unwrap();
 
-    assert_eq!(store.prune(at(day)).await.unwrap(), 0);
+    assert_eq!(store.prune(at(day), Duration::ZERO).await.unwrap(), 0);
     assert_eq!(store.incidents(&IncidentQuery::default()).await.unwrap(), [under_way, open]);
     assert_eq!(store.journal(fix_id(1)).await.unwrap().len(), 2);
     assert_eq!(store.unfinished_fixes().await.unwrap(), [fix_id(2)]);
@@ -456,8 +458,8 @@ async fn pruning_forgets_what_is_old_and_closed(store: &impl Store) {
         store.delivered(id, at(secs)).await.unwrap();
     }
     // Incident, two records, backup, event, observation, alert.
-    assert_eq!(store.prune(at(500)).await.unwrap(), 7);
-    assert_eq!(store.prune(at(500)).await.unwrap(), 0);
+    assert_eq!(store.prune(at(500), Duration::ZERO).await.unwrap(), 7);
+    assert_eq!(store.prune(at(500), Duration::ZERO).await.unwrap(), 0);
     let left = store.incidents(&IncidentQuery::default()).await.unwrap();
     assert_eq!(left, [resolved(2, &web(), 1000)]);
     assert_eq!(store.journal(fix_id(1)).await.unwrap(), []);
@@ -470,9 +472,23 @@ async fn pruning_forgets_what_is_old_and_closed(store: &impl Store) {
     assert!(content.is_some(), "a content that another backup shares stays");
 }
 
+async fn pruning_forgets_observations_that_nobody_will_read_long_before_the_rest(
+    store: &impl Store,
+) {
+    let followed = i64::try_from(OBSERVATIONS_KEPT.as_secs()).unwrap();
+    let seen = |secs| observation(&TargetId::host(), secs, "host.disk:/", 40.0);
+    store.record_observations(&[seen(0), seen(1), seen(2)]).await.unwrap();
+    store.record_events(&[event(&web(), 0, RuntimeEventKind::Start)]).await.unwrap();
+    let month = Duration::from_hours(30 * 24);
+    assert_eq!(store.prune(at(followed), month).await.unwrap(), 0);
+    assert_eq!(store.prune(at(followed + 1), month).await.unwrap(), 1);
+    assert_eq!(store.prune(at(10), Duration::from_secs(8)).await.unwrap(), 2, "whatever is less");
+    assert_eq!(store.observations(&TargetId::host(), at(0)).await.unwrap(), [seen(2)]);
+}
+
 async fn a_fresh_store_can_be_written(store: &impl Store) {
     store.check_writable().await.unwrap();
-    assert_eq!(store.prune(at(0)).await.unwrap(), 0);
+    assert_eq!(store.prune(at(0), Duration::ZERO).await.unwrap(), 0);
 }
 
 async fn changes_come_oldest_first_once_and_only_the_newest_of_each_container(store: &dyn Store) {
@@ -496,6 +512,6 @@ async fn changes_come_oldest_first_once_and_only_the_newest_of_each_container(st
     let kept = store.changes(Some(&web), at(0)).await.unwrap();
     assert_eq!(kept, many[1..]);
     assert_eq!(store.changes(Some(&db), at(0)).await.unwrap().len(), 1);
-    store.prune(at(10 + more)).await.unwrap();
+    store.prune(at(10 + more), Duration::ZERO).await.unwrap();
     assert_eq!(store.changes(None, at(0)).await.unwrap(), []);
 }

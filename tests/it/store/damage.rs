@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use selfheal::store::{self, DATABASE_FILE, OpenError, Opened};
 use selfheal_agents::fix_engineer::config_file::sha256;
@@ -133,7 +134,7 @@ async fn a_manifest_that_was_tampered_with_is_not_believed_and_hides_no_other() 
         assert_eq!(listed, std::slice::from_ref(&other));
     }
     // Pruning everything else must leave the copies that the damaged one may need.
-    assert_eq!(store.prune(at(9999)).await.unwrap(), 1);
+    assert_eq!(store.prune(at(9999), Duration::ZERO).await.unwrap(), 1);
     std::fs::write(&manifest, &text).unwrap();
     assert_eq!(store.backup(&kept.id).await.unwrap(), Some(kept));
 }

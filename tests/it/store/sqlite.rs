@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use selfheal::store::{self, DATABASE_FILE, EXPORT_FILE, OpenError};
 use selfheal_agents::model::{JournalEntry, TargetId};
@@ -64,7 +65,7 @@ async fn reading_beside_a_writer_sees_its_writes_and_refuses_to_write() {
         reader.save_backup(&backup(2, 0, "b")).await.map(drop),
         reader.update_backup(&backup(1, 0, "a")).await,
         reader.check_writable().await,
-        reader.prune(at(0)).await.map(drop),
+        reader.prune(at(0), Duration::ZERO).await.map(drop),
     ] {
         assert!(matches!(&refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     }
