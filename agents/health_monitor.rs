@@ -7,6 +7,7 @@
 pub mod changes;
 pub mod checks;
 mod forecast;
+mod inquiry;
 mod inventory;
 mod life;
 mod observe;
@@ -14,6 +15,7 @@ mod steady;
 mod thresholds;
 mod trends;
 
+pub use inquiry::Inquiry;
 pub use inventory::{DEMO_LABEL, Declared, Inventory, Learnt, take_inventory};
 pub use life::{Death, DeathCause, deaths};
 pub use observe::HealthMonitor;

@@ -51,8 +51,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selfheal_agents::error_detector::Catalogue;
-use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::health_monitor::changes::DigestKey;
+use selfheal_agents::health_monitor::{Inquiry, Inventory};
 use selfheal_agents::model::{BackupId, IncidentId, TargetId, Timestamp};
 use selfheal_agents::ports::{Store, World};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
@@ -251,6 +251,18 @@ impl Coordinator {
     /// Whether an event of that time on that target is an echo of what Selfheal does.
     pub fn is_ours(&self, target: &TargetId, at: Timestamp) -> bool {
         self.inner.leases.is_ours(target, at)
+    }
+
+    /// A light probe had no answer from a target: it is asked at once with its whole time limit,
+    /// so that the answer is there, or its absence, when a cycle is called for.
+    pub fn ask_ahead(&self, target: &TargetId) {
+        let inner = &self.inner;
+        let (inventory, rules) = (Arc::clone(&inner.inventory.borrow()), inner.rules());
+        let known = inventory.targets.get(target);
+        let inquiry = known.and_then(|t| Inquiry::of(t, &inventory, &rules.thresholds));
+        if let Some(inquiry) = inquiry {
+            inner.asked.ahead(&inner.world, target, inquiry);
+        }
     }
 
     /// Tells when the schedule fires next, for [`Standing`].

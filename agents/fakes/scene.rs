@@ -46,8 +46,8 @@ impl Scene<'_> {
 /// Something that is or is not so in a scene.
 pub type Condition = Arc<dyn Fn(&Scene<'_>) -> bool + Send + Sync>;
 
-/// How long an answer is waited for, given the time limit of the question.
-pub type Stall = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
+/// Waits for an answer, given the time limit of the question; tells whether it came.
+pub type Stall = Arc<dyn Fn(Duration) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// What happens when a container is started.
 #[derive(Clone, Default)]

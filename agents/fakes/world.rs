@@ -57,7 +57,7 @@ pub(super) struct State {
     pub(super) pulls: Vec<(Timestamp, String)>,
     failures: BTreeMap<String, VecDeque<Failure>>,
     /// How late a question is answered, and whether it is answered then.
-    stalls: BTreeMap<String, (Stall, bool)>,
+    stalls: BTreeMap<String, Stall>,
     wakers: Vec<Waker>,
 }
 
@@ -377,33 +377,24 @@ impl FakeWorld {
         self
     }
 
-    /// From now on `question` (`probe http://shop/`, `usage web`, `logs web`) is not answered
-    /// in time, which is known when `stall` ends.
+    /// From now on `question` (`probe http://shop/`, `usage web`, `logs web`, `restart web`) is
+    /// answered, or known not to be answered in time, when `stall` ends.
     pub fn stall(
         &self,
         question: &str,
-        stall: impl Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+        stall: impl Fn(Duration) -> BoxFuture<'static, bool> + Send + Sync + 'static,
     ) -> &Self {
-        self.state().stalls.insert(question.to_owned(), (Arc::new(stall), false));
-        self
-    }
-
-    /// From now on `question` (also `restart web`) is answered when `stall` ends.
-    pub fn slow(
-        &self,
-        question: &str,
-        stall: impl Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync + 'static,
-    ) -> &Self {
-        self.state().stalls.insert(question.to_owned(), (Arc::new(stall), true));
+        self.state().stalls.insert(question.to_owned(), Arc::new(stall));
         self
     }
 
     /// Waits as a test told it to; whether the answer comes at all.
     pub(super) async fn answered(&self, question: &str, limit: Duration) -> bool {
-        let known = self.state().stalls.get(question).map(|(stall, ends)| (stall(limit), *ends));
-        let Some((stall, ends_well)) = known else { return true };
-        stall.await;
-        ends_well
+        let known = self.state().stalls.get(question).map(|stall| stall(limit));
+        match known {
+            Some(stall) => stall.await,
+            None => true,
+        }
     }
 
     /// The failure injected for this call, if any.

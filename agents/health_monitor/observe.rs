@@ -9,11 +9,11 @@ use super::checks::{CHECKS, Context, Judgement, Measured};
 use super::life::last_death;
 use super::steady::{Climb, Steady};
 use super::trends::Trends;
-use super::{DeathCause, Inventory, Thresholds};
+use super::{DeathCause, Inquiry, Inventory, Thresholds};
 use crate::model::{
-    CheckName, ContainerFacts, Endpoint, Facts, HealthReport, HostFacts, LogDisk,
-    NetworkAttachment, Observation, ObservedValue, Rising, RuntimeEvent, Target, TargetId,
-    TargetKind, TargetReport, TargetState, Timestamp, Verdict, clean,
+    CheckName, ContainerFacts, Facts, HealthReport, HostFacts, LogDisk, NetworkAttachment,
+    Observation, ObservedValue, Rising, RuntimeEvent, Target, TargetId, TargetKind, TargetReport,
+    TargetState, Timestamp, Verdict, clean,
 };
 use crate::ports::{Questions, World};
 
@@ -307,12 +307,9 @@ async fn look(
     if let Some(name) = target.id.container_name() {
         return container(questions, inventory, &target.id, name).await;
     }
-    let Some(endpoint) = &target.endpoint else {
+    let Some(Inquiry { life, endpoint, limit }) = Inquiry::of(target, inventory, thresholds) else {
         return Ok(Known { facts: Err(why_no_endpoint(inventory, target)), usage_error: None });
     };
-    let limit = probe_limit(endpoint, target, inventory, thresholds);
-    let behind = target.container.as_ref().and_then(|name| inventory.containers.get(name));
-    let life = behind.and_then(|container| container.started_at.max(container.finished_at));
     let facts = questions.probe(&target.id, life, endpoint, limit).await;
     let facts = facts.ok_or_else(|| Late(target.id.clone()))?;
     Ok(Known { facts: Ok(facts), usage_error: None })
@@ -348,28 +345,6 @@ async fn container(
         }
     }
     Ok(Known { facts: Ok(Facts::Container(Box::new(facts))), usage_error })
-}
-
-/// How long a target is waited for. An HTTP endpoint gets more time than others, since
-/// slow is not broken, but a found one no more than its container's own check gives it.
-fn probe_limit(
-    endpoint: &Endpoint,
-    target: &Target,
-    inventory: &Inventory,
-    thresholds: &Thresholds,
-) -> Duration {
-    if !matches!(endpoint, Endpoint::Http(_)) {
-        return Duration::from_millis(thresholds.probe_limit_ms);
-    }
-    let usual = Duration::from_millis(thresholds.http_probe_limit_ms);
-    let own = target
-        .container
-        .as_ref()
-        .filter(|_| inventory.found.contains(&target.id))
-        .and_then(|name| inventory.containers.get(name)?.health_check.as_ref())
-        .map(|check| check.timeout)
-        .filter(|timeout| !timeout.is_zero());
-    own.map_or(usual, |own| own.min(usual))
 }
 
 fn why_no_endpoint(inventory: &Inventory, target: &Target) -> String {

@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Nothing is waited for less long than this, in milliseconds.
+const SHORTEST_WAIT_MS: u64 = 50;
+
 /// When a number is too high. A part left out is none or 0, not the built-in value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -88,8 +91,9 @@ pub struct Thresholds {
     pub pressure_load_per_core: f64,
     /// How long PostgreSQL, Redis and TCP targets are waited for, in milliseconds.
     pub probe_limit_ms: u64,
-    /// How long HTTP targets are waited for, in milliseconds. An HTTP target found in a
-    /// container's health check is waited for no longer than that check waits.
+    /// How long HTTP targets are waited for, in milliseconds: what answers within it is slow at
+    /// worst, what does not hangs and may be restarted. A target found in a container's health
+    /// check is waited for no longer than that check waits.
     pub http_probe_limit_ms: u64,
 }
 
@@ -120,7 +124,7 @@ impl Default for Thresholds {
             pressure_cpu_percent: 80.0,
             pressure_load_per_core: 4.0,
             probe_limit_ms: 2000,
-            http_probe_limit_ms: 6000,
+            http_probe_limit_ms: 9000,
         }
     }
 }
@@ -155,7 +159,39 @@ impl Thresholds {
             .chain(open.iter().flat_map(|(name, limit)| limit.faults(name, f64::MAX)))
             .collect();
         faults.extend(self.other_faults());
+        faults.extend(self.levels_nobody_waits_for());
         faults
+    }
+
+    /// Levels of slowness that are never seen, since the answer is given up for lost before.
+    fn levels_nobody_waits_for(&self) -> impl Iterator<Item = String> + use<> {
+        let waits = [
+            (
+                "http_probe_limit_ms",
+                self.http_probe_limit_ms,
+                "http_latency_ms",
+                self.http_latency_ms,
+            ),
+            (
+                "probe_limit_ms",
+                self.probe_limit_ms,
+                "postgres_latency_ms",
+                self.postgres_latency_ms,
+            ),
+            ("probe_limit_ms", self.probe_limit_ms, "redis_latency_ms", self.redis_latency_ms),
+        ];
+        waits.into_iter().flat_map(|(waits, millis, name, limit)| {
+            let levels = [("warning", limit.warning), ("critical", limit.critical)];
+            let unseen = move |level: &f64| millis >= SHORTEST_WAIT_MS && *level >= millis as f64;
+            levels.into_iter().filter_map(move |(word, level)| {
+                let level = level.filter(unseen)?;
+                Some(format!(
+                    "{waits} = {millis} is over before {name}.{word} = {level} is seen, and what \
+                     has not answered by then counts as hanging, not as slow; make it larger, or \
+                     lower {name}.{word}"
+                ))
+            })
+        })
     }
 
     fn other_faults(&self) -> impl Iterator<Item = String> + use<> {
@@ -175,9 +211,12 @@ impl Thresholds {
                 "pressure_cpu_percent must be above 0 and at most 100",
             ),
             (self.pressure_load_per_core <= 0.0, "pressure_load_per_core must be above 0"),
-            (!(50..=60_000).contains(&self.probe_limit_ms), "probe_limit_ms must be 50 to 60000"),
             (
-                !(50..=60_000).contains(&self.http_probe_limit_ms),
+                !(SHORTEST_WAIT_MS..=60_000).contains(&self.probe_limit_ms),
+                "probe_limit_ms must be 50 to 60000",
+            ),
+            (
+                !(SHORTEST_WAIT_MS..=60_000).contains(&self.http_probe_limit_ms),
                 "http_probe_limit_ms must be 50 to 60000",
             ),
         ];
@@ -244,5 +283,22 @@ mod tests {
             assert!(faults.contains(part), "{faults}");
         }
         assert_eq!(faults.lines().count(), 5, "{faults}");
+    }
+
+    #[test]
+    fn what_counts_as_slow_must_be_waited_for() {
+        let thresholds = Thresholds {
+            http_latency_ms: limit(Some(8_999.0), Some(9_000.0), 0.0, 0),
+            redis_latency_ms: limit(Some(2_500.0), None, 0.0, 0),
+            ..Thresholds::default()
+        };
+        let faults = thresholds.validate();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(
+            faults[0].starts_with("http_probe_limit_ms = 9000 ")
+                && faults[0].contains("http_latency_ms.critical = 9000 "),
+            "{faults:?}"
+        );
+        assert!(faults[1].starts_with("probe_limit_ms = 2000 "), "{faults:?}");
     }
 }

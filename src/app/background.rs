@@ -14,7 +14,7 @@ use super::rules;
 use crate::config::{Loaded, Settings, Sources};
 use crate::coordinator::schedule::CronSchedule;
 use crate::coordinator::triggers::logs::{Followed, Follower};
-use crate::coordinator::triggers::{Fire, docker_events, logs, probes, schedule};
+use crate::coordinator::triggers::{Doubt, Fire, docker_events, logs, probes, schedule};
 use crate::coordinator::{Scope, Trigger};
 
 /// What is probed.
@@ -72,6 +72,11 @@ impl App {
         Arc::new(move |scope, trigger| coordinator.request(scope, trigger))
     }
 
+    fn doubt(&self) -> Doubt {
+        let coordinator = self.coordinator.clone();
+        Arc::new(move |target| coordinator.ask_ahead(target))
+    }
+
     fn listener(&self, fire: Fire) -> docker_events::Listener {
         let coordinator = self.coordinator.clone();
         docker_events::Listener {
@@ -107,6 +112,7 @@ impl App {
             targets,
             self.settings.clone(),
             self.fire(),
+            self.doubt(),
             self.cancel.clone(),
         ));
         let reader = Follower {

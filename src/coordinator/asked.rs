@@ -7,7 +7,9 @@
 //! limit, is there. A target known to hang is not late: that it was silent a moment ago stands
 //! in for the silence of now.
 //!
-//! A question is asked once at a time; a later look joins it. Nothing asked of an earlier life
+//! A question is asked once at a time; a later look joins it. One that a light probe had no answer
+//! to begins at once ([`Asked::ahead`]), so that its long time limit runs while the probes confirm
+//! the silence: what is slow gets time, and a hang is found no later. Nothing asked of an earlier life
 //! of a container, or before a fix, is ever used ([`Asked::forget`]). Validation windows do not
 //! ask here at all: they wait for answers of their own.
 //!
@@ -19,6 +21,7 @@ mod question;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use selfheal_agents::health_monitor::Inquiry;
 use selfheal_agents::model::{
     ContainerFacts, Endpoint, Facts, LogBatch, LogCursor, LogFolder, LogSurvey, TargetId,
     Timestamp, Usage,
@@ -60,6 +63,12 @@ impl Asked {
         Look { asked: self, world, patience: Patience::begin() }
     }
 
+    /// Asks a target before anybody looks: the look that follows joins in.
+    pub(super) fn ahead(&self, world: &World, target: &TargetId, inquiry: Inquiry<'_>) {
+        let (subject, question) = probe(world, inquiry);
+        self.probes.begin(target, subject, question);
+    }
+
     /// Waits until nothing is asked of these targets.
     pub(super) async fn ended(&self, targets: &[TargetId]) {
         for target in targets {
@@ -79,6 +88,14 @@ impl Asked {
     }
 }
 
+/// A question to an endpoint, and what it is about.
+fn probe(world: &World, inquiry: Inquiry<'_>) -> (Probed, impl Future<Output = Facts> + use<>) {
+    let Inquiry { life, endpoint, limit } = inquiry;
+    let (prober, endpoint) = (world.prober.clone(), endpoint.clone());
+    let subject = (endpoint.clone(), limit, life);
+    (subject, async move { prober.probe(&endpoint, limit).await })
+}
+
 /// The questions of one look.
 pub(super) struct Look<'a> {
     asked: &'a Asked,
@@ -95,9 +112,7 @@ impl Questions for Look<'_> {
         endpoint: &Endpoint,
         limit: Duration,
     ) -> Option<Facts> {
-        let subject = (endpoint.clone(), limit, life);
-        let (prober, endpoint) = (self.world.prober.clone(), endpoint.clone());
-        let question = async move { prober.probe(&endpoint, limit).await };
+        let (subject, question) = probe(self.world, Inquiry { life, endpoint, limit });
         self.asked.probes.ask(target, subject, &self.patience, question).await
     }
 

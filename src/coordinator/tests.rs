@@ -158,7 +158,17 @@ fn with_endpoint(containers: &[&str]) -> (FakeWorld, Rules) {
 
 /// The question is answered when its time limit is over, and not in time.
 fn hangs(fake: &FakeWorld, question: &str) {
-    fake.stall(question, |limit| Box::pin(tokio::time::sleep(limit)));
+    answers_after(fake, question, Duration::MAX);
+}
+
+/// The question is answered after so long, or when its time limit is over not in time.
+fn answers_after(fake: &FakeWorld, question: &str, after: Duration) {
+    fake.stall(question, move |limit| {
+        Box::pin(async move {
+            tokio::time::sleep(after.min(limit)).await;
+            after <= limit
+        })
+    });
 }
 
 fn only(incidents: &[Incident]) -> &Incident {

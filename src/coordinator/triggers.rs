@@ -12,10 +12,15 @@ pub mod schedule;
 
 use std::sync::Arc;
 
+use selfheal_agents::model::TargetId;
+
 use super::{Scope, Trigger};
 
 /// Asks for a cycle over a scope; returns at once.
 pub type Fire = Arc<dyn Fn(Scope, Trigger) + Send + Sync>;
+
+/// Told of a target that did not answer once; returns at once.
+pub type Doubt = Arc<dyn Fn(&TargetId) + Send + Sync>;
 
 /// Remembers what was called for, for tests.
 #[cfg(test)]

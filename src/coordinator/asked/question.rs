@@ -110,7 +110,8 @@ impl<S: PartialEq, A: Answer> Pending<S, A> {
         }
     }
 
-    fn begin(
+    /// Asks, or joins who asks the same already, and does not wait.
+    pub(super) fn begin(
         &self,
         target: &TargetId,
         subject: S,

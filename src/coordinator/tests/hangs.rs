@@ -6,6 +6,31 @@ use selfheal_agents::model::{
 use tokio::time::Instant;
 
 use super::*;
+use crate::config::{Probes, Settings};
+use crate::coordinator::triggers::{Doubt, Fire, probes};
+
+impl Stage {
+    /// Starts the light probes.
+    fn probe(&self) {
+        let mut inventory = self.coordinator.inventory();
+        let seen = inventory.borrow_and_update().targets.values().cloned().collect();
+        let (targets, listed) = watch::channel(Arc::new(seen));
+        let (settings, settings_now) = watch::channel(Arc::new(Settings::default()));
+        tokio::spawn(async move {
+            let _settings_stay = settings;
+            while inventory.changed().await.is_ok() {
+                let seen = inventory.borrow_and_update().targets.values().cloned().collect();
+                targets.send_replace(Arc::new(seen));
+            }
+        });
+        let prober = self.fake.world().prober;
+        let asked = self.coordinator.clone();
+        let fire: Fire = Arc::new(move |scope, trigger| asked.request(scope, trigger));
+        let asked = self.coordinator.clone();
+        let doubt: Doubt = Arc::new(move |target| asked.ask_ahead(target));
+        tokio::spawn(probes::run(prober, listed, settings_now, fire, doubt, self.cancel.clone()));
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_is_healed_while_another_target_hangs() {
@@ -45,7 +70,7 @@ async fn what_hangs_is_found_without_being_asked_for_and_asked_after_in_vain() {
     stage.look().await;
     hangs(&fake, "probe http://shop/");
     stage.coordinator.request(Scope::All, Trigger::Schedule);
-    stage.pass(8).await;
+    stage.pass(12).await;
     assert_eq!(only(&stage.incidents().await).state(), IncidentState::Held);
     let began = Instant::now();
     stage.look().await;
@@ -61,7 +86,7 @@ async fn what_answers_slowly_is_not_taken_for_broken() {
     let (fake, rules) = with_endpoint(&["shop", "web"]);
     let stage = Stage::new(fake.clone(), rules);
     stage.look().await;
-    fake.slow("probe http://shop/", |_| Box::pin(tokio::time::sleep(Duration::from_secs(3))));
+    answers_after(&fake, "probe http://shop/", Duration::from_secs(3));
     for _ in 0..3 {
         let report = stage.look().await;
         assert_eq!(report.status, CycleStatus::Healthy, "{report:#?}");
@@ -69,6 +94,44 @@ async fn what_answers_slowly_is_not_taken_for_broken() {
         stage.pass(7).await;
     }
     assert_eq!(fake.effects(), Vec::<String>::new());
+}
+
+/// An endpoint that answers right, after so many milliseconds.
+fn slow_shop(fake: &FakeWorld, rules: &Rules, millis: u32) {
+    let latency_ms = Some(f64::from(millis));
+    let answer = HttpFacts { ok: true, status: Some(200), latency_ms, ..HttpFacts::default() };
+    fake.answers(rules.declared.targets[0].endpoint.as_ref().unwrap(), Facts::Http(answer));
+    answers_after(fake, "probe http://shop/", Duration::from_millis(millis.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_answers_after_seven_seconds_is_told_of_as_slow_and_not_restarted() {
+    let (fake, rules) = with_endpoint(&["shop", "web"]);
+    let stage = Stage::new(fake.clone(), rules.clone());
+    stage.probe();
+    stage.look().await;
+    slow_shop(&fake, &rules, 7000);
+    stage.pass(300).await;
+    stage.look().await;
+    let incidents = stage.incidents().await;
+    let known = only(&incidents);
+    assert_eq!(known.diagnosis.as_ref().unwrap().issue_type, "endpoint-slow", "{known:#?}");
+    assert_eq!(known.state(), IncidentState::Held);
+    assert_eq!(fake.effects(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hang_is_mended_when_the_time_since_the_first_silence_is_over_and_not_later() {
+    let (fake, rules) = with_endpoint(&["shop", "web"]);
+    let limit = Duration::from_millis(rules.thresholds.http_probe_limit_ms);
+    let stage = Stage::new(fake.clone(), rules);
+    stage.probe();
+    stage.look().await;
+    hangs(&fake, "probe http://shop/");
+    let probes = Probes::default();
+    tokio::time::sleep(probes.interval + probes.limit + limit).await;
+    stage.pass(1).await;
+    assert_eq!(fake.effects(), ["restart shop"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,7 +176,7 @@ async fn an_answer_from_before_a_fix_does_not_count_after_it() {
     stage.pass(1).await;
     assert_eq!(fake.effects(), ["restart shop"]);
     // It works, if slowly: what was asked before the restart says nothing of that.
-    fake.slow("probe http://shop/", |_| Box::pin(tokio::time::sleep(Duration::from_secs(2))));
+    answers_after(&fake, "probe http://shop/", Duration::from_secs(2));
     stage.look().await;
     stage.pass(300).await;
     let incidents = stage.incidents().await;

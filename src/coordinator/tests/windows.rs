@@ -73,7 +73,12 @@ async fn a_slow_rollback_does_not_hold_up_another() {
     fake.crash("web", 1);
     stage.pass(10).await;
     assert_eq!(fake.effects().last().unwrap(), "start web");
-    fake.slow("restart worker", |_| Box::pin(tokio::time::sleep(Duration::from_secs(80))));
+    fake.stall("restart worker", |_| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(80)).await;
+            true
+        })
+    });
     fake.crash("worker", 1);
     stage.pass(2).await;
     fake.crash("web", 1);

@@ -2,7 +2,8 @@
 //!
 //! Each target is asked on its own, with its own time limit, so that one that hangs delays
 //! nobody. A first failure is confirmed quickly; one failure alone means nothing. What the
-//! answer means is decided by the cycle, which asks again.
+//! answer means is decided by the cycle, which asks again and waits longer: that question is
+//! begun with the first failure.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,7 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Fire;
+use super::{Doubt, Fire};
 use crate::config::{Probes, Settings};
 use crate::coordinator::{Scope, Trigger};
 
@@ -32,6 +33,7 @@ pub async fn run(
     mut targets: watch::Receiver<Arc<Vec<Target>>>,
     mut settings: watch::Receiver<Arc<Settings>>,
     fire: Fire,
+    doubt: Doubt,
     cancel: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
@@ -54,6 +56,7 @@ pub async fn run(
                     prober: Arc::clone(&prober),
                     places: Arc::clone(&places),
                     fire: Arc::clone(&fire),
+                    doubt: Arc::clone(&doubt),
                     settings: used.clone(),
                     id,
                     endpoint: endpoint.clone(),
@@ -88,6 +91,7 @@ struct Asked {
     prober: Arc<dyn Prober>,
     places: Arc<Semaphore>,
     fire: Fire,
+    doubt: Doubt,
     settings: Probes,
     id: TargetId,
     endpoint: Endpoint,
@@ -101,7 +105,12 @@ impl Asked {
             let works = self.ask().await;
             let pause = match streak.take(works, self.settings.failures) {
                 Step::Settled => self.settings.interval,
-                Step::Confirm => self.settings.confirm_after,
+                Step::Confirm => {
+                    if !works {
+                        (self.doubt)(&self.id);
+                    }
+                    self.settings.confirm_after
+                }
                 Step::Changed => {
                     tracing::debug!(target.id = %self.id, works, "a probe changed its verdict");
                     (self.fire)(Scope::target(self.id.clone()), Trigger::Probe);

@@ -47,6 +47,7 @@ fn target(port: u16) -> Target {
 struct Probing {
     ports: Arc<Ports>,
     fired: Fired,
+    doubted: Arc<Mutex<Vec<TargetId>>>,
     targets: watch::Sender<Arc<Vec<Target>>>,
     settings: watch::Sender<Arc<Settings>>,
     cancel: CancellationToken,
@@ -60,14 +61,17 @@ impl Probing {
         let (targets, targets_now) = watch::channel(Arc::new(wanted));
         let (settings, settings_now) = watch::channel(Arc::new(Settings::default()));
         let (fired, cancel) = (Fired::default(), CancellationToken::new());
+        let doubted = Arc::<Mutex<Vec<TargetId>>>::default();
+        let doubts = Arc::clone(&doubted);
         let task = tokio::spawn(run(
             prober.clone(),
             targets_now,
             settings_now,
             fired.fire(),
+            Arc::new(move |id| doubts.lock().unwrap().push(id.clone())),
             cancel.clone(),
         ));
-        Self { ports: prober, fired, targets, settings, cancel, task }
+        Self { ports: prober, fired, doubted, targets, settings, cancel, task }
     }
 
     fn set_down(&self, ports: &[u16]) {
@@ -113,8 +117,10 @@ async fn a_target_that_fails_is_confirmed_quickly_and_calls_for_one_look() {
     let asked = probing.asked(80);
     assert_eq!(asked[before + 1] - asked[before], Duration::from_millis(500));
     assert_eq!(probing.fired.all(), [Scope::target(target(80).id)]);
+    assert_eq!(*probing.doubted.lock().unwrap(), [target(80).id], "with its first failure");
     probing.set_down(&[]);
     pass(30).await;
+    assert_eq!(probing.doubted.lock().unwrap().len(), 1, "an answer is no reason for doubt");
     assert_eq!(probing.fired.all().len(), 2, "and one when it works again");
     probing.end().await;
 }
