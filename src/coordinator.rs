@@ -19,6 +19,7 @@ mod cycle;
 mod driver;
 mod execution;
 pub mod freezes;
+mod good_state;
 mod late;
 mod leases;
 mod live;

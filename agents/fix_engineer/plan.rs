@@ -1,13 +1,13 @@
 //! What an action needs to plan itself for the target at hand.
 
 use crate::model::{
-    ContainerFacts, Diagnosis, FixTemplate, NetworkAttachment, Step, StepRole, Target, TargetId,
-    TargetPolicy, Timestamp,
+    ContainerFacts, Diagnosis, FixTemplate, Step, StepRole, Target, TargetId, TargetPolicy,
 };
 use crate::ports::World;
 use crate::root_cause::{Evidence, holds};
 
 use super::actions::{Action, ContainerRestart};
+use super::remembered::Remembered;
 
 /// Docker's own time between stop signal and kill.
 pub(crate) const DOCKER_STOP_TIMEOUT_SECS: u32 = 10;
@@ -41,31 +41,6 @@ const DATA_IMAGES: [&str; 24] = [
     "timescale",
     "valkey",
 ];
-
-/// The content of a file with which its container was healthy.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct GoodFile {
-    /// Path on the host.
-    pub path: String,
-    /// The content, text.
-    pub content: String,
-    /// Its SHA-256.
-    pub sha256: String,
-    /// When it was last seen to work.
-    pub seen_at: Timestamp,
-}
-
-/// What is remembered of a container from when it was healthy.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Remembered {
-    /// Docker's id of the container that was healthy; another id is another container.
-    #[serde(default)]
-    pub container_id: String,
-    /// Its configuration files.
-    pub files: Vec<GoodFile>,
-    /// The networks it was on.
-    pub networks: Vec<NetworkAttachment>,
-}
 
 /// Limits on what a fix may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,27 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use selfheal_agents::error_detector::{self, ErrorDetector};
-use selfheal_agents::fix_engineer::plan::{GoodFile, Remembered};
+use selfheal_agents::fix_engineer::remembered::Remembered;
 use selfheal_agents::health_monitor;
 use selfheal_agents::learning_engine::{History, Release};
 use selfheal_agents::model::{
-    ContainerFacts, FindingSource, HealthReport, HealthStatus, Incident, IncidentState,
-    NetworkAttachment, TargetId, TargetReport, Timestamp, Verdict,
+    ContainerFacts, FindingSource, HealthReport, Incident, IncidentState, TargetId, TargetReport,
+    Timestamp, Verdict,
 };
 use selfheal_agents::ports::{IncidentQuery, Memory, StoreError, StoreResult};
 use selfheal_agents::root_cause::Explained;
 use serde::de::DeserializeOwned;
 
+use super::good_state::is_settled;
 use super::look::Seen;
 use super::state::{Inner, lock};
 use super::{Freeze, Scope, freezes};
 
-/// A container must have run this long before its files count as good.
-const PROVEN_AFTER: TimeDelta = TimeDelta::seconds(5);
-/// Files larger than this are data, not configuration.
-const LARGEST_FILE: usize = 128 * 1024;
-/// Files remembered of one container.
-const MOST_FILES: usize = 16;
 /// Weight of the newest measurement in a container's usual error rate.
 const NEWEST: f64 = 0.2;
 /// How long the lines that led to a repair could still be counted after it.
@@ -44,7 +39,7 @@ const GONE: &str = "gone";
 /// Then they are forgotten.
 const GONE_FOR: TimeDelta = TimeDelta::days(30);
 
-fn remembered_name(container: &str) -> String {
+pub(super) fn remembered_name(container: &str) -> String {
     format!("{REMEMBERED}{container}")
 }
 
@@ -78,7 +73,7 @@ pub(super) async fn keep_in<T: serde::Serialize + Sync + ?Sized>(
 }
 
 impl Inner {
-    async fn recall<T: DeserializeOwned>(&self, name: &str) -> StoreResult<Option<T>> {
+    pub(super) async fn recall<T: DeserializeOwned>(&self, name: &str) -> StoreResult<Option<T>> {
         recall_from(self.store.as_ref(), name).await
     }
 
@@ -150,7 +145,7 @@ impl Inner {
         for facts in seen.inventory.containers.values() {
             let id = TargetId::container(&facts.name);
             let well = seen.report.target(&id).is_some_and(|r| r.verdict() <= Verdict::Ok);
-            if well && !shows_trouble(seen, facts) && is_proven(facts, seen.now) {
+            if well && !shows_trouble(seen, facts) && is_settled(facts, seen.now) {
                 self.remember_container(facts, seen.now).await;
             }
         }
@@ -234,59 +229,6 @@ impl Inner {
         if let Err(error) = self.store.set_log_cursors(&seen.read_to).await {
             tracing::error!(%error, "log positions are not kept");
         }
-    }
-
-    async fn remember_container(&self, facts: &ContainerFacts, now: Timestamp) {
-        let name = remembered_name(&facts.name);
-        let Ok(before) = self.recall::<Remembered>(&name).await else {
-            return;
-        };
-        let before = before.unwrap_or_default();
-        let now_good = Remembered {
-            container_id: facts.id.clone(),
-            files: self.good_files(facts, &before, now).await,
-            networks: attachments(facts),
-        };
-        if now_good != before
-            && let Err(error) = self.keep_in_mind(&name, &now_good).await
-        {
-            tracing::error!(container.name = facts.name, %error, "its good state is not kept");
-        }
-    }
-
-    /// The configuration files that the container has started with; a file changed since is
-    /// unproven, so the last proven content of it stays.
-    async fn good_files(
-        &self,
-        facts: &ContainerFacts,
-        before: &Remembered,
-        now: Timestamp,
-    ) -> Vec<GoodFile> {
-        let mut good: BTreeMap<String, GoodFile> =
-            before.files.iter().map(|f| (f.path.clone(), f.clone())).collect();
-        let Some(started_at) = facts.started_at else {
-            return before.files.clone();
-        };
-        for mount in facts.mounts.iter().filter(|m| m.bind) {
-            for path in self.world.files.list(&mount.source).await.unwrap_or_default() {
-                if good.len() >= MOST_FILES && !good.contains_key(&path) {
-                    break;
-                }
-                let Ok(file) = self.world.files.read(&path).await else {
-                    continue;
-                };
-                let changed_since_start = file.modified_secs >= started_at.timestamp();
-                let known = good.get(&path).is_some_and(|known| known.sha256 == file.sha256);
-                if known || changed_since_start || file.bytes.len() > LARGEST_FILE {
-                    continue;
-                }
-                if let Ok(content) = String::from_utf8(file.bytes) {
-                    let sha256 = file.sha256;
-                    good.insert(path.clone(), GoodFile { path, content, sha256, seen_at: now });
-                }
-            }
-        }
-        good.into_values().collect()
     }
 
     fn remember_error_rates(&self, seen: &Seen) {
@@ -405,15 +347,4 @@ fn shows_trouble(seen: &Seen, facts: &ContainerFacts) -> bool {
     };
     seen.findings.iter().any(|finding| finding.is_trouble() && shows_it(&finding.target))
         || seen.report.targets.iter().any(|t| t.verdict().is_bad() && shows_it(t.id()))
-}
-
-/// Whether its running proves anything about what it was started with.
-fn is_proven(facts: &ContainerFacts, now: Timestamp) -> bool {
-    let long_enough = facts.started_at.is_some_and(|at| now - at >= PROVEN_AFTER);
-    let healthy = facts.health.is_none_or(|health| health == HealthStatus::Healthy);
-    facts.is_up() && long_enough && healthy
-}
-
-fn attachments(facts: &ContainerFacts) -> Vec<NetworkAttachment> {
-    facts.networks.iter().map(|n| NetworkAttachment { ip: None, ..n.clone() }).collect()
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Action, Reversal};
-use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
+use crate::fix_engineer::plan::{PlanRequest, Planned, Workshop, repair};
 use crate::fix_engineer::config_file;
 use crate::model::{ContainerFacts, Captured, FileContent, TargetId};
 use crate::ports::{World, WorldResult};
@@ -97,15 +97,11 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
     let facts = request.container()?;
     let target = TargetId::container(&facts.name);
     let mut steps = vec![];
-    for good in &request.workshop.remembered.files {
-        let now = request
-            .workshop
-            .world
-            .files
-            .read(&good.path)
-            .await
-            .map_err(|error| error.to_string())?;
-        if now.sha256 != good.sha256 && !may_write(request, facts, &good.path) {
+    let Workshop { world, remembered, .. } = request.workshop;
+    for path in remembered.paths() {
+        let now = world.files.read(path).await.map_err(|error| error.to_string())?;
+        let better = remembered.better_than(path, &now.sha256);
+        if let Some(good) = better.filter(|_| !may_write(request, facts, path)) {
             steps.push(repair(Action::ConfigRestore(ConfigRestore {
                 target: target.clone(),
                 file: good.path.clone(),

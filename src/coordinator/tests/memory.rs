@@ -137,3 +137,28 @@ async fn a_disk_that_fills_is_followed_across_a_restart_and_what_nobody_reads_is
     let told = host.observations.iter().any(|seen| seen.check == "host.disk_forecast:/var");
     assert!(told, "{:?}", host.observations);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_kills_after_a_while_does_not_take_the_place_of_what_lasted() {
+    const GOOD: &str = "events {}\nhttp {}\n";
+    const BAD: &str = "events {}\nhttp {\n";
+    let fake = configured(GOOD);
+    let stage = Stage::new(fake.clone(), Rules::default());
+    stage.look().await;
+    fake.file("/srv/web/nginx.conf", BAD);
+    stage.pass(2).await;
+    fake.change("web", |facts| facts.started_at = Some(fake.clock().now()));
+    stage.pass(10).await;
+    stage.look().await;
+    stage.pass(10).await;
+    let cured = Arc::new(|scene: &selfheal_agents::fakes::Scene<'_>| {
+        scene.text("/srv/web/nginx.conf") == GOOD
+    });
+    fake.behaves("web", Behaviour::DiesUnless { exit_code: 1, cured });
+    fake.log("web", "nginx: [emerg] unexpected end of file in /etc/nginx/nginx.conf:2");
+    fake.crash("web", 1);
+    stage.pass(400).await;
+    assert_eq!(fake.text("/srv/web/nginx.conf"), GOOD);
+    let incidents = stage.incidents().await;
+    assert!(incidents.iter().any(|i| i.state() == IncidentState::Resolved), "{incidents:#?}");
+}
