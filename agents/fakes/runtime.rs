@@ -182,6 +182,7 @@ impl ContainerRuntime for FakeWorld {
     }
 
     async fn container(&self, name: &str) -> WorldResult<ContainerFacts> {
+        self.in_time("container", name).await?;
         self.call("container", name, |state| {
             state.refresh_health();
             state.get(name).map(|c| c.facts.clone())

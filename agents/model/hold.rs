@@ -286,7 +286,7 @@ impl fmt::Display for Hold {
             Self::SafetyStop { failures } => {
                 write!(f, "{failures} fixes failed in a row; a person must look first")
             }
-            Self::StaleDiagnosis { changed } => write!(f, "the world changed meanwhile: {changed}"),
+            Self::StaleDiagnosis { changed } => write!(f, "the diagnosis is stale: {changed}"),
             Self::DatabaseInRecovery { target } => {
                 write!(f, "`{target}` is recovering; touching it now could do harm")
             }

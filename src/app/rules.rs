@@ -39,6 +39,7 @@ pub(super) fn of(
             .collect(),
         threshold: Confidence::clamped(i64::from(healing.confidence_threshold)),
         validation_window: healing.validation_window,
+        plan_lifetime: healing.plan_lifetime,
         budgets: Budgets {
             per_target: healing.budget.per_target,
             per_action: healing.budget.per_action,

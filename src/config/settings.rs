@@ -147,7 +147,8 @@ pub struct Healing {
     #[serde(with = "duration")]
     #[schemars(with = "DurationText")]
     pub validation_window: Duration,
-    /// A decision older than this is made anew instead of being carried out.
+    /// A decision older than this is made anew instead of being carried out, also when a
+    /// person approves it; a fix that a crash of Selfheal interrupted longer ago is taken back.
     #[serde(with = "duration")]
     #[schemars(with = "DurationText")]
     pub plan_lifetime: Duration,

@@ -13,7 +13,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::StoreResult;
 
 use super::cycle::Bench;
-use super::policy::{Facts, Spent};
+use super::policy::{self, Facts, Spent};
 use super::state::Inner;
 
 impl Inner {
@@ -57,7 +57,7 @@ impl Inner {
             watched: u32::try_from(seen.inventory.targets.len()).unwrap_or(u32::MAX),
             failures_in_a_row: u32::try_from(bench.history.failures_in_a_row(&fix.target))
                 .unwrap_or(u32::MAX),
-            changed: None,
+            changed: policy::too_old(fix.proposed_at, seen.now, bench.rules.plan_lifetime),
             database_in_recovery: in_recovery(bench, &fix.target),
             distrust: bench.history.distrust(&diagnosis.issue_type, &fix.fix_type, &fix.target),
             touches_selfheal: touches_selfheal(bench, fix),

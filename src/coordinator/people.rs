@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use selfheal_agents::backup as backup_agent;
 use selfheal_agents::model::{
-    Actor, Backup, BackupId, Incident, IncidentId, IncidentState, Outcome, ResultStatus, TargetId,
-    Timestamp, ValidationStatus,
+    Actor, Backup, BackupId, Hold, Incident, IncidentId, IncidentState, Outcome, ResultStatus,
+    TargetId, Timestamp, ValidationStatus,
 };
 use selfheal_agents::ports::StoreError;
 use tokio::sync::MutexGuard;
@@ -18,7 +18,7 @@ use super::cycle::Bench;
 use super::execution::RollbackEnd;
 use super::look::{Seen, Senses};
 use super::state::Inner;
-use super::{Freeze, RequestError, RollbackDone, Rules, Scope, freezes, policy};
+use super::{Freeze, RequestError, RollbackDone, Rules, Scope, Trigger, freezes, policy};
 
 /// How long a request waits for the start to be over before it is refused. Mostly there is nothing
 /// to take up, and a start takes milliseconds.
@@ -100,10 +100,8 @@ impl Inner {
             begun: Mutex::default(),
         };
         let facts = self.facts(&diagnosis, &fix, &bench).await?;
-        let approved = policy::decide_for(who, fix.clone(), &facts).map_err(|holds| {
-            let why = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            RequestError::Conflict(format!("it still cannot be done: {why}"))
-        })?;
+        let approved = policy::decide_for(who, fix.clone(), &facts)
+            .map_err(|holds| self.refuse_approval(&incident, &holds))?;
         self.release(&fix.fix_type, &fix.target).await?;
         let begun = self.begin_repair(incident, approved).await;
         if begun.state() != IncidentState::Fixing {
@@ -113,6 +111,21 @@ impl Inner {
             )));
         }
         Ok(())
+    }
+
+    /// Why even a person cannot have it done now. A plan that is too old is made anew at once:
+    /// what is approved must be what is true.
+    fn refuse_approval(&self, incident: &Incident, holds: &[Hold]) -> RequestError {
+        let why = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        if !holds.iter().any(|hold| matches!(hold, Hold::StaleDiagnosis { .. })) {
+            return RequestError::Conflict(format!("it still cannot be done: {why}"));
+        }
+        self.queue.add(Scope::target(incident.target.clone()), Trigger::Api, false, None);
+        RequestError::Conflict(format!(
+            "it cannot be done as it was proposed: {why}. It is being made anew: look at \
+             `selfheal explain {}` in a moment, and approve what it says then",
+            incident.id
+        ))
     }
 
     /// Looks at a target, once more if it answers late; cycles go on while it is waited for.

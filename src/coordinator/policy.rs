@@ -7,6 +7,7 @@
 mod guards;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use selfheal_agents::model::{Confidence, Fix, Hold, Mode, TargetId, TargetPolicy, Timestamp};
 
@@ -16,6 +17,7 @@ use super::Freeze;
 #[derive(Debug, Clone)]
 pub struct ApprovedFix {
     fix: Fix,
+    decided_at: Timestamp,
     approved_by: Option<String>,
 }
 
@@ -23,6 +25,11 @@ impl ApprovedFix {
     /// The fix.
     pub const fn fix(&self) -> &Fix {
         &self.fix
+    }
+
+    /// When it was approved.
+    pub const fn decided_at(&self) -> Timestamp {
+        self.decided_at
     }
 
     /// The person who approved it; `None` when the gate did.
@@ -101,7 +108,7 @@ pub struct Facts {
     pub watched: u32,
     /// Failed fixes in a row on this target.
     pub failures_in_a_row: u32,
-    /// What changed since the diagnosis, if anything.
+    /// What makes the decision stale, if anything.
     pub changed: Option<String>,
     /// Whether the touched database recovers; `None` when it is a database and that is
     /// not known, `Some(false)` when it is none.
@@ -120,7 +127,11 @@ pub struct Facts {
 /// Holds, or approves. All reasons are given, not only the first.
 pub fn decide(fix: Fix, facts: &Facts) -> Result<ApprovedFix, Vec<Hold>> {
     let holds = guards::holds(&fix, facts);
-    if holds.is_empty() { Ok(ApprovedFix { fix, approved_by: None }) } else { Err(holds) }
+    if holds.is_empty() {
+        Ok(ApprovedFix { fix, decided_at: facts.now, approved_by: None })
+    } else {
+        Err(holds)
+    }
 }
 
 /// A person's word: what only asks for a person yields, what protects from harm does not.
@@ -128,10 +139,20 @@ pub fn decide_for(person: &str, fix: Fix, facts: &Facts) -> Result<ApprovedFix, 
     let mut holds = guards::holds(&fix, facts);
     holds.retain(|hold| !yields_to_a_person(hold));
     if holds.is_empty() {
-        Ok(ApprovedFix { fix, approved_by: Some(person.to_owned()) })
+        Ok(ApprovedFix { fix, decided_at: facts.now, approved_by: Some(person.to_owned()) })
     } else {
         Err(holds)
     }
+}
+
+/// Why what was decided at that time is too old to be carried out; `None` if it is not.
+pub fn too_old(decided_at: Timestamp, now: Timestamp, lifetime: Duration) -> Option<String> {
+    let age = (now - decided_at).to_std().ok().filter(|age| *age > lifetime)?;
+    let (age, most) = (age.as_secs() / 60, lifetime.as_secs() / 60);
+    Some(format!(
+        "it was decided {age} min ago, and after {most} min (healing.plan_lifetime) it has to be \
+         decided anew"
+    ))
 }
 
 const fn yields_to_a_person(hold: &Hold) -> bool {
@@ -156,7 +177,7 @@ const fn yields_to_a_person(hold: &Hold) -> bool {
 impl ApprovedFix {
     /// An approval for tests of what comes after the gate.
     pub(super) fn for_test(fix: Fix) -> Self {
-        Self { fix, approved_by: None }
+        Self { decided_at: fix.proposed_at, fix, approved_by: None }
     }
 }
 

@@ -6,17 +6,12 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use selfheal_agents::health_monitor::take_inventory;
 use selfheal_agents::model::{Actor, FixId, Hold, Incident, IncidentState, ResultStatus};
 use selfheal_agents::ports::StoreResult;
 
 use super::progress::{Phase, Progress};
 use super::state::Inner;
-
-/// A fix planned longer ago than this is taken back rather than finished: the world it was
-/// meant for is gone.
-const STILL_MEANT: TimeDelta = TimeDelta::minutes(10);
 
 impl Inner {
     /// Brings every interrupted fix to an end or back into its window.
@@ -65,8 +60,10 @@ impl Inner {
         let lease = self.leases.take(progress.fix.touches(), &self.world.clock);
         let now = self.world.clock.now();
         incident.fix = Some(progress.fix.clone());
+        let age = (now - progress.planned_at).to_std().unwrap_or_default();
         match progress.phase.clone() {
-            Phase::Applying if now - progress.planned_at > STILL_MEANT => {
+            // The world it was meant for is gone: it is taken back rather than finished.
+            Phase::Applying if age > self.rules().plan_lifetime => {
                 let why = "Selfheal was away too long while applying it";
                 incident.note(now, Actor::Recovery, why);
                 self.take_back(&mut incident, why, ResultStatus::ApplyFailed).await;

@@ -15,7 +15,7 @@ use selfheal_agents::root_cause;
 
 use super::cycle;
 use super::execution::{ApplyEnd, RollbackEnd};
-use super::policy::ApprovedFix;
+use super::policy::{self, ApprovedFix};
 use super::progress::Progress;
 use super::state::Inner;
 use super::validation;
@@ -63,7 +63,7 @@ impl Inner {
     }
 
     async fn repair(self: &Arc<Self>, incident: &mut Incident, approved: &ApprovedFix) {
-        if let Some(changed) = self.changed_since(incident, approved.fix()).await {
+        if let Some(changed) = self.changed_since(incident, approved).await {
             return self.give_up(incident, Hold::StaleDiagnosis { changed }).await;
         }
         let mut progress = match self.executor.prepare(incident.id, approved).await {
@@ -118,7 +118,15 @@ impl Inner {
     }
 
     /// What makes the diagnosis stale, if anything.
-    async fn changed_since(&self, incident: &Incident, fix: &Fix) -> Option<String> {
+    async fn changed_since(&self, incident: &Incident, approved: &ApprovedFix) -> Option<String> {
+        let changed = self.target_changed(incident, approved.fix()).await;
+        // After the look, which may have taken its time; or the machine has slept.
+        let now = self.world.clock.now();
+        let lifetime = self.rules().plan_lifetime;
+        changed.or_else(|| policy::too_old(approved.decided_at(), now, lifetime))
+    }
+
+    async fn target_changed(&self, incident: &Incident, fix: &Fix) -> Option<String> {
         let name = fix.target.container_name()?;
         let now = match self.world.runtime.container(name).await {
             Ok(now) => now,

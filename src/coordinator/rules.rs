@@ -26,6 +26,8 @@ pub struct Rules {
     pub threshold: Confidence,
     /// Least length of the validation window.
     pub validation_window: Duration,
+    /// A decision older than this is made anew instead of being carried out.
+    pub plan_lifetime: Duration,
     /// How much may be done.
     pub budgets: Budgets,
     /// How far a fix may go.
@@ -56,6 +58,7 @@ impl Default for Rules {
             runbook_modes: BTreeMap::new(),
             threshold: Confidence::literal(85),
             validation_window: Duration::from_mins(2),
+            plan_lifetime: Duration::from_mins(10),
             budgets: Budgets {
                 per_target: 6,
                 per_action: 20,

@@ -630,5 +630,6 @@ mod interference;
 mod memory;
 mod odd_lines;
 mod others;
+mod stale;
 mod waits;
 mod windows;

@@ -219,3 +219,12 @@ fn what_can_wait_runs_alone_only_in_a_quiet_hour_and_a_person_need_not_wait() {
     let holds = decide(unsure, &Facts { quiet: Some(true), ..calm() }).unwrap_err();
     assert_eq!(holds[0].name(), "confidence_too_low", "a quiet hour opens no other guard");
 }
+
+#[test]
+fn a_decision_is_too_old_after_its_lifetime_and_a_clock_set_back_makes_none_old() {
+    let lifetime = Duration::from_mins(10);
+    let after = |secs| too_old(now(), now() + TimeDelta::seconds(secs), lifetime);
+    assert_eq!(after(600), None);
+    assert!(after(840).is_some_and(|why| why.starts_with("it was decided 14 min ago")));
+    assert_eq!(after(-7200), None);
+}

@@ -74,7 +74,12 @@ async fn what_is_applied_or_watched_meanwhile_is_brought_to_its_end_once() {
     stage.fake.crash("web", 1);
     stage.pass(10).await;
     assert_eq!(only(&stage.incidents().await).state(), IncidentState::Validating);
-    stage.fake.slow("restart db", |_| Box::pin(tokio::time::sleep(Duration::from_secs(20))));
+    stage.fake.stall("restart db", |_| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            true
+        })
+    });
     stage.fake.hang("db");
     stage.look().await;
     stage.pass(2).await;
