@@ -145,12 +145,7 @@ impl History {
     /// Failures in a row, newest backwards, that nothing released: neither a person nor a
     /// success of the same fix type, here or elsewhere.
     fn quarantine(&self, fix_type: &str, target: &TargetId) -> Option<String> {
-        let released_at = self
-            .releases
-            .iter()
-            .filter(|r| r.fix_type == fix_type && r.target == *target)
-            .map(|r| r.at)
-            .max();
+        let released_at = self.released_at(target, Some(fix_type));
         let mut failures = 0;
         for outcome in self.outcomes.iter().rev().filter(|o| o.fix_type == fix_type) {
             if released_at.is_some_and(|at| outcome.timestamp <= at) || outcome.success {
@@ -171,14 +166,20 @@ impl History {
         })
     }
 
-    /// Failed fixes in a row on a target, whatever their type.
+    /// Failed fixes in a row on a target, whatever their type, since the last success or since
+    /// a person approved one there: who approves has looked.
     pub fn failures_in_a_row(&self, target: &TargetId) -> usize {
-        self.outcomes
-            .iter()
-            .rev()
-            .filter(|o| o.target == *target)
-            .take_while(|o| !o.success)
-            .count()
+        let released_at = self.released_at(target, None);
+        let counts = |o: &&Outcome| !o.success && released_at.is_none_or(|at| o.timestamp > at);
+        self.outcomes.iter().rev().filter(|o| o.target == *target).take_while(counts).count()
+    }
+
+    /// When a person last released a fix type, or any without one, on a target.
+    fn released_at(&self, target: &TargetId, fix_type: Option<&str>) -> Option<DateTime<Utc>> {
+        let its = |release: &&Release| {
+            release.target == *target && fix_type.is_none_or(|wanted| release.fix_type == wanted)
+        };
+        self.releases.iter().filter(its).map(|release| release.at).max()
     }
 
     /// Numbers for the statistics page.

@@ -100,6 +100,27 @@ fn a_success_elsewhere_or_a_person_releases_the_quarantine() {
 }
 
 #[test]
+fn a_success_or_a_persons_approval_ends_a_row_of_failures_on_a_target() {
+    let failures: Vec<Outcome> =
+        (1..=3).map(|n| outcome(n, "web", &format!("fix.{n}"), false)).collect();
+    let approved = |minute| Release {
+        fix_type: "container.restart".to_owned(),
+        target: web(),
+        at: Timestamp::UNIX_EPOCH + TimeDelta::minutes(minute),
+    };
+    let row = |outcomes: &[Outcome], releases| {
+        History::new(outcomes.to_vec(), releases).failures_in_a_row(&web())
+    };
+    assert_eq!(row(&failures, vec![]), 3);
+    assert_eq!(row(&failures, vec![approved(5)]), 0, "whatever was approved, somebody looked");
+    assert_eq!(row(&failures, vec![approved(2), approved(1)]), 1, "those since count");
+    let elsewhere = Release { target: TargetId::container("api"), ..approved(5) };
+    assert_eq!(row(&failures, vec![elsewhere]), 3);
+    let then_helped = [failures, vec![outcome(4, "web", "fix.4", true)]].concat();
+    assert_eq!(row(&then_helped, vec![]), 0);
+}
+
+#[test]
 fn a_targets_own_outcomes_count_once_there_are_enough() {
     let mut outcomes: Vec<Outcome> =
         (0..20).map(|i| outcome(i, "other", "container.restart", true)).collect();

@@ -105,7 +105,8 @@ pub enum Hold {
         /// Of how many.
         watched: u32,
     },
-    /// Fixes failed in a row; a person must look.
+    /// Fixes of this target failed in a row; until a person approves one, or one succeeds,
+    /// none is applied there by itself.
     SafetyStop {
         /// How many.
         failures: u32,
@@ -284,7 +285,10 @@ impl fmt::Display for Hold {
                 "{failing} of {watched} targets fail at once and no shared cause was found"
             ),
             Self::SafetyStop { failures } => {
-                write!(f, "{failures} fixes failed in a row; a person must look first")
+                write!(
+                    f,
+                    "{failures} fixes in a row failed here; a person must approve the next one"
+                )
             }
             Self::StaleDiagnosis { changed } => write!(f, "the diagnosis is stale: {changed}"),
             Self::DatabaseInRecovery { target } => {

@@ -154,7 +154,8 @@ pub struct Healing {
     pub plan_lifetime: Duration,
     /// How many fixes an hour.
     pub budget: Budget,
-    /// After so many failed fixes in a row Selfheal stops acting until a person looks.
+    /// After so many failed fixes in a row on a target Selfheal does nothing on that target by
+    /// itself until a person approves a fix there.
     #[schemars(range(min = 1, max = 100))]
     pub safety_stop_after: u32,
     /// When more than this share of all targets fails at once and no shared cause is found,

@@ -47,7 +47,8 @@ pub struct Budgets {
     pub per_action: u32,
     /// Fixes in all within an hour.
     pub per_host: u32,
-    /// Failed fixes in a row on a target that stop everything there.
+    /// Failed fixes in a row on a target that stop everything there until a person approves
+    /// one.
     pub failures_in_a_row: u32,
     /// Share of targets failing at once, without a shared cause, above which nothing is
     /// done; 0 to 1.

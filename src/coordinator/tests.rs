@@ -631,5 +631,6 @@ mod memory;
 mod odd_lines;
 mod others;
 mod stale;
+mod stopped;
 mod waits;
 mod windows;
