@@ -137,7 +137,8 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
 /// `from` times `factor`, within the declared limits, to three significant digits.
 ///
 /// Whole numbers stay whole where a fraction could be unreadable to the program: counts
-/// always, others from 2 on if their limits are whole too. Rounding never passes the step.
+/// always, others from 2 on if their limits are whole too. Rounding goes back towards `from`, so
+/// that one step is never more than the factor.
 fn turned(tunable: &Tunable, from: f64, factor: f64) -> Result<f64, String> {
     if !(tunable.min..=tunable.max).contains(&from) {
         // Bringing it within could be a leap of any size.
@@ -151,10 +152,10 @@ fn turned(tunable: &Tunable, from: f64, factor: f64) -> Result<f64, String> {
     let stays_whole = from.fract() == 0.0 && (is_count || (limits_whole && from.abs() >= 2.0));
     let mut to = from * factor;
     if stays_whole {
-        to = if factor > 1.0 { to.floor() } else { to.ceil() };
+        to = whole_back(to, factor > 1.0);
     } else if to != 0.0 {
         let scale = 10_f64.powf(2.0 - to.abs().log10().floor());
-        to = (to * scale).round() / scale;
+        to = whole_back(to * scale, factor > 1.0) / scale;
     }
     to = to.clamp(tunable.min, tunable.max);
     let moves = if factor > 1.0 { to > from } else { to < from };
@@ -165,6 +166,19 @@ fn turned(tunable: &Tunable, from: f64, factor: f64) -> Result<f64, String> {
             "`{}` is {from} and may be {} to {}: it cannot be turned further",
             tunable.key, tunable.min, tunable.max
         ))
+    }
+}
+
+/// The next whole number: below after a rise, above after a fall. Only what arithmetic keeps from
+/// being whole goes either way.
+fn whole_back(value: f64, rose: bool) -> f64 {
+    let nearest = value.round();
+    if (value - nearest).abs() <= nearest.abs() * 1e-12 {
+        nearest
+    } else if rose {
+        value.floor()
+    } else {
+        value.ceil()
     }
 }
 
@@ -194,6 +208,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_rounded_is_rounded_towards_the_value_it_comes_from() {
+        assert_eq!(turned(&tunable(0.1, 10.0), 1.01, 1.5), Ok(1.51), "not 1.52");
+        assert_eq!(turned(&tunable(0.1, 10.0), 1.01, 0.67), Ok(0.677), "not 0.676");
+        assert_eq!(turned(&tunable(0.1, 10.0), 0.7, 1.5), Ok(1.05));
+        assert_eq!(turned(&tunable(1.0, 1000.0), 300.0, 0.67), Ok(201.0));
+    }
+
+    #[test]
     fn a_value_outside_its_limits_is_left_to_a_person() {
         assert!(turned(&tunable(1.0, 10.0), 0.1, 1.5).is_err());
         assert!(turned(&tunable(1.0, 10.0), 40.0, 0.67).is_err());
@@ -218,9 +240,25 @@ mod tests {
             let factor = if up { 1.5 } else { 0.67 };
             if let Ok(to) = turned(&limits, from, factor) {
                 prop_assert!((limits.min..=limits.max).contains(&to));
-                let within_a_step = if up { to > from && to <= from * 1.51 } else { to < from };
+                // The last bit is arithmetic's.
+                let noise = from * 1e-12;
+                let within_a_step = if up {
+                    to > from && to <= from * factor + noise
+                } else {
+                    to < from && to >= from * factor - noise
+                };
                 prop_assert!(within_a_step, "{from} became {to}");
             }
+        }
+
+        #[test]
+        fn a_step_of_a_short_number_is_not_cut_short_by_arithmetic(tenths in 1u32..6000) {
+            let turned = turned(&tunable(0.01, 1e5), f64::from(tenths) / 10.0, 1.5).unwrap();
+            // Half as much again, in hundredths, and three digits of it.
+            let exact = 15 * tenths;
+            let digit = 10_u32.pow(exact.ilog10().saturating_sub(2));
+            let off = turned * 100.0 - f64::from(exact / digit * digit);
+            prop_assert!(off.abs() < 1e-6, "{tenths} tenths became {turned}");
         }
     }
 }
