@@ -1,6 +1,7 @@
 //! What runs beside the flow: triggers, settings, housekeeping.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ const WHO_AM_I_AGAIN: Duration = Duration::from_secs(10);
 /// Docker makes the container's short id its host name unless a person chose another, and
 /// then the label `selfheal.self=true` tells.
 pub(super) async fn own_container(world: &World) -> Option<String> {
-    if !std::path::Path::new("/.dockerenv").exists() {
+    if !Path::new("/.dockerenv").exists() {
         return None;
     }
     let host_name = tokio::fs::read_to_string("/etc/hostname").await.unwrap_or_default();
@@ -64,6 +65,19 @@ fn is_own(id: &str, host_name: &str, mounts: &str) -> bool {
 /// The host's memory in bytes; without it no memory limit is raised.
 pub(super) async fn host_memory(world: &World) -> u64 {
     world.host.host().await.map_or(0, |facts| facts.memory_total_bytes)
+}
+
+/// What this Selfheal has for itself, for the jitter of its schedule.
+fn seed_here(data_dir: &Path) -> String {
+    let machine_id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let host_name = sysinfo::System::host_name().unwrap_or_default();
+    seed(&machine_id, &host_name, data_dir)
+}
+
+/// All of it together: most data folders have the same name, machines that were copied the same
+/// id, and containers often none.
+fn seed(machine_id: &str, host_name: &str, data_dir: &Path) -> String {
+    format!("{} {} {}", machine_id.trim(), host_name.trim(), data_dir.display())
 }
 
 impl App {
@@ -169,7 +183,7 @@ impl App {
         let (rules, world, cancel) = (self.rules.clone(), self.world.clone(), self.cancel.clone());
         let mut settings = self.settings.clone();
         self.background.spawn(async move {
-            let inside = std::path::Path::new("/.dockerenv").exists();
+            let inside = Path::new("/.dockerenv").exists();
             loop {
                 // As long as Selfheal does not know itself, it might touch itself.
                 let unknown = inside && rules.borrow().declared.own_container.is_none();
@@ -188,9 +202,9 @@ impl App {
 
     /// Fires the schedule's slots.
     pub(super) fn start_schedule(&self) -> anyhow::Result<()> {
-        let of = |settings: &Settings| {
-            let seed = settings.data_dir.to_string_lossy();
-            CronSchedule::new(&settings.schedule, &seed).map(Arc::new).map_err(anyhow::Error::msg)
+        let own = seed_here(&self.settings.borrow().data_dir);
+        let of = move |settings: &Settings| {
+            CronSchedule::new(&settings.schedule, &own).map(Arc::new).map_err(anyhow::Error::msg)
         };
         let (schedules, seen) = watch::channel(of(&self.settings.borrow())?);
         let (coordinator, fire) = (self.coordinator.clone(), self.fire());
@@ -246,7 +260,7 @@ fn next(schedule: &CronSchedule) -> Option<selfheal_agents::model::Timestamp> {
 fn single_files(inventory: &Inventory) -> BTreeSet<String> {
     let mounts = inventory.containers.values().flat_map(|facts| &facts.mounts);
     mounts
-        .filter(|mount| mount.bind && std::path::Path::new(&mount.source).is_file())
+        .filter(|mount| mount.bind && Path::new(&mount.source).is_file())
         .map(|mount| mount.source.clone())
         .collect()
 }
@@ -273,5 +287,24 @@ mod tests {
         assert!(is_own(&id, "nas\n", &mounts));
         assert!(!is_own(&other, "nas\n", &mounts));
         assert!(!is_own(&id, "\n", ""), "no name is nobody's");
+    }
+
+    #[test]
+    fn hosts_with_the_same_data_folder_do_not_start_together() {
+        let schedule = crate::config::Schedule {
+            cron: "0 * * * *".to_owned(),
+            jitter: Duration::from_mins(30),
+            ..crate::config::Schedule::default()
+        };
+        let folder = Path::new("/var/lib/selfheal");
+        let starts: BTreeSet<_> = [("a1\n", "nas"), ("b2\n", "nas"), ("", "one"), ("", "two")]
+            .into_iter()
+            .map(|(id, name)| {
+                let seed = seed(id, name, folder);
+                let schedule = CronSchedule::new(&schedule, &seed).unwrap();
+                schedule.next_slot(chrono::DateTime::UNIX_EPOCH).unwrap().starts
+            })
+            .collect();
+        assert_eq!(starts.len(), 4);
     }
 }
