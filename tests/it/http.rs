@@ -11,6 +11,9 @@ use selfheal::http::{AllowedHosts, router};
 use selfheal::knowledge;
 use selfheal_agents::fakes::{FakeClock, FakeWorld, MemoryStore, healthy, start_time};
 use selfheal_agents::health_monitor::changes::DigestKey;
+use selfheal_agents::model::{
+    DatabaseEndpoint, Endpoint, HttpEndpoint, Target, TargetId, TargetKind,
+};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +32,10 @@ impl Served {
     }
 
     fn on(store: MemoryStore) -> Self {
+        Self::with(store, Rules::default())
+    }
+
+    fn with(store: MemoryStore, rules: Rules) -> Self {
         let world = FakeWorld::new(FakeClock::at(start_time()));
         world.add(healthy("db"));
         let store = Arc::new(store);
@@ -38,7 +45,7 @@ impl Served {
         let coordinator = Coordinator::start(Parts {
             world: world.world(),
             store: store.clone(),
-            rules: watch::Sender::new(Arc::new(Rules::default())).subscribe(),
+            rules: watch::Sender::new(Arc::new(rules)).subscribe(),
             catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
             digest_key: DigestKey::new([7; 32]),
             wake: Arc::default(),
@@ -210,6 +217,42 @@ async fn health_is_unhealthy_where_triggers_are_not_handled() {
     assert_eq!((&health["status"], handled), (&json!("unhealthy"), &json!(false)), "{health}");
     let detail = health["detail"].as_str().unwrap();
     assert!(detail.contains("journal") && !detail.contains("secret"), "{health}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_measured_is_null_and_not_left_out() {
+    let database = DatabaseEndpoint {
+        host: "db".to_owned(),
+        port: 5432,
+        user: None,
+        password: None,
+        database: None,
+        tls: false,
+    };
+    let page = HttpEndpoint {
+        url: "http://shop/".to_owned(),
+        expected_status: vec![],
+        body_contains: None,
+        headers: [].into(),
+    };
+    let mut rules = Rules::default();
+    for (kind, endpoint) in [
+        (TargetKind::Postgres, Endpoint::Postgres(database)),
+        (TargetKind::Http, Endpoint::Http(page)),
+    ] {
+        let id = TargetId::lossy(kind, "shop");
+        rules.declared.targets.push(Target { endpoint: Some(endpoint), ..Target::bare(id) });
+    }
+    let served = Served::with(MemoryStore::default(), rules);
+    served.post("/api/monitoring/trigger-check", "").await;
+    let (_, health) = served.get("/api/monitoring/health").await;
+    let checks = &health["data"]["checks"];
+    for (kind, figure) in [("database", "latency_ms"), ("api", "response_time_ms")] {
+        assert_eq!(checks[kind]["status"], "critical", "nobody answers there: {health}");
+        assert_eq!(checks[kind].get(figure), Some(&Value::Null), "{health}");
+    }
+    assert_eq!(checks["redis"].get("connected"), None, "there is none: {health}");
+    assert!(checks["host"]["cpu_percent"].is_number(), "{health}");
 }
 
 #[tokio::test]

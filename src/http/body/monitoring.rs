@@ -76,17 +76,18 @@ impl From<Verdict> for CheckStatus {
     }
 }
 
-/// All targets of one kind together.
+/// All targets of one kind together. Of a kind that is watched every figure is named, and `null`
+/// where it could not be measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KindHealth {
     /// The worst of them.
     pub status: CheckStatus,
     /// Databases: the slowest answer, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub latency_ms: Option<f64>,
+    pub latency_ms: Option<Option<f64>>,
     /// HTTP: the slowest answer, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub response_time_ms: Option<f64>,
+    pub response_time_ms: Option<Option<f64>>,
     /// Docker: how many containers run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub containers_running: Option<usize>,
@@ -98,10 +99,10 @@ pub struct KindHealth {
     pub connected: Option<bool>,
     /// Host: used processor time, percent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cpu_percent: Option<f64>,
+    pub cpu_percent: Option<Option<f64>>,
     /// Host: used memory, percent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub memory_percent: Option<f64>,
+    pub memory_percent: Option<Option<f64>>,
 }
 
 /// The kinds of things that are checked.
@@ -181,15 +182,15 @@ impl KindHealth {
         let containers = kind == TargetKind::Container;
         Self {
             status,
-            latency_ms: largest("postgres.latency"),
-            response_time_ms: largest("http.latency"),
+            latency_ms: on(TargetKind::Postgres).then(|| largest("postgres.latency")),
+            response_time_ms: on(TargetKind::Http).then(|| largest("http.latency")),
             containers_running: containers
                 .then(|| words("container.state", &["running", "starting", "paused"])),
             containers_total: containers.then_some(targets.len()),
             connected: on(TargetKind::Redis)
                 .then(|| words("redis.reachable", &["ok"]) == targets.len()),
-            cpu_percent: largest("host.cpu"),
-            memory_percent: largest("host.memory"),
+            cpu_percent: on(TargetKind::Host).then(|| largest("host.cpu")),
+            memory_percent: on(TargetKind::Host).then(|| largest("host.memory")),
         }
     }
 }
