@@ -68,7 +68,9 @@ pub(super) async fn status(State(api): State<Api>) -> Answer<Json<StatusBody>> {
 
 /// Runs one cycle now
 ///
-/// Waits for its decisions, not for validation windows. A cycle already running is joined.
+/// Waits for its decisions, not for validation windows. One cycle runs at a time: what is asked
+/// for while one runs is answered by the next, which covers what all who wait for it asked for;
+/// dry runs share only with dry runs.
 #[utoipa::path(
     post, path = "/api/monitoring/trigger-check", tag = "monitoring",
     request_body(content = Option<CheckRequest>, description = "Optional: without it, everything is checked"),
