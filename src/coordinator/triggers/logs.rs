@@ -1,8 +1,9 @@
 //! Follows the logs of running containers: a known error line calls for a look.
 //!
-//! It counts only as far as needed to see that a signature has come often enough, and calls
-//! for at most one look in ten seconds per target and runbook. The cycle reads the log
-//! itself, from its own position; nothing is kept of a line here.
+//! It calls when a signature has come often enough, and again when it comes twice as often: what
+//! comes steadily is no news, and the schedule sees it. At most one look in ten seconds is called
+//! for per target and runbook, and none for what is only good to know. The cycle reads the log
+//! itself, from its own position; nothing is kept of a line here but when it came.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures_util::StreamExt;
 use selfheal_agents::error_detector::Catalogue;
-use selfheal_agents::model::{ContainerFacts, LogLine, Program, TargetId, TargetKind, Timestamp};
+use selfheal_agents::model::{
+    ContainerFacts, LogLine, Program, Severity, TargetId, TargetKind, Timestamp,
+};
 use selfheal_agents::ports::{Clock, ContainerRuntime};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -137,12 +140,20 @@ impl Follower {
         for found in catalogue.matches(&line.text) {
             let program = Program { image: &of.image, ports: &of.ports };
             let fits = found.runbook.applies.fits(TargetKind::Container, Some(program));
-            if !fits && found.side().is_server() {
+            let elsewhere = !fits && found.side().is_server();
+            if elsewhere || found.runbook.severity == Severity::Info {
                 continue;
             }
             let least = found.runbook.signatures[found.signature].at_least.unwrap_or(1);
-            let often = counts.add(&found.runbook.id, found.signature, line.at, least);
-            look |= often && counts.may_look(&found.runbook.id, now);
+            let least = usize::try_from(least).unwrap_or(usize::MAX).clamp(1, MOST_COUNTED / 2);
+            let Counts { seen, looked } = counts;
+            let count = seen.entry((found.runbook.id.clone(), found.signature)).or_default();
+            if count.add(line.at) >= count.news_at(least)
+                && may_look(looked, &found.runbook.id, now)
+            {
+                count.known = count.times.len();
+                look = true;
+            }
         }
         look
     }
@@ -151,32 +162,46 @@ impl Follower {
 /// How often each signature came lately in one log, and when a look was called for.
 #[derive(Debug, Default)]
 struct Counts {
-    seen: BTreeMap<(String, usize), VecDeque<Timestamp>>,
+    seen: BTreeMap<(String, usize), Count>,
     looked: BTreeMap<String, Timestamp>,
 }
 
-impl Counts {
-    /// Counts a line; whether there have been `least` of them within the last ten minutes.
-    fn add(&mut self, runbook: &str, signature: usize, at: Timestamp, least: u64) -> bool {
-        let least = usize::try_from(least).unwrap_or(MOST_COUNTED).clamp(1, MOST_COUNTED);
-        let seen = self.seen.entry((runbook.to_owned(), signature)).or_default();
-        seen.push_back(at);
-        while seen.len() > least || seen.front().is_some_and(|first| at - *first > COUNTED_FOR) {
-            seen.pop_front();
+/// How often one signature came lately.
+#[derive(Debug, Default)]
+struct Count {
+    times: VecDeque<Timestamp>,
+    /// How many there were at the last look, or since, when they became fewer.
+    known: usize,
+}
+
+impl Count {
+    /// Counts a line; how many there have been within the last ten minutes.
+    fn add(&mut self, at: Timestamp) -> usize {
+        while self.times.len() >= MOST_COUNTED
+            || self.times.front().is_some_and(|first| at - *first > COUNTED_FOR)
+        {
+            self.times.pop_front();
         }
-        seen.len() >= least
+        self.known = self.known.min(self.times.len());
+        self.times.push_back(at);
+        self.times.len()
     }
 
-    /// Whether the last look was long enough ago; notes this one if so.
-    fn may_look(&mut self, runbook: &str, now: Timestamp) -> bool {
-        // A clock that was set back does not silence the log.
-        let recent = |last: &Timestamp| (now - *last).abs() < BETWEEN_LOOKS;
-        if self.looked.get(runbook).is_some_and(recent) {
-            return false;
-        }
-        self.looked.insert(runbook.to_owned(), now);
-        true
+    /// How many are news: enough of them, or twice as many as are known.
+    fn news_at(&self, least: usize) -> usize {
+        if self.known < least { least } else { self.known * 2 }
     }
+}
+
+/// Whether the last look was long enough ago; notes this one if so.
+fn may_look(looked: &mut BTreeMap<String, Timestamp>, runbook: &str, now: Timestamp) -> bool {
+    // A clock that was set back does not silence the log.
+    let recent = |last: &Timestamp| (now - *last).abs() < BETWEEN_LOOKS;
+    if looked.get(runbook).is_some_and(recent) {
+        return false;
+    }
+    looked.insert(runbook.to_owned(), now);
+    true
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ use crate::coordinator::triggers::fired::Fired;
 
 fn catalogue() -> Catalogue {
     let runbook = |id: &str, applies: &str, signature: &str, example: &str| {
+        let severity = if id == "chat" { "info" } else { "warning" };
         let text = format!(
             r#"
 id = "{id}"
 title = "Something is wrong"
 category = "exceptions"
-severity = "warning"
+severity = "{severity}"
 technology = "test"
 status = "documented"
 links = ["https://example.org/manual"]
@@ -30,6 +31,7 @@ near_miss = ["all is well", "nothing to see", "still nothing"]
     };
     let (catalogue, broken) = Catalogue::load([
         runbook("boom", "", "log = 'boom [0-9]+'", r#"["boom 1", "boom 22"]"#),
+        runbook("chat", "", "log = 'by the way'", r#"["by the way", "oh, by the way"]"#),
         runbook("slow", "", "log = 'slow call'\nat_least = 3", r#"["slow call", "a slow call"]"#),
         runbook(
             "other",
@@ -117,6 +119,36 @@ async fn a_signature_that_must_come_often_counts_within_ten_minutes() {
     following.write("slow call").await;
     following.write("slow call").await;
     assert_eq!(following.looks(), 1);
+    following.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_steadily_is_left_to_the_schedule_and_calls_again_when_it_doubles() {
+    let following = Following::start().await;
+    let every = async |secs: u64, lines: u32| {
+        for n in 0..lines {
+            following.world.clock().advance_secs(secs);
+            following.write(&format!("boom {n}")).await;
+        }
+        following.looks()
+    };
+    let begun = every(20, 90).await;
+    assert!((2..=6).contains(&begun), "at first it grows: {begun}");
+    assert_eq!(every(20, 180).await, begun, "an hour of the same is no news");
+    let doubled = every(5, 240).await;
+    assert!((begun + 1..=begun + 3).contains(&doubled), "{doubled} after {begun}");
+    assert_eq!(every(5, 240).await, doubled);
+    // It ends, and comes back.
+    following.world.clock().advance_secs(3600);
+    assert_eq!(every(1, 1).await, doubled + 1);
+    following.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_only_good_to_know_calls_for_nothing() {
+    let following = Following::start().await;
+    following.write("by the way").await;
+    assert_eq!(following.looks(), 0);
     following.end().await;
 }
 
