@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use super::*;
 use crate::fakes::{Behaviour, Failure, FakeWorld, container, healthy, start_time};
 use crate::model::{
-    ContainerFacts, ContainerStatus, DiskFacts, Endpoint, Facts, HealthReport, HealthStatus,
-    HttpFacts, LogFile, LogFolder, LogSurvey, MemoryLimits, MountFacts, PostgresFacts, RedisFacts,
-    RestartPolicy, RuntimeEvent, RuntimeEventKind, Target, TargetId, Timestamp, Usage, Verdict,
+    Backend, ContainerFacts, ContainerStatus, DiskFacts, Endpoint, Facts, HealthReport,
+    HealthStatus, HttpFacts, LogFile, LogFolder, LogSurvey, MemoryLimits, MountFacts,
+    PostgresFacts, RedisFacts, RestartPolicy, RuntimeEvent, RuntimeEventKind, Target, TargetId,
+    Timestamp, Usage, Verdict,
 };
 use crate::ports::{Prober, World, WorldResult};
 
@@ -363,10 +364,13 @@ async fn the_host_is_judged_by_use_and_room() {
         }];
     });
     let report = bench.look().await;
+    assert_eq!(seen(&report, "host", "host.disk:/var"), word("90", Verdict::Ok));
+    assert_eq!(seen(&report, "host", "host.cpu").1, Verdict::Ok);
+    let report = bench.look_after(30).await;
     assert_eq!(seen(&report, "host", "host.disk:/var"), word("90", Verdict::Warning));
     assert_eq!(seen(&report, "host", "host.inodes:/var"), word("98", Verdict::Critical));
     assert_eq!(seen(&report, "host", "host.cpu").1, Verdict::Ok);
-    let report = bench.look_after(60).await;
+    let report = bench.look_after(30).await;
     assert_eq!(seen(&report, "host", "host.cpu").1, Verdict::Critical);
     let cpu = report.targets[0].observation("host.cpu").unwrap();
     assert_eq!(cpu.since, report.at);
@@ -485,6 +489,40 @@ async fn postgres_refusals_have_their_words() {
         };
         let report = probed("postgres:db", Facts::Postgres(facts)).await;
         assert_eq!(seen(&report, "postgres:db", "postgres.reachable"), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_idles_is_told_until_none_idles_for_nearly_as_long() {
+    let mut bench = Bench::new();
+    let endpoint = Endpoint::Tcp { host: "10.0.0.9".to_owned(), port: 1 };
+    let target = Target { endpoint: Some(endpoint.clone()), ..Target::bare(id("postgres:db")) };
+    bench.declared.targets.push(target);
+    for (secs, expected) in [
+        (300.0, Verdict::Ok),
+        (301.0, Verdict::Warning),
+        (241.0, Verdict::Warning),
+        (240.0, Verdict::Ok),
+        (299.0, Verdict::Ok),
+    ] {
+        let idle = Backend {
+            pid: 1,
+            backend_start: None,
+            state: "idle in transaction".to_owned(),
+            state_secs: secs,
+            user: "shop".to_owned(),
+            application: "api".to_owned(),
+            blocks: 0,
+        };
+        let facts = PostgresFacts {
+            reachable: true,
+            idle_in_transaction: vec![idle],
+            ..Default::default()
+        };
+        bench.fake.answers(&endpoint, Facts::Postgres(facts));
+        let report = bench.look_after(5).await;
+        let told = seen(&report, "postgres:db", "postgres.idle_in_transaction").1;
+        assert_eq!(told, expected, "{secs} s");
     }
 }
 

@@ -66,9 +66,11 @@ pub struct Thresholds {
     pub postgres_latency_ms: Limit,
     /// Connections in use, percent of `max_connections`.
     pub postgres_connections: Limit,
-    /// Seconds for which a session has been idle in a transaction.
+    /// Seconds for which a session has been idle in a transaction: itself a time, so it needs
+    /// none to be held.
     pub postgres_idle_in_transaction_secs: Limit,
-    /// Backends that wait for a lock.
+    /// Backends that wait for a lock. Below one there is nothing, so hysteresis means nothing
+    /// at the built-in level.
     pub postgres_blocked: Limit,
     /// Time to connect to Redis and get an answer, in milliseconds.
     pub redis_latency_ms: Limit,
@@ -105,14 +107,14 @@ impl Default for Thresholds {
             host_swap: limit(Some(80.0), None, 10.0, 60),
             host_load: limit(Some(4.0), None, 1.0, 120),
             host_pressure: limit(Some(80.0), None, 20.0, 30),
-            host_disk: limit(Some(85.0), Some(95.0), 1.0, 0),
-            host_inodes: limit(Some(85.0), Some(95.0), 1.0, 0),
+            host_disk: limit(Some(85.0), Some(95.0), 1.0, 30),
+            host_inodes: limit(Some(85.0), Some(95.0), 1.0, 30),
             container_cpu: limit(Some(95.0), None, 15.0, 300),
             container_memory: limit(Some(80.0), Some(90.0), 5.0, 30),
             http_latency_ms: limit(Some(5000.0), None, 1000.0, 30),
             postgres_latency_ms: limit(Some(1000.0), None, 250.0, 30),
             postgres_connections: limit(Some(80.0), Some(90.0), 5.0, 10),
-            postgres_idle_in_transaction_secs: limit(Some(300.0), None, 0.0, 0),
+            postgres_idle_in_transaction_secs: limit(Some(300.0), None, 60.0, 0),
             postgres_blocked: limit(Some(0.0), None, 0.0, 30),
             redis_latency_ms: limit(Some(500.0), None, 100.0, 30),
             redis_memory: limit(Some(90.0), Some(95.0), 2.0, 10),
@@ -267,6 +269,19 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         assert_eq!(Thresholds::default().validate(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_level_has_a_hold_time_and_hysteresis_where_these_mean_something() {
+        let all = serde_json::to_value(Thresholds::default()).unwrap();
+        let without = |part: &str| {
+            let limits = all.as_object().unwrap().iter();
+            let lacks =
+                limits.filter(|(_, limit)| limit.get(part).is_some_and(|v| v == 0.0 || v == 0));
+            lacks.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(without("hold_secs"), ["postgres_idle_in_transaction_secs"], "itself a time");
+        assert_eq!(without("hysteresis"), ["postgres_blocked"], "nothing lies below one session");
     }
 
     #[test]
