@@ -206,6 +206,9 @@ pub trait ConfigFiles: Send + Sync {
 pub trait LogFiles: Send + Sync {
     /// What is in a folder, and how full its file system is.
     async fn survey(&self, folder: &LogFolder) -> WorldResult<LogSurvey>;
+    /// As [`Self::survey`] for a look at many things: an error where the answer takes longer than
+    /// a moment, or where the file system is not this machine's own.
+    async fn glance(&self, folder: &LogFolder) -> WorldResult<LogSurvey>;
     /// Keeps a copy where there is room for it, else takes down what it was.
     async fn set_aside(&self, folder: &LogFolder, file: &LogFile) -> WorldResult<LogAside>;
     /// Leaves at most the last `keep_bytes` of a file that may be written to meanwhile.
@@ -248,12 +251,6 @@ pub trait Questions: Send + Sync {
     ) -> Option<Facts>;
     /// As [`ContainerRuntime::usage`].
     async fn usage(&self, container: &ContainerFacts) -> Option<WorldResult<Usage>>;
-    /// As [`LogFiles::survey`], of a folder of this container.
-    async fn log_disk(
-        &self,
-        container: &ContainerFacts,
-        folder: &LogFolder,
-    ) -> Option<WorldResult<LogSurvey>>;
     /// As [`ContainerRuntime::logs`]; the batch may begin earlier than `since`.
     async fn logs(
         &self,
@@ -278,14 +275,6 @@ impl Questions for World {
 
     async fn usage(&self, container: &ContainerFacts) -> Option<WorldResult<Usage>> {
         Some(self.runtime.usage(&container.name).await)
-    }
-
-    async fn log_disk(
-        &self,
-        _container: &ContainerFacts,
-        folder: &LogFolder,
-    ) -> Option<WorldResult<LogSurvey>> {
-        Some(self.logs.survey(folder).await)
     }
 
     async fn logs(

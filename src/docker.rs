@@ -60,14 +60,10 @@ use selfheal_agents::model::{
     Timestamp, Usage, clean,
 };
 use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
-use tokio::sync::Semaphore;
 
 use inspect::Inspect;
 use wire::{Address, Wire};
 
-/// How many samples and batches of log lines are read side by side: each costs the buffers of
-/// a connection, and a host may have a thousand containers.
-const AT_ONCE: usize = 8;
 /// Bollard's own time limit, in seconds. Ours are shorter and cover the whole answer.
 const BOLLARD_LIMIT_SECS: u64 = 24 * 60 * 60;
 
@@ -105,7 +101,6 @@ pub struct Docker {
     samples: Arc<usage::Samples>,
     names: Arc<events::Names>,
     recent: Arc<logs::Recent>,
-    places: Arc<Semaphore>,
 }
 
 impl Docker {
@@ -120,7 +115,6 @@ impl Docker {
             samples: Arc::default(),
             names: Arc::default(),
             recent: Arc::default(),
-            places: Arc::new(Semaphore::new(AT_ONCE)),
         })
     }
 
@@ -221,7 +215,6 @@ impl ContainerRuntime for Docker {
             return Err(WorldError::NotFound { what });
         }
         let path = format!("/containers/{name}/stats?stream=0&one-shot=1");
-        let _place = self.places.acquire().await;
         let stats = self.within(&what, self.limits.read, self.wire.get_json(&path)).await?;
         Ok(self.samples.usage(name, &stats))
     }
@@ -240,7 +233,6 @@ impl ContainerRuntime for Docker {
         since: Option<LogCursor>,
         max_lines: usize,
     ) -> WorldResult<LogBatch> {
-        let _place = self.places.acquire().await;
         self.read_logs(name, since, max_lines).await
     }
 

@@ -42,6 +42,10 @@ impl LogFiles for FakeWorld {
         self.call("survey", &folder.path(), |state| state.log_folder(folder).cloned())
     }
 
+    async fn glance(&self, folder: &LogFolder) -> WorldResult<LogSurvey> {
+        self.survey(folder).await
+    }
+
     async fn set_aside(&self, folder: &LogFolder, file: &LogFile) -> WorldResult<LogAside> {
         self.call("set_aside", &file.name, |state| {
             state.log_folder(folder)?;

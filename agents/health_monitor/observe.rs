@@ -51,6 +51,20 @@ struct Known {
 }
 
 impl Known {
+    /// With how full the disks of a container's logs are.
+    async fn with_log_disks(mut self, world: &World) -> Self {
+        if let Ok(Facts::Container(facts)) = &mut self.facts {
+            for folder in facts.log_folders() {
+                // A folder that cannot be read from here says nothing: Selfheal may run beside
+                // the host.
+                if let Ok(survey) = world.logs.glance(&folder).await {
+                    facts.log_disks.push(LogDisk { folder: folder.path(), survey });
+                }
+            }
+        }
+        self
+    }
+
     fn of(self, target: &Target, events: Vec<RuntimeEvent>, world: &World) -> Look {
         let Self { facts, usage_error } = self;
         let state = TargetState { target: target.clone(), facts, events, at: world.clock.now() };
@@ -122,7 +136,10 @@ impl HealthMonitor {
         for target in wanted {
             let events = events.get(&target.id).cloned().unwrap_or_default();
             let look = look(questions, inventory, target, &self.thresholds);
-            looks.push(async move { look.await.map(|known| known.of(target, events, world)) });
+            looks.push(async move {
+                let known = look.await?.with_log_disks(world).await;
+                Ok(known.of(target, events, world))
+            });
         }
         let (host, looks) = join(world.host.host(), join_all(looks)).await;
         let mut late = BTreeSet::new();
@@ -337,13 +354,6 @@ async fn container(
             Err(_) => {}
         }
     }
-    for folder in facts.log_folders() {
-        let asked = questions.log_disk(&facts, &folder).await;
-        // A folder that cannot be read from here says nothing: Selfheal may run beside the host.
-        if let Ok(survey) = asked.ok_or_else(|| Late(id.clone()))? {
-            facts.log_disks.push(LogDisk { folder: folder.path(), survey });
-        }
-    }
     Ok(Known { facts: Ok(Facts::Container(Box::new(facts))), usage_error })
 }
 
@@ -351,7 +361,8 @@ fn why_no_endpoint(inventory: &Inventory, target: &Target) -> String {
     let container = target.container.as_deref().unwrap_or_default();
     match inventory.containers.get(container) {
         Some(facts) if facts.is_up() => format!("container `{container}` has no address"),
-        Some(_) => format!("container `{container}` does not run"),
+        Some(facts) if facts.is_down() => format!("container `{container}` does not run"),
+        Some(_) => format!("container `{container}` cannot be looked at"),
         None => "no address is known".to_owned(),
     }
 }

@@ -23,8 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use selfheal_agents::health_monitor::Inquiry;
 use selfheal_agents::model::{
-    ContainerFacts, Endpoint, Facts, LogBatch, LogCursor, LogFolder, LogSurvey, TargetId,
-    Timestamp, Usage,
+    ContainerFacts, Endpoint, Facts, LogBatch, LogCursor, TargetId, Timestamp, Usage,
 };
 use selfheal_agents::ports::{Questions, World, WorldResult};
 
@@ -49,7 +48,6 @@ type Life = (String, Option<Timestamp>);
 pub(super) struct Asked {
     probes: Pending<Probed, Facts>,
     usage: Pending<Life, WorldResult<Usage>>,
-    log_disks: Pending<LogFolder, WorldResult<LogSurvey>>,
     logs: Pending<Life, WorldResult<LogBatch>>,
 }
 
@@ -58,7 +56,6 @@ impl Asked {
     pub(super) fn look<'a>(&'a self, world: &'a World) -> Look<'a> {
         self.probes.forget_the_old();
         self.usage.forget_the_old();
-        self.log_disks.forget_the_old();
         self.logs.forget_the_old();
         Look { asked: self, world, patience: Patience::begin() }
     }
@@ -74,7 +71,6 @@ impl Asked {
         for target in targets {
             self.probes.ended(target).await;
             self.usage.ended(target).await;
-            self.log_disks.ended(target).await;
             self.logs.ended(target).await;
         }
     }
@@ -83,7 +79,6 @@ impl Asked {
     pub(super) fn forget(&self) {
         self.probes.forget();
         self.usage.forget();
-        self.log_disks.forget();
         self.logs.forget();
     }
 }
@@ -121,17 +116,6 @@ impl Questions for Look<'_> {
         let question = async move { runtime.usage(&name).await };
         let target = TargetId::container(&container.name);
         self.asked.usage.ask(&target, life_of(container), &self.patience, question).await
-    }
-
-    async fn log_disk(
-        &self,
-        container: &ContainerFacts,
-        folder: &LogFolder,
-    ) -> Option<WorldResult<LogSurvey>> {
-        let (logs, asked) = (self.world.logs.clone(), folder.clone());
-        let question = async move { logs.survey(&asked).await };
-        let target = TargetId::container(&container.name);
-        self.asked.log_disks.ask(&target, folder.clone(), &self.patience, question).await
     }
 
     async fn logs(

@@ -34,7 +34,7 @@ impl Inner {
         let container = container_of(bench, &fix.target);
         let up = container.is_some_and(ContainerFacts::is_up);
         let exited = container.is_some_and(ContainerFacts::is_down);
-        let under_way = self.under_way(bench, &fix.target, container).await;
+        let under_way = self.under_way(bench, fix).await;
         Ok(Facts {
             now: seen.now,
             mode: bench.rules.mode_for(&fix.target, &own_policy, &diagnosis.issue_type),

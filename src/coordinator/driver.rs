@@ -23,6 +23,7 @@ use super::look::Senses;
 use super::queue::Waiting;
 use super::retries::RETRY_EVERY;
 use super::state::{Inner, TICK, lock};
+use super::{Scope, Trigger};
 use crate::alerts;
 
 /// How often what the last run left is asked for again while the store or the container runtime is
@@ -106,6 +107,8 @@ impl Inner {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             *lock(&self.work) = Work::Waits;
+            // What the broken cycle was asked to look at is not known any more.
+            self.queue.add(Scope::All, Trigger::Schedule, false, None);
         }
     }
 

@@ -50,6 +50,12 @@ impl Inner {
             tracing::error!(fix.id = %fix, "a fix in the journal belongs to no incident");
             return Ok(());
         };
+        let lease = self.leases.take(progress.fix.touches(), &self.world.clock);
+        let at_work = matches!(progress.phase, Phase::Applying | Phase::RollingBack { .. });
+        if lease.is_none() && at_work {
+            // Somebody is at work on it in this very process, and brings it to its end.
+            return Ok(());
+        }
         if progress.phase == Phase::Applying && !progress.is_begun() {
             return self.recover_unbegun(incident, progress).await;
         }
@@ -57,7 +63,6 @@ impl Inner {
         if earlier && progress.phase == Phase::Validating {
             return self.recover_root(incident, progress).await;
         }
-        let lease = self.leases.take(progress.fix.touches(), &self.world.clock);
         let now = self.world.clock.now();
         incident.fix = Some(progress.fix.clone());
         let age = (now - progress.planned_at).to_std().unwrap_or_default();

@@ -3,9 +3,13 @@
 //! Asked of the world when a fix is about to be decided on, not at every look: no event tells
 //! of a program that runs inside a container, and a pull names no container.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use chrono::TimeDelta;
+use futures_util::future::join;
 use selfheal_agents::model::{
-    ContainerFacts, Facts as TargetFacts, RuntimeEventKind, TargetId, TargetKind, clean,
+    ContainerFacts, Facts as TargetFacts, Fix, RuntimeEventKind, TargetId, TargetKind, clean,
 };
 use selfheal_agents::ports::WorldError;
 
@@ -14,6 +18,8 @@ use super::state::Inner;
 
 /// A container made or removed this recently is part of a deployment.
 const DEPLOYMENT: TimeDelta = TimeDelta::seconds(10);
+/// How long whoever waits for the decision waits for this, too.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// An image pulled this recently is about to be used: whoever pulls it makes the containers anew
 /// when all images of the stack are there.
 const IMAGE_UPDATE: TimeDelta = TimeDelta::seconds(60);
@@ -51,53 +57,89 @@ pub(super) struct UnderWay {
 }
 
 impl Inner {
-    /// What is under way in the container of a target and in its project.
-    pub(super) async fn under_way(
+    /// What is under way around everything that `fix` touches.
+    pub(super) async fn under_way(&self, bench: &Bench<'_>, fix: &Fix) -> UnderWay {
+        let inventory = &bench.seen.inventory;
+        let mut found = UnderWay::default();
+        let mut containers = BTreeMap::new();
+        for target in fix.touches() {
+            let name = inventory.targets.get(&target).and_then(|known| known.container.as_deref());
+            let Some(name) = name else { continue };
+            match inventory.containers.get(name) {
+                Some(facts) => {
+                    containers.insert(name, facts);
+                }
+                // Its labels are not known either.
+                None => found.unknown = Some(format!("the container `{name}` cannot be seen")),
+            }
+            found.backup = found.backup.or_else(|| dump_in_database(bench, &target, name));
+        }
+        for facts in containers.into_values() {
+            found.deployment = found.deployment.or_else(|| deployment(bench, facts));
+            let asked = join(self.pulled(bench, facts), self.backed_up(facts));
+            match tokio::time::timeout(PATIENCE, asked).await {
+                Ok((pulled, backed_up)) => {
+                    found.take(pulled, |found| &mut found.deployment);
+                    found.take(backed_up, |found| &mut found.backup);
+                }
+                Err(_) => found.unknown = Some(format!("what is under way in `{}`", facts.name)),
+            }
+        }
+        found
+    }
+
+    /// Whether its image was just pulled.
+    async fn pulled(
         &self,
         bench: &Bench<'_>,
-        target: &TargetId,
-        container: Option<&ContainerFacts>,
-    ) -> UnderWay {
-        let mut under_way =
-            UnderWay { backup: dump_in_database(bench, target, container), ..UnderWay::default() };
-        let Some(container) = container else { return under_way };
-        under_way.deployment = deployment(bench, container);
+        container: &ContainerFacts,
+    ) -> Result<Option<String>, String> {
         match self.world.runtime.pulls(bench.seen.now - IMAGE_UPDATE).await {
             Ok(pulls) => {
                 let ours = pulls.iter().find(|image| same_image(image, &container.image));
-                let pulled =
-                    ours.map(|image| format!("the image `{}` was just pulled", clean(image, 200)));
-                under_way.deployment = under_way.deployment.or(pulled);
+                Ok(ours.map(|image| format!("the image `{}` was just pulled", clean(image, 200))))
             }
-            Err(error) => {
-                under_way.unknown = Some(format!("whether an image was pulled ({error})"));
-            }
+            // Somebody keeps events from us for good; nobody would ever be healed.
+            Err(WorldError::Denied { .. } | WorldError::Refused { .. }) => Ok(None),
+            Err(error) => Err(format!("whether an image was pulled ({error})")),
         }
-        if !container.is_up() || under_way.backup.is_some() {
-            return under_way;
+    }
+
+    /// Whether a backup runs in it.
+    async fn backed_up(&self, container: &ContainerFacts) -> Result<Option<String>, String> {
+        if container.is_down() {
+            return Ok(None);
         }
         match self.world.runtime.processes(&container.name).await {
-            Ok(processes) => under_way.backup = backup_among(&processes, &container.name),
+            Ok(processes) => Ok(backup_among(&processes, &container.name)),
             // It has ended since, or the host has no `ps`: then the databases' own word must do.
-            Err(WorldError::NotFound { .. } | WorldError::Refused { .. }) => {}
-            Err(error) => {
-                under_way.unknown = Some(format!("whether a backup runs in it ({error})"));
-            }
+            Err(WorldError::NotFound { .. } | WorldError::Refused { .. }) => Ok(None),
+            Err(error) => Err(format!("whether a backup runs in it ({error})")),
         }
-        under_way
+    }
+}
+
+impl UnderWay {
+    fn take(
+        &mut self,
+        answer: Result<Option<String>, String>,
+        place: fn(&mut Self) -> &mut Option<String>,
+    ) {
+        match answer {
+            Ok(Some(seen)) => {
+                place(self).get_or_insert(seen);
+            }
+            Ok(None) => {}
+            Err(unknown) => self.unknown = Some(unknown),
+        }
     }
 }
 
 /// A dump, base backup or restore that PostgreSQL serves: also one that runs elsewhere.
-fn dump_in_database(
-    bench: &Bench<'_>,
-    target: &TargetId,
-    container: Option<&ContainerFacts>,
-) -> Option<String> {
-    let name = container.map(|facts| facts.name.as_str());
+fn dump_in_database(bench: &Bench<'_>, target: &TargetId, container: &str) -> Option<String> {
     let databases = bench.seen.inventory.targets.values().filter(|known| {
-        known.id.kind() == TargetKind::Postgres
-            && (known.id == *target || (name.is_some() && known.container.as_deref() == name))
+        let is_its = known.id == *target || known.container.as_deref() == Some(container);
+        known.id.kind() == TargetKind::Postgres && is_its
     });
     for database in databases {
         let report = bench.seen.report.target(&database.id);
@@ -112,10 +154,25 @@ fn dump_in_database(
 
 fn backup_among(processes: &[String], container: &str) -> Option<String> {
     let program = processes.iter().find_map(|command| {
-        let program = command.split_whitespace().next()?.rsplit('/').next()?;
-        BACKUP_PROGRAMS.into_iter().find(|known| *known == program)
+        let mut words = command.split_whitespace();
+        let named = |word: &str| {
+            let name = word.rsplit('/').next()?;
+            BACKUP_PROGRAMS.into_iter().find(|known| *known == name)
+        };
+        let first = words.next()?;
+        // Some are scripts: then their interpreter comes first.
+        let program = named(first).or_else(|| named(words.next()?))?;
+        // These wait for others to back something up, and never end.
+        let serves = words.next().is_some_and(|word| word == "server" || word == "serve");
+        let is_argument = program != first.rsplit('/').next()? && !is_interpreter(first);
+        (!serves && !is_argument).then_some(program)
     })?;
     Some(format!("`{program}` runs in `container:{container}`"))
+}
+
+fn is_interpreter(word: &str) -> bool {
+    let name = word.rsplit('/').next().unwrap_or(word);
+    ["python", "perl", "ruby", "sh", "bash"].iter().any(|known| name.starts_with(known))
 }
 
 /// Whether both name the same image; a name without a tag means `latest`.
@@ -187,6 +244,11 @@ mod tests {
         let found = |command: &str| backup_among(&[command.to_owned()], "db");
         let words = found("/usr/bin/pg_dump -U shop shop").unwrap();
         assert_eq!(words, "`pg_dump` runs in `container:db`");
+        assert!(found("/usr/bin/python3 /usr/bin/borg create ::{now} /data").is_some());
+        assert!(found("borg create ::{now} /data").is_some());
+        for waiting in ["pgbackrest server", "/usr/bin/python3 /usr/bin/borg serve", "borg serve"] {
+            assert_eq!(found(waiting), None, "{waiting}");
+        }
         assert_eq!(found("grep pg_dump /var/log/cron"), None);
         assert_eq!(found("postgres: shop shop [local] COPY"), None);
         assert_eq!(found(""), None);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use selfheal_agents::model::{ContainerFacts, clean};
 use selfheal_agents::ports::{WorldError, WorldResult};
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use super::inspect::{Inspect, Listed};
 use super::{Docker, facts};
 
 /// How many containers are looked at side by side.
-const SIDE_BY_SIDE: usize = 8;
+const SIDE_BY_SIDE: usize = 16;
 /// The shortest time without any answer after which those still out are left behind.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// A busy engine answers slowly, but all of it does: what is still out after so many times the
@@ -36,6 +36,10 @@ impl Docker {
                 // Gone by now.
                 Some(Err(WorldError::NotFound { .. })) => {}
                 Some(Err(error)) if none_succeeded => return Err(error),
+                None if none_succeeded => {
+                    let what = format!("container `{}`", clean(&listed.id, 120));
+                    return Err(WorldError::TimedOut { what, limit: self.limits.read });
+                }
                 Some(Err(error)) => containers.push(unseen(listed, &error.to_string())),
                 None => containers.push(unseen(listed, "it does not answer, others do")),
             }
@@ -48,23 +52,26 @@ impl Docker {
     async fn look_at_each(&self, listed: &[Listed]) -> Vec<Option<WorldResult<Inspect>>> {
         let mut looked: Vec<_> = listed.iter().map(|_| None).collect();
         let mut patience = self.limits.read;
-        let ids: Vec<String> = listed.iter().map(|listed| listed.id.clone()).collect();
-        let mut answers = stream::iter(ids.into_iter().enumerate())
-            .map(|(place, id)| async move {
-                let asked = Instant::now();
-                (place, self.inspect(&id).await, asked.elapsed())
-            })
-            .buffer_unordered(SIDE_BY_SIDE);
         let mut longest = Duration::ZERO;
-        while let Ok(Some((place, answer, took))) =
-            tokio::time::timeout(patience, answers.next()).await
-        {
-            if answer.is_ok() {
-                longest = longest.max(took);
-                patience = (longest * PATIENCE_RATIO)
-                    .clamp(LEAST_PATIENCE, self.limits.read.max(LEAST_PATIENCE));
+        let mut places = 0..listed.len();
+        let look = async |place: usize| {
+            let asked = Instant::now();
+            (place, self.inspect(&listed[place].id).await, asked.elapsed())
+        };
+        let mut asked: FuturesUnordered<_> = places.by_ref().take(SIDE_BY_SIDE).map(look).collect();
+        while !asked.is_empty() {
+            match tokio::time::timeout(patience, asked.next()).await {
+                Ok(Some((place, answer, took))) => {
+                    if answer.is_ok() {
+                        longest = longest.max(took);
+                        patience = (longest * PATIENCE_RATIO).max(LEAST_PATIENCE);
+                    }
+                    looked[place] = Some(answer);
+                    asked.extend(places.next().map(look));
+                }
+                // These are left behind, and nobody who was not asked yet with them.
+                Ok(None) | Err(_) => asked = places.by_ref().take(SIDE_BY_SIDE).map(look).collect(),
             }
-            looked[place] = Some(answer);
         }
         looked
     }

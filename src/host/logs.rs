@@ -4,10 +4,12 @@
 //! after the other and files by name in an open folder, never through a link; only regular files
 //! with one name are touched, and only if they are still the ones that were planned.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -16,8 +18,12 @@ use selfheal_agents::model::{LogAside, LogFile, LogFolder, LogName, LogSurvey};
 use selfheal_agents::ports::{LogFiles, WorldError, WorldResult};
 use sha2::{Digest as _, Sha256};
 
+use super::mounts;
+
 /// A disk that needs longer is not one to work on.
 const LIMIT: Duration = Duration::from_mins(1);
+/// The same for a glance: everything else of a look waits for it.
+const GLANCE: Duration = Duration::from_millis(500);
 /// So many log files are told of one folder.
 const MOST_FILES: usize = 1000;
 /// Larger files are not copied, and their content is not read.
@@ -31,12 +37,14 @@ const KEPT_FOR: Duration = Duration::from_hours(24 * 30);
 #[derive(Debug, Clone)]
 pub struct LocalLogs {
     aside: PathBuf,
+    /// Folders that are being glanced at.
+    glances: Arc<Mutex<BTreeSet<LogFolder>>>,
 }
 
 impl LocalLogs {
     /// Keeps copies in `aside`, which is made when it is first needed.
     pub fn new(aside: PathBuf) -> Self {
-        Self { aside }
+        Self { aside, glances: Arc::default() }
     }
 }
 
@@ -45,6 +53,27 @@ impl LogFiles for LocalLogs {
     async fn survey(&self, folder: &LogFolder) -> WorldResult<LogSurvey> {
         let wanted = folder.clone();
         beside("looking at", folder, move || survey(&wanted)).await
+    }
+
+    async fn glance(&self, folder: &LogFolder) -> WorldResult<LogSurvey> {
+        let (wanted, glances) = (folder.clone(), Arc::clone(&self.glances));
+        let glance = move || {
+            let known = || glances.lock().unwrap_or_else(PoisonError::into_inner);
+            // The glance before still hangs: starting another would only pile up threads.
+            if !known().insert(wanted.clone()) {
+                return Err(io::Error::from(io::ErrorKind::TimedOut));
+            }
+            let is_ours = std::fs::read_to_string("/proc/self/mountinfo")
+                .is_ok_and(|mountinfo| mounts::is_on_this_machine(&mountinfo, &wanted.root));
+            let seen = if is_ours {
+                survey(&wanted)
+            } else {
+                Err(io::Error::other("its file system is not this machine's own"))
+            };
+            known().remove(&wanted);
+            seen
+        };
+        within(GLANCE, "looking at", folder, glance).await
     }
 
     async fn set_aside(&self, folder: &LogFolder, file: &LogFile) -> WorldResult<LogAside> {
@@ -68,8 +97,17 @@ async fn beside<T: Send + 'static>(
     folder: &LogFolder,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> WorldResult<T> {
+    within(LIMIT, doing, folder, work).await
+}
+
+async fn within<T: Send + 'static>(
+    limit: Duration,
+    doing: &str,
+    folder: &LogFolder,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> WorldResult<T> {
     let what = format!("{doing} {}", folder.path());
-    match tokio::time::timeout(LIMIT, tokio::task::spawn_blocking(work)).await {
+    match tokio::time::timeout(limit, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(Ok(done))) => Ok(done),
         Ok(Ok(Err(error))) => Err(match error.kind() {
             io::ErrorKind::NotFound => WorldError::NotFound { what: folder.path() },
@@ -80,7 +118,7 @@ async fn beside<T: Send + 'static>(
             _ => WorldError::Refused { what, why: error.to_string() },
         }),
         Ok(Err(error)) => Err(WorldError::Unreachable { what, why: error.to_string() }),
-        Err(_) => Err(WorldError::TimedOut { what, limit: LIMIT }),
+        Err(_) => Err(WorldError::TimedOut { what, limit }),
     }
 }
 

@@ -41,6 +41,23 @@ pub(super) fn local_mounts(mountinfo: &str) -> Vec<Mount> {
     mounts
 }
 
+/// Whether a path lies on a file system that answers without a network: one on a local device, or
+/// in memory.
+pub(super) fn is_on_this_machine(mountinfo: &str, path: &str) -> bool {
+    let holds = |point: &str| {
+        let rest = path.strip_prefix(point.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let around = mountinfo.lines().filter_map(|line| {
+        let (left, right) = line.split_once(" - ")?;
+        let point = unescape(left.split(' ').nth(4)?);
+        holds(&point).then_some((point.len(), right.split(' ').next()?))
+    });
+    // Of two at the same place the later one is on top.
+    let nearest = around.max_by_key(|(length, _)| *length);
+    nearest.is_some_and(|(_, kind)| LOCAL.contains(&kind) || ["tmpfs", "overlay"].contains(&kind))
+}
+
 /// Device number, whether the device's root is mounted, and the mount; `None` for kinds
 /// that are not measured.
 fn parse(line: &str) -> Option<(&str, bool, Mount)> {
@@ -87,6 +104,21 @@ broken line
     fn each_local_device_is_listed_once_under_its_own_mount() {
         let points: Vec<String> = local_mounts(MOUNTINFO).into_iter().map(|m| m.point).collect();
         assert_eq!(points, ["/", "/mnt/longer", "/mnt/my data"]);
+    }
+
+    #[test]
+    fn a_path_is_where_its_nearest_mount_is() {
+        for (path, expected) in [
+            ("/var/log/web", true),
+            ("/mnt/nas/logs", false),
+            ("/mnt/nasty", true),
+            ("/mnt/my data/x", true),
+            ("/dev/shm", true),
+            ("/proc/self", false),
+        ] {
+            assert_eq!(is_on_this_machine(MOUNTINFO, path), expected, "{path}");
+        }
+        assert!(!is_on_this_machine("", "/"));
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn detail(word: &str, facts: &ContainerFacts) -> String {
         "start_failed" => format!("it cannot be started: {}", clean(&facts.start_error, 300)),
         "dead" => "it could not be removed".to_owned(),
         "removing" => "it is being removed".to_owned(),
-        _ => "the runtime uses a word this version does not know".to_owned(),
+        _ => "the runtime does not say, or uses a word this version does not know".to_owned(),
     }
 }
 

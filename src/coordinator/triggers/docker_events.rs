@@ -26,7 +26,7 @@ use crate::coordinator::{Scope, Trigger};
 /// The longest pause between two tries to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A connection that lived for so long works, even if nothing was said.
-const WORKS_AFTER: Duration = Duration::from_mins(1);
+const WORKS_AFTER: Duration = Duration::from_secs(10);
 /// After so long a silence the connection is made anew, in case it died without a word.
 const LONGEST_SILENCE: Duration = Duration::from_mins(5);
 /// One runaway process gives dozens of `oom` events in seconds; one look is enough.

@@ -98,31 +98,31 @@ async fn a_silent_socket_times_out() {
     }
 }
 
-/// An engine that knows three containers; the one called `stuck` is never told of.
-fn engine_with_a_stuck_container() -> (tempfile::TempDir, PathBuf) {
-    const LIST: &str = r#"[{"Id":"a1","Names":["/web"],"Image":"x","State":"running"},
-        {"Id":"b2","Names":["/stuck"],"Image":"x","State":"running"},
-        {"Id":"c3","Names":["/worker"],"Image":"x","State":"running"}]"#;
+/// An engine that knows these containers, and never tells more of those called `stuck`.
+fn engine_with(names: &[String]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("docker.sock");
     let listener = UnixListener::bind(&path).unwrap();
+    let entry = |name: &String| {
+        format!(r#"{{"Id":"id-{name}","Names":["/{name}"],"Image":"x","State":"running"}}"#)
+    };
+    let list = format!("[{}]", names.iter().map(entry).collect::<Vec<_>>().join(","));
     tokio::spawn(async move {
         let mut silent = vec![];
         while let Ok((mut peer, _)) = listener.accept().await {
             let mut request = [0; 4096];
             let read = peer.read(&mut request).await.unwrap();
             let request = String::from_utf8_lossy(&request[..read]).into_owned();
-            let container = |id: &str, name: &str| {
+            let path = request.split_whitespace().nth(1).unwrap();
+            let id = path.trim_start_matches("/containers/").trim_end_matches("/json");
+            let body = if path.contains("all=1") {
+                list.clone()
+            } else if id.contains("stuck") {
+                silent.push(peer);
+                continue;
+            } else {
+                let name = id.trim_start_matches("id-");
                 format!(r#"{{"Id":"{id}","Name":"/{name}","State":{{"Status":"running"}}}}"#)
-            };
-            let body = match request.split_whitespace().nth(1).unwrap() {
-                path if path.starts_with("/containers/json") => LIST.to_owned(),
-                "/containers/a1/json" => container("a1", "web"),
-                "/containers/c3/json" => container("c3", "worker"),
-                _ => {
-                    silent.push(peer);
-                    continue;
-                }
             };
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
             let _ = peer.write_all(format!("{head}{body}").as_bytes()).await;
@@ -132,20 +132,30 @@ fn engine_with_a_stuck_container() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[tokio::test]
-async fn a_container_that_cannot_be_looked_at_delays_nobody_and_is_not_taken_for_gone() {
-    let (_folder, path) = engine_with_a_stuck_container();
+async fn containers_that_cannot_be_looked_at_delay_nobody_and_are_not_taken_for_gone() {
+    // More than are asked side by side, and before all others.
+    let stuck = (0..20).map(|n| format!("a-stuck-{n:02}"));
+    let names: Vec<String> = stuck.chain(["web", "worker"].map(str::to_owned)).collect();
+    // One that answers comes first: an engine that tells nothing of anything is away.
+    let (_folder, path) = engine_with(&[vec!["a-first".to_owned()], names].concat());
     // Longer than the test may take: nobody may wait for it.
     let limits = Limits { read: AT_MOST * 10, change: LIMIT };
     let docker =
         Docker::connect(&format!("unix://{}", path.display())).unwrap().with_limits(limits);
     let seen = tokio::time::timeout(AT_MOST, docker.containers()).await.unwrap().unwrap();
-    let seen: Vec<_> = seen.iter().map(|c| (c.name.as_str(), c.status)).collect();
-    let expected = [
-        ("stuck", ContainerStatus::Unknown),
-        ("web", ContainerStatus::Running),
-        ("worker", ContainerStatus::Running),
-    ];
-    assert_eq!(seen, expected);
+    let of = |status| {
+        let some = seen.iter().filter(move |c| c.status == status);
+        some.map(|c| c.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(ContainerStatus::Running), ["a-first", "web", "worker"]);
+    assert_eq!(of(ContainerStatus::Unknown).len(), 20);
+}
+
+#[tokio::test]
+async fn an_engine_that_tells_nothing_of_its_containers_is_away() {
+    let (_folder, path) = engine_with(&["stuck".to_owned()]);
+    let away = docker_at(&path).containers().await;
+    assert!(matches!(away, Err(WorldError::TimedOut { .. })), "{away:?}");
 }
 
 #[tokio::test]
