@@ -32,6 +32,7 @@
 //! No version of the API is agreed on: a daemon that is exchanged while Selfheal runs would
 //! refuse what its predecessor spoke. Without one, each answers in its own.
 
+mod address;
 mod changes;
 mod demo_stage;
 mod events;
@@ -47,6 +48,7 @@ mod processes;
 mod usage;
 mod wire;
 
+pub use address::{Address, InvalidAddress};
 pub use demo_stage::{DEMO_PORT, DemoContainer, DemoLeft, demo_container};
 
 use std::sync::Arc;
@@ -62,7 +64,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
 
 use inspect::Inspect;
-use wire::{Address, Wire};
+use wire::Wire;
 
 /// Bollard's own time limit, in seconds. Ours are shorter and cover the whole answer.
 const BOLLARD_LIMIT_SECS: u64 = 24 * 60 * 60;
@@ -107,7 +109,11 @@ impl Docker {
     /// Prepares calls to `unix:///path`, `tcp://host:port` or `http://host:port`. Connects
     /// to nothing yet; only an address that cannot be understood is an error.
     pub fn connect(host: &str) -> Result<Self, WorldError> {
-        let wire = Wire { address: Address::parse(host)? };
+        let address = Address::parse(host).map_err(|invalid| WorldError::Refused {
+            what: "`docker.host`".to_owned(),
+            why: invalid.to_string(),
+        })?;
+        let wire = Wire { address };
         Ok(Self {
             client: bollard_over(&wire)?,
             wire,

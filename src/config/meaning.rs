@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use selfheal_agents::model::{TargetId, clean};
-use url::Url;
 
 use super::declared::{TargetSettings, endpoint};
 use super::fault::Fault;
 use super::settings::Settings;
 use super::tree::{Places, joined};
+use crate::docker::Address;
 
 /// Collects faults by the name of the setting.
 struct Check<'a> {
@@ -96,35 +96,14 @@ fn addresses(settings: &Settings, check: &mut Check<'_>) {
     if settings.data_dir.as_os_str().is_empty() {
         check.wrong("data_dir", "this is empty; name a folder, such as `./selfheal-data`");
     }
-    check.result("docker.host", docker_host(&settings.docker.host));
+    let docker = Address::parse(&settings.docker.host);
+    check.result("docker.host", docker.map(drop).map_err(|invalid| invalid.to_string()));
     check.result("store.url", store_url(settings.store.url.expose().trim()));
     check.result("streams.url", streams_url(settings.streams.url.expose().trim()));
     let prefix = &settings.streams.prefix;
     if prefix.is_empty() || prefix.len() > 200 || prefix.contains(char::is_whitespace) {
         check.wrong("streams.prefix", "write 1 to 200 characters without blanks");
     }
-}
-
-fn docker_host(text: &str) -> Result<(), String> {
-    let shown = clean(text, 80);
-    if let Some(path) = text.strip_prefix("unix://") {
-        return match path.strip_prefix('/') {
-            Some(rest) if !rest.is_empty() => Ok(()),
-            _ => {
-                Err(format!("`{shown}` has no absolute path; write `unix:///var/run/docker.sock`"))
-            }
-        };
-    }
-    if text.starts_with('/') {
-        return Err(format!("`{shown}` has no scheme; write `unix://{shown}`"));
-    }
-    let known = ["tcp://", "http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
-    if known && Url::parse(text).is_ok_and(|url| url.host().is_some()) {
-        return Ok(());
-    }
-    Err(format!(
-        "`{shown}` is no address of a Docker engine; write `unix:///var/run/docker.sock` or `tcp://HOST:2375`"
-    ))
 }
 
 fn store_url(text: &str) -> Result<(), String> {

@@ -181,11 +181,10 @@ fn impossible_values_are_refused() {
     refused("[probes]\ninterval = \"0s\"\n", "2 probes.interval", "outside 1s");
     refused("[healing]\ncommon_cause_share = nan\n", "2 healing.common_cause_share", "finite");
     refused("[probes]\nfailures = 0\n", "2 probes.failures", "outside 1");
-    refused(
-        "[docker]\nhost = \"/var/run/docker.sock\"\n",
-        "2 docker.host",
-        "`unix:///var/run/docker.sock`",
-    );
+    for host in ["https://docker.lan:2376", "tcp://docker.lan:2375/v1", "docker.lan", "unix://a"] {
+        let text = format!("[docker]\nhost = \"{host}\"\n");
+        refused(&text, "2 docker.host", "`unix:///var/run/docker.sock`");
+    }
     refused("[api]\nlisten = \"8003\"\n", "2 api.listen", "`127.0.0.1:8003`");
     refused("[schedule]\ndocker_events = \"yes\"\n", "2 schedule.docker_events", "true or false");
 }

@@ -10,7 +10,7 @@ use bollard::errors::Error;
 use selfheal_agents::model::clean;
 use selfheal_agents::ports::WorldError;
 
-use super::wire::Address;
+use super::address::Address;
 
 /// The longest piece of Docker's own words in a message, in characters.
 const LONGEST_REASON: usize = 300;

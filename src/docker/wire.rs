@@ -4,17 +4,16 @@
 //! same shape. A connection is made for each request: the daemon may come and go, and
 //! nothing remembers that it was away. Sets no time limit; the callers do.
 
-use std::path::PathBuf;
-
 use bollard::errors::Error;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{HOST, HeaderValue};
-use hyper::{Request, Response, Uri};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use selfheal_agents::ports::WorldError;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::address::Address;
 
 /// The largest answer that is read whole, in bytes: a list of some ten thousand containers.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
@@ -22,60 +21,8 @@ const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
 const READ_BUFFER: usize = 4 * 1024;
 /// The largest error answer that is read, in bytes.
 const LARGEST_ERROR: usize = 16 * 1024;
-/// Docker's port where an address names none.
-const DEFAULT_PORT: u16 = 2375;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Where Docker listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Address {
-    /// A Unix socket.
-    Unix(PathBuf),
-    /// Host and port, without encryption.
-    Tcp { host: String, port: u16 },
-}
-
-impl Address {
-    /// Understands `unix:///path`, a bare `/path`, `tcp://host:port` and `http://host:port`.
-    pub(super) fn parse(text: &str) -> Result<Self, WorldError> {
-        let refuse = |why: &str| WorldError::Refused {
-            what: format!("the Docker address `{}`", selfheal_agents::model::clean(text, 120)),
-            why: format!("{why}; write unix:///var/run/docker.sock or tcp://HOST:PORT"),
-        };
-        let text = text.trim();
-        let path = text.strip_prefix("unix://").unwrap_or(text);
-        if path.starts_with('/') {
-            return Ok(Self::Unix(PathBuf::from(path)));
-        }
-        if text.starts_with("unix:") {
-            return Err(refuse("the path of the socket must begin with a slash"));
-        }
-        let Some(rest) = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("http://"))
-        else {
-            return Err(refuse("it is neither a socket nor a plain TCP address"));
-        };
-        let authority = rest.trim_end_matches('/');
-        let parsed: Uri = format!("http://{authority}/")
-            .parse()
-            .map_err(|_| refuse("it holds no host that can be read"))?;
-        let host = parsed.host().filter(|host| !host.is_empty());
-        let host = host.ok_or_else(|| refuse("it names no host"))?.to_owned();
-        if parsed.path() != "/" {
-            return Err(refuse("it must end after the port"));
-        }
-        Ok(Self::Tcp { host, port: parsed.port_u16().unwrap_or(DEFAULT_PORT) })
-    }
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "{}", path.display()),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-        }
-    }
-}
 
 /// Sends requests to one address.
 #[derive(Debug, Clone)]
@@ -186,29 +133,6 @@ fn message_of(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sockets_and_plain_addresses_are_understood() {
-        let unix = |path: &str| Address::Unix(PathBuf::from(path));
-        let tcp = |host: &str, port| Address::Tcp { host: host.to_owned(), port };
-        for (text, address) in [
-            ("unix:///var/run/docker.sock", unix("/var/run/docker.sock")),
-            ("/run/d.sock", unix("/run/d.sock")),
-            ("tcp://10.0.0.1:2376", tcp("10.0.0.1", 2376)),
-            ("http://docker.lan/", tcp("docker.lan", 2375)),
-            ("tcp://[::1]:99", tcp("[::1]", 99)),
-        ] {
-            assert_eq!(Address::parse(text).unwrap(), address, "{text}");
-        }
-    }
-
-    #[test]
-    fn other_addresses_are_refused_with_an_example() {
-        for text in ["", "ssh://host", "unix://relative.sock", "tcp://", "tcp://h:1/path", "host"] {
-            let error = Address::parse(text).unwrap_err().to_string();
-            assert!(error.contains("unix:///var/run/docker.sock"), "{text}: {error}");
-        }
-    }
 
     #[test]
     fn only_a_version_is_taken_from_a_path() {

@@ -1,0 +1,113 @@
+//! Where Docker listens: the settings and the connection understand the same addresses.
+
+use std::path::PathBuf;
+
+use hyper::Uri;
+use selfheal_agents::model::clean;
+
+/// Docker's port where an address names none.
+const DEFAULT_PORT: u16 = 2375;
+
+/// Where Docker listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// Host and port, without encryption.
+    Tcp {
+        /// A name or an IP address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// Why a text is no address of a Docker engine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no address of a Docker engine that can be asked: {why}; write \
+     `unix:///var/run/docker.sock` or `tcp://HOST:{DEFAULT_PORT}`"
+)]
+pub struct InvalidAddress {
+    text: String,
+    why: &'static str,
+}
+
+impl Address {
+    /// Understands `unix:///path`, a bare `/path`, `tcp://host:port` and `http://host:port`.
+    pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
+        let refuse = |why| InvalidAddress { text: clean(text, 120), why };
+        let text = text.trim();
+        let path = text.strip_prefix("unix://").unwrap_or(text);
+        if path.starts_with('/') && path.len() > 1 {
+            return Ok(Self::Unix(PathBuf::from(path)));
+        }
+        if text.starts_with("unix:") {
+            return Err(refuse("it has no absolute path of a socket"));
+        }
+        if text.starts_with("https://") {
+            return Err(refuse("encrypted connections are not available"));
+        }
+        let Some(rest) = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("http://"))
+        else {
+            return Err(refuse("it is neither a socket nor a plain TCP address"));
+        };
+        let authority = rest.trim_end_matches('/');
+        let parsed: Uri = format!("http://{authority}/")
+            .parse()
+            .map_err(|_| refuse("it holds no host that can be read"))?;
+        let host = parsed.host().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| refuse("it names no host"))?.to_owned();
+        if parsed.path() != "/" {
+            return Err(refuse("it must end after the port"));
+        }
+        Ok(Self::Tcp { host, port: parsed.port_u16().unwrap_or(DEFAULT_PORT) })
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_and_plain_addresses_are_understood() {
+        let unix = |path: &str| Address::Unix(PathBuf::from(path));
+        let tcp = |host: &str, port| Address::Tcp { host: host.to_owned(), port };
+        for (text, address) in [
+            ("unix:///var/run/docker.sock", unix("/var/run/docker.sock")),
+            ("/run/d.sock", unix("/run/d.sock")),
+            ("tcp://10.0.0.1:2376", tcp("10.0.0.1", 2376)),
+            ("http://docker.lan/", tcp("docker.lan", 2375)),
+            ("tcp://[::1]:99", tcp("[::1]", 99)),
+        ] {
+            assert_eq!(Address::parse(text).unwrap(), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_are_refused_with_an_example() {
+        for text in [
+            "",
+            "ssh://host",
+            "https://host:2376",
+            "unix://",
+            "unix:///",
+            "unix://relative.sock",
+            "tcp://",
+            "tcp://h:1/path",
+            "host",
+        ] {
+            let error = Address::parse(text).unwrap_err().to_string();
+            assert!(error.contains("unix:///var/run/docker.sock"), "{text}: {error}");
+        }
+    }
+}
