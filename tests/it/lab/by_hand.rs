@@ -54,6 +54,7 @@ each_fault! {
     a_hang_stays_until_restarted: HANG
     an_unhealthy_service_stays_so_until_restarted: UNHEALTHY
     a_stopped_database_is_not_mended_at_the_application: DATABASE_STOPPED
+    a_dependent_that_gave_up_is_not_mended_at_the_database: DEPENDENT_GAVE_UP
     a_frozen_cache_is_not_mended_at_the_application: CACHE_FROZEN
     a_memory_limit_too_low_is_not_mended_by_a_restart: MEMORY_TOO_LOW
     a_broken_configuration_is_not_mended_by_a_restart: BROKEN_CONFIGURATION

@@ -118,6 +118,18 @@ pub(crate) const DATABASE_STOPPED: Fault = Fault {
     cure: |stack| docker(&["start", &stack.name("postgres")]).map(drop),
 };
 
+/// The database is stopped, and the application gets over that only by a restart.
+pub(crate) const DEPENDENT_GAVE_UP: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/orders"),
+    inject: |stack| {
+        docker(&["stop", &stack.name("postgres")])?;
+        stack.post("app", "/fault/unhealthy")
+    },
+    futile: Some(|stack| docker(&["start", &stack.name("postgres")]).map(drop)),
+    cure: |stack| docker(&["restart", &stack.name("app")]).map(drop),
+};
+
 /// The cache hangs; only the application says so, and restarting that is no help.
 pub(crate) const CACHE_FROZEN: Fault = Fault {
     stage: start_data_services,

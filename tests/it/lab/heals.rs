@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::daemon::Selfheal;
 use super::engine;
 use super::faults::{self, Fault};
+use super::relay::Change;
 use super::stack::Stack;
 use crate::support::{throughout, until};
 
@@ -22,10 +23,12 @@ struct Repair {
     role: &'static str,
     /// The kind of target that is changed: `container`, or the data service in it.
     kind: &'static str,
-    /// Who has to be touched first, where that is somebody else.
-    first: Option<&'static str>,
-    /// Whether anything is asked of Docker for it.
-    asks_docker: bool,
+    /// Who may be blamed, where that is not the service alone: who is looked at again after a
+    /// repair belongs to it, or is an incident of its own when its window is over.
+    blamed: Option<&'static [&'static str]>,
+    /// Whose containers are touched, in this order, and nobody else's; the service's own alone
+    /// where this says nothing.
+    touched: Option<&'static [&'static str]>,
     /// The fix types that are right.
     fix_types: &'static [&'static str],
     /// Further settings.
@@ -37,8 +40,8 @@ impl Repair {
         Self {
             role,
             kind: "container",
-            first: None,
-            asks_docker: true,
+            blamed: None,
+            touched: None,
             fix_types,
             settings: |_| Ok(String::new()),
         }
@@ -46,7 +49,7 @@ impl Repair {
 
     /// One that asks nothing of Docker.
     const fn without_docker(self) -> Self {
-        Self { asks_docker: false, ..self }
+        Self { touched: Some(&[]), ..self }
     }
 
     /// One that is made in the service itself, without Docker.
@@ -83,19 +86,6 @@ fn is_healed(fault: &Fault, repair: &Repair, stack: &Stack, selfheal: &Selfheal)
         throughout("the service stays well", STAYS, || fault.judge(stack))
     })?;
     let name = stack.name(repair.role);
-    let changes = selfheal.changes();
-    ensure!(changes.iter().all(|c| c.ours), "it reached for somebody else's container");
-    if repair.asks_docker {
-        let first = stack.name(repair.first.unwrap_or(repair.role));
-        // Docker is asked of the network whom to connect.
-        let connection = format!("networks/{}/connect", stack.network());
-        ensure!(
-            changes.first().is_some_and(|c| c.object == first || c.object == connection),
-            "the first thing touched was not {first}: {changes:?}"
-        );
-    } else {
-        ensure!(changes.is_empty(), "nothing had to be asked of Docker: {changes:?}");
-    }
     let incident = until("the repair is recorded as kept", RECORD_LIMIT, || {
         let incidents = selfheal.incidents()?;
         let kept = incidents.iter().find(|i| {
@@ -108,9 +98,31 @@ fn is_healed(fault: &Fault, repair: &Repair, stack: &Stack, selfheal: &Selfheal)
     ensure!(repair.fix_types.contains(&fix_type), "the wrong kind of fix: {fix_type}");
     ensure!(incident["validation"]["verdict"] == "kept", "not validated: {incident}");
     let blamed = incident["diagnosis"]["blamed"].as_str().unwrap_or("nobody");
-    ensure!(blamed.ends_with(&name), "blamed {blamed} instead of {name}");
+    let own = [repair.role];
+    let mut to_blame = repair.blamed.unwrap_or(&own).iter();
+    ensure!(to_blame.any(|role| blamed.ends_with(&stack.name(role))), "blamed {blamed}");
+    // Last: whatever else it did until the repair had proved itself counts.
+    touches_only(repair, stack, selfheal)?;
     let stats = selfheal.get("/api/monitoring/stats")?;
     ensure!(stats["total_fixes"].as_u64() >= Some(1), "nothing was learnt: {stats}");
+    Ok(())
+}
+
+/// Sees that exactly the right containers were touched, in the right order.
+fn touches_only(repair: &Repair, stack: &Stack, selfheal: &Selfheal) -> Result<()> {
+    let changes = selfheal.changes();
+    ensure!(changes.iter().all(|c| c.ours), "it reached for somebody else's container");
+    // Docker is asked of the network whom to connect.
+    let connection = format!("networks/{}/connect", stack.network());
+    let own = stack.name(repair.role);
+    let object = |change: &Change| {
+        if change.object == connection { own.clone() } else { change.object.clone() }
+    };
+    let mut touched: Vec<String> = changes.iter().map(object).collect();
+    touched.dedup();
+    let wanted: Vec<String> =
+        repair.touched.unwrap_or(&[repair.role]).iter().map(|role| stack.name(role)).collect();
+    ensure!(touched == wanted, "it touched {touched:?} and not {wanted:?}: {changes:?}");
     Ok(())
 }
 
@@ -157,7 +169,14 @@ each_fault! {
         MEMORY_TOO_LOW, Repair::of("app", &["container.set_memory"]);
     a_left_over_makes_room_for_its_successor:
         PORT_TAKEN,
-        Repair { first: Some("before"), ..Repair::of("app", &["container.stop"]) };
+        Repair { touched: Some(&["before", "app"]), ..Repair::of("app", &["container.stop"]) };
+    a_dependent_that_gave_up_is_restarted_once_its_database_is_back:
+        DEPENDENT_GAVE_UP,
+        Repair {
+            blamed: Some(&["postgres", "app"]),
+            touched: Some(&["postgres", "app"]),
+            ..Repair::of("app", &["container.restart"])
+        };
     a_volume_full_of_logs_gets_room:
         LOGS_FULL, Repair::of("app", &["logs.trim"]).without_docker();
     a_lock_held_for_ever_is_given_back:
