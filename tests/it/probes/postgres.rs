@@ -72,6 +72,17 @@ async fn a_healthy_postgres_tells_its_connections() {
 }
 
 #[tokio::test]
+async fn a_standby_is_in_recovery_until_it_is_promoted() {
+    let Some(server) = Server::postgres_standby() else { return };
+    let facts = ask(&server).await;
+    assert!(facts.reachable && facts.in_recovery, "{facts:?}");
+    let mut session = client(&server, "postgres", "operator").await;
+    session.execute("SELECT pg_promote()").await.unwrap();
+    let facts = ask_until(&server, |facts| !facts.in_recovery).await;
+    assert!(facts.reachable, "{facts:?}");
+}
+
+#[tokio::test]
 async fn a_backup_is_told_while_its_program_is_connected() {
     let Some(server) = Server::postgres(&[]) else { return };
     let _other = client(&server, "postgres", "app").await;

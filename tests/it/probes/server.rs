@@ -58,6 +58,18 @@ impl Server {
 
     /// PostgreSQL with the superuser `postgres` and these settings, answering already.
     pub(super) fn postgres(settings: &[&str]) -> Option<Self> {
+        Self::postgres_of(settings, |_| {})
+    }
+
+    /// The same as a standby: it replays what its `restore_command` brings, which is nothing, and
+    /// stays in recovery until it is promoted.
+    pub(super) fn postgres_standby() -> Option<Self> {
+        Self::postgres_of(&["restore_command=false"], |data| {
+            std::fs::write(data.join("standby.signal"), "").unwrap();
+        })
+    }
+
+    fn postgres_of(settings: &[&str], prepare: impl FnOnce(&Path)) -> Option<Self> {
         let (initdb, postgres) = (program("initdb")?, program("postgres")?);
         let folder = tempfile::tempdir().unwrap();
         // The server refuses to run as root, so its own user must get in.
@@ -72,6 +84,7 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        prepare(&data);
         let port = free_port().unwrap();
         let mut command = as_postgres(&postgres);
         command.args(["-p", &port.to_string(), "-D"]).arg(&data).arg("-k").arg(folder.path());
@@ -101,7 +114,7 @@ impl Server {
 fn is_ready(server: &Server) -> Result<()> {
     let path = server.folder.path().join("data/postmaster.pid");
     let state = std::fs::read_to_string(&path).context("read postmaster.pid")?;
-    if state.lines().nth(7).is_some_and(|line| line.trim() == "ready") {
+    if state.lines().nth(7).is_some_and(|line| matches!(line.trim(), "ready" | "standby")) {
         return Ok(());
     }
     bail!("not ready: {state}")
