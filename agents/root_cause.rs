@@ -136,8 +136,8 @@ fn lies_still(evidence: &Evidence<'_>, id: &TargetId) -> bool {
 
 /// The suspects below `id` that can explain why it fails.
 ///
-/// A dependency explains when it is broken outright, or when the target itself points at
-/// its dependencies; a mere warning below a broken target explains nothing. A hint (a connection,
+/// A dependency explains when it is broken outright or takes nobody yet, or when the target
+/// itself points at its dependencies; any other warning below a broken target explains nothing. A hint (a connection,
 /// a proxy's upstream) is followed only where no firm need explains, and only by what says
 /// itself that the fault lies elsewhere: a monitor is connected to everything, a database to
 /// where it is copied to, and neither fails for that.
@@ -169,6 +169,7 @@ fn explaining_over(
         .filter(|needed| {
             points_away
                 || lies_still(evidence, needed)
+                || conditions::takes_nobody_yet(evidence, needed)
                 || evidence.findings_of(needed).any(|f| f.severity == Severity::Critical)
         })
         .collect()

@@ -80,6 +80,21 @@ pub(super) fn is_seen_broken(evidence: &Evidence<'_>, id: &TargetId) -> bool {
         || (*id != container && critical(id, None))
 }
 
+/// Whether it is a data service that runs and turns everybody away: a database that starts,
+/// recovers or shuts down, a cache that loads. That passes by itself, so it is only a warning, but
+/// nobody who needs it can work meanwhile.
+pub(super) fn takes_nobody_yet(evidence: &Evidence<'_>, id: &TargetId) -> bool {
+    let says_so = |seen: &Observation| {
+        let word = seen.value.to_string();
+        seen.verdict.is_bad()
+            && matches!(
+                (base_name(&seen.check), word.as_str()),
+                ("postgres.reachable", "starting") | ("redis.loading", "loading")
+            )
+    };
+    evidence.report.target(id).is_some_and(|report| report.observations.iter().any(says_so))
+}
+
 /// The targets that show the container of `id` from outside. Who stops a container stops
 /// them too, so they are no one who suffers from it.
 fn own_endpoints(evidence: &Evidence<'_>, id: &TargetId) -> BTreeSet<TargetId> {

@@ -231,6 +231,24 @@ fn a_warning_below_a_broken_target_explains_nothing() {
 }
 
 #[test]
+fn a_database_that_takes_nobody_yet_explains_who_needs_it_although_it_is_only_a_warning() {
+    for (service, check, value, verdict, explains) in [
+        ("postgres:db", "postgres.reachable", "starting", Verdict::Warning, true),
+        ("redis:db", "redis.loading", "loading", Verdict::Warning, true),
+        ("postgres:db", "postgres.latency", "1200", Verdict::Warning, false),
+        ("postgres:db", "postgres.reachable", "auth", Verdict::Unknown, false),
+    ] {
+        let explained = Scene::default()
+            .observe("container:api", "container.health", "unhealthy", Verdict::Critical)
+            .observe(service, check, value, verdict)
+            .needs("container:api", service)
+            .diagnose(&[unhealthy()]);
+        let blamed = explained.iter().any(|e| e.diagnosis.blamed == id("container:api"));
+        assert_eq!(!blamed, explains, "{check} {value}: {explained:#?}");
+    }
+}
+
+#[test]
 fn a_person_stopping_what_nobody_needs_is_no_trouble() {
     let scene =
         Scene::default().observe("container:old", "container.state", "stopped", Verdict::Ok);
