@@ -14,7 +14,7 @@
 //! | `GET /version` | [`Docker::ping`]; whether it lives, before its events are listened to |
 //! | `GET /containers/json?all=1` | which containers there are |
 //! | `GET /containers/{id}/json` | facts of one; each is read by itself, with a time limit |
-//! | `GET /containers/{id}/stats?one-shot=1` | usage; the sample before is kept here |
+//! | `GET /containers/{id}/stats?one-shot=1` | usage, where the kernel cannot be asked; the sample before is kept here |
 //! | `GET /containers/{id}/top` | whether a backup runs in it |
 //! | `GET /containers/{id}/logs` | lines after a cursor, or as they come |
 //! | `GET /events` | events and pulls of images, filtered at the server |
@@ -33,6 +33,7 @@
 //! refuse what its predecessor spoke. Without one, each answers in its own.
 
 mod address;
+mod cgroup;
 mod changes;
 mod demo_stage;
 mod events;
@@ -103,6 +104,7 @@ pub struct Docker {
     samples: Arc<usage::Samples>,
     names: Arc<events::Names>,
     recent: Arc<logs::Recent>,
+    processes: Arc<cgroup::Processes>,
 }
 
 impl Docker {
@@ -121,6 +123,7 @@ impl Docker {
             samples: Arc::default(),
             names: Arc::default(),
             recent: Arc::default(),
+            processes: Arc::default(),
         })
     }
 
@@ -178,6 +181,7 @@ impl Docker {
             return Err(WorldError::NotFound { what });
         }
         self.names.remember(&inspect.id, its_name);
+        self.processes.remember(its_name, &inspect.id, inspect.state.pid);
         Ok(inspect)
     }
 }
@@ -219,6 +223,9 @@ impl ContainerRuntime for Docker {
         let what = format!("the usage of container `{}`", clean(name, 120));
         if !is_container_name(name) {
             return Err(WorldError::NotFound { what });
+        }
+        if let Some(stats) = self.processes.sample(name) {
+            return Ok(self.samples.usage(name, &stats));
         }
         let path = format!("/containers/{name}/stats?stream=0&one-shot=1");
         let stats = self.within(&what, self.limits.read, self.wire.get_json(&path)).await?;

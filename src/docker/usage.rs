@@ -65,6 +65,26 @@ struct PidsStats {
     current: Option<u64>,
 }
 
+impl Stats {
+    /// As Docker would have told it at this time.
+    pub(super) fn new(
+        at: Timestamp,
+        cpu_nanos: u64,
+        memory_bytes: u64,
+        inactive_file_bytes: u64,
+        processes: u64,
+    ) -> Self {
+        let stats =
+            MemoryDetail { inactive_file: Some(inactive_file_bytes), total_inactive_file: None };
+        Self {
+            read: at.to_rfc3339(),
+            cpu: CpuStats { cpu_usage: CpuUsage { total_usage: cpu_nanos } },
+            memory: MemoryStats { usage: Some(memory_bytes), stats },
+            pids: PidsStats { current: Some(processes) },
+        }
+    }
+}
+
 /// One earlier look.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
