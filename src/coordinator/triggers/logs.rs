@@ -187,9 +187,13 @@ impl Count {
         self.times.len()
     }
 
-    /// How many are news: enough of them, or twice as many as are known.
+    /// How many are news: enough of them, or twice as many as are known, or as many as are counted
+    /// at all. More than that is no news any more: it was a flood before.
     fn news_at(&self, least: usize) -> usize {
-        if self.known < least { least } else { self.known * 2 }
+        if self.known < least {
+            return least;
+        }
+        (self.known * 2).min(MOST_COUNTED.max(self.known + 1))
     }
 }
 

@@ -185,3 +185,11 @@ async fn a_container_that_is_listed_no_more_is_followed_no_more() {
     assert_eq!(following.looks(), 0);
     following.end().await;
 }
+
+#[test]
+fn what_grows_beyond_what_is_counted_is_news_once_more() {
+    let many = |known: usize| Count { known, ..Count::default() }.news_at(3);
+    assert_eq!((many(0), many(3), many(500)), (3, 6, 1000));
+    assert_eq!(many(600), 1000);
+    assert!(many(1000) > 1000, "a flood stays one");
+}
