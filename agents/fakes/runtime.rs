@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::world::{FakeContainer, State, When};
-use super::{Behaviour, Failure, FakeWorld, Scene};
+use super::{Behaviour, Failure, FakeWorld};
 use crate::model::{
     ContainerFacts, ContainerStatus, HealthStatus, LogBatch, LogCursor, LogLine, MemoryLimits,
     NetworkAttachment, RuntimeEvent, RuntimeEventKind, Timestamp, Usage,
@@ -100,12 +100,7 @@ impl State {
         let dies = match &behaviour {
             Behaviour::DiesOnStart { exit_code } => Some(*exit_code),
             Behaviour::DiesUnless { exit_code, cured } => {
-                let scene = Scene {
-                    containers: &self.containers,
-                    files: &self.files,
-                    log_folders: &self.log_folders,
-                };
-                (!cured(&scene)).then_some(*exit_code)
+                (!cured(&self.scene())).then_some(*exit_code)
             }
             _ => None,
         };

@@ -62,6 +62,11 @@ pub(super) struct State {
 }
 
 impl State {
+    /// What conditions may ask of it.
+    pub(super) fn scene(&self) -> Scene<'_> {
+        Scene { containers: &self.containers, files: &self.files, log_folders: &self.log_folders }
+    }
+
     pub(super) fn wait(&mut self, context: &Context<'_>) {
         self.wakers.push(context.waker().clone());
     }
@@ -78,11 +83,7 @@ impl State {
 
     /// Whether every condition of this kind holds for the container.
     pub(super) fn conditions_hold(&self, name: &str, when: When) -> bool {
-        let scene = Scene {
-            containers: &self.containers,
-            files: &self.files,
-            log_folders: &self.log_folders,
-        };
+        let scene = self.scene();
         self.containers.get(name).is_some_and(|container| {
             container.conditions.iter().filter(|(_, w)| *w == when).all(|(holds, _)| holds(&scene))
         })
@@ -342,12 +343,7 @@ impl FakeWorld {
     /// A file's text; empty if it is not there.
     pub fn text(&self, path: &str) -> String {
         let state = self.state();
-        Scene {
-            containers: &state.containers,
-            files: &state.files,
-            log_folders: &state.log_folders,
-        }
-        .text(path)
+        state.scene().text(path)
     }
 
     /// An endpoint answers so, whatever happens.
@@ -378,7 +374,8 @@ impl FakeWorld {
     }
 
     /// From now on `question` (`probe http://shop/`, or with `container`, `usage`, `logs` or
-    /// `restart` before a container's name) is answered, or known not to be answered in time, when `stall` ends.
+    /// `restart` before a container's name) is answered, or known not to be answered in time,
+    /// when `stall` ends.
     pub fn stall(
         &self,
         question: &str,

@@ -129,18 +129,31 @@ fn in_recovery(bench: &Bench<'_>, target: &TargetId) -> Option<bool> {
         return Some(false);
     }
     let name = container.map(|facts| facts.name.as_str());
-    let databases = bench.seen.inventory.targets.values().filter(|t| {
-        t.id.kind() == TargetKind::Postgres
-            && (t.id == *target || (name.is_some() && t.container.as_deref() == name))
-    });
-    for database in databases {
-        match bench.seen.report.target(&database.id).map(|report| &report.state.facts) {
+    for (_, known) in databases(bench, target, name) {
+        match known {
             Some(Ok(TargetFacts::Postgres(facts))) if facts.in_recovery => return Some(true),
             Some(Ok(_)) => {}
             Some(Err(_)) | None => return None,
         }
     }
     Some(false)
+}
+
+/// The PostgreSQL servers that are `target` or run in `container`, with what is known of each.
+pub(super) fn databases<'a>(
+    bench: &'a Bench<'_>,
+    target: &'a TargetId,
+    container: Option<&'a str>,
+) -> impl Iterator<Item = (&'a TargetId, Option<&'a Result<TargetFacts, String>>)> {
+    let targets = bench.seen.inventory.targets.values();
+    let ours = targets.filter(move |known| {
+        let runs_in_it = container.is_some() && known.container.as_deref() == container;
+        known.id.kind() == TargetKind::Postgres && (known.id == *target || runs_in_it)
+    });
+    ours.map(|known| {
+        let report = bench.seen.report.target(&known.id);
+        (&known.id, report.map(|report| &report.state.facts))
+    })
 }
 
 fn touches_selfheal(bench: &Bench<'_>, fix: &Fix) -> bool {

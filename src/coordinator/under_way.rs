@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use selfheal_agents::model::{
-    ContainerFacts, Facts as TargetFacts, Fix, RuntimeEventKind, TargetId, TargetKind, clean,
+    ContainerFacts, Facts as TargetFacts, Fix, RuntimeEventKind, TargetId, clean,
 };
-use selfheal_agents::ports::WorldError;
+use selfheal_agents::ports::{WorldError, WorldResult};
 
+use super::circumstances::databases;
 use super::cycle::Bench;
 use super::state::Inner;
 
@@ -74,39 +75,33 @@ impl Inner {
             }
             found.backup = found.backup.or_else(|| dump_in_database(bench, &target, name));
         }
-        for facts in containers.into_values() {
-            found.deployment = found.deployment.or_else(|| deployment(bench, facts));
-            let asked = join(self.pulled(bench, facts), self.backed_up(facts));
-            match tokio::time::timeout(PATIENCE, asked).await {
-                Ok((pulled, backed_up)) => {
-                    found.take(pulled, |found| &mut found.deployment);
-                    found.take(backed_up, |found| &mut found.backup);
-                }
-                Err(_) => found.unknown = Some(format!("what is under way in `{}`", facts.name)),
-            }
+        if containers.is_empty() {
+            return found;
+        }
+        let pulls = in_time("whether an image was pulled", self.pulls(bench));
+        let ask = |facts| in_time("whether a backup runs in it", self.backed_up(facts));
+        let (pulls, backups) = join(pulls, join_all(containers.values().copied().map(ask))).await;
+        let pulls = found.known(pulls).unwrap_or_default();
+        for (facts, backup) in containers.into_values().zip(backups) {
+            let seen = found.deployment.take().or_else(|| deployment(bench, facts));
+            found.deployment = seen.or_else(|| just_pulled(&pulls, facts));
+            let backup = found.known(backup).flatten();
+            found.backup = found.backup.take().or(backup);
         }
         found
     }
 
-    /// Whether its image was just pulled.
-    async fn pulled(
-        &self,
-        bench: &Bench<'_>,
-        container: &ContainerFacts,
-    ) -> Result<Option<String>, String> {
+    /// The images that were just pulled.
+    async fn pulls(&self, bench: &Bench<'_>) -> WorldResult<Vec<String>> {
         match self.world.runtime.pulls(bench.seen.now - IMAGE_UPDATE).await {
-            Ok(pulls) => {
-                let ours = pulls.iter().find(|image| same_image(image, &container.image));
-                Ok(ours.map(|image| format!("the image `{}` was just pulled", clean(image, 200))))
-            }
             // Somebody keeps events from us for good; nobody would ever be healed.
-            Err(WorldError::Denied { .. } | WorldError::Refused { .. }) => Ok(None),
-            Err(error) => Err(format!("whether an image was pulled ({error})")),
+            Err(WorldError::Denied { .. } | WorldError::Refused { .. }) => Ok(vec![]),
+            answer => answer,
         }
     }
 
-    /// Whether a backup runs in it.
-    async fn backed_up(&self, container: &ContainerFacts) -> Result<Option<String>, String> {
+    /// Whether a backup runs in it, in words.
+    async fn backed_up(&self, container: &ContainerFacts) -> WorldResult<Option<String>> {
         if container.is_down() {
             return Ok(None);
         }
@@ -114,65 +109,65 @@ impl Inner {
             Ok(processes) => Ok(backup_among(&processes, &container.name)),
             // It has ended since, or the host has no `ps`: then the databases' own word must do.
             Err(WorldError::NotFound { .. } | WorldError::Refused { .. }) => Ok(None),
-            Err(error) => Err(format!("whether a backup runs in it ({error})")),
+            Err(error) => Err(error),
         }
     }
 }
 
 impl UnderWay {
-    fn take(
-        &mut self,
-        answer: Result<Option<String>, String>,
-        place: fn(&mut Self) -> &mut Option<String>,
-    ) {
-        match answer {
-            Ok(Some(seen)) => {
-                place(self).get_or_insert(seen);
-            }
-            Ok(None) => {}
-            Err(unknown) => self.unknown = Some(unknown),
-        }
+    /// The answer; without one, what is not known is noted.
+    fn known<T>(&mut self, answer: Result<T, String>) -> Option<T> {
+        answer.map_err(|unknown| self.unknown = Some(unknown)).ok()
     }
+}
+
+/// The answer, or in words what is not known without it.
+async fn in_time<T>(
+    what: &str,
+    question: impl Future<Output = WorldResult<T>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, question).await {
+        Ok(answer) => answer.map_err(|error| format!("{what} ({error})")),
+        Err(_) => Err(format!("{what} (no answer within {PATIENCE:?})")),
+    }
+}
+
+/// What was pulled for it, in words.
+fn just_pulled(pulls: &[String], container: &ContainerFacts) -> Option<String> {
+    let ours = pulls.iter().find(|image| same_image(image, &container.image));
+    ours.map(|image| format!("the image `{}` was just pulled", clean(image, 200)))
 }
 
 /// A dump, base backup or restore that PostgreSQL serves: also one that runs elsewhere.
 fn dump_in_database(bench: &Bench<'_>, target: &TargetId, container: &str) -> Option<String> {
-    let databases = bench.seen.inventory.targets.values().filter(|known| {
-        let is_its = known.id == *target || known.container.as_deref() == Some(container);
-        known.id.kind() == TargetKind::Postgres && is_its
-    });
-    for database in databases {
-        let report = bench.seen.report.target(&database.id);
-        if let Some(Ok(TargetFacts::Postgres(facts))) = report.map(|report| &report.state.facts)
-            && let Some(program) = facts.backups.first()
-        {
-            return Some(format!("`{program}` is connected to `{}`", database.id));
+    databases(bench, target, Some(container)).find_map(|(id, known)| match known {
+        Some(Ok(TargetFacts::Postgres(facts))) => {
+            let program = facts.backups.first()?;
+            Some(format!("`{program}` is connected to `{id}`"))
         }
-    }
-    None
+        _ => None,
+    })
 }
 
 fn backup_among(processes: &[String], container: &str) -> Option<String> {
     let program = processes.iter().find_map(|command| {
         let mut words = command.split_whitespace();
-        let named = |word: &str| {
-            let name = word.rsplit('/').next()?;
-            BACKUP_PROGRAMS.into_iter().find(|known| *known == name)
-        };
-        let first = words.next()?;
+        let first = program_of(words.next()?);
         // Some are scripts: then their interpreter comes first.
-        let program = named(first).or_else(|| named(words.next()?))?;
+        let program = if is_interpreter(first) { program_of(words.next()?) } else { first };
         // These wait for others to back something up, and never end.
         let serves = words.next().is_some_and(|word| word == "server" || word == "serve");
-        let is_argument = program != first.rsplit('/').next()? && !is_interpreter(first);
-        (!serves && !is_argument).then_some(program)
+        (BACKUP_PROGRAMS.contains(&program) && !serves).then_some(program)
     })?;
     Some(format!("`{program}` runs in `container:{container}`"))
 }
 
-fn is_interpreter(word: &str) -> bool {
-    let name = word.rsplit('/').next().unwrap_or(word);
-    ["python", "perl", "ruby", "sh", "bash"].iter().any(|known| name.starts_with(known))
+fn program_of(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
+}
+
+fn is_interpreter(program: &str) -> bool {
+    ["python", "perl", "ruby", "sh", "bash"].iter().any(|known| program.starts_with(known))
 }
 
 /// Whether both name the same image; a name without a tag means `latest`.

@@ -12,7 +12,7 @@ const LOCAL: [&str; 15] = [
     "vfat", "exfat", "ntfs3", "fuseblk",
 ];
 
-/// One mount worth measuring.
+/// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mount {
     /// Where.
@@ -26,6 +26,9 @@ pub(super) fn local_mounts(mountinfo: &str) -> Vec<Mount> {
     let mut by_device: BTreeMap<&str, (bool, Mount)> = BTreeMap::new();
     for line in mountinfo.lines() {
         let Some((device, is_whole, mount)) = parse(line) else { continue };
+        if !LOCAL.contains(&mount.file_system.as_str()) {
+            continue;
+        }
         let rank = |whole: bool, point: &str| (!whole, point.len(), point.to_owned());
         // One device is often mounted many times (bind mounts, subvolumes): the mount of
         // its whole tree with the shortest path is the one a person knows it by.
@@ -49,17 +52,16 @@ pub(super) fn is_on_this_machine(mountinfo: &str, path: &str) -> bool {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     let around = mountinfo.lines().filter_map(|line| {
-        let (left, right) = line.split_once(" - ")?;
-        let point = unescape(left.split(' ').nth(4)?);
-        holds(&point).then_some((point.len(), right.split(' ').next()?))
+        let (_, _, mount) = parse(line)?;
+        holds(&mount.point).then_some((mount.point.len(), mount.file_system))
     });
     // Of two at the same place the later one is on top.
     let nearest = around.max_by_key(|(length, _)| *length);
-    nearest.is_some_and(|(_, kind)| LOCAL.contains(&kind) || ["tmpfs", "overlay"].contains(&kind))
+    let kind = nearest.map(|(_, file_system)| file_system).unwrap_or_default();
+    LOCAL.contains(&kind.as_str()) || ["tmpfs", "overlay"].contains(&kind.as_str())
 }
 
-/// Device number, whether the device's root is mounted, and the mount; `None` for kinds
-/// that are not measured.
+/// Device number, whether the device's root is mounted, and the mount.
 fn parse(line: &str) -> Option<(&str, bool, Mount)> {
     let (left, right) = line.split_once(" - ")?;
     let mut left = left.split(' ');
@@ -67,9 +69,7 @@ fn parse(line: &str) -> Option<(&str, bool, Mount)> {
     let is_whole = left.next()? == "/";
     let point = unescape(left.next()?);
     let file_system = right.split(' ').next()?;
-    LOCAL
-        .contains(&file_system)
-        .then(|| (device, is_whole, Mount { point, file_system: file_system.to_owned() }))
+    Some((device, is_whole, Mount { point, file_system: file_system.to_owned() }))
 }
 
 /// Blanks, tabs, line feeds and backslashes stand as three octal digits.

@@ -158,7 +158,7 @@ fn containers<'a>(request: &PlanRequest<'a>) -> Result<Vec<&'a ContainerFacts>, 
 /// The files that make enough room: rotated ones first, then the largest.
 fn chosen(survey: &LogSurvey) -> Result<Vec<LogFile>, String> {
     let total = survey.total_bytes as f64;
-    let used = 1.0 - survey.available_bytes as f64 / total.max(1.0);
+    let used = survey.used();
     if survey.total_bytes == 0 || used < FULL {
         return Err(format!("its disk is {:.0} % full and has room", used * 100.0));
     }

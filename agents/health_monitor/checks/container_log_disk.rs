@@ -18,9 +18,7 @@ impl Check for ContainerLogDisk {
     fn judge(&self, state: &TargetState, _: &Context<'_>) -> Vec<Measured> {
         let Some(facts) = state.container() else { return vec![] };
         let fullest = facts.log_disks.iter().max_by(|a, b| {
-            (is_full(a), a.survey.used())
-                .partial_cmp(&(is_full(b), b.survey.used()))
-                .unwrap_or(std::cmp::Ordering::Equal)
+            is_full(a).cmp(&is_full(b)).then(a.survey.used().total_cmp(&b.survey.used()))
         });
         let Some(disk) = fullest else { return vec![] };
         let text = format!(
