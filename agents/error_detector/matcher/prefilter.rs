@@ -1,40 +1,54 @@
 //! Finds which of many pieces of text stand in a buffer of lines, whatever their case.
 //!
-//! Four bytes at every second place are looked up in a bitmap that stays in the fastest
-//! cache; a piece of five bytes or more covers such a place at either alignment, and gives
-//! its rarest four bytes for each. Only where the bitmap says yes, the piece itself is
-//! compared. Case is dropped by setting one bit, which lets a few signs pass for others;
-//! the comparison sees to that.
+//! Eight and four bytes at every second place are looked up in small filters that stay in the
+//! fastest cache; a piece of nine bytes or more covers eight such bytes at either alignment, a
+//! shorter one four, and gives the rarest for each. Only where a filter says yes, the piece
+//! itself is compared. Case is dropped by setting one bit, which lets a few signs pass for
+//! others; the comparison sees to that.
 //!
 //! Rejected: Aho-Corasick over all pieces, which reads one byte a step (a third of the
-//! speed), and a shift-or filter of the shortest piece's length, which hundreds of pieces fill up.
+//! speed), a shift-or filter of the shortest piece's length, which hundreds of pieces fill up,
+//! and four bytes of every piece: of a tenth of all places some piece of thousands has the four.
 
 use crate::error_detector::literals::{self, MIN_LITERAL};
 
-/// Bits of the hash of four bytes: the bitmap has 2^17 bits, 16 KiB.
-const HASH_BITS: u32 = 17;
-/// An odd number without pattern; spreads four bytes over the upper bits.
-const SPREAD: u32 = 0x9E37_79B1;
-/// The bit that tells capital letters from small ones, four times.
-const SMALL: u32 = 0x2020_2020;
+/// Bytes of the grams of pieces that have one more; of shorter ones [`MIN_LITERAL`].
+const WIDE: usize = 8;
+/// Bits of the hash of a gram: a filter of 2^18 bits is 32 KiB, one of 2^16, for the few that are
+/// short, 8 KiB.
+const WIDE_BITS: u32 = 18;
+const NARROW_BITS: u32 = 16;
+/// Grams are looked up in 2^12 lists.
+const BUCKET_BITS: u32 = 12;
+/// An odd number without pattern; spreads eight bytes over the upper bits.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+/// The bit that tells capital letters from small ones, eight times.
+const SMALL: u64 = 0x2020_2020_2020_2020;
+/// The bytes of a gram of [`MIN_LITERAL`].
+const NARROW_MASK: u64 = 0xFFFF_FFFF;
 
 /// Pieces of text and whom each calls.
 #[derive(Debug, Default)]
 pub(super) struct Prefilter {
-    /// Whether four bytes with this hash belong to a piece.
-    bitmap: Vec<u64>,
-    /// How many bits are set before each word of `bitmap`.
-    ranks: Vec<u32>,
-    /// Where the grams of each set bit begin in `grams`; one more than there are bits.
-    starts: Vec<u32>,
-    grams: Vec<Gram>,
+    wide: Grams<WIDE_BITS>,
+    narrow: Grams<NARROW_BITS>,
     pieces: Vec<Piece>,
 }
 
-/// Four bytes of a piece.
+/// Grams of one length, and a filter in front of them.
+#[derive(Debug, Default)]
+struct Grams<const BITS: u32> {
+    /// Whether there is a gram with this hash.
+    filter: Vec<u64>,
+    /// Where the grams of each bucket begin in `sorted`; one more than there are buckets.
+    starts: Vec<u32>,
+    sorted: Vec<Gram>,
+}
+
+/// A few bytes of a piece.
 #[derive(Debug, Clone, Copy)]
 struct Gram {
-    folded: u32,
+    folded: u64,
     piece: u32,
     /// Bytes from the beginning of the piece; -1 for the byte before and the first three.
     offset: i32,
@@ -60,81 +74,55 @@ impl Prefilter {
                 None => pieces.push(Piece { text: text.into(), callers: vec![caller] }),
             }
         }
-        let mut grams: Vec<Gram> = Vec::new();
+        let (mut wide, mut narrow) = (Vec::new(), Vec::new());
         for (index, piece) in pieces.iter().enumerate() {
-            let piece_index = u32::try_from(index).expect("a catalogue has fewer pieces");
-            grams.extend(grams_of(&piece.text, piece_index));
-        }
-        Self { pieces, ..Self::index(grams) }
-    }
-
-    fn index(mut grams: Vec<Gram>) -> Self {
-        grams.sort_unstable_by_key(|gram| (hash(gram.folded), gram.folded));
-        let words = if grams.is_empty() { 0 } else { 1 << (HASH_BITS - 6) };
-        let mut bitmap = vec![0_u64; words];
-        let mut starts = Vec::new();
-        let mut before = None;
-        for (position, gram) in grams.iter().enumerate() {
-            let hash = hash(gram.folded);
-            if before != Some(hash) {
-                starts.push(u32::try_from(position).expect("a catalogue has fewer pieces"));
-                bitmap[hash >> 6] |= 1 << (hash & 63);
-                before = Some(hash);
+            let index = u32::try_from(index).expect("a catalogue has fewer pieces");
+            if piece.text.len() > WIDE {
+                wide.extend((0..2).filter_map(|first| rarest(&piece.text, WIDE, first, index)));
+            } else {
+                narrow.extend(narrow_grams(&piece.text, index));
             }
         }
-        starts.push(u32::try_from(grams.len()).expect("a catalogue has fewer pieces"));
-        let ranks = bitmap.iter().scan(0, |set, word| {
-            let before = *set;
-            *set += word.count_ones();
-            Some(before)
-        });
-        Self { ranks: ranks.collect(), bitmap, starts, grams, pieces: vec![] }
+        Self { wide: Grams::new(wide), narrow: Grams::new(narrow), pieces }
     }
 
     /// Hands over (line, caller) for every piece that stands within a line; the same pair may
     /// come again, and lines come in their order. A line ends where `ends` says, the last one
     /// with `text`.
     pub(super) fn search(&self, text: &[u8], ends: &[usize], mut found: impl FnMut(usize, usize)) {
-        if self.bitmap.is_empty() {
+        if self.pieces.is_empty() {
             return;
         }
         let mut line = 0;
-        let mut probe = |at: usize, folded: u32| {
-            let hash = hash(folded);
-            let word = self.bitmap[hash >> 6];
-            if word & (1 << (hash & 63)) != 0 {
-                self.compare(text, ends, at, folded, &mut line, &mut found);
-            }
-        };
         let mut at = 0;
-        while let Some(eight) = text.get(at..at + 8) {
-            let eight = u64::from_le_bytes(eight.try_into().expect("eight bytes were taken"));
-            // Three overlapping grams of one load; the fourth begins within the next.
-            let folded = eight | (u64::from(SMALL) << 32 | u64::from(SMALL));
-            probe(at, low(folded));
-            probe(at + 2, low(folded >> 16));
-            probe(at + 4, low(folded >> 32));
-            at += 6;
+        while let Some(eight) = text.get(at..at + WIDE) {
+            let folded = fold(eight);
+            let narrow = folded & NARROW_MASK;
+            if self.wide.may_hold(folded) | self.narrow.may_hold(narrow) {
+                let (wide, narrow) = (self.wide.with(folded), self.narrow.with(narrow));
+                self.compare(text, ends, at, wide.chain(narrow), &mut line, &mut found);
+            }
+            at += 2;
         }
-        while let Some(four) = text.get(at..at + 4) {
-            let four = u32::from_le_bytes(four.try_into().expect("four bytes were taken"));
-            probe(at, four | SMALL);
+        while let Some(four) = text.get(at..at + MIN_LITERAL) {
+            let grams = self.narrow.with(fold(four));
+            self.compare(text, ends, at, grams, &mut line, &mut found);
             at += 2;
         }
     }
 
-    /// Compares the pieces that have these four bytes at `at` with what stands there.
+    /// Compares the pieces that have these grams at `at` with what stands there.
     #[cold]
-    fn compare(
+    fn compare<'a>(
         &self,
         text: &[u8],
         ends: &[usize],
         at: usize,
-        folded: u32,
+        grams: impl Iterator<Item = &'a Gram>,
         line: &mut usize,
         found: &mut impl FnMut(usize, usize),
     ) {
-        for gram in self.grams_with(hash(folded)).iter().filter(|gram| gram.folded == folded) {
+        for gram in grams {
             let piece = &self.pieces[gram.piece as usize];
             let Some(start) = at.checked_add_signed(-(gram.offset as isize)) else {
                 continue;
@@ -154,30 +142,50 @@ impl Prefilter {
             }
         }
     }
+}
 
-    fn grams_with(&self, hash: usize) -> &[Gram] {
-        let below = self.bitmap[hash >> 6] & ((1 << (hash & 63)) - 1);
-        let bucket = (self.ranks[hash >> 6] + below.count_ones()) as usize;
-        &self.grams[self.starts[bucket] as usize..self.starts[bucket + 1] as usize]
+impl<const BITS: u32> Grams<BITS> {
+    fn new(mut sorted: Vec<Gram>) -> Self {
+        sorted.sort_unstable_by_key(|gram| (hash::<BUCKET_BITS>(gram.folded), gram.folded));
+        let mut filter = vec![0; 1 << (BITS - 6)];
+        let mut starts = vec![0; (1 << BUCKET_BITS) + 1];
+        for gram in &sorted {
+            let place = hash::<BITS>(gram.folded);
+            filter[place >> 6] |= 1 << (place & 63);
+            starts[hash::<BUCKET_BITS>(gram.folded) + 1] += 1;
+        }
+        for index in 1..starts.len() {
+            starts[index] += starts[index - 1];
+        }
+        Self { filter, starts, sorted }
+    }
+
+    /// Says yes to every gram there is, and to few others.
+    fn may_hold(&self, folded: u64) -> bool {
+        let hash = hash::<BITS>(folded);
+        self.filter[hash >> 6] >> (hash & 63) & 1 != 0
+    }
+
+    fn with(&self, folded: u64) -> impl Iterator<Item = &Gram> {
+        let bucket = hash::<BUCKET_BITS>(folded);
+        let range = self.starts[bucket] as usize..self.starts[bucket + 1] as usize;
+        self.sorted[range].iter().filter(move |gram| gram.folded == folded)
     }
 }
 
-/// The grams by which a piece is found at even and at odd places.
-fn grams_of(text: &[u8], piece: u32) -> Vec<Gram> {
-    let gram = |offset: usize| Gram {
-        folded: fold(&text[offset..offset + MIN_LITERAL]),
-        piece,
-        offset: i32::try_from(offset).expect("a piece is short"),
-    };
-    let last = text.len() - MIN_LITERAL;
-    let rarest = |first: usize| {
-        (first..=last)
-            .step_by(2)
-            .min_by_key(|offset| literals::gram_commonness(&text[*offset..*offset + MIN_LITERAL]))
-    };
-    let even = rarest(0).map(gram);
-    if let Some(odd) = rarest(1) {
-        return even.into_iter().chain([gram(odd)]).collect();
+/// The rarest gram of so many bytes at every second place of a piece from `first` on.
+fn rarest(text: &[u8], length: usize, first: usize, piece: u32) -> Option<Gram> {
+    let places = (first..=text.len().checked_sub(length)?).step_by(2);
+    let at = places.min_by_key(|at| literals::gram_commonness(&text[*at..*at + length]))?;
+    let offset = i32::try_from(at).expect("a piece is short");
+    Some(Gram { folded: fold(&text[at..at + length]), piece, offset })
+}
+
+/// The grams by which a short piece is found at even and at odd places.
+fn narrow_grams(text: &[u8], piece: u32) -> Vec<Gram> {
+    let even = rarest(text, MIN_LITERAL, 0, piece);
+    if let Some(odd) = rarest(text, MIN_LITERAL, 1, piece) {
+        return even.into_iter().chain([odd]).collect();
     }
     // A piece of four bytes has no second gram; whatever stands before it completes one.
     let before = (0..=u8::MAX).filter(|byte| byte | 0x20 == *byte).map(|byte| Gram {
@@ -188,15 +196,15 @@ fn grams_of(text: &[u8], piece: u32) -> Vec<Gram> {
     even.into_iter().chain(before).collect()
 }
 
-fn fold(four: &[u8]) -> u32 {
-    four.iter().rev().fold(0, |folded, byte| folded << 8 | u32::from(*byte)) | SMALL
+/// Up to eight bytes as a number, the first one lowest, without case.
+fn fold(bytes: &[u8]) -> u64 {
+    if let Ok(eight) = bytes.try_into() {
+        return u64::from_le_bytes(eight) | SMALL;
+    }
+    bytes.iter().rev().fold(0, |folded, byte| folded << 8 | u64::from(byte | 0x20))
 }
 
-fn hash(folded: u32) -> usize {
-    (folded.wrapping_mul(SPREAD) >> (32 - HASH_BITS)) as usize
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
-const fn low(eight: u64) -> u32 {
-    eight as u32
+#[expect(clippy::cast_possible_truncation, reason = "fewer bits than any address has")]
+const fn hash<const BITS: u32>(folded: u64) -> usize {
+    (folded.wrapping_mul(SPREAD) >> (64 - BITS)) as usize
 }
