@@ -1,7 +1,7 @@
 //! Puts the lines of one record together: a stack trace belongs to the line that announced it.
 //!
 //! Knows how the traces of Python, Java, Go, Node.js, Ruby, .NET and Rust go on, and that an
-//! indented line goes on whatever came before. Of a trace only the lines that say what went
+//! indented line goes on whatever came before, and the bracket that closes it. Of a trace only the lines that say what went
 //! wrong are kept; all are counted. A record is closed by the first line that does not go on,
 //! or when it is too long.
 
@@ -26,8 +26,14 @@ enum Trace {
     RustWhy,
     /// Notes and frames.
     Rust,
-    /// Where it was thrown; `Error: why` follows.
+    /// Where it was thrown; the source line follows.
     NodeWhere,
+    /// A mark below that line; then `Error: why`.
+    NodeSource,
+    /// Frames, properties, and the version of Node.js.
+    Node,
+    /// An empty line after one that tells of an error: an exception may follow.
+    Gap,
 }
 
 /// Collects lines into records.
@@ -89,10 +95,21 @@ impl Records {
                 Some(false)
             }
             Trace::Go if is_go_frame(line) => Some(false),
-            Trace::NodeWhere if line.is_empty() => Some(false),
-            Trace::NodeWhere if !indented => {
-                self.trace = Trace::None;
+            Trace::NodeWhere => {
+                self.trace = Trace::NodeSource;
+                Some(false)
+            }
+            Trace::NodeSource if indented || line.is_empty() || line.starts_with(b"^") => {
+                Some(false)
+            }
+            Trace::NodeSource => {
+                self.trace = Trace::Node;
                 Some(true)
+            }
+            Trace::Node if line.is_empty() || line.starts_with(b"Node.js v") => Some(false),
+            Trace::Gap => {
+                self.trace = Trace::None;
+                is_exception(line).then_some(true)
             }
             _ => self.usual(line, indented),
         }
@@ -104,9 +121,26 @@ impl Records {
         self.trace == Trace::PythonEnd || words.iter().any(|word| contains(&self.text, word))
     }
 
+    /// Whether an exception on a line of its own belongs to it.
+    fn announces_exception(&self) -> bool {
+        self.trace == Trace::None && self.announces_trace() && !is_exception(&self.text)
+    }
+
     fn usual(&mut self, line: &[u8], indented: bool) -> Option<bool> {
         if indented {
             return (!line.trim_ascii().is_empty()).then_some(false);
+        }
+        if self.lines == 1 && self.announces_exception() {
+            if is_exception(line) {
+                return Some(true);
+            }
+            if line.is_empty() {
+                self.trace = Trace::Gap;
+                return Some(false);
+            }
+        }
+        if is_ruby_frame(line) && self.announces_trace() {
+            return Some(false);
         }
         match line.first()? {
             b'T' if line.starts_with(TRACEBACK) && self.announces_trace() => {
@@ -115,6 +149,8 @@ impl Records {
             }
             b'C' if line.starts_with(b"Caused by: ") => Some(true),
             b'S' if line.starts_with(b"Suppressed: ") => Some(false),
+            // The end of an object whose fields were indented.
+            b'}' | b']' | b')' => (self.lines > 1 && is_closing(line)).then_some(false),
             b'.' => line.starts_with(b"... ").then_some(false),
             b'-' => line.starts_with(b"--- End of ").then_some(false),
             b'g' if line.starts_with(b"goroutine ") && line.ends_with(b":") => {
@@ -134,7 +170,7 @@ fn head(line: &[u8]) -> Trace {
         Some(b'T') if line.starts_with(TRACEBACK) => Trace::Python,
         Some(b'p') if line.starts_with(b"panic: ") => Trace::Go,
         Some(b'f') if line.starts_with(b"fatal error: ") => Trace::Go,
-        Some(b't') if line.starts_with(b"thread '") && contains(line, b"' panicked at ") => {
+        Some(b't') if line.starts_with(b"thread '") && contains(line, b" panicked at ") => {
             if line.ends_with(b":") { Trace::RustWhy } else { Trace::Rust }
         }
         Some(b'/' | b'f' | b'n') if is_node_place(line) => Trace::NodeWhere,
@@ -162,7 +198,34 @@ fn is_go_frame(line: &[u8]) -> bool {
         || line.starts_with(b"[signal ")
         || line.starts_with(b"created by ")
         || line.starts_with(b"exit status ")
-        || (line.ends_with(b")") && line.contains(&b'.') && !line.contains(&b' '))
+        || line == b"runtime stack:"
+        || is_go_call(line)
+}
+
+/// `main.(*till).open(...)`, `panic({0x473b00, 0xc0000a2000})`
+fn is_go_call(line: &[u8]) -> bool {
+    let name = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let called = name.starts_with(b"panic(")
+        || name.iter().position(|byte| *byte == b'(').is_some_and(|at| name[..at].contains(&b'.'));
+    called && line.ends_with(b")")
+}
+
+/// `java.io.IOException: gone`: what Java's loggers write below their own line.
+fn is_exception(line: &[u8]) -> bool {
+    let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+    let ends = [&b"Exception"[..], b"Error", b"Throwable"];
+    ends.iter().any(|end| name.ends_with(end))
+        && name.split(|byte| *byte == b'.').count() > 2
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._$".contains(byte))
+}
+
+/// ``app/till.rb:7:in `open'``; newer ones write both quotes alike, Rails puts a request before.
+fn is_ruby_frame(line: &[u8]) -> bool {
+    line.ends_with(b"'") && contains(line, b"rb:") && contains(line, b":in ")
+}
+
+fn is_closing(line: &[u8]) -> bool {
+    line.iter().all(|byte| b"}]);,".contains(byte))
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
