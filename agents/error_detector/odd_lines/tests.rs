@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use chrono::Timelike as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -327,6 +328,25 @@ fn a_line_that_comes_far_more_often_than_usual_is_told_of() {
     let mut busier = Story::web(0);
     busier.hours(30, usual);
     assert_eq!(busier.hours(1, busy), [], "everything is busier");
+}
+
+#[test]
+fn once_a_week_is_known_the_afternoon_is_not_measured_by_the_night() {
+    let nightly = |from: u32| {
+        move |hour: u32, minute: u32| {
+            let night = (from + hour) % 24 == 3;
+            let times = if night { 4 } else { usize::from(minute.is_multiple_of(20)) };
+            [vec![INFO.to_owned()], vec![ODD.to_owned(); times]].concat()
+        }
+    };
+    let first = start_time().hour();
+    let more = |_, _| vec![INFO.to_owned(), ODD.to_owned(), ODD.to_owned()];
+    for (days, told) in [(3, false), (8, true)] {
+        let mut story = Story::web(0);
+        assert_eq!(story.hours(days * 24, nightly(first)), [], "{days} days");
+        let findings = story.hours(1, more);
+        assert_eq!(!findings.is_empty(), told, "after {days} days: {findings:#?}");
+    }
 }
 
 /// A word that differs from one number to the next.

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 const LEAST_HOURS: u32 = 24;
 /// Days that an hour of the day must have been seen before it stands for itself.
 const OWN_DAYS: u8 = 7;
+/// Days after which an hour says better than the whole day what comes in bursts: until then a
+/// nightly job looks like one, and what was taken for a burst takes days to be forgotten.
+const BURST_DAYS: u8 = 3;
 /// Days that a mean remembers, roughly.
 const MEMORY_DAYS: u8 = 14;
 /// Share of the newest hour in what is known of the bursts.
@@ -65,7 +68,7 @@ impl Usual {
     pub(super) fn fold(&mut self, hour: usize, lines: f64, peak: u32) {
         let own = self.hours[hour % 24];
         let expected = self.expected(hour).map(|expected| {
-            if own.days >= OWN_DAYS { f64::from(own.mean) } else { expected.hourly }
+            if own.days >= BURST_DAYS { f64::from(own.mean) } else { expected.hourly }
         });
         if let Some(mean) = expected {
             let mean = mean.max(0.5);
@@ -202,8 +205,7 @@ mod tests {
         let nightly = |hour: usize| if hour == 3 { 600.0 } else { 6.0 };
         let days = after(3, nightly);
         assert_eq!(days.exceeded(14, 200, 1.0), None, "the night had as many");
-        // A day more, since at first the nights look like bursts.
-        let week = after(10, nightly);
+        let week = after(8, nightly);
         assert!(week.exceeded(14, 200, 1.0).is_some(), "but never the afternoon");
         assert_eq!(week.exceeded(3, 200, 1.0), None, "and the night has them every day");
         assert_eq!(week.exceeded(4, 200, 1.0), None, "a late job is no alarm");
