@@ -49,6 +49,7 @@ pub const CHECKS: &[(&str, Values)] = &[
     ("container.network", Words(&["connected", "disconnected"])),
     ("host.cpu", Number),
     ("host.memory", Number),
+    ("host.memory_forecast", Number),
     ("host.swap", Number),
     ("host.load", Number),
     ("host.pressure_cpu", Number),

@@ -13,7 +13,8 @@ use crate::model::{
 };
 
 /// What is followed, with the words for what happens at the limit.
-const FOLLOWED: [(&str, &str); 6] = [
+const FOLLOWED: [(&str, &str); 7] = [
+    ("host.memory", "the host's memory is used up"),
     ("host.disk", "it is full"),
     ("host.inodes", "its inodes are used up"),
     ("container.memory", "its memory limit is reached"),
