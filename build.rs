@@ -1,6 +1,6 @@
 //! Makes the program smaller in memory.
 //!
-//! The runbooks are packed into one file: as text they are a megabyte and a half, read once at the
+//! The runbooks, and what healthy programs wrote, are packed into one file each: as text they are a megabyte and a half, read once at the
 //! start and resident for ever.
 //!
 //! The linker is told to write down compactly what the loader has to relocate: the list takes
@@ -18,25 +18,29 @@ use flate2::write::DeflateEncoder;
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
-    pack_runbooks()?;
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let knowledge = root.join("knowledge");
+    let technologies = entries(&knowledge)?.into_iter().filter(|path| path.is_dir());
+    pack("runbooks", &knowledge, "toml", technologies.collect())?;
+    let healthy = root.join("tests/knowledge/healthy");
+    pack("healthy", &healthy, "log", vec![healthy.clone()])?;
     pack_relocations();
     Ok(())
 }
 
-/// Writes `TECHNOLOGY/ID.toml`, a zero, its text, a zero, and so on, by name.
-fn pack_runbooks() -> io::Result<()> {
-    let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
-    let folder = folder.join("knowledge");
-    println!("cargo:rerun-if-changed={}", folder.display());
+/// Writes, of each file in `folders` with that extension, its path below `root`, a zero, its text
+/// and a zero, by name.
+fn pack(target: &str, root: &Path, extension: &str, folders: Vec<PathBuf>) -> io::Result<()> {
+    println!("cargo:rerun-if-changed={}", root.display());
     let mut files = Vec::new();
-    for technology in entries(&folder)?.into_iter().filter(|path| path.is_dir()) {
-        files.extend(entries(&technology)?);
+    for folder in folders {
+        files.extend(entries(&folder)?);
     }
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    let target = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("runbooks");
+    files.retain(|path| path.extension().is_some_and(|found| found == extension));
+    let target = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join(target);
     let mut packed = DeflateEncoder::new(File::create(target)?, Compression::best());
     for file in files {
-        let name = file.strip_prefix(&folder).map_err(io::Error::other)?;
+        let name = file.strip_prefix(root).map_err(io::Error::other)?;
         packed.write_all(name.to_string_lossy().as_bytes())?;
         packed.write_all(b"\0")?;
         packed.write_all(&fs::read(&file)?)?;

@@ -23,12 +23,23 @@ pub use watch::{Fingerprint, fingerprint, watch};
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// The built-in runbooks as `build.rs` packs them: name, zero, text, zero, and so on.
-static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runbooks"));
+static RUNBOOKS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runbooks"));
+/// What programs that were well wrote, packed likewise.
+static HEALTHY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/healthy"));
 
 /// The runbooks built into the program, as (`TECHNOLOGY/ID.toml`, text), ordered by name.
 pub fn embedded() -> impl Iterator<Item = (String, String)> {
+    unpacked(RUNBOOKS)
+}
+
+/// The forms of line that healthy programs wrote, as (`PROGRAM.log`, text), ordered by name.
+pub fn healthy_logs() -> impl Iterator<Item = (String, String)> {
+    unpacked(HEALTHY)
+}
+
+fn unpacked(packed: &'static [u8]) -> impl Iterator<Item = (String, String)> {
     // One text after the other: all at once are a megabyte and a half.
-    let mut pieces = BufReader::new(DeflateDecoder::new(PACKED)).split(0);
+    let mut pieces = BufReader::new(DeflateDecoder::new(packed)).split(0);
     let mut next = move || {
         let piece = pieces.next()?.expect("it was packed by our own build");
         Some(String::from_utf8_lossy(&piece).into_owned())

@@ -105,20 +105,42 @@ pub fn healthy(catalogue: &Catalogue, path: &Path) -> io::Result<Vec<Problem>> {
     };
     let mut problems = Vec::new();
     for file in files {
-        let mut claimed: BTreeMap<&str, (&Runbook, usize, String)> = BTreeMap::new();
-        each_line(&file, |line| {
-            for found in catalogue.matches(line).filter(|m| m.runbook.severity > Severity::Info) {
-                let new = || (found.runbook, 0, clean(line, QUOTED));
-                claimed.entry(&found.runbook.id).or_insert_with(new).1 += 1;
-            }
-        })?;
-        problems.extend(claimed.into_values().map(|(runbook, lines, first)| {
-            let what =
-                format!("it knows {lines} lines of the healthy log {}: `{first}`", file.display());
-            Problem::of(runbook, what, "make the pattern precise, or the severity `info`")
-        }));
+        let mut claims = Claims::default();
+        each_line(&file, |line| claims.look(catalogue, line))?;
+        problems.extend(claims.problems(&file.display().to_string()));
     }
     Ok(problems)
+}
+
+/// As [`healthy`], of the logs that are built into the program.
+pub fn built_in_healthy(catalogue: &Catalogue) -> Vec<Problem> {
+    let of = |(name, text): (String, String)| {
+        let mut claims = Claims::default();
+        text.lines().for_each(|line| claims.look(catalogue, line));
+        claims.problems(&name)
+    };
+    super::healthy_logs().flat_map(of).collect()
+}
+
+/// Who claims to know lines of one healthy log: how many, and the first.
+#[derive(Default)]
+struct Claims<'a>(BTreeMap<&'a str, (&'a Runbook, usize, String)>);
+
+impl<'a> Claims<'a> {
+    fn look(&mut self, catalogue: &'a Catalogue, line: &str) {
+        for found in catalogue.matches(line).filter(|m| m.runbook.severity > Severity::Info) {
+            let new = || (found.runbook, 0, clean(line, QUOTED));
+            self.0.entry(&found.runbook.id).or_insert_with(new).1 += 1;
+        }
+    }
+
+    fn problems(self, log: &str) -> Vec<Problem> {
+        let problem = |(runbook, lines, first): (&Runbook, usize, String)| {
+            let what = format!("it knows {lines} lines of the healthy log {log}: `{first}`");
+            Problem::of(runbook, what, "make the pattern precise, or the severity `info`")
+        };
+        self.0.into_values().map(problem).collect()
+    }
 }
 
 /// Hands over each line of a file without its end; what is not UTF-8 is replaced.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::super::output::{Exit, Failure, Outcome, Output, Style};
 use super::super::table::{Cell, Tone, cell, table, word};
-use crate::knowledge::captured::{Captured, captured, healthy};
+use crate::knowledge::captured::{Captured, built_in_healthy, captured, healthy};
 use crate::knowledge::{broken_built_in, is_built_in};
 
 /// Scores shown to a person; JSON has all.
@@ -52,6 +52,7 @@ pub(super) fn judge(
         None => None,
     };
     review.problems.extend(captured.iter().flat_map(|captured| captured.problems.clone()));
+    review.problems.extend(built_in_healthy(catalogue));
     if let Some(path) = healthy_logs {
         review.problems.extend(healthy(catalogue, path).map_err(|e| unreadable(path, e))?);
     }
