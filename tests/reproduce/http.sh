@@ -71,8 +71,6 @@ ask() {
   fi
 }
 
-provoke http-connection-dropped ask "$url/close"
-provoke http-connection-dropped ask "$url/reset"
 provoke http-answer-cut-off ask "$url/half"
 provoke http-answer-cut-off ask "$url/chunk"
 provoke http-redirect-loop ask "$url/302"
@@ -88,10 +86,6 @@ provoke http-request-refused ask "$url/422"
 provoke http-request-refused ask "$url/415"
 provoke http-too-large ask "$url/413"
 provoke http-too-large ask "$url/431"
-provoke http-proxy-refused env https_proxy="$url" curl -sS -m 5 https://shop.example/
-provoke http-proxy-refused env https_proxy="$url" "$python" "$work"/ask.py https://shop.example/
-provoke http-proxy-refused env https_proxy=http://127.0.0.1:1 "$python" "$work"/ask.py https://shop.example/
-provoke http-proxy-refused env https_proxy=http://proxy.invalid:3128 curl -sS -m 5 https://shop.example/
 provoke http-address-malformed ask 'shop.example/cart'
 provoke http-address-malformed ask 'htps://shop.example/'
 provoke http-address-malformed ask 'http:///cart'

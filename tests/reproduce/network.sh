@@ -90,6 +90,7 @@ provoke port-privileged within setpriv --reuid 65534 --clear-groups --inh-caps=-
 provoke port-privileged within setpriv --reuid 65534 --clear-groups --inh-caps=-all nc -l 127.0.0.1 81
 provoke proxy-refused within env http_proxy=http://127.0.0.1:1 curl -sS http://example.org/
 provoke proxy-refused within env https_proxy=http://127.0.0.1:$garbage_port curl -sS https://example.org/
+provoke proxy-refused within env https_proxy=http://proxy.invalid:3128 curl -sS https://example.org/
 cat >"$work/proxy.py" <<'PYTHON'
 import socket, sys
 server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
@@ -119,4 +120,3 @@ provoke protocol-mismatch python "import http.client; c = http.client.HTTPConnec
 provoke protocol-mismatch within node -e "require('http').get('http://127.0.0.1:$garbage_port/')"
 provoke address-in-use python "import socket; socket.create_server(('127.0.0.1', $silent_port))"
 provoke address-in-use within nc -l 127.0.0.1 "$silent_port"
-provoke resolver-unreachable within dig +time=1 +tries=1 @10.9.1.53 example.org

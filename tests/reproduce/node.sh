@@ -24,16 +24,9 @@ provoke node-module-kind-mixed node app.ts
 rm package.json
 provoke node-old-cipher-refused js 'require("crypto").createHash("md4")'
 provoke node-listeners-leak js 'const e = new (require("events"))(); for (let i = 0; i < 11; i++) e.on("data", () => {});'
-few_watches() { unshare -Ur sh -c 'echo 3 >/proc/sys/user/max_inotify_watches; mkdir -p w/a w/b w/c w/d; node -e "for (const d of \"abcd\") require(\"fs\").watch(\"w/\" + d)"'; }
-provoke node-watches-exhausted few_watches
-few_watchers() { unshare -Ur sh -c 'echo 1 >/proc/sys/user/max_inotify_instances; node -e "const { Worker } = require(\"worker_threads\"); require(\"fs\").watch(\".\"); new Worker(\"require(\\\"fs\\\").watch(\\\".\\\")\", { eval: true })"'; }
-provoke node-watches-exhausted few_watchers
 provoke node-stack-exceeded js 'function f() { f(); } f()'
 echo 'not a library' >native.node
 provoke node-native-module-unfit js 'require("./native.node")'
-provoke node-socket-hang-up js 'const http = require("http");
-const s = http.createServer((q, r) => q.socket.destroy()).listen(0, "127.0.0.1", () => http.get({ port: s.address().port, host: "127.0.0.1" }));
-setTimeout(() => process.exit(), 2000)'
 provoke node-headers-sent js 'const http = require("http");
 const s = http.createServer((q, r) => { r.end("one"); r.setHeader("a", "b"); }).listen(0, "127.0.0.1", () => http.get({ port: s.address().port, host: "127.0.0.1" }));'
 provoke node-fetch-failed js 'fetch("http://127.0.0.1:4/")'

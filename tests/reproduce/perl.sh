@@ -6,6 +6,5 @@ provoke perl-module-missing perl -e 'require "absent.pl";'
 provoke perl-runtime-error perl -e 'my $user; $user->name;'
 provoke perl-runtime-error perl -e 'my $user = bless {}, "User"; $user->name;'
 provoke perl-runtime-error perl -Mstrict -e 'my $user = "x"; print $user->{name};'
-provoke perl-locale-missing env LC_ALL=xx_XX.UTF-8 perl -e 'print "hello\n"'
 little_memory() { (ulimit -v 200000; perl -e 'my @a; while (1) { push @a, "x" x 10_000_000 }'); }
 provoke perl-out-of-memory little_memory

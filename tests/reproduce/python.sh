@@ -26,9 +26,6 @@ provoke python-locale-ascii plain_locale -c 'open("utf8.txt").read()'
 printf 'caf\351 au lait\n' >latin.txt
 provoke python-text-undecodable env LC_ALL=C.UTF-8 $py -c 'open("latin.txt").read()'
 provoke python-text-undecodable env LC_ALL=C.UTF-8 $py -c 'b"\xff\xfe{".decode()'
-no_threads() { as_nobody bash -c "ulimit -u 20; $py -c 'import threading, time
-for _ in range(99): threading.Thread(target=time.sleep, args=(5,), daemon=True).start()'"; }
-provoke python-threads-refused no_threads
 provoke python-crashed-native $py -X faulthandler -c 'import ctypes; ctypes.string_at(0)'
 provoke python-installation-broken env PYTHONHOME=/nowhere $py -c 'pass'
 provoke python-package-not-installable $py -m pip install --no-index --break-system-packages absent-package

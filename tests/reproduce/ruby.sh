@@ -20,8 +20,6 @@ little_memory() { (ulimit -v 600000; rb -e 'a = []; loop { a << "x" * 50_000_000
 provoke ruby-out-of-memory little_memory
 provoke ruby-stack-too-deep rb -e 'def f = f
 f'
-no_threads() { setpriv --reuid 65532 --regid 65532 --clear-groups bash -c 'ulimit -u 20; /usr/bin/ruby -e "99.times { Thread.new { sleep } }"'; }
-provoke ruby-threads-refused no_threads
 provoke ruby-encoding env LC_ALL=C /usr/bin/ruby -e '"caf\xc3\xa9".force_encoding("US-ASCII") =~ /\w+ /'
 provoke ruby-encoding rb -e '"é" + "\xff".b'
 provoke ruby-encoding rb -e '"a\xff".encode("UTF-16")'

@@ -37,9 +37,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "stack" => println!("{}", deeper(1)),
         "twice" => { let _bomb = Bomb; panic!("first"); }
         "bytes" => { let _ = &"é"[..std::hint::black_box(1)]; }
-        "threads" => {
-            for _ in 0..100 { std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(5))); }
-        }
         "pipe" => for _ in 0..100_000 { println!("a line that nobody reads") },
         "main" => { std::fs::read("absent.toml")?; }
         "port" => { std::net::TcpListener::bind("203.0.113.1:80")?; }
@@ -57,14 +54,6 @@ provoke rust-lock-poisoned ./app poison
 provoke rust-stack-overflow ./app stack
 provoke rust-panic-while-panicking ./app twice
 for fault in main port parse; do provoke rust-main-failed ./app $fault; done
-provoke rust-threads-refused setpriv --reuid 65531 --regid 65531 --clear-groups bash -c 'ulimit -u 12; ./app threads'
 closed_pipe() { ./app pipe | true; }
 provoke rust-output-closed closed_pipe
-# A library that is asked for a version of the C library that nobody has yet.
-too_new() {
-  sed 's/GLIBC_2\.34/GLIBC_9.34/g' app >newer
-  chmod +x newer
-  ./newer main
-}
-provoke rust-libc-too-old too_new
 provoke rust-panic ./app 'a message of its own'

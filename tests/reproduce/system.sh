@@ -74,6 +74,8 @@ watches() {
   }
 }
 provoke inotify-limit watches
+few_watchers() { unshare -Ur sh -c 'echo 1 >/proc/sys/user/max_inotify_instances; node -e "const { Worker } = require(\"worker_threads\"); require(\"fs\").watch(\".\"); new Worker(\"require(\\\"fs\\\").watch(\\\".\\\")\", { eval: true })"'; }
+command -v node >/dev/null && provoke inotify-limit few_watchers
 provoke shared-memory-small apart 'mount -t tmpfs -o size=64k tmpfs /dev/shm; python3 -c "
 from multiprocessing import shared_memory
 m = shared_memory.SharedMemory(create=True, size=1 << 20)
