@@ -73,7 +73,7 @@ provoke rails-secret-missing env RAILS_ENV=production /usr/bin/ruby -r ./app -e 
 mkdir -p config
 printf 'x--y--z' >config/credentials.yml.enc
 printf '%032d' 1 >config/wrong.key
-provoke rails-secret-missing env RAILS_ENV=production RAILS_MASTER_KEY=00000000000000000000000000000001 /usr/bin/ruby -r ./app -e 'Rails.application.credentials.secret'
+provoke rails-decryption-failed env RAILS_ENV=production RAILS_MASTER_KEY=00000000000000000000000000000001 /usr/bin/ruby -r ./app -e 'Rails.application.credentials.secret'
 provoke rails-secret-missing env RAILS_ENV=production /usr/bin/ruby -r ./app -e 'Rails.application.config.require_master_key = true; Rails.application.initialize!'
 provoke rails-host-blocked env RAILS_ENV=development SECRET_KEY_BASE=x /usr/bin/ruby -r ./app -e 'Rails.application.initialize!
 require "rack/mock"
