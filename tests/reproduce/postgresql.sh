@@ -236,6 +236,28 @@ crowd() {
 }
 provoke postgresql-too-many-connections heard crowd crowd
 stop crowd
+# The same in the other forms in which a server may write its log.
+prefixed() {
+  start "$1" -c max_connections=3 -c superuser_reserved_connections=1 -c log_line_prefix="$2" "${@:3}"
+  sql "$1" "create role app login"
+  sql "$1" "select pg_sleep(2)" &
+  sql "$1" "select pg_sleep(2)" &
+  sql "$1" "select pg_sleep(0.5)"
+  user=app sql "$1" "select 1"
+  sql "$1" "select pg_sleep(1)" &
+  user=app sql "$1" "select 1"
+  stop "$1" fast
+  cat "$pg/$1.log"
+}
+provoke postgresql-too-many-connections prefixed debian '%m [%p] %q%u@%d '
+provoke postgresql-too-many-connections prefixed pgbadger '%t [%p]: user=%u,db=%d,app=%a,client=%h '
+provoke postgresql-too-many-connections prefixed rds '%t:%r:%u@%d:[%p]:'
+mkdir "$pg/logs" && chown postgres: "$pg/logs"
+collected() {
+  prefixed collected '' -c logging_collector=on -c log_destination=csvlog,jsonlog -c log_directory="$pg/logs"
+  cat "$pg/logs"/*.csv "$pg/logs"/*.json
+}
+provoke postgresql-too-many-connections collected
 provoke postgresql-client-refused cat "$out/postgresql/postgresql-too-many-connections.log"
 
 login() {
