@@ -8,6 +8,7 @@
 //! is why [`History::distrust`] can hold a fix whatever its confidence. Upwards, it moves by ten
 //! points after a single success: that is why a few outcomes lift nothing.
 
+mod safety_stop;
 mod statistics;
 
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::{Confidence, Ledger, LedgerSource, Outcome, TargetId, ValidationStatus};
 
+pub use safety_stop::{StopLimits, TooManyFailures};
 pub use statistics::{CalibrationBin, Statistics, TypeStatistics};
 
 /// Outcomes of one pair of issue and fix that are enough to judge by their rate.

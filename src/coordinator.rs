@@ -35,6 +35,7 @@ mod repair;
 mod retries;
 mod rising;
 mod rules;
+mod safety_stop;
 pub mod schedule;
 mod state;
 mod summaries;

@@ -111,6 +111,11 @@ pub enum Hold {
         /// How many.
         failures: u32,
     },
+    /// Too many fixes failed, wherever; until a person ends that, none is applied by itself.
+    SafetyStopInAll {
+        /// What failed.
+        why: String,
+    },
     /// The world changed since the diagnosis.
     StaleDiagnosis {
         /// What changed.
@@ -181,6 +186,7 @@ impl Hold {
             Self::BudgetSpent { .. } => "budget_spent",
             Self::CommonCause { .. } => "common_cause",
             Self::SafetyStop { .. } => "safety_stop",
+            Self::SafetyStopInAll { .. } => "safety_stop_in_all",
             Self::StaleDiagnosis { .. } => "stale_diagnosis",
             Self::DatabaseInRecovery { .. } => "database_in_recovery",
             Self::Quarantined { .. } => "quarantined",
@@ -290,6 +296,11 @@ impl fmt::Display for Hold {
                     "{failures} fixes in a row failed here; a person must approve the next one"
                 )
             }
+            Self::SafetyStopInAll { why } => write!(
+                f,
+                "safety stop: {why}; it only reports until a person looks and ends that \
+                 (`selfheal unfreeze`)"
+            ),
             Self::StaleDiagnosis { changed } => write!(f, "the diagnosis is stale: {changed}"),
             Self::DatabaseInRecovery { target } => {
                 write!(f, "`{target}` is recovering; touching it now could do harm")

@@ -112,6 +112,31 @@ pub fn damaged(set_aside: &Path, at: Timestamp) -> Alert {
     }
 }
 
+/// The alert that too many fixes failed, the last of them `at` that time, and nothing is healed
+/// any more.
+pub fn stopped(why: &str, at: Timestamp) -> Alert {
+    let why = without_stop(&clean(why, TITLE_CHARS - 200)).to_owned();
+    Alert {
+        key: format!("safety_stop {}", at.to_rfc3339()),
+        event: "safety_stop".to_owned(),
+        severity: Severity::Critical,
+        title: format!(
+            "Selfheal has stopped healing: {why}. It watches and reports, and nothing is changed \
+             until you have looked and typed `selfheal unfreeze`."
+        ),
+        body: "It may understand something wrongly that all of them share.\n\nWhat to do\n  \
+               look whether every service works\n  \
+               selfheal incidents        what was tried and why it failed\n  \
+               selfheal approve ID       apply one fix all the same\n  \
+               selfheal unfreeze         heal again; the count of failures begins anew"
+            .to_owned(),
+        incident: None,
+        target: None,
+        holds: vec![],
+        at,
+    }
+}
+
 /// The alert that the journal cannot be read at a start: nothing is looked at or healed. Said
 /// again the next day, should it still be so at a start then.
 pub fn unreadable(why: &str, at: Timestamp) -> Alert {

@@ -1,6 +1,7 @@
 //! Turns settings into what the flow goes by.
 
 use selfheal_agents::fix_engineer::plan::Limits;
+use selfheal_agents::learning_engine::StopLimits;
 use selfheal_agents::model::Confidence;
 
 use crate::config::Settings;
@@ -46,6 +47,10 @@ pub(super) fn of(
             per_host: healing.budget.per_host,
             failures_in_a_row: healing.safety_stop_after,
             common_cause_share: healing.common_cause_share,
+        },
+        stop: StopLimits {
+            failures_an_hour: healing.safety_stop_per_hour,
+            failed_share: healing.safety_stop_share,
         },
         limits: Limits { memory_cap_bytes: healing.memory_cap.bytes_of(host_memory_bytes) },
         maintenance: healing.maintenance.clone(),

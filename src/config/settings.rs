@@ -158,6 +158,13 @@ pub struct Healing {
     /// itself until a person approves a fix there.
     #[schemars(range(min = 1, max = 100))]
     pub safety_stop_after: u32,
+    /// After so many failed fixes within an hour, on all targets together, Selfheal does nothing
+    /// by itself anywhere until a person types `selfheal unfreeze`.
+    #[schemars(range(min = 1, max = 1000))]
+    pub safety_stop_per_hour: u32,
+    /// The same when this share of the last ten fixes failed. From 0.1 to 1.
+    #[schemars(range(min = 0.1, max = 1.0))]
+    pub safety_stop_share: f64,
     /// When more than this share of all targets fails at once and no shared cause is found,
     /// nothing is touched. From 0 to 1.
     #[schemars(range(min = 0.05, max = 1.0))]
@@ -180,6 +187,8 @@ impl Default for Healing {
             plan_lifetime: Duration::from_mins(10),
             budget: Budget::default(),
             safety_stop_after: 3,
+            safety_stop_per_hour: 5,
+            safety_stop_share: 0.5,
             common_cause_share: 0.4,
             memory_cap: MemoryCap::Percent(50),
             maintenance: vec![],

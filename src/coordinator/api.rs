@@ -209,6 +209,22 @@ pub struct Freeze {
     pub reason: String,
     /// Who.
     pub by: String,
+    /// Whether it is Selfheal's own safety stop, because too many fixes failed.
+    #[serde(default)]
+    pub safety_stop: bool,
+}
+
+impl Freeze {
+    /// The safety stop: of everything, until a person ends it.
+    pub(super) fn safety_stop(why: String) -> Self {
+        Self {
+            target: None,
+            until: None,
+            reason: why,
+            by: "selfheal".to_owned(),
+            safety_stop: true,
+        }
+    }
 }
 
 /// What happened, as it happens; the source of server-sent events and of live lines.

@@ -151,6 +151,9 @@ impl Inner {
         note(step("root-cause", started, format!("{} cause(s) named", explained.len())));
 
         let started = Instant::now();
+        if !dry_run {
+            self.stop_if_too_much_failed().await?;
+        }
         let history = self.history().await?;
         let understood = |one: &&Explained| one.diagnosis.issue_type != UNUSUAL_LINES;
         let roots = explained.iter().filter(understood).count() + failing_elsewhere(&open, seen);

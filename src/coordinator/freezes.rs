@@ -1,5 +1,8 @@
 //! What is frozen is kept in the store, so that it outlives the program and can be changed where
 //! none runs.
+//!
+//! The safety stop is a freeze of everything that Selfheal itself begins. A person's freeze stands
+//! beside it and does not replace it: what ends by itself must not end it too.
 
 use selfheal_agents::model::{TargetId, Timestamp};
 use selfheal_agents::ports::{Memory, StoreResult};
@@ -9,6 +12,8 @@ use super::memories::{keep_in, recall_from};
 
 /// Under which name the store keeps them.
 const NAME: &str = "freezes";
+/// Under which name it keeps when a person last ended the safety stop.
+const LIFTED: &str = "safety_stop_lifted";
 
 /// Those that were written down, also those that have ended since.
 pub(super) async fn read(store: &(impl Memory + ?Sized)) -> StoreResult<Vec<Freeze>> {
@@ -37,9 +42,30 @@ pub async fn remove(
     now: Timestamp,
 ) -> StoreResult<(bool, Vec<Freeze>)> {
     let before = in_force(read(store).await?, now);
-    let after = without(&before, target);
-    write(store, &after).await?;
+    let after = end(store, &before, target, now).await?;
     Ok((after.len() < before.len(), after))
+}
+
+/// Ends those of a target, or of everything, and answers what is left. With the safety stop the
+/// count of failures begins anew.
+pub(super) async fn end(
+    store: &(impl Memory + ?Sized),
+    before: &[Freeze],
+    target: Option<&TargetId>,
+    now: Timestamp,
+) -> StoreResult<Vec<Freeze>> {
+    let is_ended = |freeze: &&Freeze| freeze.target.as_ref() == target;
+    if before.iter().filter(is_ended).any(|freeze| freeze.safety_stop) {
+        keep_in(store, LIFTED, &now).await?;
+    }
+    let after: Vec<Freeze> = before.iter().filter(|f| !is_ended(f)).cloned().collect();
+    write(store, &after).await?;
+    Ok(after)
+}
+
+/// When a person last ended the safety stop.
+pub(super) async fn lifted_at(store: &(impl Memory + ?Sized)) -> StoreResult<Option<Timestamp>> {
+    recall_from(store, LIFTED).await
 }
 
 pub(super) fn in_force(mut freezes: Vec<Freeze>, now: Timestamp) -> Vec<Freeze> {
@@ -48,11 +74,8 @@ pub(super) fn in_force(mut freezes: Vec<Freeze>, now: Timestamp) -> Vec<Freeze> 
 }
 
 pub(super) fn with(mut freezes: Vec<Freeze>, freeze: Freeze) -> Vec<Freeze> {
-    freezes.retain(|known| known.target != freeze.target);
+    freezes
+        .retain(|known| known.target != freeze.target || known.safety_stop != freeze.safety_stop);
     freezes.push(freeze);
     freezes
-}
-
-pub(super) fn without(freezes: &[Freeze], target: Option<&TargetId>) -> Vec<Freeze> {
-    freezes.iter().filter(|freeze| freeze.target.as_ref() != target).cloned().collect()
 }

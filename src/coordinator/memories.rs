@@ -331,10 +331,14 @@ impl Inner {
     /// Replaces the freezes, first in the store, then in force.
     pub(super) async fn change_freezes(&self, freezes: Vec<Freeze>) -> StoreResult<()> {
         freezes::write(self.store.as_ref(), &freezes).await?;
-        (*self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-            .clone_from(&freezes);
-        self.tell(super::Happening::Frozen { freezes });
+        self.are_frozen(freezes);
         Ok(())
+    }
+
+    /// From now on these are in force.
+    pub(super) fn are_frozen(&self, freezes: Vec<Freeze>) {
+        lock(&self.frozen).clone_from(&freezes);
+        self.tell(super::Happening::Frozen { freezes });
     }
 }
 

@@ -292,6 +292,7 @@ impl Inner {
             until,
             reason: selfheal_agents::model::clean(reason, 300),
             by: selfheal_agents::model::clean(who, 80),
+            safety_stop: false,
         };
         let _freezing = self.freezing.lock().await;
         self.change_freezes(freezes::with(self.freezes_in_force(), freeze.clone())).await?;
@@ -307,11 +308,15 @@ impl Inner {
     ) -> Result<bool, RequestError> {
         let _freezing = self.freezing.lock().await;
         let before = self.freezes_in_force();
-        let after = freezes::without(&before, target);
+        let now = self.world.clock.now();
+        let after = freezes::end(self.store.as_ref(), &before, target, now).await?;
         let ended = after.len() < before.len();
-        self.change_freezes(after).await?;
+        self.are_frozen(after);
         if ended {
             tracing::info!(by = who, "a freeze is ended");
+            // What was held for it may go on.
+            let scope = target.map_or(Scope::All, |target| Scope::target(target.clone()));
+            self.queue.add(scope, Trigger::Api, false, None);
         }
         Ok(ended)
     }

@@ -169,6 +169,7 @@ const fn yields_to_a_person(hold: &Hold) -> bool {
             | Hold::BudgetSpent { .. }
             | Hold::CommonCause { .. }
             | Hold::SafetyStop { .. }
+            | Hold::SafetyStopInAll { .. }
             | Hold::Quarantined { .. }
             | Hold::UnderPressure { .. }
     )

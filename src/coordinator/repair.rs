@@ -344,6 +344,11 @@ impl Inner {
         if let Err(error) = self.store.record_outcome(&outcome).await {
             tracing::error!(incident.id = %incident.id, %error, "the outcome is not recorded");
         }
+        if !outcome.success
+            && let Err(error) = self.stop_if_too_much_failed().await
+        {
+            tracing::error!(%error, "whether too much failed is not known; the next cycle asks again");
+        }
     }
 
     /// Fresh facts of these containers in an inventory that is otherwise the last known.

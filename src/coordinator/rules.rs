@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use selfheal_agents::fix_engineer::plan::Limits;
 use selfheal_agents::health_monitor::{Declared, Thresholds};
+use selfheal_agents::learning_engine::StopLimits;
 use selfheal_agents::model::{Confidence, Mode, TargetId, TargetPolicy};
 
 use super::policy::Budgets;
@@ -30,6 +31,8 @@ pub struct Rules {
     pub plan_lifetime: Duration,
     /// How much may be done.
     pub budgets: Budgets,
+    /// When so much failed that everything stops.
+    pub stop: StopLimits,
     /// How far a fix may go.
     pub limits: Limits,
     /// Times in which nothing is touched.
@@ -66,6 +69,7 @@ impl Default for Rules {
                 failures_in_a_row: 3,
                 common_cause_share: 0.4,
             },
+            stop: StopLimits::default(),
             limits: Limits { memory_cap_bytes: u64::MAX },
             maintenance: vec![],
             quiet_hours: vec![],

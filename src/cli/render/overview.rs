@@ -8,7 +8,7 @@ use super::incident::incidents_table;
 use super::{ago, plural, verdict_word};
 use crate::cli::output::Style;
 use crate::cli::table::{Tone, cell, paint, table, word};
-use crate::coordinator::{AgentStep, CycleStatus, Happening, TargetSummary};
+use crate::coordinator::{AgentStep, CycleStatus, Freeze, Happening, TargetSummary};
 use crate::http::body::{
     AutonomousMode, BackupList, Checked, FreezeState, IncidentRow, Status, TargetDetail, TargetList,
 };
@@ -35,7 +35,7 @@ const fn mode_word(mode: AutonomousMode) -> &'static str {
         AutonomousMode::Enabled => "auto: heals by itself when every guard agrees",
         AutonomousMode::Approve => "approve: asks a person for each fix",
         AutonomousMode::Observe => "observe: only reports what it would have done",
-        AutonomousMode::Frozen => "frozen: a person stopped all automatic fixes",
+        AutonomousMode::Frozen => "frozen: no automatic fixes",
     }
 }
 
@@ -44,6 +44,9 @@ pub(crate) fn overview(view: &Overview, style: &Style) -> String {
     let mut text = headline(view, style);
     let status = &view.status;
     let _ = write!(text, "\n\nmode    {}", mode_word(status.autonomous_mode));
+    for freeze in &status.freezes {
+        let _ = write!(text, "\nfrozen  {}", freeze_line(freeze));
+    }
     let check = |at: Option<_>| at.map_or("not yet".to_owned(), |at| ago(at, style.now));
     let _ = write!(text, "\nchecks  last {}", check(status.last_check));
     if let Some(next) = status.next_check {
@@ -75,6 +78,18 @@ pub(crate) fn overview(view: &Overview, style: &Style) -> String {
         let _ = write!(text, "\n\nnext: selfheal explain {}", super::short(first.id));
     }
     text
+}
+
+fn freeze_line(freeze: &Freeze) -> String {
+    let what = freeze.target.as_ref().map_or_else(|| "everything".to_owned(), ToString::to_string);
+    let until = freeze.until.map_or_else(
+        || {
+            let only = freeze.target.as_ref().map(|target| format!(" --target {target}"));
+            format!("`selfheal unfreeze{}` ends it", only.unwrap_or_default())
+        },
+        |until| format!("until {}", until.format("%Y-%m-%d %H:%M UTC")),
+    );
+    clean(&format!("{what}, by {}: {} ({until})", freeze.by, freeze.reason), 400)
 }
 
 fn plural_fixes(count: usize) -> String {

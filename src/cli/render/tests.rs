@@ -177,9 +177,13 @@ fn status_of_a_frozen_and_of_an_absent_daemon_says_so() {
         until: None,
         reason: "upgrade".to_owned(),
         by: "ada".to_owned(),
+        safety_stop: false,
     });
     let view = screen(Some("http://127.0.0.1:8003"), &frozen, &[]);
-    assert!(overview(&view, &style(true)).contains("frozen: a person stopped"));
+    let text = overview(&view, &style(true));
+    assert!(text.contains("mode    frozen: no automatic fixes"), "{text}");
+    let line = "frozen  everything, by ada: upgrade (`selfheal unfreeze` ends it)";
+    assert!(text.contains(line), "{text}");
     let absent = screen(None, &Standing { targets: vec![], ..standing() }, &[]);
     assert!(overview(&absent, &style(true)).contains("not running"));
 }

@@ -12,6 +12,7 @@ const GUARDS: &[Guard] = &[
     dry_run,
     mode,
     frozen,
+    stopped_in_all,
     excluded,
     external,
     touches_selfheal,
@@ -51,9 +52,14 @@ fn frozen(fix: &Fix, facts: &Facts) -> Option<Hold> {
     facts
         .freezes
         .iter()
-        .filter(|f| f.until.is_none_or(|until| until > facts.now))
+        .filter(|f| !f.safety_stop && f.until.is_none_or(|until| until > facts.now))
         .find(|f| f.target.as_ref().is_none_or(|t| touched.contains(t) || *t == fix.target))
         .map(|f| Hold::Frozen { until: f.until, why: f.reason.clone() })
+}
+
+fn stopped_in_all(_: &Fix, facts: &Facts) -> Option<Hold> {
+    let stop = facts.freezes.iter().find(|f| f.safety_stop)?;
+    Some(Hold::SafetyStopInAll { why: stop.reason.clone() })
 }
 
 fn excluded(fix: &Fix, facts: &Facts) -> Option<Hold> {

@@ -73,7 +73,13 @@ fn calm() -> Facts {
 }
 
 fn freeze(target: Option<TargetId>, until: Option<Timestamp>) -> Freeze {
-    Freeze { target, until, reason: "moving house".to_owned(), by: "ada".to_owned() }
+    Freeze {
+        target,
+        until,
+        reason: "moving house".to_owned(),
+        by: "ada".to_owned(),
+        safety_stop: false,
+    }
 }
 
 fn reasons(facts: &Facts) -> Vec<&'static str> {
@@ -110,6 +116,7 @@ const DISTURBANCES: &[(&str, Disturbance)] = &[
     ("frozen", |f| f.freezes = vec![freeze(None, None)]),
     ("frozen", |f| f.freezes = vec![freeze(Some(web()), Some(now() + TimeDelta::hours(1)))]),
     ("maintenance_window", |f| f.maintenance = Some("0 3 * * *".to_owned())),
+    ("safety_stop_in_all", |f| f.freezes = vec![Freeze::safety_stop("all fail".to_owned())]),
     ("budget_spent", |f| f.spent.target = 6),
     ("budget_spent", |f| f.spent.action = 20),
     ("budget_spent", |f| f.spent.host = 30),
@@ -186,6 +193,7 @@ fn a_person_overrules_doubt_but_not_protection() {
             "budget_spent",
             "common_cause",
             "safety_stop",
+            "safety_stop_in_all",
             "quarantined",
             "under_pressure",
         ]

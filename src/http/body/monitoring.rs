@@ -229,7 +229,8 @@ pub enum AutonomousMode {
     Approve,
     /// It reports what it would have done.
     Observe,
-    /// A person stopped all automatic fixes for a while.
+    /// A person stopped all automatic fixes for a while, or Selfheal itself because too many
+    /// failed.
     Frozen,
 }
 

@@ -226,8 +226,13 @@ struct ModeBadge {
     meaning: &'static str,
 }
 
-fn mode_badge(mode: Mode, frozen: bool) -> ModeBadge {
-    let (word, meaning) = match (frozen, mode) {
+fn mode_badge(standing: &Standing) -> ModeBadge {
+    let of_everything = || standing.freezes.iter().filter(|freeze| freeze.target.is_none());
+    let stopped = of_everything().any(|freeze| freeze.safety_stop);
+    let (word, meaning) = match (of_everything().next().is_some(), standing.mode) {
+        (true, _) if stopped => {
+            ("frozen", "Too many fixes failed: it watches and reports until a person looked.")
+        }
         (true, _) => ("frozen", "It watches and reports; a person stopped all automatic fixes."),
         (_, Mode::Auto) => ("auto", "It heals by itself when every guard agrees."),
         (_, Mode::Approve) => ("approve", "It asks you before each fix."),
@@ -283,7 +288,7 @@ impl OverviewPage {
         Self {
             version: VERSION,
             headline: Headline::new(standing, open),
-            mode: mode_badge(standing.mode, frozen),
+            mode: mode_badge(standing),
             frozen,
             blind: standing.blind.clone(),
             freezes: standing.freezes.iter().map(freeze_text).collect(),

@@ -1,6 +1,6 @@
 //! What alerts say, as somebody reads it who was just woken.
 
-use selfheal::alerts::{AlertEvent, alert_for, blind, unreadable};
+use selfheal::alerts::{AlertEvent, alert_for, blind, stopped, unreadable};
 use selfheal_agents::fix_engineer::actions::{Action, ContainerStart};
 use selfheal_agents::model::{
     Backup, Category, Diagnosis, Fix, Hold, Incident, Ledger, LedgerSource, Mode, Severity, Step,
@@ -166,4 +166,17 @@ fn each_event_of_an_incident_has_a_key_of_its_own() {
 #[test]
 fn a_journal_that_cannot_be_read_says_what_to_do() {
     insta::assert_snapshot!(shown(&unreadable("the store holds something unreadable", at(0))));
+}
+
+#[test]
+fn a_stop_after_too_many_failures_names_what_failed_and_how_to_end_it() {
+    let alert = stopped("5 fixes failed within an hour", at(0));
+    assert_eq!(
+        alert.title,
+        "Selfheal has stopped healing: 5 fixes failed within an hour. It watches and reports, and \
+         nothing is changed until you have looked and typed `selfheal unfreeze`."
+    );
+    assert_eq!(alert.severity, Severity::Critical);
+    assert_eq!(stopped("6 fixes failed within an hour", at(0)).key, alert.key, "told once");
+    assert_ne!(stopped("5 fixes failed within an hour", at(1)).key, alert.key, "again is news");
 }
