@@ -33,6 +33,7 @@ mod record;
 mod recovery;
 mod repair;
 mod retries;
+mod returns;
 mod rising;
 mod rules;
 mod safety_stop;

@@ -27,6 +27,8 @@ pub enum ValidationStatus {
     Failed,
     /// It was never reached.
     NotReached,
+    /// It passed, and the fault was back within the hour.
+    CameBack,
     /// A person took the fix back later.
     RolledBackByPerson,
 }

@@ -152,6 +152,7 @@ impl Inner {
 
         let started = Instant::now();
         if !dry_run {
+            self.take_back_successes(&explained, seen).await?;
             self.stop_if_too_much_failed().await?;
         }
         let history = self.history().await?;

@@ -630,6 +630,7 @@ mod interference;
 mod memory;
 mod odd_lines;
 mod others;
+mod returns;
 mod stale;
 mod stopped;
 mod waits;

@@ -365,7 +365,7 @@ fn crashes(
     u32::try_from(crashes).unwrap_or(u32::MAX)
 }
 
-fn stopped_by_person(report: &HealthReport, container: &str) -> bool {
+pub(super) fn stopped_by_person(report: &HealthReport, container: &str) -> bool {
     report
         .target(&TargetId::container(container))
         .and_then(|report| report.observation("container.state"))

@@ -1,0 +1,93 @@
+//! Takes a success back when the fault returns: what is broken again within the hour was not
+//! mended, however well it went through its window.
+//!
+//! Asked in every cycle before it decides, so that the decision knows. It judges only the fix: why
+//! the fault returned, the new diagnosis says.
+
+use chrono::TimeDelta;
+use selfheal_agents::fix_engineer::actions::Action;
+use selfheal_agents::model::{
+    Actor, Fix, Incident, Outcome, RuntimeEventKind, TargetId, Timestamp, ValidationStatus,
+};
+use selfheal_agents::ports::StoreResult;
+use selfheal_agents::root_cause::Explained;
+
+use super::look::Seen;
+use super::repair::fixes;
+use super::state::Inner;
+use super::window::stopped_by_person;
+
+/// A fault that returns after longer than this is another one.
+const RETURNS_WITHIN: TimeDelta = TimeDelta::hours(1);
+
+impl Inner {
+    /// Counts kept fixes of the last hour as failures where their fault is back.
+    pub(super) async fn take_back_successes(
+        &self,
+        explained: &[Explained],
+        seen: &Seen,
+    ) -> StoreResult<()> {
+        if explained.is_empty() {
+            return Ok(());
+        }
+        let recent = self.store.outcomes(Some(seen.now - RETURNS_WITHIN)).await?;
+        for outcome in recent.into_iter().filter(|outcome| outcome.success) {
+            let Some(incident) = self.store.incident(outcome.incident).await? else { continue };
+            let back = explained.iter().find(|one| is_back(one, &incident, &outcome, seen));
+            let Some(back) = back else { continue };
+            if !self.is_dismissed(back).await? {
+                self.came_back(incident, outcome, seen.now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn came_back(
+        &self,
+        mut incident: Incident,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> StoreResult<()> {
+        let minutes = (now - outcome.timestamp).num_minutes();
+        let text = format!(
+            "it came back {minutes} min after `{}` was kept: that counts as a failure",
+            outcome.fix_type
+        );
+        let failed = Outcome {
+            timestamp: now,
+            validation_status: ValidationStatus::CameBack,
+            success: false,
+            time_to_repair_secs: None,
+            ..outcome
+        };
+        self.store.record_outcome(&failed).await?;
+        incident.note(now, Actor::LearningEngine, text);
+        self.save(&mut incident).await;
+        Ok(())
+    }
+}
+
+/// Whether this is the fault that the fix of `outcome` was to mend.
+fn is_back(one: &Explained, incident: &Incident, outcome: &Outcome, seen: &Seen) -> bool {
+    let blamed = &one.diagnosis.blamed;
+    let same = incident.state().is_closed()
+        && incident.target == *blamed
+        && outcome.issue_type == one.diagnosis.issue_type;
+    let promised = || fixes(incident).iter().any(|f| f.id == outcome.fix && !only_relieves(f));
+    same && promised() && !somebody_elses(blamed, outcome.timestamp, seen)
+}
+
+/// Whether the fix makes room for a while and mends nothing: that it is needed again is no surprise,
+/// and the budget bounds how often.
+fn only_relieves(fix: &Fix) -> bool {
+    fix.quiet || fix.steps.iter().all(|step| matches!(step.action, Action::LogsTrim(_)))
+}
+
+/// Whether others stopped the target or made it anew since: then it is not the fix that failed.
+fn somebody_elses(target: &TargetId, since: Timestamp, seen: &Seen) -> bool {
+    let Some(name) = target.container_name() else { return false };
+    let events = seen.events.get(target).map_or(&[][..], Vec::as_slice);
+    let mut later = events.iter().filter(|event| event.at > since && !event.by_selfheal);
+    later.any(|event| event.kind == RuntimeEventKind::Create)
+        || stopped_by_person(&seen.report, name)
+}
