@@ -6,6 +6,7 @@
 
 pub mod changes;
 pub mod checks;
+mod flapping;
 mod forecast;
 mod inquiry;
 mod inventory;
@@ -15,6 +16,7 @@ mod steady;
 mod thresholds;
 mod trends;
 
+pub use flapping::{Flapping, Flaps};
 pub use inquiry::Inquiry;
 pub use inventory::{DEMO_LABEL, Declared, Inventory, Learnt, take_inventory};
 pub use life::{Death, DeathCause, deaths};

@@ -18,6 +18,7 @@ mod circumstances;
 mod cycle;
 mod driver;
 mod execution;
+mod flapping;
 pub mod freezes;
 mod good_state;
 mod late;

@@ -98,6 +98,13 @@ pub enum Hold {
         /// How many are allowed.
         allowed: u32,
     },
+    /// The target changes between well and broken again and again.
+    Flapping {
+        /// Which.
+        target: TargetId,
+        /// The weighted share of changes among its last samples, in percent.
+        percent: u32,
+    },
     /// Too many targets fail at once and no shared cause was found.
     CommonCause {
         /// How many fail.
@@ -184,6 +191,7 @@ impl Hold {
             Self::LeasedElsewhere { .. } => "leased_elsewhere",
             Self::RepairUnderWay { .. } => "repair_under_way",
             Self::BudgetSpent { .. } => "budget_spent",
+            Self::Flapping { .. } => "flapping",
             Self::CommonCause { .. } => "common_cause",
             Self::SafetyStop { .. } => "safety_stop",
             Self::SafetyStopInAll { .. } => "safety_stop_in_all",
@@ -213,6 +221,7 @@ impl Hold {
                 | Self::LeasedElsewhere { .. }
                 | Self::RepairUnderWay { .. }
                 | Self::BudgetSpent { .. }
+                | Self::Flapping { .. }
                 | Self::StaleDiagnosis { .. }
                 | Self::DatabaseInRecovery { .. }
                 | Self::UnderPressure { .. }
@@ -286,6 +295,11 @@ impl fmt::Display for Hold {
             Self::BudgetSpent { scope, used, allowed } => {
                 write!(f, "{used} fixes in the last hour for this {scope}; {allowed} are allowed")
             }
+            Self::Flapping { target, percent } => write!(
+                f,
+                "`{target}` flaps: its state changed at {percent} % of its last looks; it is left \
+                 alone until that calms down"
+            ),
             Self::CommonCause { failing, watched } => write!(
                 f,
                 "{failing} of {watched} targets fail at once and no shared cause was found"

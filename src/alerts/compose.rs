@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use selfheal_agents::fix_engineer::actions::Act;
-use selfheal_agents::model::{Fix, Hold, Incident, Severity, Timestamp, clean};
+use selfheal_agents::model::{Fix, Hold, Incident, Severity, TargetId, Timestamp, clean};
 use selfheal_agents::ports::Alert;
 
 /// What an alert tells of an incident.
@@ -132,6 +132,31 @@ pub fn stopped(why: &str, at: Timestamp) -> Alert {
             .to_owned(),
         incident: None,
         target: None,
+        holds: vec![],
+        at,
+    }
+}
+
+/// The alert that a target began to flap `at` that time, with the share of changes in percent.
+pub fn flapping(target: &TargetId, percent: u32, at: Timestamp) -> Alert {
+    Alert {
+        key: format!("flapping {target} {}", at.to_rfc3339()),
+        event: "flapping".to_owned(),
+        severity: Severity::Warning,
+        title: clean(
+            &format!(
+                "{target} flaps: its state changed at {percent} % of its last looks. Nothing is \
+                 changed there by itself, and its single spells are not told, until that calms \
+                 down. You must look for what makes it change."
+            ),
+            TITLE_CHARS,
+        ),
+        body: section(
+            "What to do",
+            [format!("selfheal targets {target}   how it does and what changed")],
+        ),
+        incident: None,
+        target: Some(target.clone()),
         holds: vec![],
         at,
     }

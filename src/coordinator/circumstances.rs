@@ -53,6 +53,7 @@ impl Inner {
             quiet: self.quiet_hour(&fix.target, seen.now),
             spent: self.spent(fix, bench).await?,
             budgets: bench.rules.budgets,
+            flapping: self.flapping(&seen.inventory, &fix.target),
             failing: bench.roots,
             watched: u32::try_from(seen.inventory.targets.len()).unwrap_or(u32::MAX),
             failures_in_a_row: u32::try_from(bench.history.failures_in_a_row(&fix.target))

@@ -164,6 +164,7 @@ impl Inner {
     /// Answers whether all is taken up; `false` is to be asked again.
     async fn take_up(self: &Arc<Self>) -> StoreResult<bool> {
         self.recall_freezes().await?;
+        self.recall_flaps().await?;
         self.recover().await
     }
 

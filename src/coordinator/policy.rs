@@ -103,6 +103,8 @@ pub struct Facts {
     pub spent: Spent,
     /// How much is allowed.
     pub budgets: Budgets,
+    /// What of the target flaps, and by how many percent.
+    pub flapping: Option<(TargetId, u32)>,
     /// Targets failing at once, of those watched, beside what this diagnosis explains.
     pub failing: u32,
     /// Targets watched.
@@ -167,6 +169,7 @@ const fn yields_to_a_person(hold: &Hold) -> bool {
             | Hold::MaintenanceWindow { .. }
             | Hold::QuietHour { .. }
             | Hold::BudgetSpent { .. }
+            | Hold::Flapping { .. }
             | Hold::CommonCause { .. }
             | Hold::SafetyStop { .. }
             | Hold::SafetyStopInAll { .. }

@@ -1,7 +1,7 @@
 //! Writes down what became of an incident or a cycle, and tells whoever must know.
 
 use chrono::TimeDelta;
-use selfheal_agents::model::{Actor, Incident, IncidentState, Severity, Timestamp};
+use selfheal_agents::model::{Actor, Hold, Incident, IncidentState, Severity, Timestamp};
 
 use super::state::{Blind, Inner, lock};
 use super::{CycleReport, Happening, Scope, TargetSummary, summaries};
@@ -18,6 +18,10 @@ pub(super) const WAIT_PAGE_AFTER: TimeDelta = TimeDelta::minutes(15);
 /// Whether a person must be told: it is critical or lasts, and does not pass by itself or has
 /// been told of because it did not.
 fn is_worth_a_page(incident: &Incident, now: Timestamp) -> bool {
+    // That it flaps was told, and each of its spells is not worth a word.
+    if incident.holds.iter().any(|hold| matches!(hold, Hold::Flapping { .. })) {
+        return false;
+    }
     if incident.passes() {
         return incident.wait.is_some_and(|wait| wait.told);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::health_monitor::changes::DigestKey;
-use selfheal_agents::health_monitor::{HealthMonitor, Inventory};
+use selfheal_agents::health_monitor::{Flaps, HealthMonitor, Inventory};
 use selfheal_agents::model::{Fix, Incident, IncidentId, IncidentState, TargetId, Timestamp};
 use selfheal_agents::ports::{Store, World};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
@@ -59,6 +59,8 @@ pub(super) struct Inner {
     pub(super) tracker: TaskTracker,
     pub(super) error_rates: Mutex<BTreeMap<TargetId, (Timestamp, Option<f64>)>>,
     pub(super) frozen: Mutex<Vec<Freeze>>,
+    /// How targets changed between well and broken.
+    pub(super) flaps: Mutex<Flaps>,
     /// The present spell of blindness, if there is one.
     pub(super) blind: Mutex<Option<Blind>>,
     /// Incidents whose window runs.
@@ -127,6 +129,7 @@ impl Inner {
             tracker: TaskTracker::new(),
             error_rates: Mutex::default(),
             frozen: Mutex::default(),
+            flaps: Mutex::default(),
             blind: Mutex::default(),
             watched: Mutex::default(),
             eyes: Mutex::default(),

@@ -275,7 +275,7 @@ fn dead(now: Timestamp, deaths: u32) -> View {
 }
 
 /// The repaired target, its container, and every endpoint of that container.
-fn primary(
+pub(super) fn primary(
     inventory: &Inventory,
     target: &TargetId,
     container: Option<&str>,

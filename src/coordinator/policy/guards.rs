@@ -28,6 +28,7 @@ const GUARDS: &[Guard] = &[
     quiet_hour,
     budgets,
     safety_stop,
+    flapping,
     common_cause,
     stale,
     recovering,
@@ -159,6 +160,11 @@ fn budgets(_: &Fix, facts: &Facts) -> Option<Hold> {
 fn safety_stop(_: &Fix, facts: &Facts) -> Option<Hold> {
     let failures = facts.failures_in_a_row;
     (failures >= facts.budgets.failures_in_a_row).then_some(Hold::SafetyStop { failures })
+}
+
+fn flapping(_: &Fix, facts: &Facts) -> Option<Hold> {
+    let (target, percent) = facts.flapping.clone()?;
+    Some(Hold::Flapping { target, percent })
 }
 
 /// A handful of targets says nothing about a share; below this many failing, never.
