@@ -16,6 +16,7 @@ mod api;
 mod asked;
 mod circumstances;
 mod cycle;
+mod deployments;
 mod driver;
 mod execution;
 mod flapping;

@@ -8,6 +8,7 @@
 mod dependencies;
 mod discovery;
 mod labels;
+mod others;
 mod tunables;
 pub(super) mod upstreams;
 
@@ -40,8 +41,10 @@ pub struct Inventory {
     pub dependencies: Vec<Dependency>,
     /// Containers as they were, by name.
     pub containers: BTreeMap<String, ContainerFacts>,
-    /// Containers that heal or update others and run.
-    pub healers: Vec<String>,
+    /// Containers that replace others by newer ones and run.
+    pub updaters: Vec<String>,
+    /// A container in which another Selfheal heals this engine, and goes before this one.
+    pub other_selfheal: Option<String>,
     /// Containers that such a healer restarts, with its name.
     pub healed_elsewhere: BTreeMap<String, String>,
     /// Targets found rather than declared: less is believed of their endpoints.
@@ -102,8 +105,10 @@ pub fn take_inventory(containers: &[ContainerFacts], declared: &Declared) -> Inv
         }
     }
     tunables::declare(&mut inventory, &declared.tunables);
-    inventory.healers = discovery::healers(containers);
-    inventory.healed_elsewhere = discovery::healed_elsewhere(containers);
+    inventory.updaters = others::updaters(containers);
+    inventory.healed_elsewhere = others::healed_elsewhere(containers);
+    inventory.other_selfheal =
+        others::other_selfheal(containers, declared.own_container.as_deref());
     inventory.dependencies = dependencies::all(&mut inventory, declared);
     inventory
 }

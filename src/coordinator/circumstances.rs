@@ -47,7 +47,7 @@ impl Inner {
             deployment: under_way.deployment,
             backup: under_way.backup,
             unknown: under_way.unknown,
-            healer: container.and_then(|facts| healer(bench, facts)),
+            healer: healer(bench, container),
             freezes: self.freezes(),
             maintenance: self.maintenance_open(&fix.target, seen.now),
             quiet: self.quiet_hour(&fix.target, seen.now),
@@ -118,9 +118,15 @@ fn start_period_end(facts: &ContainerFacts) -> Option<Timestamp> {
     Some(facts.started_at? + TimeDelta::from_std(period).ok()?)
 }
 
-/// Another healer that looks after this container, if one runs.
-fn healer(bench: &Bench<'_>, facts: &ContainerFacts) -> Option<String> {
-    bench.seen.inventory.healed_elsewhere.get(&facts.name).cloned()
+/// Another healer that looks after this container, if one runs. What is down is left to none of
+/// them: they restart what is unhealthy.
+fn healer(bench: &Bench<'_>, container: Option<&ContainerFacts>) -> Option<String> {
+    let inventory = &bench.seen.inventory;
+    if let Some(other) = &inventory.other_selfheal {
+        return Some(format!("another Selfheal, in container `{other}`"));
+    }
+    let facts = container.filter(|facts| !facts.is_down())?;
+    inventory.healed_elsewhere.get(&facts.name).cloned()
 }
 
 /// `None` when the target is, or holds, a database that could not be asked.

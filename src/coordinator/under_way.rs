@@ -8,23 +8,19 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::future::{join, join_all};
-use selfheal_agents::model::{
-    ContainerFacts, Facts as TargetFacts, Fix, RuntimeEventKind, TargetId, clean,
-};
+use selfheal_agents::model::{ContainerFacts, Facts as TargetFacts, Fix, TargetId, clean};
 use selfheal_agents::ports::{WorldError, WorldResult};
 
 use super::circumstances::databases;
 use super::cycle::Bench;
+use super::deployments::deployment;
 use super::state::Inner;
 
-/// A container made or removed this recently is part of a deployment.
-const DEPLOYMENT: TimeDelta = TimeDelta::seconds(10);
 /// How long whoever waits for the decision waits for this, too.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// An image pulled this recently is about to be used: whoever pulls it makes the containers anew
 /// when all images of the stack are there.
 const IMAGE_UPDATE: TimeDelta = TimeDelta::seconds(60);
-const PROJECT: &str = "com.docker.compose.project";
 
 /// Programs that copy data out or back and are worth nothing when they are cut off. Names of the
 /// programs of PostgreSQL, MySQL, MariaDB, MongoDB, restic and Borg, as their manuals have them.
@@ -83,7 +79,7 @@ impl Inner {
         let (pulls, backups) = join(pulls, join_all(containers.values().copied().map(ask))).await;
         let pulls = found.known(pulls).unwrap_or_default();
         for (facts, backup) in containers.into_values().zip(backups) {
-            let seen = found.deployment.take().or_else(|| deployment(bench, facts));
+            let seen = found.deployment.take().or_else(|| deployment(bench.seen, facts));
             found.deployment = seen.or_else(|| just_pulled(&pulls, facts));
             let backup = found.known(backup).flatten();
             found.backup = found.backup.take().or(backup);
@@ -185,39 +181,6 @@ fn same_image(one: &str, other: &str) -> bool {
         }
     }
     whole(one) == whole(other)
-}
-
-/// A container of the same project that was just made or removed, in words.
-fn deployment(bench: &Bench<'_>, facts: &ContainerFacts) -> Option<String> {
-    let project = facts.labels.get(PROJECT);
-    let same_project = |id: &TargetId| {
-        id.name() == facts.name
-            || project.is_some_and(|project| {
-                bench
-                    .seen
-                    .inventory
-                    .containers
-                    .get(id.name())
-                    .is_some_and(|other| other.labels.get(PROJECT) == Some(project))
-            })
-    };
-    bench
-        .seen
-        .events
-        .iter()
-        .filter(|(id, _)| same_project(id))
-        .flat_map(|(_, events)| events)
-        .filter(|e| matches!(e.kind, RuntimeEventKind::Create | RuntimeEventKind::Destroy))
-        .filter(|e| !e.by_selfheal && e.at > bench.seen.now - DEPLOYMENT)
-        .map(|e| {
-            let age = (bench.seen.now - e.at).num_seconds();
-            format!("`{}` was {} {age} s ago", e.target, verb(&e.kind))
-        })
-        .next()
-}
-
-const fn verb(kind: &RuntimeEventKind) -> &'static str {
-    if matches!(kind, RuntimeEventKind::Create) { "made" } else { "removed" }
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ fn address(container: &ContainerFacts, all: &[ContainerFacts], depth: u8) -> Opt
 }
 
 /// Words of the image's own name, without registry, tag and digest.
-fn image_words(container: &ContainerFacts) -> Vec<String> {
+pub(super) fn image_words(container: &ContainerFacts) -> Vec<String> {
     let image = container.image.split('@').next().unwrap_or_default();
     let name = image.rsplit('/').next().unwrap_or_default();
     let name = name.split(':').next().unwrap_or_default().to_ascii_lowercase();
@@ -100,7 +100,7 @@ fn is_redis(container: &ContainerFacts) -> bool {
     !is_companion(container) && (named_after(container, &REDIS) || exposed)
 }
 
-fn variable(container: &ContainerFacts, names: &[&str]) -> Option<String> {
+pub(super) fn variable(container: &ContainerFacts, names: &[&str]) -> Option<String> {
     names
         .iter()
         .find_map(|name| container.environment.get(*name))
@@ -180,33 +180,4 @@ fn accepted_status(command: &str) -> Vec<u16> {
 fn at_host(endpoint: &HttpEndpoint, host: &str) -> HttpEndpoint {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     HttpEndpoint { url: endpoint.url.replacen("HOST", &host, 1), ..endpoint.clone() }
-}
-
-fn is_autoheal(container: &ContainerFacts) -> bool {
-    image_words(container).iter().any(|word| word == "autoheal" || word == "deunhealth")
-}
-
-/// Running containers that restart or replace others.
-pub(super) fn healers(all: &[ContainerFacts]) -> Vec<String> {
-    let is_healer = |container: &&ContainerFacts| {
-        let updates = image_words(container).iter().any(|w| w == "watchtower" || w == "ouroboros");
-        container.is_up() && (is_autoheal(container) || updates)
-    };
-    all.iter().filter(is_healer).map(|container| container.name.clone()).collect()
-}
-
-/// Which containers a running autoheal restarts: those with its label, or all.
-pub(super) fn healed_elsewhere(all: &[ContainerFacts]) -> BTreeMap<String, String> {
-    let mut healed = BTreeMap::new();
-    for healer in all.iter().filter(|c| c.is_up() && is_autoheal(c)) {
-        let label = variable(healer, &["AUTOHEAL_CONTAINER_LABEL"]);
-        let label = label.as_deref().unwrap_or("autoheal");
-        for container in all.iter().filter(|c| c.name != healer.name) {
-            let labelled = container.labels.get(label).is_some_and(|v| v.trim() == "true");
-            if labelled || label == "all" {
-                healed.insert(container.name.clone(), healer.name.clone());
-            }
-        }
-    }
-    healed
 }

@@ -298,17 +298,6 @@ fn what_is_needed_is_found_however_far() {
 }
 
 #[test]
-fn a_running_autoheal_owns_what_carries_its_label() {
-    let healer = with_image("autoheal", "willfarrell/autoheal:latest");
-    let web = with_labels("web", &[("autoheal", "true")]);
-    let inventory = take(&[healer.clone(), web.clone(), container("db")]);
-    assert_eq!(inventory.healers, ["autoheal"]);
-    assert_eq!(inventory.healed_elsewhere.keys().collect::<Vec<_>>(), ["web"]);
-    let stopped = ContainerFacts { status: ContainerStatus::Exited, ..healer };
-    assert!(take(&[stopped, web]).healers.is_empty());
-}
-
-#[test]
 fn a_container_in_anothers_network_is_reached_there_and_needs_it() {
     let vpn = container("vpn");
     let mut web = checked_by(&["CMD", "curl", "-f", "http://localhost/"]);

@@ -1,6 +1,8 @@
 //! Stories of what others do to a container while Selfheal would repair it.
 
-use selfheal_agents::model::{ContainerFacts, LogFile, LogFolder, LogSurvey, MountFacts};
+use selfheal_agents::model::{
+    ContainerFacts, ContainerStatus, LogFile, LogFolder, LogSurvey, RuntimeEventKind,
+};
 
 use super::*;
 
@@ -90,4 +92,152 @@ async fn what_its_own_logs_have_choked_is_given_room_and_not_restarted() {
     stage.pass(300).await;
     assert_eq!(fake.effects(), ["trim /host/log/web.log"]);
     assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
+}
+
+/// A stack of one Compose project, and what somebody does with it.
+fn stack(names: &[&str]) -> FakeWorld {
+    old_world(|w| {
+        for name in names {
+            let labels = labels(&[("com.docker.compose.project", "shop")]);
+            w.add(ContainerFacts { labels, ..healthy(name) });
+        }
+    })
+}
+
+/// What holds the incident about `web` after a look.
+async fn held_web(stage: &Stage) -> Vec<String> {
+    stage.look().await;
+    let incidents = stage.incidents().await;
+    let web = incidents.iter().find(|i| i.target == TargetId::container("web"));
+    web.map_or_else(Vec::new, |i| i.holds.iter().map(ToString::to_string).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_updater_just_made_is_left_to_it() {
+    let fake = shop();
+    fake.add(ContainerFacts { image: "containrrr/watchtower".to_owned(), ..container("updater") });
+    let stage = Stage::new(fake, Rules::default());
+    stage.look().await;
+    stage.fake.emit("web", RuntimeEventKind::Create);
+    stage.pass(30).await;
+    stage.fake.hang("web");
+    let held = held_web(&stage).await;
+    assert_eq!(
+        held,
+        [
+            "a deployment is under way: `web` was made 30 s ago, and `updater` updates containers here"
+        ]
+    );
+    stage.pass(40).await;
+    assert_eq!(stage.fake.effects(), ["restart web"], "the minute is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_updater_half_a_minute_after_it_was_made_a_container_is_mended() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.emit("web", RuntimeEventKind::Create);
+    stage.pass(30).await;
+    stage.fake.hang("web");
+    assert_eq!(held_web(&stage).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_project_that_is_being_brought_up_is_left_alone_as_a_whole() {
+    let stage = Stage::new(stack(&["web", "api", "db"]), Rules::default());
+    stage.look().await;
+    stage.fake.emit("db", RuntimeEventKind::Start);
+    stage.pass(15).await;
+    stage.fake.emit("api", RuntimeEventKind::Start);
+    stage.pass(5).await;
+    stage.fake.hang("web");
+    let held = held_web(&stage).await;
+    assert_eq!(
+        held,
+        [
+            "a deployment is under way: Compose project `shop`: 2 of its containers came up within a minute"
+        ]
+    );
+    stage.pass(20).await;
+    assert_eq!(stage.fake.effects(), ["restart web"], "all are there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_a_project_that_waits_for_its_start_shows_that_somebody_is_at_it() {
+    let stage = Stage::new(stack(&["web", "job"]), Rules::default());
+    stage.look().await;
+    let now = stage.fake.clock().now();
+    stage.fake.change("job", |facts| {
+        facts.status = ContainerStatus::Created;
+        facts.created_at = Some(now);
+    });
+    stage.pass(60).await;
+    stage.fake.hang("web");
+    let held = held_web(&stage).await;
+    assert_eq!(
+        held,
+        ["a deployment is under way: Compose project `shop`: `job` is made and not started yet"]
+    );
+    stage.pass(700).await;
+    assert_eq!(stage.fake.effects(), ["restart web"], "nobody will start it any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_restart_policies_and_one_person_alone_start_is_no_deployment() {
+    let stage = Stage::new(stack(&["web", "api", "db"]), Rules::default());
+    stage.look().await;
+    for name in ["api", "db"] {
+        stage.fake.emit(name, RuntimeEventKind::Die { exit_code: 1 });
+        stage.fake.emit(name, RuntimeEventKind::Start);
+    }
+    stage.fake.emit("web", RuntimeEventKind::Start);
+    stage.pass(12).await;
+    stage.fake.hang("web");
+    assert_eq!(held_web(&stage).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_healer_watches_is_left_to_it_while_it_runs_and_not_when_it_is_down() {
+    let fake = old_world(|w| {
+        let image = "willfarrell/autoheal".to_owned();
+        w.add(ContainerFacts { image, ..container("healer") });
+        w.add(ContainerFacts { labels: labels(&[("autoheal", "true")]), ..healthy("web") });
+    });
+    let stage = Stage::new(fake, Rules::default());
+    stage.look().await;
+    stage.fake.hang("web");
+    let held = held_web(&stage).await;
+    assert_eq!(held, ["another healer (healer) looks after it; two would fight"]);
+    assert_eq!(stage.fake.effects(), Vec::<String>::new());
+    // It restarts what is unhealthy; nobody else starts what has ended.
+    stage.fake.crash("web", 1);
+    stage.pass(5).await;
+    assert_eq!(stage.fake.effects(), ["start web"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_another_selfheal_only_one_heals() {
+    let fake = old_world(|w| {
+        let mounts = vec![MountFacts {
+            bind: true,
+            source: "/var/run/docker.sock".to_owned(),
+            destination: "/var/run/docker.sock".to_owned(),
+            writable: true,
+        }];
+        let image = "selfheal:1".to_owned();
+        w.add(ContainerFacts { image, mounts, ..container("other") });
+        w.add(healthy("web"));
+    });
+    let stage = Stage::new(fake, Rules::default());
+    stage.look().await;
+    stage.fake.crash("web", 1);
+    let held = held_web(&stage).await;
+    assert_eq!(
+        held,
+        ["another healer (another Selfheal, in container `other`) looks after it; two would fight"]
+    );
+    stage.fake.remove("other");
+    stage.look().await;
+    stage.pass(5).await;
+    assert_eq!(stage.fake.effects(), ["start web"]);
 }

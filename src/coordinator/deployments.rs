@@ -1,0 +1,110 @@
+//! Tells from containers and events that somebody is deploying: what they are about to start, stop
+//! or make anew must not be touched meanwhile.
+//!
+//! Pure; it looks no farther back than a minute. What Selfheal itself makes is none.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use selfheal_agents::health_monitor;
+use selfheal_agents::model::{
+    ContainerFacts, ContainerStatus, RuntimeEvent, RuntimeEventKind, TargetId, Timestamp, clean,
+};
+
+use super::look::Seen;
+
+/// A container made or removed this recently is part of a deployment.
+const JUST_NOW: TimeDelta = TimeDelta::seconds(10);
+/// Several containers of a project that came up within this time came up together; so long an
+/// updater may still be at work on one that it made.
+const TOGETHER: TimeDelta = TimeDelta::seconds(60);
+/// The last of them came up so long ago: then they are all there.
+const ALL_UP_AFTER: TimeDelta = TimeDelta::seconds(20);
+/// One that was made and not started within this time was forgotten by whoever made it.
+const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
+const PROJECT: &str = "com.docker.compose.project";
+
+/// What somebody deploys around this container, in words.
+pub(super) fn deployment(seen: &Seen, facts: &ContainerFacts) -> Option<String> {
+    let project = facts.labels.get(PROJECT);
+    let same_project = |other: &ContainerFacts| {
+        other.name == facts.name || project.is_some_and(|p| other.labels.get(PROJECT) == Some(p))
+    };
+    let together: Vec<&ContainerFacts> =
+        seen.inventory.containers.values().filter(|other| same_project(other)).collect();
+    let replaced = by_an_updater(seen, facts);
+    let coming_up = || project.and_then(|project| compose_up(seen, project, &together));
+    replaced.or_else(coming_up).or_else(|| just_made(seen, facts, &together))
+}
+
+/// An updater runs, and the container was just made by somebody.
+fn by_an_updater(seen: &Seen, facts: &ContainerFacts) -> Option<String> {
+    let updater = seen.inventory.updaters.iter().find(|name| **name != facts.name)?;
+    let is_create = |event: &&RuntimeEvent| event.kind == RuntimeEventKind::Create;
+    let made = others_events(seen, &facts.name, TOGETHER).rfind(is_create)?;
+    let age = (seen.now - made.at).num_seconds();
+    let (name, updater) = (clean(&facts.name, 100), clean(updater, 100));
+    Some(format!("`{name}` was made {age} s ago, and `{updater}` updates containers here"))
+}
+
+/// The project is being brought up: some of its containers wait to be started, or several came up
+/// together just now.
+fn compose_up(seen: &Seen, project: &str, together: &[&ContainerFacts]) -> Option<String> {
+    let project = clean(project, 100);
+    let waits = together.iter().find(|other| waits_to_be_started(seen, other));
+    if let Some(other) = waits {
+        let name = clean(&other.name, 100);
+        return Some(format!("Compose project `{project}`: `{name}` is made and not started yet"));
+    }
+    let ups = together.iter().filter_map(|other| Some((&other.name, came_up(seen, other)?)));
+    let ups: Vec<_> = ups.collect();
+    let newest = ups.iter().map(|(_, at)| *at).max()?;
+    let names: BTreeSet<_> = ups.iter().map(|(name, _)| name).collect();
+    (names.len() > 1 && seen.now - newest < ALL_UP_AFTER).then(|| {
+        let count = names.len();
+        format!("Compose project `{project}`: {count} of its containers came up within a minute")
+    })
+}
+
+fn waits_to_be_started(seen: &Seen, other: &ContainerFacts) -> bool {
+    let lately = other.created_at.is_some_and(|at| seen.now - at < FORGOTTEN_AFTER);
+    other.status == ContainerStatus::Created && other.start_error.is_empty() && lately
+}
+
+/// When somebody last made or started it, within the minute. What starts after it ended by itself is
+/// brought back by its restart policy, and by nobody.
+fn came_up(seen: &Seen, other: &ContainerFacts) -> Option<Timestamp> {
+    let all = seen.events.get(&TargetId::container(&other.name)).map_or(&[][..], Vec::as_slice);
+    let deaths = health_monitor::deaths(all);
+    let by_somebody = |event: &&RuntimeEvent| match event.kind {
+        RuntimeEventKind::Create => true,
+        RuntimeEventKind::Start => {
+            let before = deaths.iter().rfind(|death| death.at <= event.at);
+            before.is_none_or(|death| !death.is_crash())
+        }
+        _ => false,
+    };
+    others_events(seen, &other.name, TOGETHER).filter(by_somebody).map(|event| event.at).max()
+}
+
+/// It, or one of its project, was made or removed a moment ago.
+fn just_made(seen: &Seen, facts: &ContainerFacts, together: &[&ContainerFacts]) -> Option<String> {
+    let names = together.iter().map(|other| other.name.as_str()).chain([facts.name.as_str()]);
+    let mut events = names.flat_map(|name| others_events(seen, name, JUST_NOW));
+    let event =
+        events.find(|e| matches!(e.kind, RuntimeEventKind::Create | RuntimeEventKind::Destroy))?;
+    let age = (seen.now - event.at).num_seconds();
+    let verb = if event.kind == RuntimeEventKind::Create { "made" } else { "removed" };
+    Some(format!("`{}` was {verb} {age} s ago", event.target))
+}
+
+/// What others did to a container within that time, oldest first.
+fn others_events<'a>(
+    seen: &'a Seen,
+    container: &str,
+    within: TimeDelta,
+) -> impl DoubleEndedIterator<Item = &'a RuntimeEvent> + use<'a> {
+    let events = seen.events.get(&TargetId::container(container)).map_or(&[][..], Vec::as_slice);
+    let now = seen.now;
+    events.iter().filter(move |event| !event.by_selfheal && event.at > now - within)
+}
