@@ -14,6 +14,7 @@ mod containers;
 mod edges;
 mod logs;
 mod others;
+mod remakes;
 mod runtime;
 mod scene;
 mod servers;

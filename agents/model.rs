@@ -5,6 +5,7 @@
 //! and what the API answers, so a renamed field is a migration.
 
 mod backup;
+mod blueprint;
 mod change;
 mod confidence;
 mod diagnosis;
@@ -30,9 +31,11 @@ mod tunable;
 mod validation;
 
 pub use backup::*;
+pub use blueprint::*;
 pub use change::*;
 pub use confidence::*;
 pub use diagnosis::*;
+pub(crate) use endpoint::on_disk;
 pub use endpoint::*;
 pub use event::*;
 pub use facts::*;

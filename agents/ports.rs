@@ -5,6 +5,10 @@
 //! implementations: the real one in the package `selfheal` and one in memory in
 //! [`crate::fakes`].
 
+mod remakes;
+
+pub use remakes::Remakes;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -86,7 +90,7 @@ pub trait Clock: Send + Sync {
 
 /// The container runtime of the host. Container arguments are names.
 #[async_trait]
-pub trait ContainerRuntime: Send + Sync {
+pub trait ContainerRuntime: Remakes + Send + Sync {
     /// Every container, stopped ones too, without [`ContainerFacts::usage`].
     async fn containers(&self) -> WorldResult<Vec<ContainerFacts>>;
     /// One container, without usage.

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Category, Change, Confidence, ContainerFacts, Diagnosis, Facts, Finding, HealthReport, Ledger,
-    Need, Runbook, Severity, Target, TargetId, TargetState, Timestamp,
+    Need, Runbook, Severity, SinceWell, Target, TargetId, TargetState, Timestamp,
 };
 
 use candidates::Candidate;
@@ -53,6 +53,8 @@ pub struct Evidence<'a> {
     pub proven: &'a BTreeSet<TargetId>,
     /// What changed on containers lately.
     pub changes: &'a [Change],
+    /// How containers that were made anew differ from those that worked, by container.
+    pub since_well: &'a BTreeMap<TargetId, SinceWell>,
     /// When the trouble of a target was first seen, where an open incident remembers that.
     pub onsets: &'a BTreeMap<TargetId, Timestamp>,
     /// When.

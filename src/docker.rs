@@ -5,7 +5,8 @@
 //! back; nothing has to be told. No type of the client library leaves this module.
 //!
 //! It does not judge what it sees, does not know which events Selfheal caused, and removes
-//! nothing but what `selfheal demo` made itself (`demo_stage`).
+//! nothing but what `selfheal demo` made itself (`demo_stage`) and one of the two containers when
+//! one was made again (`remake`); never a volume that is not a demo's.
 //!
 //! What it asks of Docker's API:
 //!
@@ -23,7 +24,8 @@
 //! | `POST /containers/{id}/kill`, `/unpause` | signals, thawing |
 //! | `POST /containers/{id}/update` | limits of memory and processors |
 //! | `POST /networks/{name}/connect`, `/disconnect` | networks |
-//! | `POST /images/create`, `/containers/create`, `GET /images/json`, `DELETE` | the demo alone |
+//! | `GET /images/{id}/json`, `POST /containers/create`, `POST /containers/{id}/rename`, `DELETE /containers/{id}` | making a container again |
+//! | `POST /images/create`, `GET /images/json`, `DELETE /images/{id}` | the demo alone |
 //!
 //! Bollard makes the changes and reads the events. Lists, inspections, samples and logs are
 //! read by our own code over the same connection: bollard's types refuse a whole answer for
@@ -46,6 +48,7 @@ mod log_batch;
 mod log_decoder;
 mod logs;
 mod processes;
+mod remake;
 mod usage;
 mod wire;
 

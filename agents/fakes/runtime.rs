@@ -62,7 +62,12 @@ impl State {
         self.containers.get_mut(name).ok_or_else(|| missing(name))
     }
 
-    fn stop(&mut self, name: &str, at: Timestamp, signal: Option<&str>) -> WorldResult<()> {
+    pub(super) fn stop(
+        &mut self,
+        name: &str,
+        at: Timestamp,
+        signal: Option<&str>,
+    ) -> WorldResult<()> {
         let container = self.get(name)?;
         if !matches!(container.facts.status, ContainerStatus::Running | ContainerStatus::Paused) {
             return Ok(());

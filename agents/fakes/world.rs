@@ -12,8 +12,8 @@ use super::scene::{Behaviour, Condition, Failure, Scene, Stall};
 use crate::fix_engineer::config_file::sha256;
 use crate::model::{
     Connection, ContainerFacts, ContainerStatus, Endpoint, Facts, FileContent, HealthStatus,
-    HostFacts, LogFolder, LogLine, LogStream, LogSurvey, RuntimeEvent, RuntimeEventKind, TargetId,
-    Timestamp, Usage,
+    HostFacts, ImageFacts, LogFolder, LogLine, LogStream, LogSurvey, RuntimeEvent,
+    RuntimeEventKind, TargetId, Timestamp, Usage,
 };
 use crate::ports::{Clock, World};
 
@@ -55,6 +55,10 @@ pub(super) struct State {
     pub(super) effects: Vec<String>,
     pub(super) events: Vec<RuntimeEvent>,
     pub(super) pulls: Vec<(Timestamp, String)>,
+    /// By id.
+    pub(super) images: BTreeMap<String, ImageFacts>,
+    /// What blueprints were drawn from, by the container's id.
+    pub(super) drawn: BTreeMap<String, ContainerFacts>,
     failures: BTreeMap<String, VecDeque<Failure>>,
     /// How late a question is answered, and whether it is answered then.
     stalls: BTreeMap<String, Stall>,
@@ -95,6 +99,13 @@ impl State {
             && self.conditions_hold(name, When::Always)
     }
 
+    /// Changes the facts of a container, if it is there.
+    pub(super) fn change(&mut self, name: &str, change: impl FnOnce(&mut ContainerFacts)) {
+        if let Some(container) = self.containers.get_mut(name) {
+            change(&mut container.facts);
+        }
+    }
+
     /// Brings the health of containers with live conditions up to date.
     pub(super) fn refresh_health(&mut self) {
         let verdicts: Vec<(String, bool)> = self
@@ -112,7 +123,7 @@ impl State {
 }
 
 impl FakeContainer {
-    fn new(facts: ContainerFacts) -> Self {
+    pub(super) fn new(facts: ContainerFacts) -> Self {
         Self {
             facts,
             behaviour: Behaviour::Works,

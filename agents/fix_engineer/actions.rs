@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{PlanRequest, Planned};
+use super::remembered::Remembered;
 use crate::model::{Captured, ContainerStatus, Endpoint, Target, TargetId};
 use crate::ports::{World, WorldError, WorldResult};
 
@@ -47,6 +48,17 @@ pub trait Act: Send + Sync {
     async fn apply(&self, world: &World, before: &Captured) -> WorldResult<Option<String>>;
     /// Restores `before`. May be repeated. Does nothing for a post-condition.
     async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()>;
+    /// Whether there is anything of it that an undo would take back: for one that is made of
+    /// several calls, also when it failed between them.
+    async fn is_begun(&self, world: &World, before: &Captured) -> WorldResult<bool> {
+        self.is_applied(world, before).await
+    }
+    /// Clears away what was kept for an undo, once the fix has proved itself. May be repeated.
+    async fn settle(&self, _world: &World, _before: &Captured) -> WorldResult<()> {
+        Ok(())
+    }
+    /// Takes up what is remembered of its container and is in no record.
+    fn recall(&mut self, _remembered: &Remembered) {}
     /// What somebody changed since, in a sentence: neither as it was before nor as this left it.
     async fn overtaken(&self, _world: &World, _before: &Captured) -> WorldResult<Option<String>> {
         Ok(None)
@@ -101,6 +113,7 @@ macro_rules! actions {
     };
 }
 
+pub use container_recreate::Restores;
 pub use postgres_terminate::Session;
 pub use redis_set_policy::EvictionPolicy;
 
@@ -112,6 +125,7 @@ actions! {
     container_set_memory::ContainerSetMemory = "container.set_memory",
     container_set_cpu::ContainerSetCpu = "container.set_cpu",
     container_stop::ContainerStop = "container.stop",
+    container_recreate::ContainerRecreate = "container.recreate",
     network_connect::NetworkConnect = "network.connect",
     config_set::ConfigSet = "config.set",
     config_restore::ConfigRestore = "config.restore",
@@ -150,6 +164,15 @@ impl Act for Action {
     }
     async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()> {
         self.act().undo(world, before).await
+    }
+    async fn is_begun(&self, world: &World, before: &Captured) -> WorldResult<bool> {
+        self.act().is_begun(world, before).await
+    }
+    async fn settle(&self, world: &World, before: &Captured) -> WorldResult<()> {
+        self.act().settle(world, before).await
+    }
+    fn recall(&mut self, remembered: &Remembered) {
+        self.act_mut().recall(remembered);
     }
     async fn overtaken(&self, world: &World, before: &Captured) -> WorldResult<Option<String>> {
         self.act().overtaken(world, before).await

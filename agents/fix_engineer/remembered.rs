@@ -3,11 +3,15 @@
 //! Of each file the last content that proved itself is kept until another has proved itself: a
 //! wrong value may let a program live for a while. It reads and writes no file.
 
+mod make;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{NetworkAttachment, Timestamp};
+
+pub use make::{GoodMake, Images};
 
 /// The content of a file with which its container was healthy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +40,9 @@ pub struct Remembered {
     pub files: Vec<GoodFile>,
     /// The networks it was on.
     pub networks: Vec<NetworkAttachment>,
+    /// How it was made, once it was well for long.
+    #[serde(default)]
+    pub make: Option<GoodMake>,
 }
 
 impl Remembered {

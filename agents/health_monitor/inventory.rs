@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     ContainerFacts, Dependency, DependencySource, Target, TargetId, TargetKind, TargetPolicy,
-    Tunable, clean,
+    Tunable, clean, is_set_aside,
 };
 
 /// What a person declared in the settings.
@@ -77,10 +77,15 @@ impl Inventory {
 /// else's. The demo hides it from itself.
 pub const DEMO_LABEL: &str = "selfheal.demo";
 
+/// Whether a container is one to watch: neither a demo's nor one kept for a rollback.
+fn is_watched(container: &ContainerFacts) -> bool {
+    !container.labels.contains_key(DEMO_LABEL) && !is_set_aside(&container.name)
+}
+
 /// Puts containers and declarations together.
 pub fn take_inventory(containers: &[ContainerFacts], declared: &Declared) -> Inventory {
     let containers: Vec<ContainerFacts> =
-        containers.iter().filter(|c| !c.labels.contains_key(DEMO_LABEL)).cloned().collect();
+        containers.iter().filter(|container| is_watched(container)).cloned().collect();
     let containers = containers.as_slice();
     let mut inventory = Inventory {
         containers: containers.iter().map(|c| (c.name.clone(), c.clone())).collect(),

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    Confidence, FixId, IncidentId, LogAside, LogFolder, MemoryLimits, NetworkAttachment,
-    ServerSetting, TargetId, Timestamp,
+    Blueprint, Confidence, FixId, IncidentId, LogAside, LogFolder, MemoryLimits, NetworkAttachment,
+    Remake, ServerSetting, TargetId, Timestamp,
 };
 
 /// Names a backup: `backup_20251019_170000`, with `_2`, `_3`, ... for more in one second.
@@ -130,6 +130,13 @@ pub enum Captured {
         id: String,
         /// As they were.
         networks: Vec<NetworkAttachment>,
+    },
+    /// How a container was made, and what is different in the one that takes its place.
+    Made {
+        /// As it was.
+        blueprint: Box<Blueprint>,
+        /// What is different.
+        remake: Remake,
     },
     /// A file.
     File(FileContent),

@@ -81,3 +81,36 @@ pub struct Change {
     #[serde(default)]
     pub by_selfheal: bool,
 }
+
+/// In what a container is not as it was when it was last seen to work for long.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    /// It is made from another image.
+    Image,
+    /// It lacks an environment variable that it had.
+    VariableLost,
+    /// Its environment is another in any other way.
+    Environment,
+    /// Something else is run in it.
+    Command,
+    /// Something else is mounted into it.
+    Mounts,
+    /// A configuration file mounted into it was changed.
+    File,
+    /// It is on other networks.
+    Networks,
+    /// It has other memory limits.
+    Limits,
+}
+
+/// A container that was made anew, compared with the one that worked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SinceWell {
+    /// In what they differ.
+    pub differs: std::collections::BTreeSet<Difference>,
+    /// Whether the new one was never seen to work.
+    pub never_well: bool,
+}

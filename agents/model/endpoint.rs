@@ -75,3 +75,52 @@ impl fmt::Debug for SecretText {
         f.write_str("***")
     }
 }
+
+/// How a secret is written where nobody but Selfheal reads: its store and its backups. Whatever
+/// else is written leaves secrets out.
+pub(crate) mod on_disk {
+    /// One text.
+    pub(crate) mod text {
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use crate::model::SecretText;
+
+        pub(crate) fn serialize<S: Serializer>(
+            text: &SecretText,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str(text.expose())
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<SecretText, D::Error> {
+            String::deserialize(deserializer).map(SecretText::new)
+        }
+    }
+
+    /// Texts by name.
+    pub(crate) mod texts {
+        use std::collections::BTreeMap;
+
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use crate::model::SecretText;
+
+        type Texts = BTreeMap<String, SecretText>;
+
+        pub(crate) fn serialize<S: Serializer>(
+            texts: &Texts,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            serializer.collect_map(texts.iter().map(|(name, text)| (name, text.expose())))
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Texts, D::Error> {
+            let plain = BTreeMap::<String, String>::deserialize(deserializer)?;
+            Ok(plain.into_iter().map(|(name, text)| (name, SecretText::new(text))).collect())
+        }
+    }
+}

@@ -88,6 +88,8 @@ pub enum JournalEntry {
         /// Index of the step.
         step: usize,
     },
+    /// The fix has proved itself and is not undone any more; what was kept for that goes.
+    Proven,
     /// The fix is kept. Final.
     Kept,
     /// The fix is taken back. Final.

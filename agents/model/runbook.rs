@@ -6,7 +6,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Category, ChangeKind, ContainerFacts, Severity, TargetKind, TunableRole, Verdict};
+use super::{
+    Category, ChangeKind, ContainerFacts, Difference, Severity, TargetKind, TunableRole, Verdict,
+};
 
 /// One runbook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -237,6 +239,13 @@ pub struct Condition {
     /// Something of one of these kinds changed on its container within the hour before its
     /// trouble began, by somebody else than Selfheal.
     pub changed: Vec<ChangeKind>,
+    /// Its container was made anew since it was last seen to work for long, and differs from
+    /// that in one of these.
+    pub since_well: Vec<Difference>,
+    /// With `since_well`: it differs in nothing else.
+    pub in_nothing_else: bool,
+    /// Whether its container was never seen to work since it was made anew.
+    pub never_well: Option<bool>,
     /// Turns the whole condition round.
     pub not: bool,
 }
@@ -302,9 +311,21 @@ pub struct FixParameters {
     /// `postgres.terminate_backends`, `redis.kill_clients`: only what has been idle for at least
     /// this long, in seconds.
     pub older_than_secs: Option<u64>,
+    /// `container.recreate`: what becomes as it was when the container last worked.
+    pub restores: Option<RestoreWhat>,
     /// `redis.set_policy`: what to evict at the limit; one that takes only keys that expire by
     /// themselves.
     pub policy: Option<String>,
+}
+
+/// What of a container becomes as it was when it last worked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RestoreWhat {
+    /// Its image.
+    Image,
+    /// The environment variables it has lost.
+    Variables,
 }
 
 /// Lines that must and must not match.

@@ -113,6 +113,22 @@ fn holds_for(condition: &Condition, evidence: &Evidence<'_>, id: &TargetId) -> b
         && tunable(condition, evidence, id)
         && (condition.changed.is_empty() || changes::changed(evidence, id, &condition.changed))
         && condition.was_healthy.is_none_or(|wanted| wanted == was_healthy(evidence, id))
+        && since_well(condition, evidence, id)
+}
+
+/// Whether its container differs from the one that worked as asked for. Nothing asked is met.
+fn since_well(condition: &Condition, evidence: &Evidence<'_>, id: &TargetId) -> bool {
+    if condition.since_well.is_empty() && condition.never_well.is_none() {
+        return true;
+    }
+    let container = evidence.container_of(id);
+    let Some(known) = container.and_then(|id| evidence.since_well.get(&id)) else { return false };
+    let differs = |difference| known.differs.contains(difference);
+    let in_these = condition.since_well.is_empty() || condition.since_well.iter().any(differs);
+    let in_others = known.differs.iter().any(|other| !condition.since_well.contains(other));
+    in_these
+        && !(condition.in_nothing_else && in_others)
+        && condition.never_well.is_none_or(|wanted| wanted == known.never_well)
 }
 
 /// Whether the health check of the container of `id` succeeded before.

@@ -12,6 +12,7 @@ struct Scene {
     dependencies: Vec<Dependency>,
     targets: BTreeMap<TargetId, Target>,
     changes: Vec<Change>,
+    since_well: BTreeMap<TargetId, SinceWell>,
 }
 
 fn id(text: &str) -> TargetId {
@@ -87,6 +88,7 @@ impl Scene {
             targets: &self.targets,
             proven: &BTreeSet::new(),
             changes: &self.changes,
+            since_well: &self.since_well,
             onsets: &BTreeMap::new(),
             now: Timestamp::UNIX_EPOCH,
         })

@@ -136,6 +136,7 @@ impl Inner {
         seen.leave_out_old_remains(&proven);
         let onsets = survey::onsets(&open);
         let changes = self.changes_before(seen, &onsets).await;
+        let since_well = self.since_well(seen, &changes).await?;
         let evidence = Evidence {
             report: &seen.report,
             findings: &seen.findings,
@@ -144,6 +145,7 @@ impl Inner {
             targets: &seen.inventory.targets,
             proven: &proven,
             changes: &changes,
+            since_well: &since_well,
             onsets: &onsets,
             now: seen.now,
         };

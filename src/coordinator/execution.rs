@@ -16,6 +16,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::{Store, StoreError, World, WorldError, WorldResult};
 use tokio::sync::watch;
 
+use super::memories::{recall_from, remembered_name};
 use super::policy::ApprovedFix;
 use super::progress::{Phase, Progress};
 
@@ -86,7 +87,7 @@ impl Executor {
         incident: IncidentId,
         approved: &ApprovedFix,
     ) -> Result<Progress, PrepareError> {
-        let fix = self.reached(approved.fix().clone());
+        let fix = self.recalled(self.reached(approved.fix().clone())).await?;
         let now = self.world.clock.now();
         let taken = backup::take(&self.world, incident, &fix, now).await?;
         let id = self.store.save_backup(&taken).await?;
@@ -111,6 +112,19 @@ impl Executor {
             step.action.reach(&inventory.targets);
         }
         fix
+    }
+
+    /// The fix with what is remembered of its containers and stands in no record.
+    async fn recalled(&self, mut fix: Fix) -> Result<Fix, StoreError> {
+        for step in &mut fix.steps {
+            let target = step.action.target();
+            let Some(container) = target.container_name() else { continue };
+            let name = remembered_name(container);
+            if let Some(remembered) = recall_from(self.store.as_ref(), &name).await? {
+                step.action.recall(&remembered);
+            }
+        }
+        Ok(fix)
     }
 
     /// Applies every step that is not applied yet.
@@ -192,9 +206,27 @@ impl Executor {
         }
     }
 
-    /// The fix stays.
+    /// The fix stays, and what was kept to undo it goes. From the first record on nothing is
+    /// undone any more; where clearing away fails, the next start tries it again.
     pub(super) async fn keep(&self, progress: &mut Progress) -> Result<(), StoreError> {
+        if progress.phase == Phase::Validating {
+            self.record(progress, JournalEntry::Proven).await?;
+        }
+        let backup = self.backup_of(progress).await?;
+        for (step, before) in progress.fix.steps.iter().zip(&backup.captured) {
+            if let Err(error) = self.settle(step, before).await {
+                tracing::error!(
+                    fix.id = %progress.fix.id, action = step.action.name(), %error,
+                    "what was kept for a rollback is not cleared away; the next start tries again"
+                );
+                return Ok(());
+            }
+        }
         self.record(progress, JournalEntry::Kept).await
+    }
+
+    async fn settle(&self, step: &Step, before: &Captured) -> WorldResult<()> {
+        patiently(step, || step.action.settle(&self.world, before)).await
     }
 
     /// What somebody changed since the fix, a sentence each. Nothing once the undoing has
@@ -244,7 +276,7 @@ impl Executor {
             // be somebody's own change.
             let before = &backup.captured[index];
             if !known.applied
-                && matches!(step.action.is_applied(&self.world, before).await, Ok(false))
+                && matches!(step.action.is_begun(&self.world, before).await, Ok(false))
             {
                 continue;
             }
@@ -307,18 +339,7 @@ impl Executor {
     }
 
     async fn undo(&self, step: &Step, before: &Captured) -> WorldResult<()> {
-        let mut wait = FIRST_RETRY;
-        for _ in 1..TRIES {
-            match step.action.undo(&self.world, before).await {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    tracing::warn!(action = step.action.name(), %error, "undo failed, trying again");
-                }
-            }
-            tokio::time::sleep(wait).await;
-            wait *= 2;
-        }
-        step.action.undo(&self.world, before).await
+        patiently(step, || step.action.undo(&self.world, before)).await
     }
 
     async fn stuck(
@@ -351,6 +372,25 @@ impl Executor {
         progress.take(&entry);
         Ok(())
     }
+}
+
+/// Does what may be repeated, a few times where it fails.
+async fn patiently<F: Future<Output = WorldResult<()>>>(
+    step: &Step,
+    call: impl Fn() -> F,
+) -> WorldResult<()> {
+    let mut wait = FIRST_RETRY;
+    for _ in 1..TRIES {
+        match call().await {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                tracing::warn!(action = step.action.name(), %error, "it failed, trying again");
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait *= 2;
+    }
+    call().await
 }
 
 #[cfg(test)]

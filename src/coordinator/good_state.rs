@@ -1,12 +1,20 @@
-//! How containers were when they worked: their configuration files and networks.
+//! How containers were when they worked: how they were made, their configuration files and
+//! networks.
 //!
 //! A file counts only if the container was started with it: one changed since is unproven, and
 //! what is known of it stays. Which content is put back is the fix engineer's decision.
 
-use chrono::TimeDelta;
-use selfheal_agents::fix_engineer::remembered::{GoodFile, Remembered};
-use selfheal_agents::model::{ContainerFacts, HealthStatus, NetworkAttachment, Timestamp};
+use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
+use selfheal_agents::fix_engineer::remembered::{GoodFile, GoodMake, Images, Remembered};
+use selfheal_agents::model::{
+    Change, ChangeKind, ContainerFacts, Difference, HealthStatus, NetworkAttachment, SinceWell,
+    TargetId, Timestamp,
+};
+use selfheal_agents::ports::StoreResult;
+
+use super::look::Seen;
 use super::memories::remembered_name;
 use super::state::Inner;
 
@@ -33,12 +41,67 @@ impl Inner {
             networks: attachments(facts),
             ..before.clone()
         };
+        let proven = facts.started_at.is_some_and(|at| now - at >= PROVEN_AFTER);
+        let known = good.make.as_ref().is_some_and(|make| make.container_id == facts.id);
+        if proven && !known {
+            good.make = GoodMake::of(facts, now).or(good.make);
+        }
         self.see_files(facts, &mut good, now).await;
         if good != before
             && let Err(error) = self.keep_in_mind(&name, &good).await
         {
             tracing::error!(container.name = facts.name, %error, "its good state is not kept");
         }
+    }
+
+    /// How the containers in trouble that were made anew differ from those that worked.
+    pub(super) async fn since_well(
+        &self,
+        seen: &Seen,
+        changes: &[Change],
+    ) -> StoreResult<BTreeMap<TargetId, SinceWell>> {
+        let mut found = BTreeMap::new();
+        for facts in seen.inventory.containers.values() {
+            let id = TargetId::container(&facts.name);
+            let behind = |target: &TargetId| {
+                let known = seen.inventory.targets.get(target);
+                known.is_some_and(|known| known.container.as_deref() == Some(&*facts.name))
+            };
+            let mut trouble = seen.findings.iter().filter(|finding| finding.is_trouble());
+            if !trouble.any(|finding| finding.target == id || behind(&finding.target)) {
+                continue;
+            }
+            let known = self.recall::<Remembered>(&remembered_name(&facts.name)).await?;
+            let Some(known) = known else { continue };
+            if let Some(since) = self.compared(&known, facts, changes).await {
+                found.insert(id, since);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The container compared with the one that worked; `None` where it is that one, or where
+    /// none is known.
+    async fn compared(
+        &self,
+        known: &Remembered,
+        facts: &ContainerFacts,
+        changes: &[Change],
+    ) -> Option<SinceWell> {
+        let make = known.make.as_ref().filter(|make| make.container_id != facts.id)?;
+        let runtime = &self.world.runtime;
+        let good = runtime.image(&make.image.id).await.ok();
+        let now = runtime.image(&facts.image_id).await.ok();
+        let images = Images { good: good.as_ref(), now: now.as_ref() };
+        let mut differs = make.differences(facts, images);
+        let edited = |change: &&Change| {
+            change.kind == ChangeKind::File
+                && !change.by_selfheal
+                && change.target == TargetId::container(&facts.name)
+                && change.at > make.proven_at
+        };
+        differs.extend(changes.iter().find(edited).map(|_| Difference::File));
+        Some(SinceWell { differs, never_well: known.container_id != facts.id })
     }
 
     /// The configuration files that the container has started with.

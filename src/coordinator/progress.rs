@@ -38,6 +38,8 @@ pub(super) enum Phase {
         /// Why.
         reason: String,
     },
+    /// It stays; what was kept for an undo is being cleared away.
+    Settling,
     /// It stays.
     Kept,
     /// It is taken back.
@@ -119,6 +121,7 @@ impl Progress {
                 self.entry(*step).reactivating_from = Some(before.clone());
             }
             JournalEntry::Reactivated { step } => self.entry(*step).reactivated = true,
+            JournalEntry::Proven => self.phase = Phase::Settling,
             JournalEntry::Kept => self.phase = Phase::Kept,
             JournalEntry::RolledBack => self.phase = Phase::RolledBack,
             JournalEntry::Stuck { reason } => self.phase = Phase::Stuck { reason: reason.clone() },

@@ -82,6 +82,7 @@ impl Inner {
                 self.take_back(&mut incident, &reason, ResultStatus::Applied).await;
             }
             Phase::Validating => self.back_into_window(&mut incident, &progress).await,
+            Phase::Settling => self.executor.keep(&mut progress).await?,
             Phase::Kept | Phase::RolledBack | Phase::Stuck { .. } => {}
         }
         drop(lease);
@@ -121,7 +122,7 @@ impl Inner {
                 self.back_into_window(&mut incident, &root).await;
             }
             // The root worked before the follow-up ended; its repair stands.
-            Some(Phase::Kept | Phase::RolledBack | Phase::Stuck { .. }) => {
+            Some(Phase::Settling | Phase::Kept | Phase::RolledBack | Phase::Stuck { .. }) => {
                 self.executor.keep(&mut root).await?;
             }
             // Recovered on its own.
@@ -152,7 +153,9 @@ impl Inner {
             None => None,
         };
         let (next, text) = match progress.map(|p| p.phase) {
-            Some(Phase::Kept) => (IncidentState::Resolved, "kept, as the journal says".to_owned()),
+            Some(Phase::Settling | Phase::Kept) => {
+                (IncidentState::Resolved, "kept, as the journal says".to_owned())
+            }
             Some(Phase::RolledBack) => {
                 (IncidentState::RolledBack, "taken back, as the journal says".to_owned())
             }

@@ -16,7 +16,7 @@ use selfheal_agents::root_cause;
 use super::cycle;
 use super::execution::{ApplyEnd, RollbackEnd};
 use super::policy::{self, ApprovedFix};
-use super::progress::Progress;
+use super::progress::{Phase, Progress};
 use super::state::Inner;
 use super::validation;
 use super::{Scope, Trigger};
@@ -253,7 +253,7 @@ impl Inner {
 
     async fn keep_one(&self, fix: &Fix) -> StoreResult<()> {
         match self.executor.progress(fix.id).await? {
-            Some(mut progress) if progress.phase == super::progress::Phase::Validating => {
+            Some(mut progress) if matches!(progress.phase, Phase::Validating | Phase::Settling) => {
                 self.executor.keep(&mut progress).await
             }
             _ => Ok(()),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike as _, Utc};
 use selfheal_agents::model::{
-    ContainerFacts, ContainerStatus, HealthCheck, HealthStatus, MemoryLimits, MountFacts,
-    NetworkAttachment, ProbeOutput, RestartPolicy, SecretText, Timestamp, clean,
+    ContainerFacts, ContainerStatus, HealthCheck, HealthStatus, IMAGE_LABEL, MemoryLimits,
+    MountFacts, NetworkAttachment, ProbeOutput, RestartPolicy, SecretText, Timestamp, clean,
 };
 
 use super::inspect::{
@@ -73,11 +73,17 @@ pub(super) fn of_inspect(inspect: &Inspect) -> ContainerFacts {
         ..identity(&inspect.id, &inspect.name)
     };
     ContainerFacts {
-        image: clean(&config.image, LONGEST_NAME),
+        image: clean(image_name(config), LONGEST_NAME),
         image_id: inspect.image.clone(),
         labels: labels(&config.labels),
         ..facts
     }
+}
+
+/// What the image was called: one that Selfheal used by its id says so in a label.
+fn image_name(config: &Config) -> &str {
+    let labelled = config.labels.get(IMAGE_LABEL).filter(|_| config.image.starts_with("sha256:"));
+    labelled.unwrap_or(&config.image)
 }
 
 /// What the list alone tells of a container that could not be looked at: that it is there.
@@ -92,7 +98,7 @@ pub(super) fn of_list(listed: &Listed) -> ContainerFacts {
 }
 
 /// What is run, a word a line.
-fn command(config: &Config) -> String {
+pub(super) fn command(config: &Config) -> String {
     let words: Vec<&str> =
         config.entrypoint.0.iter().chain(&config.cmd.0).map(String::as_str).collect();
     words.join("\n")
@@ -221,7 +227,7 @@ fn limit(bytes: i64) -> Option<u64> {
     (1..NO_LIMIT).contains(&bytes).then(|| u64::try_from(bytes).ok()).flatten()
 }
 
-fn environment(lines: &[String]) -> BTreeMap<String, SecretText> {
+pub(super) fn environment(lines: &[String]) -> BTreeMap<String, SecretText> {
     lines
         .iter()
         .filter_map(|line| line.split_once('='))

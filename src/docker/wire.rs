@@ -5,12 +5,13 @@
 //! nothing remembers that it was away. Sets no time limit; the callers do.
 
 use bollard::errors::Error;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Empty, Full, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::address::Address;
@@ -52,17 +53,18 @@ impl Wire {
     /// Asks for something and gives its body as it comes; a refusal is an error.
     pub(super) async fn get(&self, path_and_query: &str) -> Result<Incoming, Error> {
         let request = Request::get(path_and_query).body(Empty::<Bytes>::new())?;
-        let response = self.send(request).await?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response.into_body());
-        }
-        let body = Limited::new(response.into_body(), LARGEST_ERROR).collect().await;
-        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        Err(Error::DockerResponseServerError {
-            status_code: status.as_u16(),
-            message: message_of(&body),
-        })
+        accepted(self.send(request).await?).await
+    }
+
+    /// Sends a document and gives back what was answered, null where nothing was.
+    pub(super) async fn post_json(&self, path: &str, document: &Value) -> Result<Value, Error> {
+        let body = Full::new(Bytes::from(document.to_string()));
+        let request = Request::post(path).header(CONTENT_TYPE, "application/json").body(body)?;
+        let answer = accepted(self.send(request).await?).await?;
+        let body = Limited::new(answer, LARGEST_ANSWER).collect().await;
+        let body = body.map_err(|error| Error::IOError { err: std::io::Error::other(error) })?;
+        let body = body.to_bytes();
+        if body.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&body)?) }
     }
 
     /// Asks for something and reads it as JSON.
@@ -77,6 +79,20 @@ impl Wire {
             })?;
         Ok(serde_json::from_slice(&body.to_bytes())?)
     }
+}
+
+/// The body of an answer; a refusal is an error.
+async fn accepted(response: Response<Incoming>) -> Result<Incoming, Error> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response.into_body());
+    }
+    let body = Limited::new(response.into_body(), LARGEST_ERROR).collect().await;
+    let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    Err(Error::DockerResponseServerError {
+        status_code: status.as_u16(),
+        message: message_of(&body),
+    })
 }
 
 async fn exchange<S, B>(

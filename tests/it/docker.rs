@@ -7,4 +7,5 @@ mod changes;
 mod connections;
 mod facts;
 mod logs;
+mod remake;
 mod sockets;

@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use selfheal_agents::health_monitor::DEMO_LABEL;
 use selfheal_agents::model::{
-    ContainerFacts, LogBatch, LogCursor, LogLine, MemoryLimits, NetworkAttachment, RuntimeEvent,
-    TargetId, Timestamp, Usage,
+    Blueprint, ContainerFacts, ImageFacts, LogBatch, LogCursor, LogLine, MemoryLimits,
+    NetworkAttachment, Remake, RuntimeEvent, TargetId, Timestamp, Usage,
 };
-use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
+use selfheal_agents::ports::{ContainerRuntime, Remakes, WorldError, WorldResult};
 
 /// A runtime with one container.
 pub(super) struct Only {
@@ -139,6 +139,39 @@ impl ContainerRuntime for Only {
     async fn disconnect_network(&self, name: &str, network: &str) -> WorldResult<()> {
         self.inner(name)?.disconnect_network(name, network).await
     }
+}
+
+/// A demo makes no container again.
+#[async_trait]
+impl Remakes for Only {
+    async fn image(&self, id: &str) -> WorldResult<ImageFacts> {
+        self.all.image(id).await
+    }
+
+    async fn blueprint(&self, name: &str) -> WorldResult<Blueprint> {
+        Err(not_here(name))
+    }
+
+    async fn set_aside(&self, name: &str, _: &str, _: &str, _: u32) -> WorldResult<()> {
+        Err(not_here(name))
+    }
+
+    async fn make(&self, name: &str, _: &Blueprint, _: &Remake) -> WorldResult<()> {
+        Err(not_here(name))
+    }
+
+    async fn put_back(&self, _: &str, name: &str, _: &Blueprint) -> WorldResult<()> {
+        Err(not_here(name))
+    }
+
+    async fn remove(&self, name: &str, _: &str) -> WorldResult<()> {
+        Err(not_here(name))
+    }
+}
+
+fn not_here(name: &str) -> WorldError {
+    let why = "a demo makes no container again".to_owned();
+    WorldError::Refused { what: format!("container `{name}`"), why }
 }
 
 #[cfg(test)]

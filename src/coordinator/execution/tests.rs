@@ -4,15 +4,18 @@
 
 use std::collections::BTreeSet;
 
-use selfheal_agents::fakes::{Failure, FakeWorld, Interruption, MemoryStore, container, network};
+use selfheal_agents::fakes::{
+    Failure, FakeWorld, Interruption, MemoryStore, container, environment, network,
+};
 use selfheal_agents::fix_engineer::actions::{
-    Action, ConfigRestore, ConfigSet, ContainerRestart, ContainerSetCpu, ContainerSetMemory,
-    ContainerSignal, ContainerStart, ContainerStop, ContainerUnpause, EvictionPolicy, LogsTrim,
-    NetworkConnect, PostgresTerminate, RedisKillClients, RedisSetMemory, RedisSetPolicy,
+    Action, ConfigRestore, ConfigSet, ContainerRecreate, ContainerRestart, ContainerSetCpu,
+    ContainerSetMemory, ContainerSignal, ContainerStart, ContainerStop, ContainerUnpause,
+    EvictionPolicy, LogsTrim, NetworkConnect, PostgresTerminate, RedisKillClients, RedisSetMemory,
+    RedisSetPolicy, Restores,
 };
 use selfheal_agents::model::{
-    Backend, Confidence, ContainerStatus, DatabaseEndpoint, Endpoint, Facts, Ledger, LogFile,
-    LogFolder, LogSurvey, MemoryLimits, PostgresFacts, RedisClient, RedisFacts, TargetId,
+    Backend, Confidence, ContainerStatus, DatabaseEndpoint, Endpoint, Facts, ImageName, Ledger,
+    LogFile, LogFolder, LogSurvey, MemoryLimits, PostgresFacts, RedisClient, RedisFacts, TargetId,
     Timestamp,
 };
 use selfheal_agents::ports::{Backups, Clock, Journal};
@@ -139,6 +142,14 @@ fn cases() -> Vec<Case> {
         ),
         case("terminate", world(blocked_database), vec![repair(terminate())]),
         case("cpu", world(|_| {}), vec![repair(set_cpu())]),
+        case(
+            "image",
+            world(|w| {
+                w.image("sha256:good", &[]);
+            }),
+            vec![repair(old_image())],
+        ),
+        case("variable", world(|_| {}), vec![repair(lost_variable())]),
         case("left-over", world(left_over), left_over_steps()),
         case("logs", world(full_of_logs), vec![repair(trim_logs())]),
         case("redis memory", world(full_cache), vec![repair(redis_memory())]),
@@ -149,6 +160,22 @@ fn cases() -> Vec<Case> {
 
 fn set_cpu() -> Action {
     Action::ContainerSetCpu(ContainerSetCpu { container: worker(), limit_nanos: 500_000_000 })
+}
+
+fn recreate(restores: Restores) -> Action {
+    let mark = "0123456789ab".to_owned();
+    let (container, stop_timeout_secs) = (worker(), 1);
+    Action::ContainerRecreate(ContainerRecreate { container, restores, mark, stop_timeout_secs })
+}
+
+fn old_image() -> Action {
+    let (id, name) = ("sha256:good".to_owned(), "worker:0".to_owned());
+    recreate(Restores::Image(ImageName { id, name }))
+}
+
+fn lost_variable() -> Action {
+    let values = environment(&[("URL", "secret")]);
+    recreate(Restores::Variables { names: vec!["URL".to_owned()], values })
 }
 
 /// The worker cannot start: an older copy has its port.
@@ -294,7 +321,8 @@ fn picture(fake: &FakeWorld) -> String {
     let settings = fake.server_settings();
     let limits = (facts.limits, facts.cpu_limit_nanos);
     let old_runs = fake.has("old-worker").then(|| fake.facts("old-worker").is_up());
-    format!("{limits:?} {networks:?} {} {settings:?} {old_runs:?}", fake.text(FILE))
+    let made = (facts.id, facts.image_id, facts.environment.len(), fake.names());
+    format!("{limits:?} {networks:?} {} {settings:?} {old_runs:?} {made:?}", fake.text(FILE))
 }
 
 struct Run {
@@ -461,7 +489,7 @@ async fn interrupted_at_any_record_a_rollback_is_finished_by_the_next_start() {
 }
 
 /// The calls of the world by which steps take effect.
-const EFFECTS: [&str; 13] = [
+const EFFECTS: [&str; 17] = [
     "start",
     "restart",
     "signal",
@@ -474,6 +502,10 @@ const EFFECTS: [&str; 13] = [
     "terminate_backends",
     "set_setting",
     "kill_clients",
+    "set_aside",
+    "make",
+    "put_back",
+    "remove",
     "container",
 ];
 
@@ -496,6 +528,66 @@ async fn a_step_that_fails_for_good_leaves_the_world_as_it_was() {
             assert_eq!(picture(&run.fake), before, "{} without {operation}", case.name);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_fails_when_it_is_half_done_is_undone_all_the_same() {
+    for operation in EFFECTS {
+        for case in cases() {
+            let run = Run::of(&case);
+            let before = picture(&run.fake);
+            let mut progress = run.prepared(&case).await;
+            run.fake.fail_next(operation, &Failure::TimedOutAfterwards, 1);
+            run.fake.fail_next(operation, &Failure::Refused("no".to_owned()), 1);
+            if run.executor.apply(&mut progress).await.unwrap() == ApplyEnd::Applied {
+                continue;
+            }
+            run.fake.clock().advance_secs(1);
+            let end = run.executor.rollback(&mut run.found().await, "a test").await.unwrap();
+            assert!(matches!(end, RollbackEnd::RolledBack { .. }), "{}: {end:?}", case.name);
+            assert_eq!(picture(&run.fake), before, "{} without {operation}", case.name);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_kept_for_an_undo_goes_when_the_fix_is_kept_wherever_that_was_cut_off() {
+    for at in [Interruption::BeforeWrite, Interruption::AfterWrite] {
+        for nth in 0..3 {
+            for case in cases() {
+                let run = Run::of(&case);
+                let names = run.fake.names();
+                let mut progress = run.prepared(&case).await;
+                run.fake.clock().advance_secs(1);
+                run.executor.apply(&mut progress).await.unwrap();
+                let cure = run.fake.facts("worker");
+                run.store.interrupt(nth, at);
+                let _ = run.executor.keep(&mut progress).await;
+                run.store.interrupt(usize::MAX, at);
+                let mut found = run.found().await;
+                if found.phase != Phase::Kept {
+                    run.executor.keep(&mut found).await.unwrap();
+                }
+                assert_eq!(run.found().await.phase, Phase::Kept, "{} at {nth}", case.name);
+                assert_eq!(run.fake.names(), names, "{} at {nth}", case.name);
+                assert_eq!(run.fake.facts("worker"), cure, "{} at {nth}", case.name);
+                assert_eq!(run.store.unfinished_fixes().await.unwrap(), []);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proven_fix_stays_although_what_it_kept_cannot_be_cleared_away_yet() {
+    let case = cases().into_iter().find(|c| c.name == "image").unwrap();
+    let run = Run::of(&case);
+    let mut progress = run.prepared(&case).await;
+    run.executor.apply(&mut progress).await.unwrap();
+    run.fake.fail_next("remove", &Failure::Unreachable, 10);
+    run.executor.keep(&mut progress).await.unwrap();
+    assert_eq!(run.found().await.phase, Phase::Settling);
+    assert_eq!(run.store.unfinished_fixes().await.unwrap().len(), 1, "the next start goes on");
+    assert_eq!(run.fake.names().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

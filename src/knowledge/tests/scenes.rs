@@ -5,7 +5,7 @@ use selfheal_agents::fakes;
 use selfheal_agents::model::{
     ApplyMethod, Change, ContainerFacts, ContainerStatus, Dependency, DependencySource, Diagnosis,
     Facts, HealthReport, LogBatch, LogLine, LogStream, Observation, ObservedValue, ProbeOutput,
-    Runbook, Target, TargetId, TargetReport, TargetState, Tunable, TunableRole, Verdict,
+    Runbook, SinceWell, Target, TargetId, TargetReport, TargetState, Tunable, TunableRole, Verdict,
 };
 use selfheal_agents::root_cause::{Evidence, Graph, diagnose};
 
@@ -18,6 +18,7 @@ struct Scene {
     needs: Vec<Dependency>,
     logs: BTreeMap<TargetId, LogBatch>,
     changes: Vec<Change>,
+    since_well: BTreeMap<TargetId, SinceWell>,
 }
 
 fn id(text: &str) -> TargetId {
@@ -28,7 +29,14 @@ impl Scene {
     fn new() -> Self {
         let report = HealthReport { at: fakes::start_time(), ..HealthReport::default() };
         let catalogue = super::load(None, super::Keep::Everything).0;
-        Self { catalogue, report, needs: vec![], logs: BTreeMap::new(), changes: vec![] }
+        Self {
+            catalogue,
+            report,
+            needs: vec![],
+            logs: BTreeMap::new(),
+            changes: vec![],
+            since_well: BTreeMap::new(),
+        }
     }
 
     fn target(mut self, target: Target, facts: Result<Facts, String>) -> Self {
@@ -132,6 +140,7 @@ impl Scene {
             runbooks: &runbooks,
             proven: &std::collections::BTreeSet::new(),
             changes: &self.changes,
+            since_well: &self.since_well,
             onsets: &BTreeMap::new(),
             targets: &targets,
             now: self.report.at,

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerCreateBody, EndpointSettings, HostConfig, NetworkCreateRequest};
-use bollard::models::{ExecConfig, NetworkingConfig};
+use bollard::models::{ExecConfig, Ipam, IpamConfig, NetworkingConfig};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveImageOptionsBuilder, StartContainerOptions,
+    RemoveImageOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 use selfheal::docker::Docker;
@@ -42,6 +42,8 @@ pub(super) struct Bench {
     prefix: String,
     containers: Mutex<Vec<String>>,
     networks: Mutex<Vec<String>>,
+    volumes: Mutex<Vec<String>>,
+    images: Mutex<Vec<String>>,
 }
 
 /// Runs a test on a bench of its own. Without Docker it is skipped, loudly; never in CI.
@@ -110,20 +112,36 @@ impl Bench {
         let client = client.negotiate_version().await.unwrap();
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("selfheal-it-{}-{serial}", std::process::id());
+        let (containers, networks, volumes, images) = Default::default();
+        let bench = Self { docker, client, prefix, containers, networks, volumes, images };
+        bench.import(&bench.prefix, &[]).await;
+        bench
+    }
+
+    /// Makes one more image, changed by lines as of a Dockerfile, and gives its full name.
+    pub(super) async fn image(&self, short: &str, changes: &[&str]) -> String {
+        let name = self.name(short);
+        self.import(&name, changes).await;
+        format!("{name}:1")
+    }
+
+    async fn import(&self, name: &str, changes: &[&str]) {
         let (label, value) = TEST_LABEL;
+        let mut lines = vec![format!("LABEL {label}={value}")];
+        lines.extend(changes.iter().map(|change| (*change).to_owned()));
         let options = CreateImageOptionsBuilder::default()
             .from_src("-")
-            .repo(&prefix)
+            .repo(name)
             .tag("1")
-            .changes(vec![format!("LABEL {label}={value}")])
+            .changes(lines)
             .build();
         let body = bollard::body_full(file_system().into());
-        let steps: Vec<_> = client.create_image(Some(options), Some(body), None).collect().await;
+        let steps: Vec<_> =
+            self.client.create_image(Some(options), Some(body), None).collect().await;
         for step in steps {
             step.unwrap();
         }
-        let (containers, networks) = Default::default();
-        Self { docker, client, prefix, containers, networks }
+        self.images.lock().unwrap().push(format!("{name}:1"));
     }
 
     /// The full name of this bench's thing.
@@ -185,11 +203,34 @@ impl Bench {
         }
     }
 
+    /// What is called so, or will be, goes with the bench.
+    pub(super) fn clears_away(&self, container: &str) {
+        self.containers.lock().unwrap().push(container.to_owned());
+    }
+
+    /// The volumes that a container has now go with the bench.
+    pub(super) async fn clears_away_volumes_of(&self, container: &str) {
+        for mount in self.docker.container(container).await.unwrap().mounts {
+            let name = mount.source.trim_end_matches("/_data").rsplit('/').next().unwrap();
+            self.volumes.lock().unwrap().push(name.to_owned());
+        }
+    }
+
     /// Makes a network and gives its full name.
     pub(super) async fn network(&self, short: &str) -> String {
+        self.network_of(short, None).await
+    }
+
+    /// Makes a network of these addresses, such as `10.9.8.0/24`, and gives its full name.
+    pub(super) async fn network_of(&self, short: &str, subnet: Option<String>) -> String {
         let name = self.name(short);
+        let ipam = subnet.map(|subnet| {
+            let config = IpamConfig { subnet: Some(subnet), ..IpamConfig::default() };
+            Ipam { config: Some(vec![config]), ..Ipam::default() }
+        });
         let request = NetworkCreateRequest {
             name: name.clone(),
+            ipam,
             labels: Some([test_label()].into()),
             ..NetworkCreateRequest::default()
         };
@@ -219,9 +260,16 @@ impl Bench {
             })
             .await;
         }
-        let options = RemoveImageOptionsBuilder::default().force(true).build();
-        let image = format!("{}:1", self.prefix);
-        self.client.remove_image(&image, Some(options), None).await.unwrap();
+        let volumes = self.volumes.lock().unwrap().clone();
+        for name in volumes {
+            let removed = self.client.remove_volume(&name, None::<RemoveVolumeOptions>).await;
+            assert!(removed.is_ok() || is_gone(&removed.unwrap_err()), "volume {name} stays");
+        }
+        let images = self.images.lock().unwrap().clone();
+        for name in images {
+            let options = RemoveImageOptionsBuilder::default().force(true).build();
+            self.client.remove_image(&name, Some(options), None).await.unwrap();
+        }
     }
 }
 
