@@ -5,7 +5,7 @@ my=$work/my
 mkdir "$my" && chown mysql: "$my"
 
 # Runs a command as the database's user.
-as() { (cd "$my" && exec setpriv --reuid=mysql --regid=mysql --init-groups env HOME="$my" "$@"); }
+as() { (cd "$my" && exec setpriv --reuid=mysql --regid=mysql --init-groups env HOME="$my" TMPDIR="$my" "$@"); }
 
 as mariadb-install-db --no-defaults --datadir="$my/fresh" --auth-root-authentication-method=normal --skip-test-db \
   --innodb-log-file-size=8M >"$work/install.log" 2>&1

@@ -1,6 +1,7 @@
 # Provokes PostgreSQL's troubles in servers of our own: one common server, and one each where the
 # trouble needs a broken data folder, odd settings, a full file system or a standby.
-install postgresql-15
+install postgresql-15 python3-psycopg2 python3-asyncpg golang-go golang-github-lib-pq-dev golang-github-jackc-pgx-v4-dev \
+  openjdk-17-jdk-headless libpostgresql-jdbc-java
 
 bin=/usr/lib/postgresql/15/bin
 pg=$work/pg
@@ -607,3 +608,109 @@ target() {
   refuses restored -c restore_command=false -c recovery_target_time='2035-01-01 00:00:00'
 }
 provoke postgresql-recovery-target-missed target
+
+# --- what clients of several languages say ---
+
+mkdir "$work/clients"
+cat >"$work/clients/psycopg.py" <<'PY'
+import os, psycopg2
+connection = psycopg2.connect(os.environ["URL"])
+connection.cursor().execute(os.environ["SQL"])
+PY
+cat >"$work/clients/asynchronous.py" <<'PY'
+import asyncio, asyncpg, os
+async def main():
+    connection = await asyncpg.connect(os.environ["URL"], timeout=5)
+    await connection.execute(os.environ["SQL"])
+asyncio.run(main())
+PY
+cat >"$work/clients/pq.go" <<'GO'
+package main
+
+import (
+	"database/sql"
+	"log"
+	"os"
+
+	_ "github.com/lib/pq"
+)
+
+func main() {
+	db, err := sql.Open("postgres", os.Getenv("URL"))
+	if err == nil {
+		_, err = db.Exec(os.Getenv("SQL"))
+	}
+	log.Println(err)
+}
+GO
+cat >"$work/clients/pgx.go" <<'GO'
+package main
+
+import (
+	"context"
+	"log"
+	"os"
+
+	"github.com/jackc/pgx/v4"
+)
+
+func main() {
+	connection, err := pgx.Connect(context.Background(), os.Getenv("URL"))
+	if err == nil {
+		_, err = connection.Exec(context.Background(), os.Getenv("SQL"))
+	}
+	log.Println(err)
+}
+GO
+cat >"$work/clients/Client.java" <<'JAVA'
+import java.sql.*;
+
+public class Client {
+  public static void main(String[] none) {
+    try (Connection c = DriverManager.getConnection("jdbc:" + System.getenv("JDBC")); Statement s = c.createStatement()) {
+      s.execute(System.getenv("SQL"));
+    } catch (SQLException e) {
+      System.err.println(e);
+    }
+  }
+}
+JAVA
+for driver in pq pgx; do
+  (cd "$work/clients" && GOPATH=/usr/share/gocode GO111MODULE=off GOFLAGS='' GOCACHE="$work/go" go build -o "$driver" "$driver.go")
+done
+javac -d "$work/clients" "$work/clients/Client.java"
+
+# Lets each client send the statement $1 to the port $2; `login` is user:password, `base` the database.
+clients() {
+  local query="${base:-postgres}?sslmode=${ssl:-disable}" login=${login:-app:right}
+  export SQL=$1 URL="postgres://$login@127.0.0.1:$2/$query"
+  export JDBC="postgresql://127.0.0.1:$2/$query&user=${login%:*}&password=${login#*:}"
+  timeout 20 /usr/bin/python3 "$work/clients/psycopg.py"
+  timeout 20 /usr/bin/python3 "$work/clients/asynchronous.py"
+  timeout 20 "$work/clients/pq"
+  timeout 20 "$work/clients/pgx"
+  timeout 20 java -cp "$work/clients:/usr/share/java/postgresql.jar" Client
+}
+start served -c max_connections=5 -c superuser_reserved_connections=1 -c temp_file_limit=4MB
+sql served "create role app login password 'right'" "create role shut nologin" "create role few login connection limit 0"
+at_served() { clients "$1" "$(port served)"; }
+provoke postgresql-client-unreachable clients "select 1" "$(free_port)"
+provoke postgresql-database-missing eval 'base=orders at_served "select 1"'
+provoke postgresql-role-missing eval 'login=nobody:right at_served "select 1"'
+provoke postgresql-login-disabled eval 'login=shut:right at_served "select 1"'
+provoke postgresql-role-connections-full eval 'login=few:right at_served "select 1"'
+provoke postgresql-client-no-tls eval 'ssl=require at_served "select 1"'
+provoke postgresql-statements-cancelled at_served "set statement_timeout = '100ms'; select pg_sleep(3)"
+provoke postgresql-temp-file-limit at_served "select * from generate_series(1, 10000000) g order by -g"
+provoke postgresql-client-cut-off at_served "select pg_terminate_backend(pg_backend_pid())"
+printf 'host all postgres 127.0.0.1/32 trust\nhost all app 127.0.0.1/32 scram-sha-256\n' >"$pg/served/pg_hba.conf"
+sql served "select pg_reload_conf()" "select pg_sleep(0.5)"
+provoke postgresql-client-password-wrong eval 'login=app:wrong at_served "select 1"'
+provoke postgresql-hba-missing eval 'login=stranger:right at_served "select 1"'
+for _ in 1 2 3 4; do sql served "select pg_sleep(60)" & done
+sql served "select pg_sleep(0.5)"
+provoke postgresql-client-refused at_served "select 1"
+kill -TERM "$(head -n 1 "$pg/served/postmaster.pid")"
+wait_for logged served 'smart shutdown'
+provoke postgresql-client-refused at_served "select 1"
+stop served
