@@ -1,5 +1,6 @@
 # Provokes MariaDB's troubles in servers of our own; MariaDB stands for the MySQL family.
-install mariadb-server mariadb-client
+install mariadb-server mariadb-client python3-pymysql python3-mysqldb golang-go golang-github-go-sql-driver-mysql-dev \
+  openjdk-17-jdk-headless libmariadb-java
 
 my=$work/my
 mkdir "$my" && chown mysql: "$my"
@@ -288,3 +289,78 @@ binlog_full() {
   stop binlog
 }
 provoke mysql-disk-full binlog_full
+
+# --- what clients of several languages say ---
+
+mkdir "$work/clients"
+cat >"$work/clients/client.py" <<'PY'
+import importlib, os, sys
+driver = importlib.import_module(sys.argv[1])
+connection = driver.connect(host="127.0.0.1", port=int(os.environ["PORT"]), user=os.environ["NAME"],
+                            password=os.environ["WORD"], database=os.environ["BASE"], connect_timeout=5)
+connection.cursor().execute(os.environ["SQL"])
+PY
+cat >"$work/clients/client.go" <<'GO'
+package main
+
+import (
+	"database/sql"
+	"log"
+	"os"
+
+	_ "github.com/go-sql-driver/mysql"
+)
+
+func main() {
+	env := os.Getenv
+	db, err := sql.Open("mysql", env("NAME")+":"+env("WORD")+"@tcp(127.0.0.1:"+env("PORT")+")/"+env("BASE"))
+	if err == nil {
+		_, err = db.Exec(env("SQL"))
+	}
+	log.Println(err)
+}
+GO
+cat >"$work/clients/Client.java" <<'JAVA'
+import java.sql.*;
+
+public class Client {
+  public static void main(String[] none) {
+    String url = "jdbc:mariadb://127.0.0.1:" + System.getenv("PORT") + "/" + System.getenv("BASE");
+    try (Connection c = DriverManager.getConnection(url, System.getenv("NAME"), System.getenv("WORD"));
+        Statement s = c.createStatement()) {
+      s.execute(System.getenv("SQL"));
+    } catch (SQLException e) {
+      System.err.println(e);
+    }
+  }
+}
+JAVA
+(cd "$work/clients" && GOPATH=/usr/share/gocode GO111MODULE=off GOFLAGS='' GOCACHE="$work/go" go build -o client client.go)
+javac -d "$work/clients" "$work/clients/Client.java"
+
+# Lets each client send the statement $1 to the port $2, as user `name` with password `word`.
+clients() {
+  export SQL=$1 PORT=$2 NAME=${name:-shop} WORD=${word:-right} BASE=${base:-shop}
+  timeout 20 /usr/bin/python3 "$work/clients/client.py" pymysql
+  timeout 20 /usr/bin/python3 "$work/clients/client.py" MySQLdb
+  timeout 20 "$work/clients/client"
+  timeout 20 java -cp "$work/clients:/usr/share/java/mariadb-java-client.jar" Client
+}
+start served --max-connections=4 --innodb-lock-wait-timeout=1
+database=mysql sql served "create database shop" "create user shop identified by 'right'" "grant all on shop.* to shop"
+sql served "create table t(id int primary key, n int)" "insert into t values (1, 1)"
+at_served() { clients "$1" "$(cat "$my/served.port")"; }
+provoke mysql-client-unreachable clients "select 1" "$(free_port)"
+for _ in 1 2 3; do provoke mysql-login-refused eval 'word=wrong at_served "select 1"'; done
+provoke mysql-permission-missing eval 'base=billing at_served "select 1"'
+provoke mysql-schema-missing at_served "select * from nothing"
+provoke mysql-duplicate-key at_served "insert into t values (1, 1)"
+provoke mysql-statement-timeout at_served "set statement max_statement_time=0.2 for select sleep(3), t.* from t"
+provoke mysql-client-lost at_served "kill connection_id()"
+provoke mysql-read-only eval 'sql served "set global read_only = 1"; at_served "insert into t values (7, 7)"; sql served "set global read_only = 0"'
+hold() { sql served begin "update t set n = 5 where id = 1" "select sleep(20)" & sleep 0.5; at_served "update t set n = 6 where id = 1"; wait; }
+provoke mysql-lock-wait hold
+occupied() { for _ in 1 2 3 4; do sql served "select sleep(15)" & done; sleep 1; at_served "select 1"; wait; }
+provoke mysql-too-many-connections occupied
+cut() { at_served "select sleep(30), t.* from t" & sleep 4; stop served; wait; }
+provoke mysql-client-lost cut
