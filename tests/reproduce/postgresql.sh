@@ -702,6 +702,8 @@ provoke postgresql-role-connections-full eval 'login=few:right at_served "select
 provoke postgresql-client-no-tls eval 'ssl=require at_served "select 1"'
 provoke postgresql-statements-cancelled at_served "set statement_timeout = '100ms'; select pg_sleep(3)"
 provoke postgresql-temp-file-limit at_served "select * from generate_series(1, 10000000) g order by -g"
+provoke postgresql-read-only at_served "set default_transaction_read_only = on; create table x(i int)"
+provoke postgresql-read-only env PGOPTIONS='-c default_transaction_read_only=on' psql -X "host=127.0.0.1 port=$(port served) user=postgres target_session_attrs=read-write" -c 'select 1'
 provoke postgresql-client-cut-off at_served "select pg_terminate_backend(pg_backend_pid())"
 printf 'host all postgres 127.0.0.1/32 trust\nhost all app 127.0.0.1/32 scram-sha-256\n' >"$pg/served/pg_hba.conf"
 sql served "select pg_reload_conf()" "select pg_sleep(0.5)"
