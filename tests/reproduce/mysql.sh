@@ -346,7 +346,7 @@ clients() {
   timeout 20 "$work/clients/client"
   timeout 20 java -cp "$work/clients:/usr/share/java/mariadb-java-client.jar" Client
 }
-start served --max-connections=4 --innodb-lock-wait-timeout=1
+start served --max-connections=10 --innodb-lock-wait-timeout=1
 database=mysql sql served "create database shop" "create user shop identified by 'right'" "grant all on shop.* to shop"
 sql served "create table t(id int primary key, n int)" "insert into t values (1, 1)"
 at_served() { clients "$1" "$(cat "$my/served.port")"; }
@@ -360,7 +360,7 @@ provoke mysql-client-lost at_served "kill connection_id()"
 provoke mysql-read-only eval 'sql served "set global read_only = 1"; at_served "insert into t values (7, 7)"; sql served "set global read_only = 0"'
 hold() { sql served begin "update t set n = 5 where id = 1" "select sleep(20)" & sleep 0.5; at_served "update t set n = 6 where id = 1"; wait; }
 provoke mysql-lock-wait hold
-occupied() { for _ in 1 2 3 4; do sql served "select sleep(15)" & done; sleep 1; at_served "select 1"; wait; }
+occupied() { for _ in $(seq 1 11); do sql served "select sleep(15)" & done; sleep 1; at_served "select 1"; wait; }
 provoke mysql-too-many-connections occupied
 cut() { at_served "select sleep(30), t.* from t" & sleep 4; stop served; wait; }
 provoke mysql-client-lost cut
