@@ -364,3 +364,10 @@ occupied() { for _ in $(seq 1 11); do sql served "select sleep(15)" & done; slee
 provoke mysql-too-many-connections occupied
 cut() { at_served "select sleep(30), t.* from t" & sleep 4; stop served; wait; }
 provoke mysql-client-lost cut
+barred() {
+  start barred --skip-name-resolve
+  database=mysql sql barred "delete from global_priv where host <> 'localhost'" "flush privileges"
+  clients "select 1" "$(cat "$my/barred.port")"
+  stop barred
+}
+provoke mysql-host-blocked barred
