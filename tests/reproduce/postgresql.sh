@@ -709,7 +709,7 @@ printf 'host all postgres 127.0.0.1/32 trust\nhost all app 127.0.0.1/32 scram-sh
 sql served "select pg_reload_conf()" "select pg_sleep(0.5)"
 provoke postgresql-client-password-wrong eval 'login=app:wrong at_served "select 1"'
 provoke postgresql-hba-missing eval 'login=stranger:right at_served "select 1"'
-for _ in 1 2 3 4; do sql served "select pg_sleep(60)" & done
+for _ in 1 2 3 4; do sql served "select pg_sleep(60)" >/dev/null 2>&1 & done
 sql served "select pg_sleep(0.5)"
 provoke postgresql-client-refused at_served "select 1"
 kill -TERM "$(head -n 1 "$pg/served/postmaster.pid")"
