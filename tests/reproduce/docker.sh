@@ -189,6 +189,24 @@ for signal in 1:HUP 2:INT 4:ILL 5:TRAP 6:ABRT 7:BUS 8:FPE 9:KILL 11:SEGV 13:PIPE
   ends_with $((128 + ${signal%:*})) --init "$image" sh -c "kill -${signal#*:} \$\$"
 done
 
+# States as Docker tells them; runbooks know them by a check as well.
+is_told() {
+  local wanted=$1 how=$2 made told left=30
+  shift 2
+  made=$(docker run -d --label "$name" "$@") || return
+  [ "$wanted" != paused ] || docker pause "$made" >/dev/null
+  # shellcheck disable=SC2086
+  until told=$(docker $how "$made" 2>/dev/null) && [[ $told =~ ^($wanted)$ ]]; do
+    ((left--)) || { echo "  Docker tells $told, not $wanted: ${*: -1}"; break; }
+    sleep 0.2
+  done
+  docker rm -f "$made" >/dev/null
+}
+is_told paused 'inspect --format={{.State.Status}}' "$image" sleep 60
+is_told '9[0-9].*%' 'stats --no-stream --format={{.MemPerc}}' -m 24m --tmpfs /held "$image" \
+  sh -c 'dd if=/dev/zero of=/held/it bs=1M count=23; sleep 60'
+is_told '(1[5-9]|2[0-9]).*%' 'stats --no-stream --format={{.CPUPerc}}' --cpus 0.2 "$image" sh -c 'while :; do :; done'
+
 # What follows breaks an engine, so it has one of its own.
 own_engine() {
   "$root/scripts/with-docker" bash -c '

@@ -54,6 +54,12 @@ provoke connection-reset within node -e "require('http').get('http://127.0.0.1:$
 provoke broken-pipe python "import socket, time
 s = socket.create_connection(('127.0.0.1', $close_port)); s.sendall(b'x'); time.sleep(0.3); s.sendall(b'x'); time.sleep(0.3); s.sendall(b'x')"
 provoke broken-pipe within perl -e '$SIG{PIPE} = "IGNORE"; use IO::Socket::INET; $s = IO::Socket::INET->new("127.0.0.1:'$close_port'"); for (1..3) { syswrite($s, "x") // die "write: $!\n"; select undef, undef, undef, 0.3 }'
+provoke dependency-refused within curl -sS http://127.0.0.1:1/
+provoke dependency-refused python "import socket; socket.create_connection(('127.0.0.1', 1))"
+provoke dependency-refused within node -e "require('net').connect(1, '127.0.0.1')"
+provoke name-not-resolved within curl -sS http://nohost.invalid/
+provoke name-not-resolved python "import socket; socket.getaddrinfo('nohost.invalid', 80)"
+provoke name-not-resolved within node -e "require('http').get('http://nohost.invalid/')"
 provoke connection-closed-early within curl -sS "http://127.0.0.1:$close_port/"
 provoke connection-closed-early python "import urllib.request; urllib.request.urlopen('http://127.0.0.1:$close_port/')"
 provoke connection-closed-early within node -e "require('http').get('http://127.0.0.1:$close_port/')"
