@@ -18,6 +18,7 @@ mod circumstances;
 mod cycle;
 mod deployments;
 mod driver;
+mod error_rate;
 mod execution;
 mod flapping;
 pub mod freezes;

@@ -5,6 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
+/// Error lines counted over a time.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorCount {
+    /// How many.
+    pub lines: u64,
+    /// In how many seconds.
+    pub secs: f64,
+}
+
 /// One look at the service during the window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ValidationSample {
@@ -14,6 +23,10 @@ pub struct ValidationSample {
     pub healthy: bool,
     /// Error lines in the target's log since the previous sample.
     pub error_lines: u64,
+    /// How long the slowest of its endpoints took to answer, in milliseconds; `None` where it has
+    /// none or none answered.
+    #[serde(default)]
+    pub latency_ms: Option<f64>,
     /// What was seen, in one sentence.
     pub detail: String,
 }
@@ -41,6 +54,12 @@ pub struct Validation {
     pub window_secs: u64,
     /// Error lines a minute before the fault; `None` when unknown.
     pub baseline_errors_per_minute: Option<f64>,
+    /// The same as it was counted; of calm times only.
+    #[serde(default)]
+    pub baseline: Option<ErrorCount>,
+    /// Error lines in the window once the start was over.
+    #[serde(default)]
+    pub errors: ErrorCount,
     /// When it first worked again; `None` until then.
     pub recovered_at: Option<Timestamp>,
     /// Failed samples in a row, after the grace time.

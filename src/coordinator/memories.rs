@@ -8,8 +8,8 @@ use selfheal_agents::fix_engineer::remembered::Remembered;
 use selfheal_agents::health_monitor;
 use selfheal_agents::learning_engine::{History, Release};
 use selfheal_agents::model::{
-    ContainerFacts, FindingSource, HealthReport, Incident, IncidentState, TargetId, TargetReport,
-    Timestamp, Verdict,
+    ContainerFacts, ErrorCount, FindingSource, HealthReport, Incident, IncidentState, TargetId,
+    TargetReport, Timestamp, Verdict,
 };
 use selfheal_agents::ports::{IncidentQuery, Memory, StoreError, StoreResult};
 use selfheal_agents::root_cause::Explained;
@@ -20,8 +20,6 @@ use super::look::Seen;
 use super::state::{Inner, lock};
 use super::{Freeze, Scope, freezes};
 
-/// Weight of the newest measurement in a container's usual error rate.
-const NEWEST: f64 = 0.2;
 /// How long the lines that led to a repair could still be counted after it.
 const MENDED_BACK: TimeDelta = TimeDelta::minutes(15);
 
@@ -235,21 +233,14 @@ impl Inner {
         let mut rates = lock(&self.error_rates);
         for (id, batch) in &seen.logs {
             let ill = seen.findings.iter().any(|f| f.target == *id && f.is_trouble());
-            let entry = rates.entry(id.clone()).or_insert((seen.now, None));
-            let minutes = (seen.now - entry.0).as_seconds_f64() / 60.0;
-            entry.0 = seen.now;
-            if ill || minutes <= 0.0 {
-                continue;
-            }
-            let rate = error_detector::error_lines(batch) as f64 / minutes;
-            entry.1 = Some(entry.1.map_or(rate, |known| known + NEWEST * (rate - known)));
+            let lines = error_detector::error_lines(batch);
+            rates.entry(id.clone()).or_default().read(lines, ill, seen.now);
         }
     }
 
-    /// A target's usual error lines a minute; `None` before it was seen healthy twice.
-    pub(super) fn error_baseline(&self, target: &TargetId) -> Option<f64> {
-        let rates = lock(&self.error_rates);
-        rates.get(target).and_then(|(_, rate)| *rate)
+    /// A target's usual error lines before a fault; `None` when they are not known.
+    pub(super) fn error_baseline(&self, target: &TargetId, onset: Timestamp) -> Option<ErrorCount> {
+        lock(&self.error_rates).get(target)?.before(onset)
     }
 
     /// Leaves out log findings that are over: a repair has answered them, or the log has been

@@ -175,7 +175,11 @@ impl Inner {
             Some(name) => self.world.runtime.container(&name).await.ok(),
             None => None,
         };
-        let baseline = self.error_baseline(&fix.target);
+        let onset = incident.findings.iter().map(|finding| finding.first_seen).min();
+        let onset = onset.unwrap_or(incident.opened_at).min(incident.opened_at);
+        let container_id =
+            self.container_behind(&fix.target).map(|name| TargetId::container(&name));
+        let baseline = self.error_baseline(container_id.as_ref().unwrap_or(&fix.target), onset);
         let window = self.rules().validation_window;
         let opened = validation::open(now, window, container.as_ref(), baseline);
         let text = format!("applied; watching for {} s", opened.window_secs);

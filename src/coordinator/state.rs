@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::asked::Asked;
 use super::driver::Work;
+use super::error_rate::CalmErrors;
 use super::execution::Executor;
 use super::late::Waited;
 use super::leases::{Lease, Leases};
@@ -57,7 +58,7 @@ pub(super) struct Inner {
     pub(super) leases: Leases,
     pub(super) queue: Queue,
     pub(super) tracker: TaskTracker,
-    pub(super) error_rates: Mutex<BTreeMap<TargetId, (Timestamp, Option<f64>)>>,
+    pub(super) error_rates: Mutex<BTreeMap<TargetId, CalmErrors>>,
     pub(super) frozen: Mutex<Vec<Freeze>>,
     /// How targets changed between well and broken.
     pub(super) flaps: Mutex<Flaps>,

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{
-    ContainerFacts, HealthCheck, Timestamp, Validation, ValidationSample, ValidationVerdict,
+    ContainerFacts, ErrorCount, HealthCheck, Timestamp, Validation, ValidationSample,
+    ValidationVerdict,
 };
+
+use super::error_rate;
 
 /// Failed samples in a row, after the grace time, that end the window early.
 const FAILURES: u32 = 3;
@@ -21,10 +24,11 @@ const SAMPLES_KEPT: usize = 240;
 const CLOSE_LOOK: Duration = Duration::from_secs(1);
 /// Between samples while all is well.
 const EASY_LOOK: Duration = Duration::from_secs(5);
-/// Error lines a minute may rise to this multiple of the baseline ...
-const ERROR_FACTOR: f64 = 3.0;
-/// ... and by this many in the window, before the fix counts as failed.
-const ERROR_SLACK: f64 = 10.0;
+/// At the end, more error lines than usual that chance brings once in a hundred windows count as a
+/// failure ...
+const END_LEVEL: f64 = 1e-2;
+/// ... and before it, where each look asks anew, only what chance never brings.
+const EARLY_LEVEL: f64 = 1e-6;
 
 /// How the repaired target looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub(super) struct Look {
     /// Deaths of the container since the fix, our own stops left out.
     pub(super) deaths: u32,
     pub(super) error_lines: u64,
+    /// How long the slowest endpoint took, in milliseconds.
+    pub(super) latency_ms: Option<f64>,
     /// Whether the log said again what the diagnosis was made from.
     pub(super) signature_again: bool,
     pub(super) detail: String,
@@ -60,7 +66,7 @@ pub(super) fn open(
     now: Timestamp,
     window: Duration,
     container: Option<&ContainerFacts>,
-    baseline_errors_per_minute: Option<f64>,
+    baseline: Option<ErrorCount>,
 ) -> Validation {
     let probing = container
         .and_then(|facts| facts.health_check.as_ref())
@@ -72,7 +78,9 @@ pub(super) fn open(
         ends_at: now + window,
         grace_until: now + grace,
         window_secs: window.as_secs(),
-        baseline_errors_per_minute,
+        baseline_errors_per_minute: baseline.map(|usual| 60.0 * usual.lines as f64 / usual.secs),
+        baseline,
+        errors: ErrorCount::default(),
         recovered_at: None,
         failing_in_a_row: 0,
         last_signature_at: None,
@@ -96,6 +104,7 @@ pub(super) fn judge(validation: &mut Validation, look: Look) -> Option<Validatio
     if look.signature_again && look.at > validation.grace_until {
         validation.last_signature_at = Some(look.at);
     }
+    count_errors(validation, &look);
     match look.condition {
         Condition::Well => {
             validation.failing_in_a_row = 0;
@@ -126,7 +135,8 @@ fn verdict(validation: &Validation, look: &Look) -> Option<(ValidationVerdict, S
         return Some((ValidationVerdict::RolledBack, why));
     }
     if look.at < validation.ends_at {
-        return None;
+        let why = complains(validation, EARLY_LEVEL)?;
+        return Some((ValidationVerdict::RolledBack, format!("{after} s after the fix: {why}")));
     }
     match look.condition {
         // Fails closed: as long as nothing can be seen, nothing is proven either way.
@@ -139,18 +149,31 @@ fn verdict(validation: &Validation, look: &Look) -> Option<(ValidationVerdict, S
     }
 }
 
+/// Counts the error lines since the start was over: programs that come up complain. Where the grace
+/// time is most of the window, its second half must do.
+fn count_errors(validation: &mut Validation, look: &Look) {
+    let half = validation.started_at + (validation.ends_at - validation.started_at) / 2;
+    let from = validation.grace_until.min(half);
+    let before = validation.samples.last().map_or(validation.started_at, |sample| sample.at);
+    if before >= from {
+        validation.errors.lines += look.error_lines;
+        validation.errors.secs += (look.at - before).as_seconds_f64();
+    }
+}
+
+/// Whether it complains more than usual, in words; `level` is how often chance may say so.
+fn complains(validation: &Validation, level: f64) -> Option<String> {
+    let (errors, usual) = (validation.errors, validation.baseline?);
+    error_rate::is_worse(errors, usual, level).then(|| {
+        let expected = usual.lines as f64 / usual.secs * errors.secs;
+        format!("it logged {} error lines where {expected:.0} are usual", errors.lines)
+    })
+}
+
 fn at_the_end(validation: &Validation, look: &Look) -> (ValidationVerdict, String) {
-    let errors: u64 =
-        validation.samples.iter().map(|s| s.error_lines).sum::<u64>() + look.error_lines;
     let minutes = (look.at - validation.started_at).as_seconds_f64() / 60.0;
-    if let Some(baseline) = validation.baseline_errors_per_minute {
-        let expected = baseline * minutes;
-        if errors as f64 > expected * ERROR_FACTOR + ERROR_SLACK {
-            let why = format!(
-                "it answers, but logged {errors} error lines where {expected:.0} are usual"
-            );
-            return (ValidationVerdict::RolledBack, why);
-        }
+    if let Some(why) = complains(validation, END_LEVEL) {
+        return (ValidationVerdict::RolledBack, format!("it answers, but {why}"));
     }
     let half = validation.started_at + (validation.ends_at - validation.started_at) / 2;
     if validation.last_signature_at.is_some_and(|at| at > half) {
@@ -168,6 +191,7 @@ fn keep_sample(validation: &mut Validation, look: Look) {
         at: look.at,
         healthy: look.condition == Condition::Well,
         error_lines: look.error_lines,
+        latency_ms: look.latency_ms,
         detail: look.detail,
     });
 }
@@ -199,6 +223,7 @@ mod tests {
             condition,
             deaths: 0,
             error_lines: 0,
+            latency_ms: None,
             signature_again: false,
             detail: "seen".to_owned(),
         }
@@ -285,12 +310,59 @@ mod tests {
         );
     }
 
+    /// A window after an hour with so many error lines.
+    fn after_an_hour_with(lines: u64) -> Validation {
+        let usual = ErrorCount { lines, secs: 3600.0 };
+        open(at(0), Duration::from_mins(2), None, Some(usual))
+    }
+
+    fn noisy(seconds: i64, error_lines: u64) -> Look {
+        Look { error_lines, ..look(seconds, Condition::Well) }
+    }
+
     #[test]
     fn more_errors_than_before_are_no_success_although_it_answers() {
-        let mut validation = open(at(0), Duration::from_mins(2), None, Some(1.0));
-        let noisy = |s| Look { error_lines: 20, ..look(s, Condition::Well) };
-        judge(&mut validation, noisy(60));
-        assert_eq!(judge(&mut validation, noisy(120)), Some(ValidationVerdict::RolledBack));
+        let mut validation = after_an_hour_with(60);
+        for (seconds, lines) in [(10, 0), (60, 4), (100, 4)] {
+            assert_eq!(judge(&mut validation, noisy(seconds, lines)), None);
+        }
+        assert_eq!(judge(&mut validation, noisy(120, 3)), Some(ValidationVerdict::RolledBack));
+        let why = validation.why.unwrap();
+        assert_eq!(why, "it answers, but it logged 11 error lines where 2 are usual");
+    }
+
+    #[test]
+    fn as_many_errors_as_before_are_usual() {
+        let mut validation = after_an_hour_with(360);
+        for (seconds, lines) in [(10, 0), (60, 4), (100, 4)] {
+            assert_eq!(judge(&mut validation, noisy(seconds, lines)), None);
+        }
+        assert_eq!(judge(&mut validation, noisy(120, 3)), Some(ValidationVerdict::Kept));
+    }
+
+    #[test]
+    fn the_complaints_of_a_start_do_not_count() {
+        let mut validation = after_an_hour_with(0);
+        assert_eq!(judge(&mut validation, noisy(10, 500)), None);
+        assert_eq!(judge(&mut validation, noisy(60, 3)), None);
+        assert_eq!(judge(&mut validation, noisy(120, 3)), Some(ValidationVerdict::Kept));
+    }
+
+    #[test]
+    fn a_flood_of_errors_ends_the_window_at_once() {
+        let mut validation = after_an_hour_with(60);
+        judge(&mut validation, noisy(11, 0));
+        assert_eq!(judge(&mut validation, noisy(16, 50)), Some(ValidationVerdict::RolledBack));
+        let why = validation.why.unwrap();
+        assert!(why.starts_with("16 s after the fix: it logged 50 error lines"), "{why}");
+    }
+
+    #[test]
+    fn without_a_baseline_error_lines_prove_nothing() {
+        let mut validation = window();
+        judge(&mut validation, noisy(11, 0));
+        judge(&mut validation, noisy(60, 500));
+        assert_eq!(judge(&mut validation, noisy(120, 500)), Some(ValidationVerdict::Kept));
     }
 
     #[test]

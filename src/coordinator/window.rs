@@ -86,6 +86,7 @@ impl Inner {
             condition,
             deaths: crashes(&events, repaired.as_deref(), window.started_at).max(down),
             error_lines: error_detector::error_lines(&logs),
+            latency_ms: latency(&report, &primary),
             signature_again: self.says_it_again(fix, &logs),
             detail,
         };
@@ -258,6 +259,7 @@ fn blind(now: Timestamp, reason: String) -> View {
         condition: Condition::Unknown,
         deaths: 0,
         error_lines: 0,
+        latency_ms: None,
         signature_again: false,
         detail: reason,
     };
@@ -343,6 +345,18 @@ fn condition(
         }
         _ => (Condition::Well, "all checks are well".to_owned()),
     }
+}
+
+/// How long the slowest of its endpoints took to answer, in milliseconds.
+fn latency(report: &HealthReport, primary: &BTreeSet<TargetId>) -> Option<f64> {
+    let looked_at = report.targets.iter().filter(|target| primary.contains(target.id()));
+    let latencies = looked_at.flat_map(|target| &target.observations).filter_map(|o| {
+        match (o.check.split_once('.'), &o.value) {
+            (Some((_, "latency")), ObservedValue::Number(ms)) => Some(*ms),
+            _ => None,
+        }
+    });
+    latencies.max_by(f64::total_cmp)
 }
 
 fn is_mute_endpoint(report: &TargetReport) -> bool {
