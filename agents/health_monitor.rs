@@ -19,7 +19,7 @@ mod trends;
 pub use flapping::{Flapping, Flaps};
 pub use inquiry::Inquiry;
 pub use inventory::{DEMO_LABEL, Declared, Inventory, Learnt, take_inventory};
-pub use life::{Death, DeathCause, deaths};
+pub use life::{Death, DeathCause, deaths, longest_life};
 pub use observe::HealthMonitor;
 pub use thresholds::{Limit, Thresholds};
 pub use trends::lasting;

@@ -28,6 +28,7 @@ mod leases;
 mod live;
 mod look;
 mod memories;
+mod news;
 mod people;
 pub mod policy;
 mod progress;
@@ -49,6 +50,7 @@ mod turns;
 mod under_way;
 mod validation;
 mod window;
+mod window_length;
 
 pub use api::*;
 pub use rules::Rules;

@@ -108,6 +108,23 @@ pub(super) fn unanswered_crashes(
         .collect()
 }
 
+/// A life longer than this is no period that a validation window could wait for.
+const LONGEST_PERIOD: Duration = Duration::from_mins(10);
+
+/// The longest time between two ends that nobody asked for, or two kills for memory, of those that
+/// followed each other within ten minutes; `None` where none did.
+pub fn longest_life(events: &[RuntimeEvent], now: Timestamp) -> Option<Duration> {
+    let crashes = deaths(events).into_iter().filter(Death::is_crash).map(|death| death.at);
+    let mut ends: Vec<Timestamp> = crashes.collect();
+    ends.sort_unstable();
+    let kills = oom_episodes(events, now, Duration::from_hours(1));
+    let lives = |ends: &[Timestamp]| {
+        let gaps = ends.windows(2).filter_map(|pair| (pair[1] - pair[0]).to_std().ok());
+        gaps.filter(|gap| *gap <= LONGEST_PERIOD).max()
+    };
+    lives(&ends).max(lives(&kills))
+}
+
 /// Out-of-memory kills since `window` ago; kills within ten seconds of the first are one.
 /// A single runaway child gives dozens of events a second.
 pub(super) fn oom_episodes(
@@ -203,5 +220,18 @@ mod tests {
         assert_eq!(oom_episodes(&events, now, Duration::from_mins(10)).len(), 1);
         events.push(event(30, RuntimeEventKind::Oom));
         assert_eq!(oom_episodes(&events, now, Duration::from_mins(10)).len(), 2);
+    }
+
+    #[test]
+    fn the_longest_life_is_between_two_ends_that_nobody_asked_for_and_came_soon_enough() {
+        let now = start_time() + Duration::from_mins(30);
+        let longest = |events: &[RuntimeEvent]| longest_life(events, now).map(|l| l.as_secs());
+        assert_eq!(longest(&[]), None);
+        assert_eq!(longest(&[die(1)]), None);
+        assert_eq!(longest(&[die(1), die(51), die(91)]), Some(50));
+        assert_eq!(longest(&[die(1), die(602), die(632)]), Some(30), "too long for a period");
+        assert_eq!(longest(&[die(1), kill(99, "15"), die(100), die(131)]), Some(130));
+        let oom = |secs| event(secs, RuntimeEventKind::Oom);
+        assert_eq!(longest(&[oom(1), oom(2), oom(71)]), Some(70));
     }
 }

@@ -171,16 +171,16 @@ impl Inner {
     /// Opens the window of a fix whose steps are all applied.
     pub(super) async fn open_window(&self, incident: &mut Incident, fix: &Fix) {
         let now = self.world.clock.now();
-        let container = match self.container_behind(&fix.target) {
-            Some(name) => self.world.runtime.container(&name).await.ok(),
+        let name = self.container_behind(&fix.target);
+        let container = match &name {
+            Some(name) => self.world.runtime.container(name).await.ok(),
             None => None,
         };
         let onset = incident.findings.iter().map(|finding| finding.first_seen).min();
         let onset = onset.unwrap_or(incident.opened_at).min(incident.opened_at);
-        let container_id =
-            self.container_behind(&fix.target).map(|name| TargetId::container(&name));
-        let baseline = self.error_baseline(container_id.as_ref().unwrap_or(&fix.target), onset);
-        let window = self.rules().validation_window;
+        let logs_of = name.as_deref().map(TargetId::container);
+        let baseline = self.error_baseline(logs_of.as_ref().unwrap_or(&fix.target), onset);
+        let window = self.least_window(name.as_deref(), now).await;
         let opened = validation::open(now, window, container.as_ref(), baseline);
         let text = format!("applied; watching for {} s", opened.window_secs);
         // A follow-up does not forget when the root began to work.

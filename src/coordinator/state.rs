@@ -21,6 +21,7 @@ use super::late::Waited;
 use super::leases::{Lease, Leases};
 use super::live::Live;
 use super::look::Senses;
+use super::news::News;
 use super::progress::{Phase, Progress};
 use super::queue::Queue;
 use super::retries::Retries;
@@ -70,6 +71,8 @@ pub(super) struct Inner {
     eyes: Mutex<BTreeMap<IncidentId, HealthMonitor>>,
     /// What the world is being asked.
     pub(super) asked: Asked,
+    /// Trouble that is new in windows that run.
+    pub(super) news: News,
     /// When to look again at what rises.
     pub(super) rising: Mutex<BTreeMap<TargetId, Timestamp>>,
     /// When to look again at what is held.
@@ -135,6 +138,7 @@ impl Inner {
             watched: Mutex::default(),
             eyes: Mutex::default(),
             asked: Asked::default(),
+            news: News::default(),
             rising: Mutex::default(),
             retries: Retries::default(),
             waited: Waited::default(),

@@ -53,6 +53,8 @@ pub(super) struct Look {
     pub(super) error_lines: u64,
     /// How long the slowest endpoint took, in milliseconds.
     pub(super) latency_ms: Option<f64>,
+    /// Trouble of another kind since the fix, in words.
+    pub(super) new_trouble: Option<String>,
     /// Whether the log said again what the diagnosis was made from.
     pub(super) signature_again: bool,
     pub(super) detail: String,
@@ -132,6 +134,10 @@ fn verdict(validation: &Validation, look: &Look) -> Option<(ValidationVerdict, S
     }
     if validation.failing_in_a_row >= FAILURES {
         let why = format!("{after} s after the fix: {}", look.detail);
+        return Some((ValidationVerdict::RolledBack, why));
+    }
+    if let Some(trouble) = &look.new_trouble {
+        let why = format!("{after} s after the fix there is new trouble: {trouble}");
         return Some((ValidationVerdict::RolledBack, why));
     }
     if look.at < validation.ends_at {
@@ -224,6 +230,7 @@ mod tests {
             deaths: 0,
             error_lines: 0,
             latency_ms: None,
+            new_trouble: None,
             signature_again: false,
             detail: "seen".to_owned(),
         }

@@ -87,6 +87,7 @@ impl Inner {
             deaths: crashes(&events, repaired.as_deref(), window.started_at).max(down),
             error_lines: error_detector::error_lines(&logs),
             latency_ms: latency(&report, &primary),
+            new_trouble: self.news_of(incident.id),
             signature_again: self.says_it_again(fix, &logs),
             detail,
         };
@@ -118,7 +119,10 @@ impl Inner {
         }
     }
 
-    async fn events_since(&self, since: Timestamp) -> BTreeMap<TargetId, Vec<RuntimeEvent>> {
+    pub(super) async fn events_since(
+        &self,
+        since: Timestamp,
+    ) -> BTreeMap<TargetId, Vec<RuntimeEvent>> {
         let mut by_target: BTreeMap<TargetId, Vec<RuntimeEvent>> = BTreeMap::new();
         for event in self.store.events(None, since).await.unwrap_or_default() {
             by_target.entry(event.target.clone()).or_default().push(event);
@@ -260,6 +264,7 @@ fn blind(now: Timestamp, reason: String) -> View {
         deaths: 0,
         error_lines: 0,
         latency_ms: None,
+        new_trouble: None,
         signature_again: false,
         detail: reason,
     };

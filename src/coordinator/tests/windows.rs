@@ -1,6 +1,6 @@
 //! Stories of validation windows: how long they are, and how many run beside each other.
 
-use selfheal_agents::model::HealthStatus;
+use selfheal_agents::model::{Confidence, ContainerFacts, HealthStatus};
 
 use super::*;
 
@@ -102,4 +102,132 @@ async fn a_death_is_believed_while_an_endpoint_is_still_waited_for() {
     stage.pass(5).await;
     let incidents = stage.incidents().await;
     assert_eq!(incidents.last().unwrap().state(), IncidentState::RolledBack, "{incidents:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_outlives_the_lives_that_ended_before_it() {
+    let rules = Rules { threshold: Confidence::literal(50), ..Rules::default() };
+    let stage = Stage::new(shop(), rules);
+    stage.look().await;
+    stage.fake.crash("web", 1);
+    stage.pass(200).await;
+    assert_eq!(stage.incidents().await[0].state(), IncidentState::Resolved, "it seemed well");
+    stage.fake.crash("web", 1);
+    stage.pass(199).await;
+    let second = stage.incidents().await.remove(0);
+    assert_eq!(second.state(), IncidentState::Validating, "{:#?}", second.timeline);
+    let window = second.validation.unwrap().window_secs;
+    assert!((240..=255).contains(&window), "a quarter longer than 200 s: {window}");
+    stage.fake.crash("web", 1);
+    stage.pass(6).await;
+    let second = stage.store.incident(second.id).await.unwrap().unwrap();
+    assert_eq!(second.state(), IncidentState::RolledBack);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_in_the_window_is_taken_back_within_five_seconds_of_being_seen() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.crash("web", 1);
+    stage.pass(60).await;
+    let mut happenings = stage.coordinator.subscribe();
+    stage.fake.hang("web");
+    let mut seen_at = None;
+    let rolled_back_at = loop {
+        let event = happenings.recv().await.unwrap();
+        match event.what {
+            Happening::Validation { healthy: false, .. } => {
+                seen_at.get_or_insert(event.at);
+            }
+            Happening::Incident { incident, .. } if incident.state == IncidentState::RolledBack => {
+                break event.at;
+            }
+            _ => {}
+        }
+    };
+    let took = rolled_back_at - seen_at.unwrap();
+    assert!(took <= chrono::TimeDelta::seconds(5), "{took}");
+}
+
+/// A worker whose delay was just turned, with a dependent; its window runs, and its start is over.
+async fn turned_for(dependent: &str) -> Stage {
+    let (fake, rules) = rate_limited();
+    let labels = labels(&[("selfheal.depends-on", "worker")]);
+    fake.add(ContainerFacts { labels, ..healthy(dependent) });
+    fake.clock().advance_secs(3600);
+    let stage = Stage::new(fake, rules);
+    stage.look().await;
+    complain(&stage).await;
+    stage.look().await;
+    stage.pass(30).await;
+    assert_eq!(stage.fake.text("/srv/worker/config.json"), "{\"delay_s\": 1.5}\n");
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Validating);
+    stage
+}
+
+/// What became of the turned delay.
+async fn fate(stage: &Stage) -> (IncidentState, String) {
+    let incidents = stage.incidents().await;
+    let of_worker = incidents.iter().rfind(|i| i.target == TargetId::container("worker")).unwrap();
+    let why = of_worker.validation.as_ref().and_then(|v| v.why.clone());
+    (of_worker.state(), why.unwrap_or_default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_trouble_of_another_kind_on_what_was_repaired_takes_the_fix_back() {
+    let stage = turned_for("api").await;
+    stage.fake.log("worker", "OSError: [Errno 28] No space left on device: '/data/queue'");
+    stage.look().await;
+    stage.pass(8).await;
+    let (became, why) = fate(&stage).await;
+    assert_eq!(became, IncidentState::RolledBack, "{why}");
+    assert!(why.contains("after the fix there is new trouble: `container:worker`: "), "{why}");
+    assert_eq!(stage.fake.text("/srv/worker/config.json"), "{\"delay_s\": 1.0}\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_trouble_of_a_dependent_takes_a_change_back_and_that_of_a_stranger_does_not() {
+    for (name, expected) in [("api", IncidentState::RolledBack), ("else", IncidentState::Resolved)]
+    {
+        let stage = turned_for("api").await;
+        stage.fake.add(healthy("else"));
+        stage.look().await;
+        stage.fake.hang(name);
+        stage.look().await;
+        stage.pass(300).await;
+        assert_eq!(fate(&stage).await.0, expected, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_of_before_the_fix_and_of_its_start_is_not_new() {
+    let (fake, rules) = rate_limited();
+    let stage = Stage::new(fake, rules);
+    stage.look().await;
+    let line = "OSError: [Errno 28] No space left on device: '/data/queue'";
+    complain(&stage).await;
+    stage.look().await;
+    stage.pass(2).await;
+    stage.fake.log("worker", line);
+    stage.pass(1).await;
+    stage.look().await;
+    stage.pass(300).await;
+    assert_eq!(fate(&stage).await.0, IncidentState::Resolved);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_less_bad_than_what_was_cured_is_told_and_does_not_bring_that_back() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.crash("web", 1);
+    stage.pass(30).await;
+    for _ in 0..20 {
+        stage.fake.log("web", "ERROR provider answered HTTP 429 Too Many Requests");
+        stage.pass(1).await;
+    }
+    let report = stage.look().await;
+    let new = report.findings.iter().find(|finding| finding.is_trouble());
+    assert_eq!(new.unwrap().severity, selfheal_agents::model::Severity::Warning);
+    stage.pass(300).await;
+    assert_eq!(stage.incidents().await.pop().unwrap().state(), IncidentState::Resolved);
 }
