@@ -242,12 +242,18 @@ fn condition_faults(condition: &Condition, faults: &mut Vec<String>) {
         && condition.finding.is_none()
         && condition.tunable.is_none()
         && condition.was_healthy.is_none()
-        && condition.changed.is_empty();
+        && condition.changed.is_empty()
+        && condition.since_well.is_empty()
+        && condition.never_well.is_none();
     if says_nothing {
         faults.push(
-            "a condition needs one of check, verdict, finding, tunable, was_healthy and changed"
+            "a condition needs one of check, verdict, finding, tunable, was_healthy, changed, \
+             since_well and never_well"
                 .to_owned(),
         );
+    }
+    if condition.in_nothing_else && condition.since_well.is_empty() {
+        faults.push("`in_nothing_else` needs a `since_well`".to_owned());
     }
     let Some(check) = &condition.check else {
         if numeric || !condition.is.is_empty() {
@@ -268,6 +274,7 @@ fn parameters_of(action: &str) -> &'static [(&'static str, bool)] {
         "container.set_memory" | "container.set_cpu" | "redis.set_memory" => &[("factor", true)],
         "container.signal" => &[("signal", true)],
         "container.restart" => &[("stop_timeout_secs", false)],
+        "container.recreate" => &[("restores", true)],
         "postgres.terminate_backends" => &[("sessions", true), ("older_than_secs", false)],
         "redis.set_policy" => &[("policy", true)],
         "redis.kill_clients" => &[("older_than_secs", true)],
@@ -294,7 +301,7 @@ fn fix_faults(fix: &FixTemplate, faults: &mut Vec<String>) {
     value_faults(action, &fix.parameters, faults);
 }
 
-fn given(parameters: &FixParameters) -> [(&'static str, bool); 7] {
+fn given(parameters: &FixParameters) -> [(&'static str, bool); 8] {
     [
         ("role", parameters.role.is_some()),
         ("factor", parameters.factor.is_some()),
@@ -303,6 +310,7 @@ fn given(parameters: &FixParameters) -> [(&'static str, bool); 7] {
         ("sessions", parameters.sessions.is_some()),
         ("older_than_secs", parameters.older_than_secs.is_some()),
         ("policy", parameters.policy.is_some()),
+        ("restores", parameters.restores.is_some()),
     ]
 }
 

@@ -22,6 +22,12 @@ impl FakeWorld {
         self
     }
 
+    /// Somebody removes an image that no container uses.
+    pub fn forget_image(&self, id: &str) -> &Self {
+        self.state().images.remove(id);
+        self
+    }
+
     /// Somebody makes a container anew, as Compose does: another one under the same name, made
     /// and started now.
     pub fn deploys(&self, name: &str, change: impl FnOnce(&mut ContainerFacts)) -> &Self {

@@ -143,9 +143,13 @@ pub fn stop_timeout_secs(
     runbook: Option<u32>,
 ) -> u32 {
     let said = policy.and_then(|policy| policy.stop_timeout_secs).or(facts.stop_timeout_secs);
-    let keeps_data = DATA_IMAGES.iter().any(|part| facts.image.contains(part));
-    let least = if keeps_data { DATA_STOP_TIMEOUT_SECS } else { 0 };
+    let least = if keeps_data(facts) { DATA_STOP_TIMEOUT_SECS } else { 0 };
     said.unwrap_or_else(|| runbook.unwrap_or(DOCKER_STOP_TIMEOUT_SECS).max(least))
+}
+
+/// Whether its image is one of those that keep data.
+pub(crate) fn keeps_data(facts: &ContainerFacts) -> bool {
+    DATA_IMAGES.iter().any(|part| facts.image.contains(part))
 }
 
 /// PostgreSQL waits for every client on SIGTERM; SIGINT is its fast shutdown

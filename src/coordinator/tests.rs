@@ -631,7 +631,7 @@ mod interference;
 mod memory;
 mod odd_lines;
 mod others;
-mod returns;
+mod remade;
 mod stale;
 mod stopped;
 mod waits;

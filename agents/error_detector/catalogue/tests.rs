@@ -100,6 +100,8 @@ fn each_rule_refuses_what_breaks_it() {
         ("on = \"container\", tunable = \"delay\"", "on = \"host\"", "a condition needs one of"),
         ("tunable = \"delay\"", "above = 3.0, tunable = \"delay\"", "need a `check`"),
         ("tunable = \"delay\"", "check = \"http.status\", above = 3.0", "is no number"),
+        ("tunable = \"delay\"", "never_well = true, in_nothing_else = true", "a `since_well`"),
+        ("config.set", "container.recreate", "needs `restores`"),
         ("tunable = \"delay\"", "finding = \"elsewhere\"", "`elsewhere`, which there is not"),
         ("config.set", "config.drop", "there is no action `config.drop`"),
         ("config.set", "container.start", "takes no `role`"),

@@ -4,8 +4,9 @@ use selfheal_agents::error_detector::{Catalogue, ErrorDetector};
 use selfheal_agents::fakes;
 use selfheal_agents::model::{
     ApplyMethod, Change, ContainerFacts, ContainerStatus, Dependency, DependencySource, Diagnosis,
-    Facts, HealthReport, LogBatch, LogLine, LogStream, Observation, ObservedValue, ProbeOutput,
-    Runbook, SinceWell, Target, TargetId, TargetReport, TargetState, Tunable, TunableRole, Verdict,
+    Difference, Facts, HealthReport, LogBatch, LogLine, LogStream, Observation, ObservedValue,
+    ProbeOutput, Runbook, SinceWell, Target, TargetId, TargetReport, TargetState, Tunable,
+    TunableRole, Verdict,
 };
 use selfheal_agents::root_cause::{Evidence, Graph, diagnose};
 
@@ -206,6 +207,51 @@ fn a_container_that_ended_for_its_configuration_gets_the_last_good_one() {
         .logs("web", "Traceback (most recent call last):", 1)
         .logs("web", line, 1)
         .acts("python-config-unreadable", "container:web");
+}
+
+/// A container that was made anew in other ways than the one that worked.
+fn remade(state: &str, deaths: &str, differs: &[Difference], never_well: bool) -> Scene {
+    let scene = Scene::new().lying("web", state, Verdict::Critical).sees(
+        "container:web",
+        "container.deaths",
+        deaths,
+        Verdict::Ok,
+    );
+    let since = SinceWell { differs: differs.iter().copied().collect(), never_well };
+    Scene { since_well: [(id("container:web"), since)].into(), ..scene }
+}
+
+#[test]
+fn what_dies_again_and_again_since_one_thing_was_changed_gets_that_back() {
+    let lost = Difference::VariableLost;
+    for (one, runbook) in
+        [(Difference::Image, "container-bad-update"), (lost, "container-lost-variable")]
+    {
+        remade("crash_loop", "3", &[one], true).acts(runbook, "container:web");
+        remade("exited", "2", &[one], true).acts(runbook, "container:web");
+        // Its own words do not hide it.
+        remade("crash_loop", "3", &[one], true)
+            .logs("web", "Traceback (most recent call last):", 1)
+            .logs("web", "KeyError: 'DATABASE_URL'", 1)
+            .acts(runbook, "container:web");
+
+        let and_more = [one, Difference::Mounts];
+        remade("crash_loop", "3", &and_more, true).holds(runbook, "container:web");
+        remade("crash_loop", "3", &[one], true)
+            .lying("db", "exited", Verdict::Critical)
+            .needs("web", "db")
+            .acts("container-exited", "container:db");
+        // Once is no rule: it is started first, and may come up.
+        remade("exited", "1", &[one], true).acts("container-exited", "container:web");
+        // It did work so: whatever it dies of is something else.
+        let worked = remade("crash_loop", "3", &[one], false);
+        assert_eq!(worked.answer().0, "container-crash-loop");
+    }
+    let unhealthy = Scene {
+        since_well: remade("exited", "2", &[Difference::Image], true).since_well,
+        ..unhealthy("web").sees("container:web", "container.deaths", "0", Verdict::Ok)
+    };
+    unhealthy.holds("container-unhealthy", "container:web");
 }
 
 fn unhealthy(name: &str) -> Scene {

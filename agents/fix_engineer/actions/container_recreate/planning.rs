@@ -2,7 +2,7 @@
 
 use super::super::Action;
 use super::{ContainerRecreate, Restores};
-use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
+use crate::fix_engineer::plan::{PlanRequest, Planned, keeps_data, repair};
 use crate::fix_engineer::remembered::{GoodMake, Images};
 use crate::model::{ContainerFacts, ImageFacts, RestoreWhat, time_ordered_id};
 use crate::ports::{World, WorldError};
@@ -47,6 +47,11 @@ async fn image(
 ) -> Result<Restores, String> {
     if make.image.id == facts.image_id {
         return Err("it is made from the image it worked with".to_owned());
+    }
+    if keeps_data(facts) {
+        return Err("it keeps data: an older version may not read what the newer has written; look \
+                    at its log, and at its manual for the way back"
+            .to_owned());
     }
     match known(world, &make.image.id).await? {
         Some(_) => Ok(Restores::Image(make.image.clone())),
