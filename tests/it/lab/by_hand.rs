@@ -65,4 +65,6 @@ each_fault! {
     a_timeout_too_low_is_not_mended_by_a_restart: TIMEOUT_TOO_LOW
     a_volume_full_of_logs_stays_full: LOGS_FULL
     a_rate_limit_is_not_mended_by_a_restart: RATE_LIMIT
+    a_lost_variable_is_not_mended_by_a_restart: LOST_VARIABLE
+    a_bad_image_is_not_mended_by_a_restart: BAD_IMAGE_UPDATE
 }

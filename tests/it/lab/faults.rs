@@ -4,10 +4,14 @@
 //! provider that lowers its limit. The judge is one address asked from outside; it
 //! knows nothing of containers.
 
+mod deployed;
+
 use anyhow::Result;
 
 use super::engine::docker;
 use super::stack::{Service, Stack};
+
+pub(crate) use deployed::{BAD_IMAGE_UPDATE, LOST_VARIABLE};
 
 const DATABASE_URL: &str = "postgres://shop:not-a-secret@postgres:5432/shop";
 const REDIS_URL: &str = "redis://redis:6379";

@@ -1,7 +1,7 @@
 //! Selfheal killed without a word in the middle of a repair, and started again.
 //!
-//! The repair has two steps, a changed file and a restart; it is cut at each point that can be
-//! seen from outside. Whatever the moment, the next start must leave nothing half done: the
+//! The repair has two steps, a changed file and a restart, or makes a container again; it is cut
+//! at each point that can be seen from outside. Whatever the moment, the next start must leave nothing half done: the
 //! service works again, the file is whole, and every incident has an end.
 
 use std::path::Path;
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::daemon::Selfheal;
-use super::engine;
-use super::faults;
-use super::heals::worker_delay;
+use super::engine::{self, docker};
+use super::faults::{self, Fault};
+use super::heals::{LONG, worker_delay};
 use super::stack::Stack;
-use crate::support::until;
+use crate::support::{throughout, until};
 
 const BEGINS_WITHIN: Duration = Duration::from_mins(1);
 const ENDS_WITHIN: Duration = Duration::from_secs(90);
@@ -22,20 +22,38 @@ const ENDS_WITHIN: Duration = Duration::from_secs(90);
 /// A moment of the repair, as seen from outside.
 type Moment = fn(&Stack, &Selfheal) -> Result<bool>;
 
+/// Whether nothing of the repair is half done.
+type Whole = fn(&Stack) -> Result<()>;
+
 fn killed_when(test: &str, moment: Moment) -> Result<()> {
+    killed(test, &faults::RATE_LIMIT, Duration::ZERO, moment, config_is_whole)
+}
+
+/// The same while a container is made again; what it was made with has to be proven first.
+fn killed_while_making(test: &str, moment: Moment) -> Result<()> {
+    killed(test, &faults::LOST_VARIABLE, LONG, moment, nothing_is_left_over)
+}
+
+fn killed(
+    test: &str,
+    fault: &Fault,
+    works_for: Duration,
+    moment: Moment,
+    whole: Whole,
+) -> Result<()> {
     if !engine::answers(test) {
         return Ok(());
     }
-    let fault = &faults::RATE_LIMIT;
     let stack = fault.staged()?;
     let mut selfheal = Selfheal::watch(&stack, &worker_delay(&stack)?)?;
+    throughout("the service works", works_for, || fault.judge(&stack))?;
     (fault.inject)(&stack)?;
     wait_closely(&stack, &selfheal, moment).with_context(|| selfheal.last_words())?;
     selfheal.kill()?;
     selfheal.start_again()?;
     until("the service works again", ENDS_WITHIN, || fault.judge(&stack))
         .and_then(|()| until("every incident has its end", ENDS_WITHIN, || all_ended(&selfheal)))
-        .and_then(|()| config_is_whole(&stack))
+        .and_then(|()| whole(&stack))
         .with_context(|| selfheal.last_words())
 }
 
@@ -71,6 +89,18 @@ fn config_is_whole(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
+/// There is one container, and none that was kept beside it.
+fn nothing_is_left_over(stack: &Stack) -> Result<()> {
+    let label = format!("label={}", stack.label());
+    let names = docker(&["ps", "--all", "--format", "{{.Names}}", "--filter", &label])?;
+    ensure!(names == stack.name("app"), "there are {names}");
+    Ok(())
+}
+
+fn asked_for(selfheal: &Selfheal, verb: &str) -> bool {
+    selfheal.changes().iter().any(|change| change.verb == verb)
+}
+
 fn has_backup(data: &Path) -> bool {
     let backups = std::fs::read_dir(data.join("backups")).into_iter().flatten().flatten();
     backups.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("backup_"))
@@ -90,7 +120,7 @@ fn killed_between_two_steps_it_goes_on_after_the_next_start() -> Result<()> {
 fn killed_while_the_engine_restarts_the_container_it_knows_that_after_the_next_start() -> Result<()>
 {
     killed_when("killed_while_the_engine_restarts", |_, selfheal| {
-        Ok(selfheal.changes().iter().any(|change| change.verb == "restart"))
+        Ok(asked_for(selfheal, "restart"))
     })
 }
 
@@ -99,4 +129,15 @@ fn killed_in_the_window_it_goes_on_watching_after_the_next_start() -> Result<()>
     killed_when("killed_in_the_window", |_, selfheal| {
         Ok(selfheal.incidents()?.iter().any(|incident| incident["state"] == "validating"))
     })
+}
+
+#[test]
+fn killed_when_the_old_container_is_set_aside_it_makes_the_new_one_after_the_next_start()
+-> Result<()> {
+    killed_while_making("killed_when_set_aside", |_, selfheal| Ok(asked_for(selfheal, "rename")))
+}
+
+#[test]
+fn killed_when_the_new_container_is_made_it_goes_on_after_the_next_start() -> Result<()> {
+    killed_while_making("killed_when_made", |_, selfheal| Ok(asked_for(selfheal, "create")))
 }

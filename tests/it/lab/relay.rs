@@ -44,7 +44,12 @@ impl Relay {
         let socket = stack.folder("relay")?.join("docker.sock");
         let listener = UnixListener::bind(&socket).context("listen for Selfheal")?;
         let changes = Arc::new(Mutex::new(vec![]));
-        let view = View { label: stack.label(), engine: engine_socket(), changes: changes.clone() };
+        let view = View {
+            label: stack.label(),
+            prefix: stack.name(""),
+            engine: engine_socket(),
+            changes: changes.clone(),
+        };
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let view = view.clone();
@@ -74,6 +79,8 @@ fn engine_socket() -> PathBuf {
 #[derive(Clone)]
 struct View {
     label: String,
+    /// What the names of the stack's containers begin with.
+    prefix: String,
     engine: PathBuf,
     changes: Arc<Mutex<Vec<Change>>>,
 }
@@ -112,9 +119,13 @@ impl View {
 
     /// Writes a change down and answers whether it may pass.
     fn permits(&self, target: &str) -> bool {
+        // What is to be made is not there yet: it is the stack's own by its name.
+        if let Some(name) = target.strip_prefix("/containers/create?name=") {
+            return self.write_down(name, "create", name.starts_with(&self.prefix));
+        }
         let path = target.split('?').next().unwrap_or("");
         let parts: Vec<&str> = path.split('/').skip_while(|p| *p != "containers").collect();
-        let verb = parts.get(2).copied().unwrap_or(path).to_owned();
+        let verb = parts.get(2).copied().unwrap_or(path);
         let template =
             format!("{{{{.Name}}}} {RUN_LABEL}={{{{index .Config.Labels \"{RUN_LABEL}\"}}}}");
         let seen = parts.get(1).and_then(|id| {
@@ -124,8 +135,12 @@ impl View {
         // Network changes name the container in the body; the network is the stack's own.
         let own_network = path.contains("/networks/");
         let ours = label == self.label || own_network;
-        let object = object.trim_start_matches('/').to_owned();
-        self.changes.lock().expect("no relay thread panics").push(Change { object, verb, ours });
+        self.write_down(object.trim_start_matches('/'), verb, ours)
+    }
+
+    fn write_down(&self, object: &str, verb: &str, ours: bool) -> bool {
+        let change = Change { object: object.to_owned(), verb: verb.to_owned(), ours };
+        self.changes.lock().expect("no relay thread panics").push(change);
         ours
     }
 

@@ -24,11 +24,20 @@ const SETTLED_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(11);
 /// The label whose value names the run.
 pub(crate) const RUN_LABEL: &str = "selfheal.test.run";
 
+/// Which image a service is made from.
+#[derive(Clone)]
+enum Image {
+    /// One of the lab's.
+    Lab(&'static str),
+    /// One made for this stack.
+    Own(String),
+}
+
 /// One service: which image, and how it is run.
 #[derive(Clone)]
 pub(crate) struct Service {
     role: &'static str,
-    image: &'static str,
+    image: Image,
     arguments: Vec<String>,
     command: Vec<String>,
     port: Option<u16>,
@@ -37,7 +46,13 @@ pub(crate) struct Service {
 impl Service {
     /// A service whose name on the network is `role`, from one of the lab's images.
     pub(crate) fn new(role: &'static str, image: &'static str) -> Self {
+        let image = Image::Lab(image);
         Self { role, image, arguments: vec![], command: vec![], port: None }
+    }
+
+    /// The same from an image of this stack's own: see [`Stack::image`].
+    pub(crate) fn made_from(self, image: &str) -> Self {
+        Self { image: Image::Own(image.to_owned()), ..self }
     }
 
     /// More arguments of `docker run`.
@@ -94,6 +109,9 @@ pub(crate) struct Stack {
     ports: BTreeMap<&'static str, u16>,
 }
 
+/// What an image of a stack's own is called after.
+const IMAGES: &str = "fault-lab-own";
+
 impl Stack {
     /// An empty stack with its network.
     pub(crate) fn new() -> Result<Self> {
@@ -136,10 +154,38 @@ impl Stack {
         docker(&[&line[..], &driver, &[name.as_str()]].concat())
     }
 
+    /// Makes an image out of one of the lab's by lines of a Dockerfile; answers its name, which a
+    /// later one may take over.
+    pub(crate) fn image(&self, of: &str, lines: &str) -> Result<String> {
+        let (folder, name) = (self.folder("image")?, format!("{IMAGES}/{}:latest", self.run));
+        let text = format!("FROM fault-lab/{of}:{}\n{lines}\n", engine::tag()?);
+        std::fs::write(folder.join("Dockerfile"), text)?;
+        let label = self.label();
+        let path = folder.display().to_string();
+        docker(&["build", "--quiet", "--label", &label, "--tag", &name, &path])?;
+        Ok(name)
+    }
+
     /// Starts a service. It may not be ready yet: see [`Self::wait_for`].
     pub(crate) fn start(&mut self, service: Service) -> Result<()> {
+        if service.port.is_some() && !self.ports.contains_key(service.role) {
+            self.ports.insert(service.role, free_port()?);
+        }
+        self.run(service)
+    }
+
+    /// Makes a service anew, as Compose does when its file says something else.
+    pub(crate) fn deploy(&self, service: Service) -> Result<()> {
+        docker(&["rm", "--force", &self.name(service.role)])?;
+        self.run(service)
+    }
+
+    fn run(&self, service: Service) -> Result<()> {
         let (name, label) = (self.name(service.role), self.label());
-        let image = format!("fault-lab/{}:{}", service.image, engine::tag()?);
+        let image = match service.image {
+            Image::Lab(image) => format!("fault-lab/{image}:{}", engine::tag()?),
+            Image::Own(image) => image,
+        };
         let project = format!("com.docker.compose.project={}", self.run);
         let compose = format!("com.docker.compose.service={}", service.role);
         let mut line: Vec<String> =
@@ -151,9 +197,8 @@ impl Stack {
                 .map(str::to_owned)
                 .collect();
         if let Some(inside) = service.port {
-            let outside = free_port()?;
+            let outside = self.port(service.role)?;
             line.extend(["--publish".to_owned(), format!("127.0.0.1:{outside}:{inside}")]);
-            self.ports.insert(service.role, outside);
         }
         line.extend(service.arguments);
         line.push(image);
@@ -274,6 +319,10 @@ impl Drop for Stack {
             let volumes = docker(&["volume", "ls", "--quiet", "--filter", &label])?;
             if !volumes.is_empty() {
                 docker(&["volume", "rm"].into_iter().chain(volumes.lines()).collect::<Vec<_>>())?;
+            }
+            let images = docker(&["images", "--quiet", "--filter", &label])?;
+            if !images.is_empty() {
+                docker(&["rmi", "--force"].into_iter().chain(images.lines()).collect::<Vec<_>>())?;
             }
             docker(&["network", "rm", &self.run])
         });

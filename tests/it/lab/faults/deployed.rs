@@ -1,0 +1,70 @@
+//! Faults of a deployment: a service is made anew by somebody, and not as it was.
+
+use super::super::engine::docker;
+use super::super::stack::Service;
+use super::{DATABASE_URL, Fault, app};
+
+/// A service that cannot do without its settings.
+const SETTLED: &str = r#"
+import http.server, os
+
+class Service(http.server.BaseHTTPRequestHandler):
+    place = os.environ["SHOP_DATABASE_URL"]
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *words):
+        pass
+
+http.server.ThreadingHTTPServer(("", 8080), Service).serve_forever()
+"#;
+
+fn settled() -> Service {
+    let service = Service::new("app", "app").publish(8080);
+    let service = service.with(&["--restart=always", "--entrypoint=/usr/bin/python3"]);
+    service.with_command(&["-c", SETTLED])
+}
+
+fn with_its_setting() -> Service {
+    settled().env("SHOP_DATABASE_URL", DATABASE_URL)
+}
+
+/// Somebody deployed the service anew and forgot a line of its environment.
+pub(crate) const LOST_VARIABLE: Fault = Fault {
+    stage: |stack| stack.start(with_its_setting()),
+    judge: ("app", "/"),
+    inject: |stack| stack.deploy(settled()),
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| stack.deploy(with_its_setting()),
+};
+
+/// The service of a release; its data lie in a volume that nobody gave a name.
+fn released(image: &str) -> Service {
+    app().made_from(image).with(&["--restart=always", "--volume=/var/lib/app"])
+}
+
+const GOOD_RELEASE: &str = "ENV RELEASE=1";
+/// It starts, and does not get far.
+const BROKEN_RELEASE: &str = "ENV RELEASE=2\nENTRYPOINT [\"/usr/bin/python3\", \"-c\", \
+                              \"import time; time.sleep(0.3); raise SystemExit(3)\"]";
+
+/// Somebody deployed a newer image under the same name, and what is in it cannot start.
+pub(crate) const BAD_IMAGE_UPDATE: Fault = Fault {
+    stage: |stack| {
+        let image = stack.image("app", GOOD_RELEASE)?;
+        stack.start(released(&image))
+    },
+    judge: ("app", "/"),
+    inject: |stack| {
+        let image = stack.image("app", BROKEN_RELEASE)?;
+        stack.deploy(released(&image))
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let image = stack.image("app", GOOD_RELEASE)?;
+        stack.deploy(released(&image))
+    },
+};
