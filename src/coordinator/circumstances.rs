@@ -15,6 +15,7 @@ use selfheal_agents::ports::StoreResult;
 use super::cycle::Bench;
 use super::policy::{self, Facts, Spent};
 use super::state::Inner;
+use super::window::primary;
 
 impl Inner {
     /// The facts about `fix` for `diagnosis`.
@@ -49,7 +50,7 @@ impl Inner {
             unknown: under_way.unknown,
             healer: healer(bench, container),
             freezes: self.freezes(),
-            maintenance: self.maintenance_open(&fix.target, seen.now),
+            maintenance: self.maintenance_around(fix, bench),
             quiet: self.quiet_hour(&fix.target, seen.now),
             spent: self.spent(fix, bench).await?,
             budgets: bench.rules.budgets,
@@ -66,6 +67,17 @@ impl Inner {
             dry_run: bench.dry_run,
             policies,
         })
+    }
+
+    /// The maintenance window that is open for anything the fix touches, or that runs in it.
+    fn maintenance_around(&self, fix: &Fix, bench: &Bench<'_>) -> Option<String> {
+        let inventory = &bench.seen.inventory;
+        let touched = fix.touches().into_iter().chain([fix.target.clone()]);
+        let mut around = touched.flat_map(|id| {
+            let known = inventory.targets.get(&id);
+            primary(inventory, &id, known.and_then(|target| target.container.as_deref()))
+        });
+        around.find_map(|id| self.maintenance_open(&id, bench.seen.now))
     }
 
     async fn spent(&self, fix: &Fix, bench: &Bench<'_>) -> StoreResult<Spent> {

@@ -625,6 +625,7 @@ mod at_start;
 mod broken_off;
 mod causes;
 mod flapping;
+mod gate;
 mod hangs;
 mod holds;
 mod interference;

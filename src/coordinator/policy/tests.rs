@@ -1,5 +1,8 @@
 use chrono::TimeDelta;
-use selfheal_agents::fix_engineer::actions::{Action, ContainerStart};
+use selfheal_agents::fakes::network;
+use selfheal_agents::fix_engineer::actions::{
+    Action, ContainerSetCpu, ContainerStart, NetworkConnect,
+};
 use selfheal_agents::model::{FixId, Ledger, Step, StepRole};
 use uuid::Uuid;
 
@@ -123,6 +126,7 @@ const DISTURBANCES: &[(&str, Disturbance)] = &[
     ("budget_spent", |f| f.spent.host = 30),
     ("flapping", |f| f.flapping = Some((web(), 57))),
     ("common_cause", |f| f.failing = 5),
+    ("common_cause", |f| (f.failing, f.watched) = (41, 100)),
     ("facts_missing", |f| f.watched = 0),
     ("safety_stop", |f| f.failures_in_a_row = 3),
     ("stale_diagnosis", |f| f.changed = Some("it was made anew".to_owned())),
@@ -158,6 +162,7 @@ fn circumstances_just_short_of_a_guard_do_not_hold() {
         |f| f.threshold = Confidence::literal(90),
         |f| f.spent.target = 5,
         |f| f.failing = 4,
+        |f| (f.failing, f.watched) = (40, 100),
         |f| {
             // Three of three is everything, and still too few to speak of a common cause.
             f.failing = 3;
@@ -238,4 +243,32 @@ fn a_decision_is_too_old_after_its_lifetime_and_a_clock_set_back_makes_none_old(
     assert_eq!(after(600), None);
     assert!(after(840).is_some_and(|why| why.starts_with("it was decided 14 min ago")));
     assert_eq!(after(-7200), None);
+}
+
+/// Whether the fix of these actions is held under such facts.
+fn is_held(actions: Vec<Action>, disturb: Disturbance) -> bool {
+    let mut facts = calm();
+    disturb(&mut facts);
+    let role = StepRole::Repair;
+    let steps = actions.into_iter().map(|action| Step { action, role }).collect();
+    decide(Fix { steps, ..fix() }, &facts).is_err()
+}
+
+#[test]
+fn a_recovery_and_an_overload_do_not_keep_from_what_helps_them() {
+    let start = || Action::ContainerStart(ContainerStart { container: "web".to_owned() });
+    let connect = || {
+        Action::NetworkConnect(NetworkConnect {
+            container: "web".to_owned(),
+            attachment: network("app", "web"),
+        })
+    };
+    let slow =
+        || Action::ContainerSetCpu(ContainerSetCpu { container: "web".to_owned(), limit_nanos: 1 });
+    let recovers: Disturbance = |f| f.database_in_recovery = Some(true);
+    assert!(!is_held(vec![connect()], recovers));
+    assert!(is_held(vec![connect(), start()], recovers));
+    let overloaded: Disturbance = |f| f.overload = Some(99);
+    assert!(!is_held(vec![slow()], overloaded));
+    assert!(is_held(vec![slow(), start()], overloaded));
 }

@@ -1,0 +1,170 @@
+//! Stories of the circumstances under which a fix is held, each beside its like in which it is not.
+
+use selfheal_agents::model::{
+    Confidence, ContainerFacts, DatabaseEndpoint, HealthStatus, PostgresFacts, TargetPolicy,
+    Timestamp,
+};
+
+use super::*;
+use crate::config::Maintenance;
+
+/// Why the fix of the hanging `web` is held; nothing when it was applied.
+async fn held(stage: &Stage) -> Vec<&'static str> {
+    stage.look().await;
+    stage.fake.hang("web");
+    stage.look().await;
+    stage.pass(2).await;
+    let applied = stage.fake.effects() == ["restart web"];
+    let incidents = stage.incidents().await;
+    let holds: Vec<_> = incidents.iter().flat_map(|i| &i.holds).map(Hold::name).collect();
+    assert_eq!(applied, holds.is_empty(), "{holds:?} {:?}", stage.fake.effects());
+    holds
+}
+
+async fn held_with(change: impl FnOnce(&mut ContainerFacts)) -> Vec<&'static str> {
+    let fake = shop();
+    fake.change("web", change);
+    held(&Stage::new(fake, Rules::default())).await
+}
+
+async fn held_under(change: impl FnOnce(&mut Rules)) -> Vec<&'static str> {
+    let mut rules = Rules::default();
+    change(&mut rules);
+    held(&Stage::new(shop(), rules)).await
+}
+
+const NOT: [&str; 0] = [];
+/// So sure it must be where what is told is not about how sure it is.
+const UNSURE: Confidence = Confidence::literal(1);
+
+#[tokio::test(start_paused = true)]
+async fn labels_exclude_a_target_or_make_it_somebody_elses() {
+    let with = |label, value| held_with(move |facts| facts.labels = labels(&[(label, value)]));
+    assert_eq!(with("selfheal.enable", "false").await, ["target_excluded"]);
+    assert_eq!(with("selfheal.enable", "true").await, NOT);
+    assert!(with("selfheal.external", "true").await.contains(&"target_external"));
+    assert_eq!(with("selfheal.external", "false").await, NOT);
+    assert_eq!(with("selfheal.mode", "approve").await, ["mode"]);
+    assert_eq!(with("selfheal.mode", "auto").await, NOT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_its_start_period_a_container_is_left_and_then_restarted() {
+    let fake = shop();
+    let now = fake.clock().now();
+    fake.change("web", |facts| {
+        facts.started_at = Some(now);
+        if let Some(check) = &mut facts.health_check {
+            check.start_period = Duration::from_mins(1);
+        }
+    });
+    let stage = Stage::new(fake, Rules { threshold: UNSURE, ..Rules::default() });
+    assert_eq!(held(&stage).await, ["in_start_period"]);
+    stage.pass(70).await;
+    assert_eq!(stage.fake.effects(), ["restart web"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn selfheal_does_not_touch_the_container_it_runs_in() {
+    let runs_in = |name: &str| {
+        let name = name.to_owned();
+        held_under(move |rules| rules.declared.own_container = Some(name))
+    };
+    assert_eq!(runs_in("web").await, ["touches_selfheal"]);
+    assert_eq!(runs_in("selfheal").await, NOT);
+}
+
+/// A maintenance window that is open all day.
+fn all_day(target: Option<TargetId>) -> Maintenance {
+    let duration = Duration::from_hours(24);
+    Maintenance { cron: "0 0 * * *".to_owned(), duration, target }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_maintenance_window_nothing_of_it_is_touched() {
+    let open_for = |target| held_under(move |rules| rules.maintenance = vec![all_day(target)]);
+    assert_eq!(open_for(None).await, ["maintenance_window"]);
+    assert_eq!(open_for(Some(TargetId::container("web"))).await, ["maintenance_window"]);
+    assert_eq!(open_for(Some(TargetId::container("db"))).await, NOT);
+    let over = Maintenance { duration: Duration::from_mins(1), ..all_day(None) };
+    assert_eq!(held_under(move |rules| rules.maintenance = vec![over]).await, NOT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_maintenance_window_of_what_runs_in_a_container_holds_for_the_container() {
+    let (fake, mut rules) = with_endpoint(&["web"]);
+    rules.threshold = UNSURE;
+    rules.maintenance = vec![all_day(Some(served_by("web").id))];
+    assert_eq!(held(&Stage::new(fake.clone(), rules.clone())).await, ["maintenance_window"]);
+    let (fake, _) = with_endpoint(&["web"]);
+    rules.maintenance = vec![all_day(Some(TargetId::lossy(TargetKind::Http, "other")))];
+    assert_eq!(held(&Stage::new(fake, rules)).await, NOT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_freeze_holds_for_its_target_and_its_time() {
+    let frozen = |target: Option<&'static str>, secs: i64| async move {
+        let stage = Stage::new(shop(), Rules::default());
+        let until: Timestamp = stage.fake.clock().now() + chrono::TimeDelta::seconds(secs);
+        let target = target.map(TargetId::container);
+        stage.coordinator.freeze(target, Some(until), "moving house", "ada").await.unwrap();
+        held(&stage).await
+    };
+    assert_eq!(frozen(None, 60).await, ["frozen"]);
+    assert_eq!(frozen(Some("web"), 60).await, ["frozen"]);
+    assert_eq!(frozen(Some("db"), 60).await, NOT);
+    assert_eq!(frozen(None, 0).await, NOT);
+}
+
+/// A database in `web` that answers so.
+async fn held_where_the_database_says(facts: Facts) -> Vec<&'static str> {
+    let endpoint = Endpoint::Postgres(DatabaseEndpoint {
+        host: "web".to_owned(),
+        port: 5432,
+        user: None,
+        password: None,
+        database: None,
+        tls: false,
+    });
+    let fake = shop();
+    fake.answers(&endpoint, facts);
+    let mut rules = Rules::default();
+    rules.declared.targets.push(Target {
+        endpoint: Some(endpoint),
+        container: Some("web".to_owned()),
+        policy: TargetPolicy::default(),
+        ..Target::bare(TargetId::lossy(TargetKind::Postgres, "orders"))
+    });
+    held(&Stage::new(fake, rules)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_recovers_is_not_restarted() {
+    let says = |in_recovery| {
+        let facts = PostgresFacts { reachable: true, in_recovery, ..PostgresFacts::default() };
+        held_where_the_database_says(Facts::Postgres(facts))
+    };
+    assert!(says(true).await.contains(&"database_in_recovery"));
+    assert!(!says(false).await.contains(&"database_in_recovery"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_of_many_that_fail_at_once_are_mended_and_two_of_five_are_the_most() {
+    for (failing, mended) in [(4, true), (5, false)] {
+        let fake = old_world(|w| {
+            for i in 0..9 {
+                w.add(healthy(&format!("c{i}")));
+            }
+        });
+        let stage = Stage::new(fake, Rules::default());
+        stage.look().await;
+        for i in 0..failing {
+            let name = format!("c{i}");
+            stage.fake.change(&name, |facts| facts.health = Some(HealthStatus::Unhealthy));
+        }
+        stage.look().await;
+        stage.pass(2).await;
+        // The host is watched, too: four of ten.
+        assert_eq!(stage.fake.effects().len(), if mended { failing } else { 0 }, "{failing}");
+    }
+}
