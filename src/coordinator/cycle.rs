@@ -155,7 +155,7 @@ impl Inner {
         let started = Instant::now();
         if !dry_run {
             self.note_news(&explained, &open, seen);
-            self.sample_states(seen, &open).await?;
+            self.sample_states(seen, &open).await;
             self.take_back_successes(&explained, seen).await?;
             self.stop_if_too_much_failed().await?;
         }

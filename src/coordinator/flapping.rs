@@ -32,7 +32,7 @@ impl Inner {
     }
 
     /// Takes in how everything that was looked at does, and tells people once of what flaps.
-    pub(super) async fn sample_states(&self, seen: &Seen, open: &[Incident]) -> StoreResult<()> {
+    pub(super) async fn sample_states(&self, seen: &Seen, open: &[Incident]) {
         let freezes = self.freezes_in_force();
         let mut begun = vec![];
         let (before, after) = {
@@ -53,13 +53,17 @@ impl Inner {
         for (id, how) in begun {
             tracing::warn!(target.id = %id, percent = how.percent, "{id} flaps; it is left alone until it calms down");
             let alert = alerts::flapping(&id, how.percent, how.since);
-            self.store.enqueue(&alert, &self.rules().channels).await?;
+            if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
+                tracing::error!(%error, "the alert is not queued: {}", alert.title);
+            }
             self.wake.notify_waiters();
         }
-        if before == after {
-            return Ok(());
+        // A store that refuses must not keep the cycle from deciding: it is known until the end.
+        if before != after
+            && let Err(error) = self.keep_in_mind(NAME, &after).await
+        {
+            tracing::error!(%error, "how targets change is not kept");
         }
-        self.keep_in_mind(NAME, &after).await
     }
 
     /// Whether somebody works on a target, so that its changes say nothing about it.

@@ -91,3 +91,44 @@ fn somebody_elses(target: &TargetId, since: Timestamp, seen: &Seen) -> bool {
     later.any(|event| event.kind == RuntimeEventKind::Create)
         || stopped_by_person(&seen.report, name)
 }
+
+#[cfg(test)]
+mod tests {
+    use selfheal_agents::fix_engineer::actions::{ContainerStart, LogsTrim};
+    use selfheal_agents::model::{Confidence, FixId, Ledger, LogFolder, Step, StepRole};
+
+    use super::*;
+
+    fn fix(actions: Vec<Action>, quiet: bool) -> Fix {
+        let role = StepRole::Repair;
+        Fix {
+            id: FixId(uuid::Uuid::nil()),
+            fix_type: "x".to_owned(),
+            target: TargetId::container("web"),
+            issue_type: "x".to_owned(),
+            summary: String::new(),
+            steps: actions.into_iter().map(|action| Step { action, role }).collect(),
+            ledger: Ledger::with_base(90, "base"),
+            original_confidence: Confidence::literal(90),
+            confidence: Confidence::literal(90),
+            interruption_secs: 0,
+            quiet,
+            warnings: vec![],
+            proposed_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn to_be_needed_again_is_held_against_what_promised_a_cure_and_not_against_what_makes_room() {
+        let start = || Action::ContainerStart(ContainerStart { container: "web".to_owned() });
+        let trim = || {
+            let folder = LogFolder { root: "/host/log".to_owned(), below: String::new() };
+            let container = "web".to_owned();
+            Action::LogsTrim(LogsTrim { container, folder, files: vec![], keep_bytes: 0 })
+        };
+        assert!(!only_relieves(&fix(vec![start()], false)));
+        assert!(only_relieves(&fix(vec![start()], true)));
+        assert!(only_relieves(&fix(vec![trim()], false)));
+        assert!(!only_relieves(&fix(vec![trim(), start()], false)));
+    }
+}

@@ -131,3 +131,20 @@ fn times_are_said_as_a_person_says_them() {
     assert_eq!(ago(7200), "2 h ago");
     assert_eq!(ago(3 * 86_400), "3 days ago");
 }
+
+#[test]
+fn a_stop_after_too_many_failures_is_told_from_a_freeze_of_somebodys() {
+    let by_ada = Freeze {
+        target: None,
+        until: None,
+        reason: "moving house".to_owned(),
+        by: "ada".to_owned(),
+        safety_stop: false,
+    };
+    let stopped = Freeze { safety_stop: true, ..by_ada.clone() };
+    let shown = |freezes: Vec<Freeze>| page(&Standing { freezes, ..standing(&[]) }, &[]);
+    let text = shown(vec![by_ada.clone()]);
+    assert!(text.contains("a person stopped all automatic fixes"), "{text}");
+    let text = shown(vec![by_ada, stopped]);
+    assert!(text.contains("Too many fixes failed"), "{text}");
+}
