@@ -128,6 +128,8 @@ pub trait ContainerRuntime: Remakes + Send + Sync {
     async fn stop(&self, name: &str, stop_timeout_secs: u32) -> WorldResult<()>;
     /// Sends a signal to the first process.
     async fn signal(&self, name: &str, signal: &str) -> WorldResult<()>;
+    /// Freezes a running container; no error if it is frozen.
+    async fn pause(&self, name: &str) -> WorldResult<()>;
     /// Thaws a paused container.
     async fn unpause(&self, name: &str) -> WorldResult<()>;
     /// Sets both limits at once.

@@ -21,7 +21,7 @@
 //! | `GET /events` | events and pulls of images, filtered at the server |
 //! | `POST /containers/{id}/start`, `/restart` | bringing it back |
 //! | `POST /containers/{id}/stop` | a left-over that holds a port |
-//! | `POST /containers/{id}/kill`, `/unpause` | signals, thawing |
+//! | `POST /containers/{id}/kill`, `/pause`, `/unpause` | signals, freezing, thawing |
 //! | `POST /containers/{id}/update` | limits of memory and processors |
 //! | `POST /networks/{name}/connect`, `/disconnect` | networks |
 //! | `GET /images/{id}/json`, `POST /containers/create`, `POST /containers/{id}/rename`, `DELETE /containers/{id}` | making a container again |
@@ -283,6 +283,10 @@ impl ContainerRuntime for Docker {
 
     async fn signal(&self, name: &str, signal: &str) -> WorldResult<()> {
         self.send_signal(name, signal).await
+    }
+
+    async fn pause(&self, name: &str) -> WorldResult<()> {
+        self.pause_container(name).await
     }
 
     async fn unpause(&self, name: &str) -> WorldResult<()> {

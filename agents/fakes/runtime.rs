@@ -323,6 +323,19 @@ impl ContainerRuntime for FakeWorld {
         })
     }
 
+    async fn pause(&self, name: &str) -> WorldResult<()> {
+        self.call("pause", name, |state| {
+            let container = state.get(name)?;
+            match container.facts.status {
+                ContainerStatus::Paused => return Ok(()),
+                ContainerStatus::Running => container.facts.status = ContainerStatus::Paused,
+                _ => return Err(refused(format!("pausing `{name}`"), "it does not run")),
+            }
+            state.effect(format!("pause {name}"));
+            Ok(())
+        })
+    }
+
     async fn unpause(&self, name: &str) -> WorldResult<()> {
         self.call("unpause", name, |state| {
             let container = state.get(name)?;

@@ -121,6 +121,7 @@ actions! {
     container_start::ContainerStart = "container.start",
     container_restart::ContainerRestart = "container.restart",
     container_signal::ContainerSignal = "container.signal",
+    container_pause::ContainerPause = "container.pause",
     container_unpause::ContainerUnpause = "container.unpause",
     container_set_memory::ContainerSetMemory = "container.set_memory",
     container_set_cpu::ContainerSetCpu = "container.set_cpu",

@@ -49,12 +49,23 @@ impl Stage {
 
     /// With a world that is not quite the fake one.
     fn within(fake: FakeWorld, world: World, rules: Rules, store: Arc<MemoryStore>) -> Self {
+        Self::knowing(built_in(), fake, world, rules, store)
+    }
+
+    /// With other runbooks.
+    fn knowing(
+        catalogue: Arc<Catalogue>,
+        fake: FakeWorld,
+        world: World,
+        rules: Rules,
+        store: Arc<MemoryStore>,
+    ) -> Self {
         let cancel = CancellationToken::new();
         let coordinator = Coordinator::start(Parts {
             world,
             store: store.clone(),
             rules: watch::Sender::new(Arc::new(rules)).subscribe(),
-            catalogue: watch::Sender::new(built_in()).subscribe(),
+            catalogue: watch::Sender::new(catalogue).subscribe(),
             digest_key: DigestKey::new([7; 32]),
             wake: Arc::default(),
             cancel: cancel.clone(),
@@ -632,6 +643,7 @@ mod interference;
 mod memory;
 mod odd_lines;
 mod others;
+mod quarantine;
 mod remade;
 mod stale;
 mod stopped;

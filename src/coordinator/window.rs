@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use selfheal_agents::error_detector;
+use selfheal_agents::fix_engineer::actions::Action;
 use selfheal_agents::fix_engineer::{self, plan};
 use selfheal_agents::health_monitor::{self, HealthMonitor, Inventory};
 use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, Fix, HealthReport, HealthStatus, Incident, IncidentId,
-    IncidentState, LogBatch, LogCursor, ObservedValue, RuntimeEvent, TargetId, TargetReport,
+    IncidentState, LogBatch, LogCursor, ObservedValue, RuntimeEvent, Step, TargetId, TargetReport,
     Timestamp, Validation, Verdict,
 };
 use selfheal_agents::root_cause::Graph;
@@ -68,7 +69,9 @@ impl Inner {
         let facts = repaired.as_ref().and_then(|name| inventory.containers.get(name));
         let logs = self.lines_since_last_look(facts, window, now).await;
         let stopped = repaired.as_deref().is_some_and(|name| stopped_by_person(&report, name));
+        let frozen = facts.is_some_and(|facts| is_quarantined(fix, facts));
         let (condition, detail) = match &repaired {
+            Some(_) if frozen => of_others(&report, &primary),
             // Nothing is proven either way until they start it again.
             Some(name) if stopped => {
                 (Condition::Unknown, format!("somebody stopped container `{name}`"))
@@ -80,7 +83,7 @@ impl Inner {
         };
         // One that is down after the fix has died, even if it was too quick for its event
         // to come after the fix: exits are believed at once.
-        let down = u32::from(!stopped && facts.is_some_and(ContainerFacts::is_down));
+        let down = u32::from(!stopped && !frozen && facts.is_some_and(ContainerFacts::is_down));
         let look = Look {
             at: now,
             condition,
@@ -352,16 +355,19 @@ fn condition(
     }
 }
 
-/// How long the slowest of its endpoints took to answer, in milliseconds.
-fn latency(report: &HealthReport, primary: &BTreeSet<TargetId>) -> Option<f64> {
-    let looked_at = report.targets.iter().filter(|target| primary.contains(target.id()));
-    let latencies = looked_at.flat_map(|target| &target.observations).filter_map(|o| {
-        match (o.check.split_once('.'), &o.value) {
-            (Some((_, "latency")), ObservedValue::Number(ms)) => Some(*ms),
-            _ => None,
-        }
-    });
-    latencies.max_by(f64::total_cmp)
+/// Whether the fix froze the container, and it is.
+fn is_quarantined(fix: &Fix, facts: &ContainerFacts) -> bool {
+    let freezes = |step: &Step| matches!(&step.action, Action::ContainerPause(pause) if pause.container == facts.name);
+    facts.status == ContainerStatus::Paused && fix.steps.iter().any(freezes)
+}
+
+/// One in quarantine does not work, and is not meant to: whom it harmed is looked at.
+fn of_others(report: &HealthReport, primary: &BTreeSet<TargetId>) -> (Condition, String) {
+    let mut others = report.targets.iter().filter(|t| !primary.contains(t.id()));
+    match others.find(|t| t.verdict() == Verdict::Critical) {
+        Some(ill) => (Condition::Bad, format!("`{}` is still not well", ill.id())),
+        None => (Condition::Well, "it is frozen, and whom it harmed is well".to_owned()),
+    }
 }
 
 fn is_mute_endpoint(report: &TargetReport) -> bool {

@@ -170,6 +170,15 @@ impl Docker {
         self.within(&what, self.limits.change, self.client.kill_container(id, Some(options))).await
     }
 
+    pub(super) async fn pause_container(&self, name: &str) -> WorldResult<()> {
+        let before = self.inspect(name).await?;
+        if before.state.paused {
+            return Ok(());
+        }
+        let what = format!("the freezing of container `{name}`");
+        self.within(&what, self.limits.change, self.client.pause_container(&before.id)).await
+    }
+
     pub(super) async fn unpause_container(&self, name: &str) -> WorldResult<()> {
         let before = self.inspect(name).await?;
         if before.state.paused { self.thaw(name, &before.id).await } else { Ok(()) }

@@ -120,6 +120,10 @@ impl ContainerRuntime for Only {
         self.inner(name)?.signal(name, signal).await
     }
 
+    async fn pause(&self, name: &str) -> WorldResult<()> {
+        self.inner(name)?.pause(name).await
+    }
+
     async fn unpause(&self, name: &str) -> WorldResult<()> {
         self.inner(name)?.unpause(name).await
     }

@@ -8,10 +8,10 @@ use selfheal_agents::fakes::{
     Failure, FakeWorld, Interruption, MemoryStore, container, environment, network,
 };
 use selfheal_agents::fix_engineer::actions::{
-    Action, ConfigRestore, ConfigSet, ContainerRecreate, ContainerRestart, ContainerSetCpu,
-    ContainerSetMemory, ContainerSignal, ContainerStart, ContainerStop, ContainerUnpause,
-    EvictionPolicy, LogsTrim, NetworkConnect, PostgresTerminate, RedisKillClients, RedisSetMemory,
-    RedisSetPolicy, Restores,
+    Action, ConfigRestore, ConfigSet, ContainerPause, ContainerRecreate, ContainerRestart,
+    ContainerSetCpu, ContainerSetMemory, ContainerSignal, ContainerStart, ContainerStop,
+    ContainerUnpause, EvictionPolicy, LogsTrim, NetworkConnect, PostgresTerminate,
+    RedisKillClients, RedisSetMemory, RedisSetPolicy, Restores,
 };
 use selfheal_agents::model::{
     Backend, Confidence, ContainerStatus, DatabaseEndpoint, Endpoint, Facts, ImageName, Ledger,
@@ -107,6 +107,11 @@ fn cases() -> Vec<Case> {
                 container: worker(),
                 signal: "HUP".to_owned(),
             }))],
+        ),
+        case(
+            "pause",
+            world(|_| {}),
+            vec![repair(Action::ContainerPause(ContainerPause { container: worker() }))],
         ),
         case(
             "unpause",
@@ -489,10 +494,11 @@ async fn interrupted_at_any_record_a_rollback_is_finished_by_the_next_start() {
 }
 
 /// The calls of the world by which steps take effect.
-const EFFECTS: [&str; 17] = [
+const EFFECTS: [&str; 18] = [
     "start",
     "restart",
     "signal",
+    "pause",
     "unpause",
     "set_memory_limits",
     "set_cpu_limit",

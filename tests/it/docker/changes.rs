@@ -134,10 +134,14 @@ async fn a_restart_kills_what_ignores_the_signal_even_when_frozen() {
 }
 
 #[tokio::test]
-async fn a_frozen_container_is_thawed_once() {
+async fn a_container_is_frozen_once_and_thawed_once() {
     on_a_bench(|bench| async {
         let name = bench.run("c", bench.script("sleep 1000")).await;
-        bench.pause(&name).await;
+        for _ in 0..2 {
+            bench.docker.pause(&name).await.unwrap();
+            let now = bench.docker.container(&name).await.unwrap();
+            assert_eq!(now.status, ContainerStatus::Paused);
+        }
         for _ in 0..2 {
             bench.docker.unpause(&name).await.unwrap();
             assert!(bench.docker.container(&name).await.unwrap().is_up());
