@@ -176,7 +176,7 @@ impl Stack {
 
     /// Makes a service anew, as Compose does when its file says something else.
     pub(crate) fn deploy(&self, service: Service) -> Result<()> {
-        docker(&["rm", "--force", &self.name(service.role)])?;
+        docker(&["rm", "--force", "--volumes", &self.name(service.role)])?;
         self.run(service)
     }
 
@@ -305,6 +305,13 @@ impl Stack {
     }
 }
 
+/// The names of all volumes of these containers.
+fn volumes_of(containers: &str) -> Result<String> {
+    let names = "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}} {{end}}{{end}}";
+    let line = ["inspect", "--type", "container", "--format", names].into_iter();
+    docker(&line.chain(containers.lines()).collect::<Vec<_>>())
+}
+
 impl Drop for Stack {
     fn drop(&mut self) {
         // Docker under load sometimes refuses once; a leftover is no reason to fail a test.
@@ -312,9 +319,13 @@ impl Drop for Stack {
         let removed = until("the stack is removed", Duration::from_secs(30), || {
             let containers = docker(&["ps", "--all", "--quiet", "--filter", &label])?;
             if !containers.is_empty() {
+                let nameless = volumes_of(&containers)?;
                 let mut line = vec!["rm", "--force", "--volumes"];
                 line.extend(containers.lines());
                 docker(&line)?;
+                // A container that was made again has them by name, and leaves them.
+                let line = ["volume", "rm", "--force"].into_iter();
+                drop(docker(&line.chain(nameless.split_whitespace()).collect::<Vec<_>>()));
             }
             let volumes = docker(&["volume", "ls", "--quiet", "--filter", &label])?;
             if !volumes.is_empty() {
