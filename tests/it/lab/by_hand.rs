@@ -55,7 +55,12 @@ each_fault! {
     an_unhealthy_service_stays_so_until_restarted: UNHEALTHY
     a_stopped_database_is_not_mended_at_the_application: DATABASE_STOPPED
     a_dependent_that_gave_up_is_not_mended_at_the_database: DEPENDENT_GAVE_UP
+    a_stopped_cache_is_not_mended_at_the_application: CACHE_STOPPED
     a_frozen_cache_is_not_mended_at_the_application: CACHE_FROZEN
+    a_frozen_database_is_not_mended_at_the_application: DATABASE_FROZEN
+    a_wrong_start_order_is_not_mended_at_the_database: START_ORDER
+    leaked_connections_are_not_given_back_by_who_needs_one: CONNECTIONS_LEAKED
+    a_bad_value_is_not_mended_by_a_restart: BAD_VALUE
     a_memory_limit_too_low_is_not_mended_by_a_restart: MEMORY_TOO_LOW
     a_broken_configuration_is_not_mended_by_a_restart: BROKEN_CONFIGURATION
     a_lost_network_is_not_mended_at_the_application: NETWORK_LOST

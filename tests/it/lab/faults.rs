@@ -4,17 +4,22 @@
 //! provider that lowers its limit. The judge is one address asked from outside; it
 //! knows nothing of containers.
 
+mod data_services;
 mod deployed;
+
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::engine::docker;
 use super::stack::{Service, Stack};
 
+pub(crate) use data_services::{
+    CACHE_FROZEN, CACHE_FULL, CACHE_STOPPED, CONNECTIONS_LEAKED, DATABASE_FROZEN, DATABASE_STOPPED,
+    DEPENDENT_GAVE_UP, LOCK_HELD, NETWORK_LOST, START_ORDER,
+};
 pub(crate) use deployed::{BAD_IMAGE_UPDATE, LOST_VARIABLE};
 
-const DATABASE_URL: &str = "postgres://shop:not-a-secret@postgres:5432/shop";
-const REDIS_URL: &str = "redis://redis:6379";
 const GOOD_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080; } }\n";
 const BROKEN_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080 } }\n";
 pub(crate) const WORKER: &str = r#"{
@@ -69,23 +74,6 @@ pub(crate) fn app() -> Service {
     Service::new("app", "app").publish(8080)
 }
 
-fn start_data_services(stack: &mut Stack) -> Result<()> {
-    let postgres = Service::new("postgres", "postgres")
-        .env("POSTGRES_USER", "shop")
-        .env("POSTGRES_PASSWORD", "not-a-secret")
-        .env("POSTGRES_DB", "shop");
-    stack.start(postgres)?;
-    stack.start(Service::new("redis", "redis"))?;
-    let app = app()
-        .env("DATABASE_URL", DATABASE_URL)
-        .env("REDIS_URL", REDIS_URL)
-        .env("DATABASE_PATIENCE_S", "30")
-        .env("DEEP_HEALTH", "1")
-        .asks_itself()
-        .needs(&["postgres", "redis"]);
-    stack.start(app)
-}
-
 /// The first process dies at once, and no policy brings it back.
 pub(crate) const CRASH: Fault = Fault {
     stage: |stack| stack.start(app()),
@@ -111,97 +99,6 @@ pub(crate) const UNHEALTHY: Fault = Fault {
     inject: |stack| stack.post("app", "/fault/unhealthy"),
     futile: None,
     cure: |stack| docker(&["restart", &stack.name("app")]).map(drop),
-};
-
-/// The database is stopped while the application needs it.
-pub(crate) const DATABASE_STOPPED: Fault = Fault {
-    stage: start_data_services,
-    judge: ("app", "/orders"),
-    inject: |stack| docker(&["stop", &stack.name("postgres")]).map(drop),
-    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
-    cure: |stack| docker(&["start", &stack.name("postgres")]).map(drop),
-};
-
-/// The database is stopped, and the application gets over that only by a restart.
-pub(crate) const DEPENDENT_GAVE_UP: Fault = Fault {
-    stage: start_data_services,
-    judge: ("app", "/orders"),
-    inject: |stack| {
-        docker(&["stop", &stack.name("postgres")])?;
-        stack.post("app", "/fault/unhealthy")
-    },
-    futile: Some(|stack| docker(&["start", &stack.name("postgres")]).map(drop)),
-    cure: |stack| docker(&["restart", &stack.name("app")]).map(drop),
-};
-
-/// The cache hangs; only the application says so, and restarting that is no help.
-pub(crate) const CACHE_FROZEN: Fault = Fault {
-    stage: start_data_services,
-    judge: ("app", "/cache"),
-    inject: |stack| stack.signal_from_host("redis", "STOP"),
-    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
-    cure: |stack| docker(&["restart", &stack.name("redis")]).map(drop),
-};
-
-/// The database runs and is on no network any more.
-pub(crate) const NETWORK_LOST: Fault = Fault {
-    stage: start_data_services,
-    judge: ("app", "/orders"),
-    inject: |stack| {
-        docker(&["network", "disconnect", stack.network(), &stack.name("postgres")]).map(drop)
-    },
-    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
-    cure: |stack| {
-        let name = stack.name("postgres");
-        let line = ["network", "connect", "--alias", "postgres", stack.network(), &name];
-        docker(&line).map(drop)
-    },
-};
-
-/// Asks the lab's database from within its container, in a session of its own.
-const SESSION: &str = "import psycopg2, sys, time\n\
-    session = psycopg2.connect('host=127.0.0.1 user=shop password=not-a-secret dbname=shop')\n\
-    session.cursor().execute(sys.argv[1])\n";
-
-/// Somebody began a transaction, locked the orders, and went for lunch.
-pub(crate) const LOCK_HELD: Fault = Fault {
-    stage: start_data_services,
-    judge: ("app", "/orders"),
-    inject: |stack| {
-        let lunch = format!("{SESSION}time.sleep(86400)");
-        let name = stack.name("postgres");
-        let line = ["exec", "--detach", &name, "/usr/bin/python3", "-c", &lunch];
-        docker(&[&line[..], &["lock table orders"]].concat()).map(drop)
-    },
-    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
-    cure: |stack| {
-        let end = "select pg_terminate_backend(pid) from pg_stat_activity \
-            where state = 'idle in transaction'";
-        let name = stack.name("postgres");
-        docker(&["exec", &name, "/usr/bin/python3", "-c", SESSION, end]).map(drop)
-    },
-};
-
-/// The cache is full to its limit and may not evict anything: it refuses every write.
-pub(crate) const CACHE_FULL: Fault = Fault {
-    stage: start_data_services,
-    judge: ("app", "/cache"),
-    inject: |stack| {
-        let name = stack.name("redis");
-        let ask = |words: &[&str]| docker(&[&["exec", &name, "redis-cli"], words].concat());
-        // As much as a cache of some use holds, so that a step of a quarter is some room. Filled
-        // to a bit more: what the filler itself took is free again when it is gone.
-        ask(&["CONFIG", "SET", "maxmemory", "8700kb"])?;
-        ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"])?;
-        let block = "x".repeat(16 * 1024);
-        ask(&["-r", "1000", "RPUSH", "jobs", &block])?;
-        ask(&["CONFIG", "SET", "maxmemory", "8mb"]).map(drop)
-    },
-    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
-    cure: |stack| {
-        let name = stack.name("redis");
-        docker(&["exec", &name, "redis-cli", "CONFIG", "SET", "maxmemory", "10mb"]).map(drop)
-    },
 };
 
 /// An older copy of the service was started again, does nothing, and has the port.
@@ -310,7 +207,7 @@ pub(crate) const BROKEN_CONFIGURATION: Fault = Fault {
         let folder = stack.folder("site")?;
         std::fs::write(folder.join("default.conf"), GOOD_SITE)?;
         // A file as old as the container could be newer than what the container has read.
-        let an_hour_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
+        let an_hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
         std::fs::File::options()
             .append(true)
             .open(folder.join("default.conf"))?
@@ -327,6 +224,33 @@ pub(crate) const BROKEN_CONFIGURATION: Fault = Fault {
     cure: |stack| {
         std::fs::write(stack.folder("site")?.join("default.conf"), GOOD_SITE)?;
         docker(&["restart", &stack.name("web")]).map(drop)
+    },
+};
+
+/// A value that the service takes at its start and cannot work with.
+pub(crate) const BAD_VALUE: Fault = Fault {
+    stage: |stack| {
+        let folder = stack.folder("settings")?;
+        let file = folder.join("config.json");
+        std::fs::write(&file, "{\n  \"greeting\": \"hello\",\n  \"pool_size\": 4\n}\n")?;
+        let an_hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
+        std::fs::File::options().append(true).open(file)?.set_modified(an_hour_ago)?;
+        let app = app().mount(&folder, "/config").env("CONFIG", "/config/config.json");
+        stack.start(app.asks_itself())
+    },
+    judge: ("app", "/"),
+    inject: |stack| {
+        let file = stack.folder("settings")?.join("config.json");
+        let text = std::fs::read_to_string(&file)?;
+        std::fs::write(file, text.replace('4', "0"))?;
+        docker(&["restart", &stack.name("app")]).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let file = stack.folder("settings")?.join("config.json");
+        let text = std::fs::read_to_string(&file)?;
+        std::fs::write(file, text.replace('0', "4"))?;
+        docker(&["restart", &stack.name("app")]).map(drop)
     },
 };
 

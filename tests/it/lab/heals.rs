@@ -168,6 +168,16 @@ each_fault! {
     an_unhealthy_container_is_restarted: UNHEALTHY, Repair::of("app", &["container.restart"]);
     a_stopped_database_is_started_and_the_application_left_alone:
         DATABASE_STOPPED, Repair::of("postgres", &["container.start"]);
+    a_stopped_cache_is_started_and_the_application_left_alone:
+        CACHE_STOPPED, Repair::of("redis", &["container.start"]);
+    a_frozen_database_is_restarted_and_the_application_left_alone:
+        DATABASE_FROZEN, Repair::of("postgres", &["container.restart"]);
+    an_application_that_was_started_too_early_is_restarted:
+        START_ORDER, Repair::of("app", &["container.restart"]);
+    leaked_connections_are_taken_back:
+        CONNECTIONS_LEAKED,
+        Repair::inside("postgres", "postgres", &["postgres.terminate_backends"]);
+    a_bad_value_is_put_back: BAD_VALUE, Repair::of("app", &["config.restore"]);
     a_frozen_cache_is_restarted_before_the_application:
         CACHE_FROZEN, Repair::of("redis", &["container.restart"]);
     a_full_cache_gets_room: CACHE_FULL, Repair::inside("redis", "redis", &["redis.set_memory"]);

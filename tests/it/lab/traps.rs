@@ -18,7 +18,7 @@ const QUIET: Duration = Duration::from_secs(15);
 fn is_left_alone(
     test: &str,
     stage: fn(&mut Stack) -> Result<()>,
-    spring: fn(&Stack) -> Result<()>,
+    spring: fn(&mut Stack) -> Result<()>,
     role: &str,
     alerts: usize,
 ) -> Result<()> {
@@ -30,7 +30,7 @@ fn is_left_alone(
     stack.wait_for("app", "/")?;
     let selfheal = Selfheal::watch(&stack, "")?;
     (|| {
-        spring(&stack)?;
+        spring(&mut stack)?;
         let name = stack.name(role);
         until("the trap is told", ALERT_LIMIT, || {
             ensure!(selfheal.alerts().len() >= alerts, "alerts: {:?}", selfheal.alerts());
@@ -86,5 +86,48 @@ fn a_name_outside_that_does_not_resolve_is_told_and_nothing_touched() -> Result<
         |_| Ok(()),
         "app",
         1,
+    )
+}
+
+#[test]
+fn a_job_that_is_meant_to_end_is_left_alone() -> Result<()> {
+    is_left_alone(
+        "job",
+        |stack| stack.start(app()),
+        |stack| {
+            let job = Service::new("migration", "app").with(&["--entrypoint=/usr/bin/tini"]);
+            stack.start(job.with_command(&["--", "sh", "-c", "echo migrated; sleep 2"]))
+        },
+        "migration",
+        0,
+    )
+}
+
+#[test]
+fn a_slow_starter_is_given_its_time() -> Result<()> {
+    is_left_alone(
+        "slow starter",
+        |stack| stack.start(app()),
+        |stack| {
+            let slow = Service::new("slow", "app").env("START_AFTER_S", "12").asks_itself();
+            stack.start(slow.with(&["--health-start-period=30s"]))
+        },
+        "slow",
+        0,
+    )
+}
+
+#[test]
+fn a_deployment_is_left_to_who_does_it() -> Result<()> {
+    is_left_alone(
+        "deployment",
+        |stack| stack.start(app().asks_itself()),
+        |stack| {
+            docker(&["rm", "--force", &stack.name("app")])?;
+            std::thread::sleep(Duration::from_secs(3));
+            stack.start(app().env("START_AFTER_S", "4").asks_itself())
+        },
+        "app",
+        0,
     )
 }

@@ -2,7 +2,8 @@
 
 use super::super::engine::docker;
 use super::super::stack::Service;
-use super::{DATABASE_URL, Fault, app};
+use super::data_services::DATABASE_URL;
+use super::{Fault, app};
 
 /// A service that cannot do without its settings.
 const SETTLED: &str = r#"

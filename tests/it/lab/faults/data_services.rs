@@ -1,0 +1,202 @@
+//! Trouble with the database and the cache that an application needs.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::super::engine::docker;
+use super::super::stack::{Service, Stack};
+use super::{Fault, app};
+use crate::support::until;
+
+/// How an application that is shown a database of its own reaches the lab's.
+pub(super) const DATABASE_URL: &str = "postgres://shop:not-a-secret@postgres:5432/shop";
+
+fn start_postgres(stack: &mut Stack) -> Result<()> {
+    let postgres = Service::new("postgres", "postgres")
+        .env("POSTGRES_USER", "shop")
+        .env("POSTGRES_PASSWORD", "not-a-secret")
+        .env("POSTGRES_DB", "shop");
+    stack.start(postgres)
+}
+
+/// The application with its data services, to which it logs in as this role.
+fn shop(role: &str) -> Service {
+    app()
+        .env("DATABASE_URL", &format!("postgres://{role}:not-a-secret@postgres:5432/shop"))
+        .env("REDIS_URL", "redis://redis:6379")
+        .env("DEEP_HEALTH", "1")
+        .asks_itself()
+        .needs(&["postgres", "redis"])
+}
+
+fn start_data_services(stack: &mut Stack) -> Result<()> {
+    start_postgres(stack)?;
+    stack.start(Service::new("redis", "redis"))?;
+    stack.start(shop("shop").env("DATABASE_PATIENCE_S", "30"))
+}
+
+/// The database is stopped while the application needs it.
+pub(crate) const DATABASE_STOPPED: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/orders"),
+    inject: |stack| docker(&["stop", &stack.name("postgres")]).map(drop),
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| docker(&["start", &stack.name("postgres")]).map(drop),
+};
+
+/// The database is stopped, and the application gets over that only by a restart.
+pub(crate) const DEPENDENT_GAVE_UP: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/orders"),
+    inject: |stack| {
+        docker(&["stop", &stack.name("postgres")])?;
+        stack.post("app", "/fault/unhealthy")
+    },
+    futile: Some(|stack| docker(&["start", &stack.name("postgres")]).map(drop)),
+    cure: |stack| docker(&["restart", &stack.name("app")]).map(drop),
+};
+
+/// The cache hangs; only the application says so, and restarting that is no help.
+pub(crate) const CACHE_FROZEN: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/cache"),
+    inject: |stack| stack.signal_from_host("redis", "STOP"),
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| docker(&["restart", &stack.name("redis")]).map(drop),
+};
+
+/// The cache is stopped while the application needs it.
+pub(crate) const CACHE_STOPPED: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/cache"),
+    inject: |stack| docker(&["stop", &stack.name("redis")]).map(drop),
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| docker(&["start", &stack.name("redis")]).map(drop),
+};
+
+/// The database hangs: its first process stands still, and nobody gets a new session.
+pub(crate) const DATABASE_FROZEN: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/orders"),
+    inject: |stack| stack.signal_from_host("postgres", "STOP"),
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| docker(&["restart", &stack.name("postgres")]).map(drop),
+};
+
+/// Everything was started at once, and the application gave up on a database that was slower.
+pub(crate) const START_ORDER: Fault = Fault {
+    stage: |stack| {
+        start_postgres(stack)?;
+        stack.start(Service::new("redis", "redis"))?;
+        stack.start(shop("shop").env("DATABASE_PATIENCE_S", "2"))
+    },
+    judge: ("app", "/orders"),
+    inject: |stack| {
+        let (app, postgres) = (stack.name("app"), stack.name("postgres"));
+        docker(&["stop", &app, &postgres])?;
+        docker(&["start", &app])?;
+        std::thread::sleep(Duration::from_secs(5));
+        docker(&["start", &postgres]).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("postgres")]).map(drop)),
+    cure: |stack| docker(&["restart", &stack.name("app")]).map(drop),
+};
+
+/// A client leaks sessions, each in an open transaction, until nobody else gets one.
+pub(crate) const CONNECTIONS_LEAKED: Fault = Fault {
+    stage: |stack| {
+        start_postgres(stack)?;
+        stack.start(Service::new("redis", "redis"))?;
+        // Some connections are reserved for superusers; no application should be one.
+        let clerk = "create role clerk login password 'not-a-secret'; \
+            grant usage, create on schema public to clerk";
+        until("the database takes a role", MADE_WITHIN, || ask_database(stack, clerk))?;
+        stack.start(shop("clerk"))
+    },
+    judge: ("app", "/orders"),
+    inject: |stack| {
+        let leak = "import psycopg2, time\nheld = []\nwhile True:\n  try:\n    \
+            session = psycopg2.connect('host=127.0.0.1 user=clerk password=not-a-secret dbname=shop')\n    \
+            session.cursor().execute('select 1')\n    held.append(session)\n  \
+            except psycopg2.OperationalError:\n    time.sleep(0.1 if len(held) < 17 else 86400)\n";
+        let name = stack.name("postgres");
+        let line = ["exec", "--detach", &name, "/usr/bin/python3", "-c", leak];
+        docker(&line).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let end = "select pg_terminate_backend(pid) from pg_stat_activity \
+            where state = 'idle in transaction'";
+        ask_database(stack, end)
+    },
+};
+
+/// The database runs and is on no network any more.
+pub(crate) const NETWORK_LOST: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/orders"),
+    inject: |stack| {
+        docker(&["network", "disconnect", stack.network(), &stack.name("postgres")]).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let name = stack.name("postgres");
+        let line = ["network", "connect", "--alias", "postgres", stack.network(), &name];
+        docker(&line).map(drop)
+    },
+};
+
+/// Asks the lab's database from within its container, in a session of its own.
+const SESSION: &str = "import psycopg2, sys, time\n\
+    session = psycopg2.connect('host=127.0.0.1 user=shop password=not-a-secret dbname=shop')\n\
+    session.cursor().execute(sys.argv[1])\n";
+
+/// How long a database may take until it is made, on a busy machine.
+const MADE_WITHIN: Duration = Duration::from_mins(1);
+
+/// Lets the database's owner say this.
+fn ask_database(stack: &Stack, statement: &str) -> Result<()> {
+    let said = format!("{SESSION}session.commit()");
+    docker(&["exec", &stack.name("postgres"), "/usr/bin/python3", "-c", &said, statement]).map(drop)
+}
+
+/// Somebody began a transaction, locked the orders, and went for lunch.
+pub(crate) const LOCK_HELD: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/orders"),
+    inject: |stack| {
+        let lunch = format!("{SESSION}time.sleep(86400)");
+        let name = stack.name("postgres");
+        let line = ["exec", "--detach", &name, "/usr/bin/python3", "-c", &lunch];
+        docker(&[&line[..], &["lock table orders"]].concat()).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let end = "select pg_terminate_backend(pid) from pg_stat_activity \
+            where state = 'idle in transaction'";
+        ask_database(stack, end)
+    },
+};
+
+/// The cache is full to its limit and may not evict anything: it refuses every write.
+pub(crate) const CACHE_FULL: Fault = Fault {
+    stage: start_data_services,
+    judge: ("app", "/cache"),
+    inject: |stack| {
+        let name = stack.name("redis");
+        let ask = |words: &[&str]| docker(&[&["exec", &name, "redis-cli"], words].concat());
+        // As much as a cache of some use holds, so that a step of a quarter is some room. Filled
+        // to a bit more: what the filler itself took is free again when it is gone.
+        ask(&["CONFIG", "SET", "maxmemory", "8700kb"])?;
+        ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"])?;
+        let block = "x".repeat(16 * 1024);
+        ask(&["-r", "1000", "RPUSH", "jobs", &block])?;
+        ask(&["CONFIG", "SET", "maxmemory", "8mb"]).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let name = stack.name("redis");
+        docker(&["exec", &name, "redis-cli", "CONFIG", "SET", "maxmemory", "10mb"]).map(drop)
+    },
+};
