@@ -38,6 +38,10 @@ fn pack(target: &str, root: &Path, extension: &str, folders: Vec<PathBuf>) -> io
     }
     files.retain(|path| path.extension().is_some_and(|found| found == extension));
     let target = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join(target);
+    // Written anew and not over: the folder may be shared with another build by links.
+    if target.exists() {
+        fs::remove_file(&target)?;
+    }
     let mut packed = DeflateEncoder::new(File::create(target)?, Compression::best());
     for file in files {
         let name = file.strip_prefix(root).map_err(io::Error::other)?;
