@@ -36,7 +36,8 @@ pub struct PostgresFacts {
     pub latency_ms: Option<f64>,
     /// Client connections in use.
     pub connections: Option<u32>,
-    /// `max_connections`.
+    /// `max_connections` without those that are reserved for superusers and the like: applications
+    /// are turned away when these are taken.
     pub max_connections: Option<u32>,
     /// Sessions idle in transaction, longest first.
     pub idle_in_transaction: Vec<Backend>,

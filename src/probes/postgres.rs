@@ -93,7 +93,9 @@ async fn read_counts(
     let (connections, most, in_recovery, backups): (i64, i32, bool, Vec<String>) = sqlx::query_as(
         "SELECT (SELECT count(*) FROM pg_stat_activity
                   WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
-                current_setting('max_connections')::int4,
+                current_setting('max_connections')::int4
+                  - current_setting('superuser_reserved_connections')::int4
+                  - coalesce(current_setting('reserved_connections', true)::int4, 0),
                 pg_is_in_recovery(),
                 (SELECT coalesce(array_agg(DISTINCT application_name), '{}')
                    FROM pg_stat_activity WHERE application_name = ANY($1))",

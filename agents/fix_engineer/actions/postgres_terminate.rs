@@ -133,12 +133,13 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
 }
 
 fn session(backend: &Backend) -> Session {
+    let program = if backend.application.is_empty() { "a program" } else { &backend.application };
     Session {
         pid: backend.pid,
         backend_start: backend.backend_start,
         who: format!(
-            "{} of `{}` (pid {}, {} for {:.0} s)",
-            backend.application, backend.user, backend.pid, backend.state, backend.state_secs
+            "{program} of `{}` (pid {}, {} for {:.0} s)",
+            backend.user, backend.pid, backend.state, backend.state_secs
         ),
     }
 }
