@@ -355,6 +355,18 @@ fn condition(
     }
 }
 
+/// How long the slowest of its endpoints took to answer, in milliseconds.
+fn latency(report: &HealthReport, primary: &BTreeSet<TargetId>) -> Option<f64> {
+    let looked_at = report.targets.iter().filter(|target| primary.contains(target.id()));
+    let latencies = looked_at.flat_map(|target| &target.observations).filter_map(|o| {
+        match (o.check.split_once('.'), &o.value) {
+            (Some((_, "latency")), ObservedValue::Number(ms)) => Some(*ms),
+            _ => None,
+        }
+    });
+    latencies.max_by(f64::total_cmp)
+}
+
 /// Whether the fix froze the container, and it is.
 fn is_quarantined(fix: &Fix, facts: &ContainerFacts) -> bool {
     let freezes = |step: &Step| matches!(&step.action, Action::ContainerPause(pause) if pause.container == facts.name);
