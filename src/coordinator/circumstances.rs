@@ -142,7 +142,7 @@ fn healer(bench: &Bench<'_>, container: Option<&ContainerFacts>) -> Option<Strin
 }
 
 /// `None` when the target is, or holds, a database that could not be asked.
-fn in_recovery(bench: &Bench<'_>, target: &TargetId) -> Option<bool> {
+pub(super) fn in_recovery(bench: &Bench<'_>, target: &TargetId) -> Option<bool> {
     let container = container_of(bench, target);
     if container.is_some_and(ContainerFacts::is_down) {
         return Some(false);
