@@ -97,8 +97,9 @@ impl History {
 
     /// Adds what history says to the ledger and returns the adjusted confidence.
     ///
-    /// Without any outcome nothing is added. Fewer than [`ENOUGH`] only lower it: one success
-    /// may be luck, and must not carry a fix over the threshold.
+    /// Without any outcome nothing is added. Fewer than [`ENOUGH`] only lower it, and by their share
+    /// of so many: one success may be luck, and must not carry a fix over the threshold; one
+    /// failure may be bad luck, and two in a row on a target are what [`Self::distrust`] is for.
     pub fn adjust(
         &self,
         ledger: &mut Ledger,
@@ -116,9 +117,11 @@ impl History {
         let confidence = adjusted(base, rate);
         let mut points = i32::from(confidence.percent()) - i32::from(base.percent());
         let mut what = format!("`{fix_type}` helped {successes} of {} times", relevant.len());
-        if points > 0 && relevant.len() < ENOUGH {
-            points = 0;
-            let _ = write!(what, "; fewer than {ENOUGH} lift nothing");
+        if relevant.len() < ENOUGH {
+            let few = i32::try_from(relevant.len()).unwrap_or_default();
+            let enough = i32::try_from(ENOUGH).unwrap_or(i32::MAX);
+            points = points.min(0) * few / enough;
+            let _ = write!(what, "; fewer than {ENOUGH} lift nothing and lower little");
         }
         ledger.add(points, what, LedgerSource::History);
         ledger.total()
