@@ -186,7 +186,7 @@ fn the_schema_file_is_that_of_the_program() {
 }
 
 /// From what is seen to whom it is blamed on and how surely, with the built-in runbooks.
-mod scenes;
+mod golden;
 
 /// The matcher against what it stands for: every pattern tried on every line.
 mod matching;
