@@ -95,10 +95,12 @@ pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
         .map(|f| f.target.clone())
         .collect();
     let suspects = suspects(&evidence, &failing);
-    let mut explained: Vec<Explained> = suspects
+    let causes: Causes =
+        suspects.iter().map(|id| (id.clone(), explaining(&evidence, id, &suspects))).collect();
+    let mut explained: Vec<Explained> = causes
         .iter()
-        .filter(|id| explaining(&evidence, id, &suspects).is_empty())
-        .filter_map(|root| explain(&evidence, root, &failing, &suspects))
+        .filter(|(_, causes)| causes.is_empty())
+        .filter_map(|(root, _)| explain(&evidence, root, &failing, &causes))
         .collect();
     merge_same_blame(&mut explained);
     let firsts = roots::weigh_first(&evidence, &mut explained);
@@ -115,6 +117,22 @@ pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
         (Reverse(worst), Reverse(e.diagnosis.affected.len()), Reverse(is_first))
     });
     explained
+}
+
+/// The suspects that explain each suspect; a root has none.
+type Causes = BTreeMap<TargetId, Vec<TargetId>>;
+
+/// Whether `id` fails for `root`, directly or for what fails for it: between an endpoint and what
+/// its proxy passes requests on to stands the proxy, which only the proxy's own words lead over.
+/// Two guesses in a row are still one too many.
+fn is_symptom(evidence: &Evidence<'_>, causes: &Causes, id: &TargetId, root: &TargetId) -> bool {
+    let mut reached = BTreeSet::new();
+    let mut open = vec![id];
+    while let Some(next) = open.pop() {
+        let further = causes.get(next).into_iter().flatten();
+        open.extend(further.filter(|cause| reached.insert(*cause)));
+    }
+    reached.contains(root) && evidence.graph.perhaps_needed_by(id).contains(root)
 }
 
 /// What fails, and what lies still although something failing needs it.
@@ -181,11 +199,11 @@ fn explain(
     evidence: &Evidence<'_>,
     root: &TargetId,
     failing: &BTreeSet<TargetId>,
-    suspects: &BTreeSet<TargetId>,
+    causes: &Causes,
 ) -> Option<Explained> {
     let members: Vec<TargetId> = failing
         .iter()
-        .filter(|id| *id == root || explaining(evidence, id, suspects).contains(root))
+        .filter(|id| *id == root || is_symptom(evidence, causes, id, root))
         .cloned()
         .collect();
     let findings: Vec<Finding> =

@@ -32,6 +32,21 @@ impl Scene {
     }
 }
 
+fn gateway() -> Runbook {
+    runbook(
+        r#"
+        id = "gateway-errors"
+        title = "what is behind it does not answer"
+        category = "dependency"
+        severity = "critical"
+        technology = "http"
+        status = "reproduced"
+        signature = [{ check = "http.status", is = ["502"] }]
+        diagnosis = { summary = "{target} passes requests on to nobody.", base = 60, blames = "dependency" }
+        "#,
+    )
+}
+
 #[test]
 fn a_monitor_that_is_connected_to_all_does_not_fail_for_one_of_them() {
     let scene = Scene::default()
@@ -97,6 +112,23 @@ fn an_endpoint_behind_a_proxy_is_explained_by_the_upstream_when_it_points_there(
         .ended("container:api")
         .passes_on("container:proxy", "container:api");
     assert_eq!(scene.blamed(), ["container:api"]);
+}
+
+#[test]
+fn an_endpoint_is_a_symptom_of_the_upstream_although_only_its_proxy_points_there() {
+    let scene = Scene::default()
+        .hosted("http:shop", "proxy")
+        .observe("container:proxy", "container.state", "running", Verdict::Ok)
+        .observe("http:shop", "http.status", "502", Verdict::Critical)
+        .log("container:proxy", "dependency-refused")
+        .ended("container:api")
+        .passes_on("container:proxy", "container:api");
+    let explained = scene.diagnose(&[exited(), refused_log(), gateway()]);
+    assert_eq!(explained.len(), 1);
+    let diagnosis = &explained[0].diagnosis;
+    assert_eq!(diagnosis.blamed, id("container:api"));
+    assert_eq!(diagnosis.affected, [id("container:proxy"), id("http:shop")]);
+    assert_eq!(explained[0].findings.len(), scene.findings.len());
 }
 
 #[test]

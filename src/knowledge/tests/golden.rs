@@ -15,7 +15,7 @@ use selfheal_agents::learning_engine::History;
 use selfheal_agents::model::{Diagnosis, Fix, TargetId};
 use serde::Deserialize;
 
-use scene::Scene;
+use scene::{Scene, Shown};
 
 /// The default threshold for acting alone, percent.
 const THRESHOLD: u8 = 85;
@@ -107,7 +107,8 @@ impl Incident {
 
     /// In what the answers are not as they should be.
     async fn faults(&self, catalogue: &Catalogue) -> Vec<String> {
-        let answers = answers(&self.scene, catalogue).await;
+        let seen = self.scene.seen(catalogue);
+        let answers = answers(&self.scene, &seen, catalogue).await;
         let of = |blamed: &TargetId, issue: &str| format!("{issue} of {blamed}");
         let given: BTreeSet<String> =
             answers.iter().map(|a| of(&a.diagnosis.blamed, &a.diagnosis.issue_type)).collect();
@@ -115,6 +116,12 @@ impl Incident {
             self.expect.iter().map(|e| of(&e.blamed, &e.runbook)).collect();
         if given != wanted {
             return vec![format!("it says {given:?}, not {wanted:?}")];
+        }
+        let told = |id: &TargetId| {
+            answers.iter().any(|a| a.diagnosis.blamed == *id || a.diagnosis.affected.contains(id))
+        };
+        if let Some(id) = seen.troubled().find(|id| !told(id)) {
+            return vec![format!("no answer tells of {id}")];
         }
         let meant = |answer: &Answer| {
             let blamed = &answer.diagnosis.blamed;
@@ -129,8 +136,7 @@ fn missing(name: &str) -> toml::de::Error {
 }
 
 /// What the agents make of a scene, from its log and state to the fixes.
-async fn answers(scene: &Scene, catalogue: &Catalogue) -> Vec<Answer> {
-    let seen = scene.seen(catalogue);
+async fn answers(scene: &Scene, seen: &Shown<'_>, catalogue: &Catalogue) -> Vec<Answer> {
     let mut answers = vec![];
     for diagnosis in seen.diagnoses() {
         let proposals = match catalogue.get(&diagnosis.issue_type) {

@@ -346,6 +346,12 @@ impl Shown<'_> {
         }
     }
 
+    /// Everybody with whom something is wrong that a diagnosis has to speak of.
+    pub(super) fn troubled(&self) -> impl Iterator<Item = &TargetId> {
+        let findings = self.findings.iter().filter(|f| f.is_trouble() && !f.is_pattern());
+        findings.map(|finding| &finding.target)
+    }
+
     pub(super) fn diagnoses(&self) -> Vec<Diagnosis> {
         diagnose(self.evidence()).into_iter().map(|explained| explained.diagnosis).collect()
     }
