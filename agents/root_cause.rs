@@ -97,10 +97,9 @@ pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
     let suspects = suspects(&evidence, &failing);
     let causes: Causes =
         suspects.iter().map(|id| (id.clone(), explaining(&evidence, id, &suspects))).collect();
-    let mut explained: Vec<Explained> = causes
-        .iter()
-        .filter(|(_, causes)| causes.is_empty())
-        .filter_map(|(root, _)| explain(&evidence, root, &failing, &causes))
+    let mut explained: Vec<Explained> = all_roots(&evidence, &failing, &causes)
+        .into_iter()
+        .filter_map(|root| explain(&evidence, root, &failing, &causes))
         .collect();
     merge_same_blame(&mut explained);
     let firsts = roots::weigh_first(&evidence, &mut explained);
@@ -121,6 +120,25 @@ pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
 
 /// The suspects that explain each suspect; a root has none.
 type Causes = BTreeMap<TargetId, Vec<TargetId>>;
+
+/// Those that nothing explains, and the deepest of those that only two guesses would: nobody who
+/// fails goes untold.
+fn all_roots<'a>(
+    evidence: &Evidence<'_>,
+    failing: &'a BTreeSet<TargetId>,
+    causes: &'a Causes,
+) -> BTreeSet<&'a TargetId> {
+    let mut roots: BTreeSet<&TargetId> =
+        causes.iter().filter(|(_, causes)| causes.is_empty()).map(|(id, _)| id).collect();
+    let is_told = |id: &TargetId| {
+        roots.iter().any(|root| id == *root || is_symptom(evidence, causes, id, root))
+    };
+    let untold: BTreeSet<&TargetId> = failing.iter().filter(|id| !is_told(id)).collect();
+    let is_deepest =
+        |id: &&TargetId| causes.get(*id).into_iter().flatten().all(|cause| !untold.contains(cause));
+    roots.extend(untold.iter().copied().filter(is_deepest));
+    roots
+}
 
 /// Whether `id` fails for `root`, directly or for what fails for it: between an endpoint and what
 /// its proxy passes requests on to stands the proxy, which only the proxy's own words lead over.

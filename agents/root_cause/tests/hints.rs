@@ -132,6 +132,28 @@ fn an_endpoint_is_a_symptom_of_the_upstream_although_only_its_proxy_points_there
 }
 
 #[test]
+fn what_only_two_guesses_would_explain_is_told_of_by_itself() {
+    let scene = Scene::default()
+        .hosted("http:shop", "proxy")
+        .observe("http:shop", "http.status", "502", Verdict::Critical)
+        .log("container:proxy", "dependency-refused")
+        .log("container:api", "dependency-refused")
+        .ended("container:db")
+        .passes_on("container:proxy", "container:api")
+        .connected("container:api", "container:db");
+    let explained = scene.diagnose(&[exited(), refused_log(), gateway()]);
+    let affected: Vec<(TargetId, Vec<TargetId>)> =
+        explained.into_iter().map(|e| (e.diagnosis.blamed, e.diagnosis.affected)).collect();
+    assert_eq!(
+        affected,
+        [
+            (id("container:db"), vec![id("container:api")]),
+            (id("container:proxy"), vec![id("http:shop")]),
+        ]
+    );
+}
+
+#[test]
 fn two_that_are_connected_both_ways_stand_each_for_itself() {
     let scene = Scene::default()
         .ended("container:a")
