@@ -11,8 +11,8 @@ use selfheal_agents::fix_engineer::plan::{Limits, Workshop};
 use selfheal_agents::fix_engineer::remembered::{GoodFile, Remembered};
 use selfheal_agents::model::{
     ApplyMethod, Change, ChangeKind, DatabaseEndpoint, Dependency, DependencySource, Diagnosis,
-    Endpoint, Facts, Finding, HealthReport, HostFacts, LogBatch, LogFile, LogFolder, LogLine,
-    LogStream, LogSurvey, Observation, ObservedValue, PostgresFacts, RedisFacts, Runbook,
+    Difference, Endpoint, Facts, Finding, HealthReport, HostFacts, LogBatch, LogFile, LogFolder,
+    LogLine, LogStream, LogSurvey, Observation, ObservedValue, PostgresFacts, RedisFacts, Runbook,
     SinceWell, Target, TargetId, TargetKind, TargetReport, TargetState, Timestamp, Tunable,
     TunableRole, Verdict,
 };
@@ -57,6 +57,12 @@ struct Seen {
     /// Whether it was healthy before, since it was made.
     #[serde(default)]
     was_healthy: bool,
+    /// In what it differs from the container that worked before it, if it was made anew.
+    #[serde(default)]
+    differs: BTreeSet<Difference>,
+    /// Whether it was never seen to work since then.
+    #[serde(default)]
+    never_well: bool,
     #[serde(default)]
     tunables: Vec<Knob>,
     /// Its configuration files as it last worked with them.
@@ -147,7 +153,7 @@ impl Scene {
             targets: targets.collect(),
             proven: proven.map(|seen| seen.id.clone()).collect(),
             changes: self.changes.iter().map(Changed::change).collect(),
-            since_well: BTreeMap::new(),
+            since_well: self.targets.iter().filter_map(Seen::since_well).collect(),
             onsets: BTreeMap::new(),
             report,
         }
@@ -233,6 +239,11 @@ impl Scene {
 }
 
 impl Seen {
+    fn since_well(&self) -> Option<(TargetId, SinceWell)> {
+        let known = SinceWell { differs: self.differs.clone(), never_well: self.never_well };
+        (known != SinceWell::default()).then(|| (self.id.clone(), known))
+    }
+
     fn report(&self, at: Timestamp) -> TargetReport {
         let state = TargetState { target: self.target(), facts: self.facts(), events: vec![], at };
         let observation =
