@@ -172,8 +172,6 @@ each_fault! {
         CACHE_STOPPED, Repair::of("redis", &["container.start"]);
     a_frozen_database_is_restarted_and_the_application_left_alone:
         DATABASE_FROZEN, Repair::of("postgres", &["container.restart"]);
-    an_application_that_was_started_too_early_is_restarted:
-        START_ORDER, Repair::of("app", &["container.restart"]);
     leaked_connections_are_taken_back:
         CONNECTIONS_LEAKED,
         Repair::inside("postgres", "postgres", &["postgres.terminate_backends"]);
