@@ -645,6 +645,7 @@ mod odd_lines;
 mod others;
 mod quarantine;
 mod remade;
+mod returns;
 mod stale;
 mod stopped;
 mod waits;
