@@ -113,6 +113,7 @@ impl Remakes for FakeWorld {
                 matches!(facts.status, ContainerStatus::Running | ContainerStatus::Restarting);
             state.drawn.insert(facts.id.clone(), facts.clone());
             Ok(Blueprint {
+                image_id: facts.image_id.clone(),
                 running,
                 networks: facts.networks.iter().map(|n| n.network.clone()).collect(),
                 document: SecretText::new(&facts.id),

@@ -15,6 +15,9 @@ use super::{SecretText, on_disk};
 pub struct Blueprint {
     /// The runtime's id of the container.
     pub id: String,
+    /// The id of the image it was made from; empty where that was not written down.
+    #[serde(default)]
+    pub image_id: String,
     /// Whether it ran, or was about to be restarted.
     pub running: bool,
     /// The names of the networks it is to be on.
@@ -72,5 +75,7 @@ pub fn aside_name(container: &str, mark: &str) -> String {
 
 /// Whether a container of this name is kept for a rollback, and nothing else.
 pub fn is_set_aside(container: &str) -> bool {
-    container.contains(SET_ASIDE)
+    container.rsplit_once(SET_ASIDE).is_some_and(|(_, mark)| {
+        mark.len() == 12 && mark.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }

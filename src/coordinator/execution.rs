@@ -212,8 +212,16 @@ impl Executor {
         if progress.phase == Phase::Validating {
             self.record(progress, JournalEntry::Proven).await?;
         }
-        let backup = self.backup_of(progress).await?;
-        for (step, before) in progress.fix.steps.iter().zip(&backup.captured) {
+        let captured = match self.backup_of(progress).await {
+            Ok(backup) => backup.captured,
+            // What is proven stays proven; at worst something is left over.
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(fix.id = %progress.fix.id, %error, "what was kept for a rollback is not looked for");
+                vec![]
+            }
+            Err(error) => return Err(error),
+        };
+        for (step, before) in progress.fix.steps.iter().zip(&captured) {
             if let Err(error) = self.settle(step, before).await {
                 tracing::error!(
                     fix.id = %progress.fix.id, action = step.action.name(), %error,

@@ -152,6 +152,7 @@ impl Remakes for Docker {
         })?;
         Ok(Blueprint {
             id: document.id(),
+            image_id: id.to_owned(),
             running: described["State"]["Running"].as_bool().unwrap_or(false),
             networks: document.endpoints().into_iter().map(|(network, _)| network).collect(),
             document: SecretText::new(document.to_text()),

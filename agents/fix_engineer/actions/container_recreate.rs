@@ -157,13 +157,18 @@ impl Act for ContainerRecreate {
     async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()> {
         let (blueprint, remake) = made(before)?;
         let runtime = &world.runtime;
+        let is_kept = self.is_kept(world, blueprint).await?;
+        if !is_kept && !blueprint.image_id.is_empty() {
+            // What works is not taken away for what can no longer be made.
+            runtime.image(&blueprint.image_id).await?;
+        }
         if let Some(now) = found(world, &self.container).await?
             && is_marked(&now, &remake.mark)
         {
             runtime.stop(&self.container, self.stop_timeout_secs).await?;
             runtime.remove(&self.container, &now.id).await?;
         }
-        if self.is_kept(world, blueprint).await? {
+        if is_kept {
             runtime.put_back(&self.aside(), &self.container, blueprint).await?;
         } else {
             let mark = format!("{}{UNDONE}", remake.mark);

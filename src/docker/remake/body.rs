@@ -145,7 +145,7 @@ impl Document {
                 continue;
             }
             let declared = host["Mounts"].as_array_mut().and_then(|mounts| {
-                mounts.iter_mut().find(|declared| text(&declared["Target"]) == at)
+                mounts.iter_mut().find(|declared| is_same(text(&declared["Target"]), at))
             });
             if let Some(declared) = declared {
                 declared["Source"] = json!(name);
@@ -202,7 +202,12 @@ fn list(value: &Value) -> &[Value] {
 
 /// Whether `SOURCE:DESTINATION[:OPTIONS]` leads there.
 fn goes_to(bind: &str, at: &str) -> bool {
-    bind.split(':').nth(1) == Some(at)
+    bind.split(':').nth(1).is_some_and(|place| is_same(place, at))
+}
+
+/// `/data/` is `/data`.
+fn is_same(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/') == other.trim_end_matches('/')
 }
 
 fn object(value: &mut Value) -> &mut Map<String, Value> {

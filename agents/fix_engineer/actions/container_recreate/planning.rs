@@ -4,7 +4,7 @@ use super::super::Action;
 use super::{ContainerRecreate, Restores};
 use crate::fix_engineer::plan::{PlanRequest, Planned, keeps_data, repair};
 use crate::fix_engineer::remembered::{GoodMake, Images};
-use crate::model::{ContainerFacts, ImageFacts, RestoreWhat, time_ordered_id};
+use crate::model::{ContainerFacts, ImageFacts, MountFacts, RestoreWhat, time_ordered_id};
 use crate::ports::{World, WorldError};
 
 /// Digits of the mark; as many as Docker's own short ids have.
@@ -53,6 +53,14 @@ async fn image(
                     at its log, and at its manual for the way back"
             .to_owned());
     }
+    let lasts = |mount: &&MountFacts| mount.writable && !is_nameless(mount);
+    if let Some(mount) = facts.mounts.iter().find(lasts) {
+        return Err(format!(
+            "it writes to `{}`, and what the newer version has changed there an older one may not \
+             read: only its manual says whether the way back is open",
+            mount.destination
+        ));
+    }
     match known(world, &make.image.id).await? {
         Some(_) => Ok(Restores::Image(make.image.clone())),
         None => Err(format!(
@@ -60,6 +68,13 @@ async fn image(
             make.image.name
         )),
     }
+}
+
+/// A volume that nobody gave a name: Docker calls it by 64 digits, and it is not meant to last.
+fn is_nameless(mount: &MountFacts) -> bool {
+    let is_digits =
+        |part: &str| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    !mount.bind && mount.source.split('/').any(is_digits)
 }
 
 async fn variables(

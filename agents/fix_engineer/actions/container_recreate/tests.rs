@@ -145,6 +145,7 @@ async fn one_that_lay_still_is_left_lying_by_an_undo() {
 #[tokio::test]
 async fn long_after_it_was_kept_an_undo_makes_the_old_one_again() {
     let fake = world();
+    fake.image("sha256:web", &[]);
     let (world, fix) = (fake.world(), with_old_image());
     let before = fix.capture(&world).await.unwrap();
     fix.apply(&world, &before).await.unwrap();
@@ -156,6 +157,18 @@ async fn long_after_it_was_kept_an_undo_makes_the_old_one_again() {
         assert_eq!(fix.overtaken(&world, &before).await.unwrap(), None);
     }
     assert_eq!(fake.names(), ["web"]);
+}
+
+#[tokio::test]
+async fn what_works_is_not_taken_away_where_the_old_one_cannot_be_made_any_more() {
+    let fake = world();
+    let (world, fix) = (fake.world(), with_old_image());
+    let before = fix.capture(&world).await.unwrap();
+    fix.apply(&world, &before).await.unwrap();
+    fix.settle(&world, &before).await.unwrap();
+    let works = picture(&fake);
+    assert!(fix.undo(&world, &before).await.is_err());
+    assert_eq!(picture(&fake), works);
 }
 
 #[tokio::test]
