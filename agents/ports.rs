@@ -82,6 +82,15 @@ impl WorldError {
 /// What a world call answers.
 pub type WorldResult<T> = Result<T, WorldError>;
 
+/// The answer where nothing of that name is an answer, too.
+pub fn if_there<T>(answer: WorldResult<T>) -> WorldResult<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(WorldError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Tells the time.
 pub trait Clock: Send + Sync {
     /// Now, in UTC.

@@ -183,6 +183,15 @@ pub struct MountFacts {
     pub writable: bool,
 }
 
+impl MountFacts {
+    /// Whether its source is called as a volume that nobody gave a name: Docker gives it 64
+    /// hexadecimal digits, others for each container.
+    pub fn is_nameless(&self) -> bool {
+        let name = self.source.trim_end_matches("/_data").rsplit('/').next().unwrap_or_default();
+        name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+}
+
 /// Memory limits of a container, in bytes; `None` is unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MemoryLimits {

@@ -130,14 +130,13 @@ impl Records {
         if indented {
             return (!line.trim_ascii().is_empty()).then_some(false);
         }
-        if self.lines == 1 && self.announces_exception() {
-            if is_exception(line) {
-                return Some(true);
-            }
-            if line.is_empty() {
+        // The line first: what was said before it is searched for words, and few lines need that.
+        let gap = line.is_empty();
+        if self.lines == 1 && (gap || is_exception(line)) && self.announces_exception() {
+            if gap {
                 self.trace = Trace::Gap;
-                return Some(false);
             }
+            return Some(!gap);
         }
         if is_ruby_frame(line) && self.announces_trace() {
             return Some(false);

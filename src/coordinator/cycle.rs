@@ -158,9 +158,11 @@ impl Inner {
             self.note_news(&explained, &open, seen);
             self.sample_states(seen, &open).await;
             self.take_back_successes(&explained, seen).await?;
-            self.stop_if_too_much_failed().await?;
         }
         let history = self.history().await?;
+        if !dry_run {
+            self.stop_if_too_much_failed(&history).await?;
+        }
         let understood = |one: &&Explained| one.diagnosis.issue_type != UNUSUAL_LINES;
         let roots = explained.iter().filter(understood).count() + failing_elsewhere(&open, seen);
         let roots = u32::try_from(roots).unwrap_or(u32::MAX);

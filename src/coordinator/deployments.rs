@@ -74,8 +74,7 @@ fn waits_to_be_started(seen: &Seen, other: &ContainerFacts) -> bool {
 /// When somebody last made or started it, within the minute. What starts after it ended by itself is
 /// brought back by its restart policy, and by nobody.
 fn came_up(seen: &Seen, other: &ContainerFacts) -> Option<Timestamp> {
-    let all = seen.events.get(&TargetId::container(&other.name)).map_or(&[][..], Vec::as_slice);
-    let deaths = health_monitor::deaths(all);
+    let deaths = health_monitor::deaths(seen.events_of(&TargetId::container(&other.name)));
     let by_somebody = |event: &&RuntimeEvent| match event.kind {
         RuntimeEventKind::Create => true,
         RuntimeEventKind::Start => {
@@ -104,7 +103,7 @@ fn others_events<'a>(
     container: &str,
     within: TimeDelta,
 ) -> impl DoubleEndedIterator<Item = &'a RuntimeEvent> + use<'a> {
-    let events = seen.events.get(&TargetId::container(container)).map_or(&[][..], Vec::as_slice);
     let now = seen.now;
-    events.iter().filter(move |event| !event.by_selfheal && event.at > now - within)
+    let events = seen.events_of(&TargetId::container(container)).iter();
+    events.filter(move |event| !event.by_selfheal && event.at > now - within)
 }

@@ -67,6 +67,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// What the runtime told of a target lately, oldest first.
+    pub(super) fn events_of(&self, target: &TargetId) -> &[RuntimeEvent] {
+        self.events.get(target).map_or(&[], Vec::as_slice)
+    }
+
     /// Leaves out containers that ended before anybody looked: every host has some, and
     /// nobody misses them. If something needs one, its own trouble leads there all the same.
     ///

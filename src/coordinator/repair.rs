@@ -349,7 +349,7 @@ impl Inner {
             tracing::error!(incident.id = %incident.id, %error, "the outcome is not recorded");
         }
         if !outcome.success
-            && let Err(error) = self.stop_if_too_much_failed().await
+            && let Err(error) = self.stop_by_what_is_kept().await
         {
             tracing::error!(%error, "whether too much failed is not known; the next cycle asks again");
         }

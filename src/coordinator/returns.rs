@@ -86,8 +86,8 @@ fn only_relieves(fix: &Fix) -> bool {
 /// Whether others stopped the target or made it anew since: then it is not the fix that failed.
 fn somebody_elses(target: &TargetId, since: Timestamp, seen: &Seen) -> bool {
     let Some(name) = target.container_name() else { return false };
-    let events = seen.events.get(target).map_or(&[][..], Vec::as_slice);
-    let mut later = events.iter().filter(|event| event.at > since && !event.by_selfheal);
+    let events = seen.events_of(target).iter();
+    let mut later = events.filter(|event| event.at > since && !event.by_selfheal);
     later.any(|event| event.kind == RuntimeEventKind::Create)
         || stopped_by_person(&seen.report, name)
 }

@@ -3,7 +3,7 @@
 //! The stop is a freeze of everything, kept until a person ends it. Its invariant: people are told
 //! before it is in force, and each cycle asks anew, so a crash in between loses neither.
 
-use selfheal_agents::learning_engine::TooManyFailures;
+use selfheal_agents::learning_engine::{History, TooManyFailures};
 use selfheal_agents::ports::StoreResult;
 
 use super::state::Inner;
@@ -11,8 +11,13 @@ use super::{Freeze, freezes};
 use crate::alerts;
 
 impl Inner {
+    /// The same by what the store knows now.
+    pub(super) async fn stop_by_what_is_kept(&self) -> StoreResult<()> {
+        self.stop_if_too_much_failed(&self.history().await?).await
+    }
+
     /// Begins the stop if enough failed and it is not in force.
-    pub(super) async fn stop_if_too_much_failed(&self) -> StoreResult<()> {
+    pub(super) async fn stop_if_too_much_failed(&self, history: &History) -> StoreResult<()> {
         let _freezing = self.freezing.lock().await;
         let before = self.freezes_in_force();
         if before.iter().any(|freeze| freeze.safety_stop) {
@@ -20,7 +25,7 @@ impl Inner {
         }
         let (rules, now) = (self.rules(), self.world.clock.now());
         let lifted_at = freezes::lifted_at(self.store.as_ref()).await?;
-        let failures = self.history().await?.too_many_failures(rules.stop, lifted_at, now);
+        let failures = history.too_many_failures(rules.stop, lifted_at, now);
         let Some(TooManyFailures { why, at }) = failures else { return Ok(()) };
         tracing::error!("{why}: nothing is healed until a person types `selfheal unfreeze`");
         self.store.enqueue(&alerts::stopped(&why, at), &rules.channels).await?;

@@ -158,13 +158,17 @@ fn verdict(validation: &Validation, look: &Look) -> Option<(ValidationVerdict, S
 /// Counts the error lines since the start was over: programs that come up complain. Where the grace
 /// time is most of the window, its second half must do.
 fn count_errors(validation: &mut Validation, look: &Look) {
-    let half = validation.started_at + (validation.ends_at - validation.started_at) / 2;
-    let from = validation.grace_until.min(half);
+    let from = validation.grace_until.min(half_time(validation));
     let before = validation.samples.last().map_or(validation.started_at, |sample| sample.at);
     if before >= from {
         validation.errors.lines += look.error_lines;
         validation.errors.secs += (look.at - before).as_seconds_f64();
     }
+}
+
+/// The middle of the window.
+fn half_time(validation: &Validation) -> Timestamp {
+    validation.started_at + (validation.ends_at - validation.started_at) / 2
 }
 
 /// Whether it complains more than usual, in words; `level` is how often chance may say so.
@@ -181,8 +185,7 @@ fn at_the_end(validation: &Validation, look: &Look) -> (ValidationVerdict, Strin
     if let Some(why) = complains(validation, END_LEVEL) {
         return (ValidationVerdict::RolledBack, format!("it answers, but {why}"));
     }
-    let half = validation.started_at + (validation.ends_at - validation.started_at) / 2;
-    if validation.last_signature_at.is_some_and(|at| at > half) {
+    if validation.last_signature_at.is_some_and(|at| at > half_time(validation)) {
         let why = "its log still says what the diagnosis was made from".to_owned();
         return (ValidationVerdict::RolledBack, why);
     }

@@ -122,10 +122,7 @@ impl Inner {
         }
     }
 
-    pub(super) async fn events_since(
-        &self,
-        since: Timestamp,
-    ) -> BTreeMap<TargetId, Vec<RuntimeEvent>> {
+    async fn events_since(&self, since: Timestamp) -> BTreeMap<TargetId, Vec<RuntimeEvent>> {
         let mut by_target: BTreeMap<TargetId, Vec<RuntimeEvent>> = BTreeMap::new();
         for event in self.store.events(None, since).await.unwrap_or_default() {
             by_target.entry(event.target.clone()).or_default().push(event);

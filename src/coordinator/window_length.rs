@@ -17,9 +17,9 @@ impl Inner {
     pub(super) async fn least_window(&self, container: Option<&str>, now: Timestamp) -> Duration {
         let configured = self.rules().validation_window;
         let Some(name) = container else { return configured };
-        let events = self.events_since(now - LIVES_BACK).await;
-        let its = events.get(&TargetId::container(name)).map_or(&[][..], Vec::as_slice);
-        let life = health_monitor::longest_life(its, now);
+        let id = TargetId::container(name);
+        let events = self.store.events(Some(&id), now - LIVES_BACK).await.unwrap_or_default();
+        let life = health_monitor::longest_life(&events, now);
         life.map_or(configured, |life| configured.max(life * 5 / 4))
     }
 }

@@ -12,7 +12,7 @@ use bollard::query_parameters::{RemoveContainerOptionsBuilder, RenameContainerOp
 use selfheal_agents::model::{
     Blueprint, ImageFacts, ImageName, REMADE_LABEL, Remake, SecretText, clean,
 };
-use selfheal_agents::ports::{Remakes, WorldError, WorldResult};
+use selfheal_agents::ports::{Remakes, WorldError, WorldResult, if_there};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -38,15 +38,13 @@ impl Docker {
         let path = format!("/images/{}/json", segment(name));
         let asked = self.wire.get_json::<Image>(&path);
         match self.within(&what, self.limits.read, asked).await {
-            Ok(image) => Ok(Some(image)),
             // Docker's own words, for a name as for an id.
             Err(WorldError::Refused { why, .. })
                 if why.to_lowercase().contains("no such image") =>
             {
                 Ok(None)
             }
-            Err(WorldError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
+            answer => if_there(answer),
         }
     }
 
@@ -60,11 +58,7 @@ impl Docker {
 
     /// The container of that name, if there is one.
     async fn find(&self, name: &str) -> WorldResult<Option<Inspect>> {
-        match self.inspect(name).await {
-            Ok(inspect) => Ok(Some(inspect)),
-            Err(WorldError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        if_there(self.inspect(name).await)
     }
 
     /// The container of that name if it has that id; another one is somebody else's.

@@ -18,7 +18,7 @@ use crate::model::{
     Blueprint, Captured, ContainerFacts, ContainerStatus, ImageName, REMADE_LABEL, Remake,
     SecretText, TargetId, aside_name,
 };
-use crate::ports::{World, WorldError, WorldResult};
+use crate::ports::{World, WorldError, WorldResult, if_there};
 
 pub(super) use planning::plan;
 
@@ -231,11 +231,7 @@ fn is_marked(facts: &ContainerFacts, mark: &str) -> bool {
 
 /// The container of that name, if there is one.
 async fn found(world: &World, name: &str) -> WorldResult<Option<ContainerFacts>> {
-    match world.runtime.container(name).await {
-        Ok(facts) => Ok(Some(facts)),
-        Err(WorldError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+    if_there(world.runtime.container(name).await)
 }
 
 /// The beginning of an image's id, as Docker shows it.

@@ -113,17 +113,10 @@ fn given<'a>(
 
 fn mounts(facts: &ContainerFacts) -> BTreeSet<String> {
     let words = |mount: &MountFacts| {
-        let source = if is_nameless(&mount.source) { "a volume" } else { &mount.source };
+        let source = if mount.is_nameless() { "a volume" } else { &mount.source };
         format!("{source} on {} writable: {}", mount.destination, mount.writable)
     };
     facts.mounts.iter().map(words).collect()
-}
-
-/// Whether it is a volume that nobody gave a name: Docker gives it 64 hexadecimal digits, others
-/// for each container.
-fn is_nameless(source: &str) -> bool {
-    let name = source.trim_end_matches("/_data").rsplit('/').next().unwrap_or_default();
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn networks(facts: &ContainerFacts) -> BTreeSet<String> {

@@ -7,6 +7,7 @@
 mod data_services;
 mod deployed;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -22,6 +23,7 @@ pub(crate) use deployed::{BAD_IMAGE_UPDATE, LOST_VARIABLE};
 
 const GOOD_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080; } }\n";
 const BROKEN_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080 } }\n";
+const GOOD_POOL: &str = "{\n  \"greeting\": \"hello\",\n  \"pool_size\": 4\n}\n";
 pub(crate) const WORKER: &str = r#"{
   "upstream": {
     "url": "http://provider:8080/quote",
@@ -199,19 +201,20 @@ pub(crate) const MEMORY_TOO_LOW: Fault = Fault {
     },
 };
 
+/// A file as old as the container could be newer than what the container has read.
+fn write_an_hour_ago(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text)?;
+    let an_hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
+    Ok(std::fs::File::options().append(true).open(file)?.set_modified(an_hour_ago)?)
+}
+
 /// A file edited wrongly, noticed only at the next start.
 pub(crate) const BROKEN_CONFIGURATION: Fault = Fault {
     stage: |stack| {
         stack.start(app())?;
         stack.wait_for("app", "/")?;
         let folder = stack.folder("site")?;
-        std::fs::write(folder.join("default.conf"), GOOD_SITE)?;
-        // A file as old as the container could be newer than what the container has read.
-        let an_hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
-        std::fs::File::options()
-            .append(true)
-            .open(folder.join("default.conf"))?
-            .set_modified(an_hour_ago)?;
+        write_an_hour_ago(&folder.join("default.conf"), GOOD_SITE)?;
         let web = Service::new("web", "nginx").publish(80).needs(&["app"]);
         stack.start(web.mount(&folder, "/etc/nginx/conf.d").with(&["--restart=always"]))
     },
@@ -231,25 +234,19 @@ pub(crate) const BROKEN_CONFIGURATION: Fault = Fault {
 pub(crate) const BAD_VALUE: Fault = Fault {
     stage: |stack| {
         let folder = stack.folder("settings")?;
-        let file = folder.join("config.json");
-        std::fs::write(&file, "{\n  \"greeting\": \"hello\",\n  \"pool_size\": 4\n}\n")?;
-        let an_hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
-        std::fs::File::options().append(true).open(file)?.set_modified(an_hour_ago)?;
+        write_an_hour_ago(&folder.join("config.json"), GOOD_POOL)?;
         let app = app().mount(&folder, "/config").env("CONFIG", "/config/config.json");
         stack.start(app.asks_itself())
     },
     judge: ("app", "/"),
     inject: |stack| {
         let file = stack.folder("settings")?.join("config.json");
-        let text = std::fs::read_to_string(&file)?;
-        std::fs::write(file, text.replace('4', "0"))?;
+        std::fs::write(file, GOOD_POOL.replace('4', "0"))?;
         docker(&["restart", &stack.name("app")]).map(drop)
     },
     futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
     cure: |stack| {
-        let file = stack.folder("settings")?.join("config.json");
-        let text = std::fs::read_to_string(&file)?;
-        std::fs::write(file, text.replace('0', "4"))?;
+        std::fs::write(stack.folder("settings")?.join("config.json"), GOOD_POOL)?;
         docker(&["restart", &stack.name("app")]).map(drop)
     },
 };

@@ -5,7 +5,7 @@ use super::{ContainerRecreate, Restores};
 use crate::fix_engineer::plan::{PlanRequest, Planned, keeps_data, repair};
 use crate::fix_engineer::remembered::{GoodMake, Images};
 use crate::model::{ContainerFacts, ImageFacts, MountFacts, RestoreWhat, time_ordered_id};
-use crate::ports::{World, WorldError};
+use crate::ports::{World, if_there};
 
 /// Digits of the mark; as many as Docker's own short ids have.
 const MARK_DIGITS: usize = 12;
@@ -53,7 +53,7 @@ async fn image(
                     at its log, and at its manual for the way back"
             .to_owned());
     }
-    let lasts = |mount: &&MountFacts| mount.writable && !is_nameless(mount);
+    let lasts = |mount: &&MountFacts| mount.writable && (mount.bind || !mount.is_nameless());
     if let Some(mount) = facts.mounts.iter().find(lasts) {
         return Err(format!(
             "it writes to `{}`, and what the newer version has changed there an older one may not \
@@ -68,13 +68,6 @@ async fn image(
             make.image.name
         )),
     }
-}
-
-/// A volume that nobody gave a name: Docker calls it by 64 digits, and it is not meant to last.
-fn is_nameless(mount: &MountFacts) -> bool {
-    let is_digits =
-        |part: &str| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    !mount.bind && mount.source.split('/').any(is_digits)
 }
 
 async fn variables(
@@ -95,11 +88,7 @@ async fn variables(
 }
 
 async fn known(world: &World, id: &str) -> Result<Option<ImageFacts>, String> {
-    match world.runtime.image(id).await {
-        Ok(image) => Ok(Some(image)),
-        Err(WorldError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error.to_string()),
-    }
+    if_there(world.runtime.image(id).await).map_err(|error| error.to_string())
 }
 
 /// Others that live in its network would be left in one that is gone.

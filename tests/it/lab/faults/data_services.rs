@@ -125,11 +125,7 @@ pub(crate) const CONNECTIONS_LEAKED: Fault = Fault {
         docker(&line).map(drop)
     },
     futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
-    cure: |stack| {
-        let end = "select pg_terminate_backend(pid) from pg_stat_activity \
-            where state = 'idle in transaction'";
-        ask_database(stack, end)
-    },
+    cure: end_idle_transactions,
 };
 
 /// The database runs and is on no network any more.
@@ -161,6 +157,12 @@ fn ask_database(stack: &Stack, statement: &str) -> Result<()> {
     docker(&["exec", &stack.name("postgres"), "/usr/bin/python3", "-c", &said, statement]).map(drop)
 }
 
+fn end_idle_transactions(stack: &Stack) -> Result<()> {
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity \
+        where state = 'idle in transaction'";
+    ask_database(stack, end)
+}
+
 /// Somebody began a transaction, locked the orders, and went for lunch.
 pub(crate) const LOCK_HELD: Fault = Fault {
     stage: start_data_services,
@@ -172,11 +174,7 @@ pub(crate) const LOCK_HELD: Fault = Fault {
         docker(&[&line[..], &["lock table orders"]].concat()).map(drop)
     },
     futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
-    cure: |stack| {
-        let end = "select pg_terminate_backend(pid) from pg_stat_activity \
-            where state = 'idle in transaction'";
-        ask_database(stack, end)
-    },
+    cure: end_idle_transactions,
 };
 
 /// The cache is full to its limit and may not evict anything: it refuses every write.
