@@ -238,6 +238,12 @@ impl Hold {
         )
     }
 
+    /// Whether what is seen may be the work of whoever is busy there, so that it says little until
+    /// they are done.
+    pub const fn excuses(&self) -> bool {
+        matches!(self, Self::DeploymentUnderWay { .. } | Self::MaintenanceWindow { .. })
+    }
+
     /// When it passes, where that is known.
     pub const fn until(&self) -> Option<Timestamp> {
         match self {

@@ -196,7 +196,8 @@ pub struct Incident {
     pub earlier_fixes: Vec<Fix>,
     /// Why the fix was not applied automatically.
     pub holds: Vec<Hold>,
-    /// How long it has waited for what passes by itself; none where a person asked for it.
+    /// How long it has waited for what passes by itself or for who is busy there; none where a
+    /// person asked for it.
     #[serde(default)]
     pub wait: Option<Wait>,
     /// Backups made for it, oldest first.
@@ -271,13 +272,19 @@ impl Incident {
     /// Takes these reasons to hold for the present ones.
     pub fn hold_for(&mut self, holds: Vec<Hold>, at: Timestamp) {
         self.holds = holds;
-        let waits = self.passes() && !self.holds.iter().any(Hold::is_asked_for);
+        let waits = self.can_wait() && !self.holds.iter().any(Hold::is_asked_for);
         self.wait = waits.then(|| self.wait.unwrap_or(Wait { since: at, told: false }));
     }
 
     /// Whether every reason to hold passes by itself.
     pub fn passes(&self) -> bool {
         !self.holds.is_empty() && self.holds.iter().all(Hold::is_transient)
+    }
+
+    /// Whether no person need know of it yet: every reason to hold passes by itself, or somebody is
+    /// busy there and will see.
+    pub fn can_wait(&self) -> bool {
+        self.passes() || self.holds.iter().any(Hold::excuses)
     }
 
     /// Every target it is about: those with findings, the blamed one and the affected.
@@ -333,6 +340,7 @@ mod tests {
         for ends in [
             vec![],
             vec![unknown(), Hold::NoFixKnown],
+            vec![Hold::NoFixKnown, Hold::MaintenanceWindow { window: String::new() }],
             vec![unknown(), Hold::Frozen { until: None, why: String::new() }],
             vec![Hold::MaintenanceWindow { window: String::new() }, overload()],
             vec![Hold::QuietHour { configured: true }],

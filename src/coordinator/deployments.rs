@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use selfheal_agents::health_monitor;
 use selfheal_agents::model::{
-    ContainerFacts, ContainerStatus, RuntimeEvent, RuntimeEventKind, TargetId, Timestamp, clean,
+    ContainerFacts, ContainerStatus, HealthStatus, RuntimeEvent, RuntimeEventKind, TargetId,
+    Timestamp, clean,
 };
 
 use super::look::Seen;
@@ -34,7 +35,8 @@ pub(super) fn deployment(seen: &Seen, facts: &ContainerFacts) -> Option<String> 
         seen.inventory.containers.values().filter(|other| same_project(other)).collect();
     let replaced = by_an_updater(seen, facts);
     let coming_up = || project.and_then(|project| compose_up(seen, project, &together));
-    replaced.or_else(coming_up).or_else(|| just_made(seen, facts, &together))
+    let just_made = || just_made(seen, facts, &together);
+    replaced.or_else(coming_up).or_else(just_made).or_else(|| not_well_yet(seen, facts))
 }
 
 /// An updater runs, and the container was just made by somebody.
@@ -95,6 +97,24 @@ fn just_made(seen: &Seen, facts: &ContainerFacts, together: &[&ContainerFacts]) 
     let age = (seen.now - event.at).num_seconds();
     let verb = if event.kind == RuntimeEventKind::Create { "made" } else { "removed" };
     Some(format!("`{}` was {verb} {age} s ago", event.target))
+}
+
+/// It was made within the minute and runs, and its health check has not succeeded yet: many a
+/// program needs longer than its check allows. One that ends again and again is none of these.
+fn not_well_yet(seen: &Seen, facts: &ContainerFacts) -> Option<String> {
+    let asks_itself = facts.health.is_some_and(|health| health != HealthStatus::Healthy);
+    let is_create = |event: &&RuntimeEvent| event.kind == RuntimeEventKind::Create;
+    let made = others_events(seen, &facts.name, TOGETHER).rfind(is_create)?;
+    let changes_much = |event: &RuntimeEvent| {
+        let well = RuntimeEventKind::Health { status: HealthStatus::Healthy };
+        event.kind == well || matches!(event.kind, RuntimeEventKind::Die { .. })
+    };
+    let since = seen.events_of(&TargetId::container(&facts.name)).iter();
+    let still = !since.filter(|event| event.at >= made.at).any(changes_much);
+    let age = (seen.now - made.at).num_seconds();
+    let name = clean(&facts.name, 100);
+    (facts.is_up() && asks_itself && still)
+        .then(|| format!("`{name}` was made {age} s ago and has not been well yet"))
 }
 
 /// What others did to a container within that time, oldest first.

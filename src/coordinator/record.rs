@@ -15,14 +15,14 @@ const BLIND_FOR: TimeDelta = TimeDelta::seconds(60);
 /// What passes by itself is told of when it has not after this long.
 pub(super) const WAIT_PAGE_AFTER: TimeDelta = TimeDelta::minutes(15);
 
-/// Whether a person must be told: it is critical or lasts, and does not pass by itself or has
-/// been told of because it did not.
+/// Whether a person must be told: it is critical or lasts, and cannot wait or has been told of
+/// because it waited for long.
 fn is_worth_a_page(incident: &Incident, now: Timestamp) -> bool {
     // That it flaps was told, and each of its spells is not worth a word.
     if incident.holds.iter().any(|hold| matches!(hold, Hold::Flapping { .. })) {
         return false;
     }
-    if incident.passes() {
+    if incident.can_wait() {
         return incident.wait.is_some_and(|wait| wait.told);
     }
     incident.severity == Severity::Critical || now - incident.opened_at >= PAGE_AFTER

@@ -163,7 +163,7 @@ impl Inner {
         self.go(incident, IncidentState::Held, Actor::FixEngineer, text);
         tracing::warn!(incident.id = %incident.id, at = %now, "the fix was not begun");
         self.save(incident).await;
-        if !incident.passes() {
+        if !incident.can_wait() {
             self.alert(incident, crate::alerts::AlertEvent::Held).await;
         }
     }

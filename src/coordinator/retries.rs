@@ -48,7 +48,7 @@ impl Inner {
         let mut retries = lock(&self.retries);
         retries.retain(|id, _| open.iter().any(|incident| incident.id == *id));
         for incident in open.into_iter().filter(|i| i.state() == IncidentState::Held) {
-            let due = if incident.passes() {
+            let due = if incident.can_wait() {
                 let known = retries.remove(&incident.id);
                 let (retry, due) = next_retry(known, &incident, now);
                 retries.insert(incident.id, retry);

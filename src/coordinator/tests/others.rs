@@ -1,7 +1,7 @@
 //! Stories of what others do to a container while Selfheal would repair it.
 
 use selfheal_agents::model::{
-    ContainerFacts, ContainerStatus, LogFile, LogFolder, LogSurvey, RuntimeEventKind,
+    ContainerFacts, ContainerStatus, HealthStatus, LogFile, LogFolder, LogSurvey, RuntimeEventKind,
 };
 
 use super::*;
@@ -133,13 +133,30 @@ async fn what_an_updater_just_made_is_left_to_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_an_updater_half_a_minute_after_it_was_made_a_container_is_mended() {
+async fn without_an_updater_what_was_made_and_well_is_mended_after_half_a_minute() {
     let stage = Stage::new(shop(), Rules::default());
     stage.look().await;
     stage.fake.emit("web", RuntimeEventKind::Create);
+    stage.fake.emit("web", RuntimeEventKind::Health { status: HealthStatus::Healthy });
     stage.pass(30).await;
     stage.fake.hang("web");
     assert_eq!(held_web(&stage).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_made_within_the_minute_may_take_that_long_to_be_well() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.emit("web", RuntimeEventKind::Create);
+    stage.fake.hang("web");
+    stage.pass(30).await;
+    let held = held_web(&stage).await;
+    assert_eq!(
+        held,
+        ["a deployment is under way: `web` was made 30 s ago and has not been well yet"]
+    );
+    stage.pass(60).await;
+    assert_eq!(stage.fake.effects(), ["restart web"], "the minute is over");
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,6 +197,27 @@ async fn one_of_a_project_that_waits_for_its_start_shows_that_somebody_is_at_it(
     );
     stage.pass(700).await;
     assert_eq!(stage.fake.effects(), ["restart web"], "nobody will start it any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_during_a_deployment_is_told_when_that_is_over() {
+    let rules = Rules { mode: Mode::Approve, ..Rules::default() };
+    let stage = Stage::new(stack(&["web", "job"]), rules);
+    stage.look().await;
+    let now = stage.fake.clock().now();
+    stage.fake.change("job", |facts| {
+        facts.status = ContainerStatus::Created;
+        facts.created_at = Some(now);
+    });
+    stage.fake.hang("web");
+    stage.look().await;
+    stage.pass(300).await;
+    let incidents = stage.incidents().await;
+    assert_eq!(holds(only(&incidents)), ["mode", "deployment_under_way"]);
+    assert_eq!(stage.alerts().await, Vec::<String>::new(), "who deploys sees it");
+    stage.fake.change("job", |facts| facts.status = ContainerStatus::Running);
+    stage.pass(90).await;
+    assert_eq!(stage.alerts().await, ["held"], "it is still there");
 }
 
 #[tokio::test(start_paused = true)]
