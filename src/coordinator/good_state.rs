@@ -20,9 +20,6 @@ use super::state::Inner;
 
 /// A container must have run this long before what it was started with is remembered.
 const SEEN_AFTER: TimeDelta = TimeDelta::seconds(5);
-/// With a wrong value it may live for a while: only then does a content take the place of one
-/// that it lived with for long.
-const PROVEN_AFTER: TimeDelta = TimeDelta::minutes(2);
 /// Files larger than this are data, not configuration.
 const LARGEST_FILE: usize = 128 * 1024;
 /// Files remembered of one container.
@@ -41,7 +38,7 @@ impl Inner {
             networks: attachments(facts),
             ..before.clone()
         };
-        let proven = facts.started_at.is_some_and(|at| now - at >= PROVEN_AFTER);
+        let proven = facts.started_at.is_some_and(|at| self.is_proven(now - at));
         let known = good.make.as_ref().is_some_and(|make| make.container_id == facts.id);
         if proven && !known {
             good.make = GoodMake::of(facts, now).or(good.make);
@@ -52,6 +49,12 @@ impl Inner {
         {
             tracing::error!(container.name = facts.name, %error, "its good state is not kept");
         }
+    }
+
+    /// Whether what it was started with is proven, after it has run well for so long. With a wrong
+    /// value it may live for a while: as a fix, it must stand the whole window.
+    fn is_proven(&self, ran_for: TimeDelta) -> bool {
+        ran_for.to_std().is_ok_and(|ran_for| ran_for >= self.rules().validation_window)
     }
 
     /// How the containers in trouble that were made anew differ from those that worked.
@@ -107,7 +110,7 @@ impl Inner {
     /// The configuration files that the container has started with.
     async fn see_files(&self, facts: &ContainerFacts, good: &mut Remembered, now: Timestamp) {
         let Some(started_at) = facts.started_at else { return };
-        let proven = now - started_at >= PROVEN_AFTER;
+        let proven = self.is_proven(now - started_at);
         for mount in facts.mounts.iter().filter(|m| m.bind) {
             for path in self.world.files.list(&mount.source).await.unwrap_or_default() {
                 let known = good.paths();

@@ -16,8 +16,6 @@ const BREAK_LIMIT: Duration = Duration::from_secs(20);
 const HEAL_LIMIT: Duration = Duration::from_secs(90);
 const RECORD_LIMIT: Duration = Duration::from_mins(1);
 const STAYS: Duration = Duration::from_secs(2);
-/// After so long what a container was made with counts as proven, and has been looked at.
-pub(crate) const LONG: Duration = Duration::from_secs(130);
 
 /// What the repair must look like from outside and in the record.
 struct Repair {
@@ -35,8 +33,6 @@ struct Repair {
     fix_types: &'static [&'static str],
     /// Further settings.
     settings: fn(&Stack) -> Result<String>,
-    /// How long the service works before it is broken.
-    works_for: Duration,
 }
 
 impl Repair {
@@ -48,7 +44,6 @@ impl Repair {
             touched: None,
             fix_types,
             settings: |_| Ok(String::new()),
-            works_for: Duration::ZERO,
         }
     }
 
@@ -77,7 +72,6 @@ fn heals(test: &str, fault: &Fault, repair: &Repair) -> Result<()> {
 }
 
 fn is_healed(fault: &Fault, repair: &Repair, stack: &Stack, selfheal: &Selfheal) -> Result<()> {
-    throughout("the service works", repair.works_for, || fault.judge(stack))?;
     ensure!(selfheal.changes().is_empty(), "a healthy stack was touched");
     (fault.inject)(stack)?;
     until("the judge notices the fault", BREAK_LIMIT, || match fault.judge(stack) {
@@ -202,9 +196,9 @@ each_fault! {
         TIMEOUT_TOO_LOW,
         Repair { settings: worker_timeout, ..Repair::of("worker", &["config.set"]) };
     a_lost_variable_is_given_back:
-        LOST_VARIABLE, Repair { works_for: LONG, ..Repair::of("app", &["container.recreate"]) };
+        LOST_VARIABLE, Repair::of("app", &["container.recreate"]);
     a_bad_image_is_taken_back:
-        BAD_IMAGE_UPDATE, Repair { works_for: LONG, ..Repair::of("app", &["container.recreate"]) };
+        BAD_IMAGE_UPDATE, Repair::of("app", &["container.recreate"]);
     a_rate_limited_worker_is_slowed_down:
         RATE_LIMIT,
         Repair { settings: worker_delay, ..Repair::of("worker", &["config.set"]) };

@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 use super::daemon::Selfheal;
 use super::engine::{self, docker};
 use super::faults::{self, Fault};
-use super::heals::{LONG, worker_delay};
+use super::heals::worker_delay;
 use super::stack::Stack;
-use crate::support::{throughout, until};
+use crate::support::until;
 
 const BEGINS_WITHIN: Duration = Duration::from_mins(1);
 const ENDS_WITHIN: Duration = Duration::from_secs(90);
@@ -26,27 +26,20 @@ type Moment = fn(&Stack, &Selfheal) -> Result<bool>;
 type Whole = fn(&Stack) -> Result<()>;
 
 fn killed_when(test: &str, moment: Moment) -> Result<()> {
-    killed(test, &faults::RATE_LIMIT, Duration::ZERO, moment, config_is_whole)
+    killed(test, &faults::RATE_LIMIT, moment, config_is_whole)
 }
 
-/// The same while a container is made again; what it was made with has to be proven first.
+/// The same while a container is made again.
 fn killed_while_making(test: &str, moment: Moment) -> Result<()> {
-    killed(test, &faults::LOST_VARIABLE, LONG, moment, nothing_is_left_over)
+    killed(test, &faults::LOST_VARIABLE, moment, nothing_is_left_over)
 }
 
-fn killed(
-    test: &str,
-    fault: &Fault,
-    works_for: Duration,
-    moment: Moment,
-    whole: Whole,
-) -> Result<()> {
+fn killed(test: &str, fault: &Fault, moment: Moment, whole: Whole) -> Result<()> {
     if !engine::answers(test) {
         return Ok(());
     }
     let stack = fault.staged()?;
     let mut selfheal = Selfheal::watch(&stack, &worker_delay(&stack)?)?;
-    throughout("the service works", works_for, || fault.judge(&stack))?;
     (fault.inject)(&stack)?;
     wait_closely(&stack, &selfheal, moment).with_context(|| selfheal.last_words())?;
     selfheal.kill()?;

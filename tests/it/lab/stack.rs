@@ -260,7 +260,8 @@ impl Stack {
     }
 
     /// Waits until every container has run for so long that Selfheal believes what it sees: a
-    /// container made a moment ago is a deployment under way and no proof of good files.
+    /// container made a moment ago is a deployment under way, and one that has not run for the
+    /// length of a window is no proof of what it was made with.
     pub(crate) fn wait_until_settled(&self) -> Result<()> {
         let label = format!("label={}", self.label());
         let ids = docker(&["ps", "--quiet", "--no-trunc", "--filter", &label])?;

@@ -89,6 +89,7 @@ pub(crate) const START_ORDER: Fault = Fault {
     stage: |stack| {
         start_postgres(stack)?;
         stack.start(Service::new("redis", "redis"))?;
+        until("the database answers", MADE_WITHIN, || ask_database(stack, "select 1"))?;
         stack.start(shop("shop").env("DATABASE_PATIENCE_S", "2"))
     },
     judge: ("app", "/orders"),
@@ -96,7 +97,11 @@ pub(crate) const START_ORDER: Fault = Fault {
         let (app, postgres) = (stack.name("app"), stack.name("postgres"));
         docker(&["stop", &app, &postgres])?;
         docker(&["start", &app])?;
-        std::thread::sleep(Duration::from_secs(5));
+        until("the application gives up on the database", GIVES_UP_WITHIN, || {
+            let said = stack.log("app");
+            anyhow::ensure!(said.contains("going on without orders"), "it says {said}");
+            Ok(())
+        })?;
         docker(&["start", &postgres]).map(drop)
     },
     futile: Some(|stack| docker(&["restart", &stack.name("postgres")]).map(drop)),
@@ -150,6 +155,7 @@ const SESSION: &str = "import psycopg2, sys, time\n\
 
 /// How long a database may take until it is made, on a busy machine.
 const MADE_WITHIN: Duration = Duration::from_mins(1);
+const GIVES_UP_WITHIN: Duration = Duration::from_secs(30);
 
 /// Lets the database's owner say this.
 fn ask_database(stack: &Stack, statement: &str) -> Result<()> {
