@@ -14,6 +14,7 @@ mod conditions;
 mod considered;
 mod context;
 mod graph;
+mod outlived;
 mod roots;
 pub mod series;
 
@@ -87,6 +88,8 @@ pub struct Explained {
 
 /// Diagnoses everything that is wrong: one answer a root, worst first.
 pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
+    let (findings, over) = outlived::part(&evidence);
+    let evidence = Evidence { findings: &findings, ..evidence };
     let failing: BTreeSet<TargetId> = evidence
         .findings
         .iter()
@@ -107,6 +110,7 @@ pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
     considered::add_other_roots(&evidence, &mut explained);
     for one in &mut explained {
         context::add(&evidence, one);
+        outlived::add(&over, one);
     }
     let alone = context::alone(&evidence, &explained);
     explained.extend(alone);

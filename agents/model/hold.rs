@@ -157,7 +157,7 @@ pub enum Hold {
         /// Which facts.
         what: String,
     },
-    /// A dependency is being repaired; this one is looked at again afterwards.
+    /// Something it needs has only just come back, and it may get over that by itself.
     WaitsForDependency {
         /// Which.
         dependency: TargetId,
@@ -338,7 +338,7 @@ impl fmt::Display for Hold {
             }
             Self::FactsMissing { what } => write!(f, "not enough is known: {what}"),
             Self::WaitsForDependency { dependency } => {
-                write!(f, "`{dependency}` is being repaired first")
+                write!(f, "`{dependency}` has only just come back: it may get over that by itself")
             }
             Self::CouldNotApply { why } => write!(f, "it could not be applied: {why}"),
             Self::DryRun => f.write_str("dry run: nothing was applied"),

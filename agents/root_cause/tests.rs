@@ -204,6 +204,10 @@ fn refused_log() -> Runbook {
     )
 }
 
+fn written<'a>(diagnosis: &'a Diagnosis, words: &str) -> Option<&'a crate::model::LedgerEntry> {
+    diagnosis.ledger.entries.iter().find(|entry| entry.what.contains(words))
+}
+
 #[test]
 fn the_deepest_broken_target_is_blamed_and_the_loud_ones_are_its_symptoms() {
     let scene = Scene::default()
@@ -384,4 +388,5 @@ fn the_same_input_gives_the_same_answer() {
 mod changes;
 mod clients;
 mod hints;
+mod outlived;
 mod roots;

@@ -15,7 +15,7 @@ use selfheal_agents::ports::StoreResult;
 use super::cycle::Bench;
 use super::policy::{self, Facts, Spent};
 use super::state::Inner;
-use super::window::primary;
+use super::window::{primary, settle};
 
 impl Inner {
     /// The facts about `fix` for `diagnosis`.
@@ -45,6 +45,7 @@ impl Inner {
             dependents_suffer: dependents_suffer(bench, diagnosis, &fix.target),
             // An exit is believed whenever it happens; everything else waits for the start.
             starting_until: container.filter(|_| up).and_then(start_period_end),
+            came_back: container.filter(|_| up).and_then(|facts| came_back(bench, facts)),
             deployment: under_way.deployment,
             backup: under_way.backup,
             unknown: under_way.unknown,
@@ -123,6 +124,16 @@ fn stopped_by_person(bench: &Bench<'_>, target: &TargetId) -> Option<bool> {
 fn dependents_suffer(bench: &Bench<'_>, diagnosis: &Diagnosis, target: &TargetId) -> bool {
     let above = bench.seen.graph.dependents_of(target);
     diagnosis.affected.iter().any(|id| above.contains(id))
+}
+
+/// Something it needs that came up since it did, and so lately that it may not have noticed.
+fn came_back(bench: &Bench<'_>, facts: &ContainerFacts) -> Option<TargetId> {
+    let needed = bench.seen.graph.needed_by(&TargetId::container(&facts.name));
+    let lately = bench.seen.now - settle(facts);
+    needed.into_iter().find(|id| {
+        let started_at = container_of(bench, id).and_then(|needed| needed.started_at);
+        started_at.is_some_and(|at| at > lately && facts.started_at.is_none_or(|own| at > own))
+    })
 }
 
 fn start_period_end(facts: &ContainerFacts) -> Option<Timestamp> {

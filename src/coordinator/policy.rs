@@ -85,6 +85,8 @@ pub struct Facts {
     pub dependents_suffer: bool,
     /// End of the target's start period, if it is in it and has not ended by itself.
     pub starting_until: Option<Timestamp>,
+    /// Something the target needs that has only just come back.
+    pub came_back: Option<TargetId>,
     /// A deployment or image update under way, in words.
     pub deployment: Option<String>,
     /// A backup under way, in words.
@@ -165,6 +167,7 @@ const fn yields_to_a_person(hold: &Hold) -> bool {
             | Hold::ConfidenceTooLow { .. }
             | Hold::StoppedByPerson { .. }
             | Hold::InStartPeriod { .. }
+            | Hold::WaitsForDependency { .. }
             | Hold::OtherHealer { .. }
             | Hold::MaintenanceWindow { .. }
             | Hold::QuietHour { .. }

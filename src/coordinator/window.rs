@@ -406,7 +406,8 @@ pub(super) fn stopped_by_person(report: &HealthReport, container: &str) -> bool 
         .is_some_and(|state| state.value == ObservedValue::Text("stopped".to_owned()))
 }
 
-fn settle(facts: &ContainerFacts) -> TimeDelta {
+/// How long it may need to notice that what it needs is back.
+pub(super) fn settle(facts: &ContainerFacts) -> TimeDelta {
     let probing = facts
         .health_check
         .as_ref()

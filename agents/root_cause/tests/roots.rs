@@ -34,10 +34,6 @@ fn of<'a>(explained: &'a [Explained], blamed: &str) -> &'a Diagnosis {
     &explained.iter().find(|e| e.diagnosis.blamed == id(blamed)).unwrap().diagnosis
 }
 
-fn written<'a>(diagnosis: &'a Diagnosis, words: &str) -> Option<&'a crate::model::LedgerEntry> {
-    diagnosis.ledger.entries.iter().find(|entry| entry.what.contains(words))
-}
-
 /// `web` needs two that both ended, the second so much later.
 fn two_that_one_needs(seconds: i64) -> Scene {
     Scene::default()

@@ -21,6 +21,7 @@ const GUARDS: &[Guard] = &[
     distrust,
     checkable,
     starting,
+    waits,
     deployment,
     backup,
     other_healer,
@@ -121,6 +122,10 @@ fn checkable(fix: &Fix, _: &Facts) -> Option<Hold> {
 fn starting(fix: &Fix, facts: &Facts) -> Option<Hold> {
     let until = facts.starting_until.filter(|until| *until > facts.now)?;
     Some(Hold::InStartPeriod { target: fix.target.clone(), until })
+}
+
+fn waits(_: &Fix, facts: &Facts) -> Option<Hold> {
+    facts.came_back.clone().map(|dependency| Hold::WaitsForDependency { dependency })
 }
 
 fn deployment(_: &Fix, facts: &Facts) -> Option<Hold> {

@@ -1,0 +1,65 @@
+//! What a program said of something it needs before that came back. It tells nothing of now: if the
+//! program still fails, it gave up, and is to be mended itself.
+
+use super::{Evidence, Explained};
+use crate::model::{Blames, Finding, FindingSource, LedgerSource, Side, TargetId, Verdict};
+
+/// Parts the findings into those that count and complaints that are over, each with what came back.
+pub(super) fn part(evidence: &Evidence<'_>) -> (Vec<Finding>, Vec<(Finding, TargetId)>) {
+    let mut count = vec![];
+    let mut over = vec![];
+    for finding in evidence.findings {
+        match came_back(evidence, finding) {
+            Some(needed) => over.push((finding.clone(), needed)),
+            None => count.push(finding.clone()),
+        }
+    }
+    (count, over)
+}
+
+/// Keeps them in the record of what they stood beside.
+pub(super) fn add(over: &[(Finding, TargetId)], explained: &mut Explained) {
+    let diagnosis = &mut explained.diagnosis;
+    for (finding, needed) in over {
+        if finding.target != diagnosis.blamed && !diagnosis.affected.contains(&finding.target) {
+            continue;
+        }
+        let (who, message) = (&finding.target, &finding.message);
+        let what = format!("{who}: {message}; that was before `{needed}` came back");
+        diagnosis.ledger.add(0, what, LedgerSource::Evidence);
+        explained.findings.push(finding.clone());
+    }
+}
+
+/// What the finding complains about, if it has come up since and all that is needed is well.
+fn came_back(evidence: &Evidence<'_>, finding: &Finding) -> Option<TargetId> {
+    if !is_about_others(evidence, finding) {
+        return None;
+    }
+    let container = evidence.container_of(&finding.target)?;
+    let needed = evidence.graph.needed_by(&container);
+    let fails = |id: &TargetId| {
+        evidence.report.target(id).is_none_or(|report| report.verdict() >= Verdict::Critical)
+    };
+    if needed.iter().any(fails) {
+        return None;
+    }
+    needed.into_iter().find(|id| {
+        let report = evidence.report.target(id);
+        let facts = report.and_then(|report| report.state.container());
+        facts.is_some_and(|facts| {
+            facts.is_up() && facts.started_at.is_some_and(|at| at > finding.last_seen)
+        })
+    })
+}
+
+fn is_about_others(evidence: &Evidence<'_>, finding: &Finding) -> bool {
+    let FindingSource::Log { runbook, side } = &finding.source else { return false };
+    let blames_others = |id: &str| {
+        let known = evidence.runbooks.iter().find(|known| known.id == id);
+        known.is_some_and(|known| {
+            matches!(known.diagnosis.blames, Blames::Dependency | Blames::Outside)
+        })
+    };
+    *side == Side::Client || blames_others(runbook)
+}
