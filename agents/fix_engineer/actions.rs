@@ -5,6 +5,7 @@
 //! record) cover it from then on. No action deletes a volume, drops data or prunes; none
 //! builds a shell string.
 
+mod calls;
 mod server;
 
 use std::collections::BTreeMap;
@@ -69,9 +70,10 @@ pub trait Act: Send + Sync {
     }
 }
 
-/// The one list: an action is a line here and a file of its own.
+/// The one list: an action is a line here, with the calls of Docker's API that it changes things
+/// by, and a file of its own.
 macro_rules! actions {
-    ($($module:ident::$variant:ident = $name:literal),+ $(,)?) => {
+    ($($module:ident::$variant:ident = $name:literal by $calls:expr),+ $(,)?) => {
         $(mod $module; pub use $module::$variant;)+
 
         /// One kind of step with its arguments.
@@ -88,6 +90,12 @@ macro_rules! actions {
         impl Action {
             /// Every action's name.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// Every action's name with the calls of Docker's API that it changes things by, its
+            /// undo included: what a proxy in front of Docker has to let pass for it, beside the
+            /// reads. What an action may do at times is among them.
+            pub const CALLS: &'static [(&'static str, &'static [&'static str])] =
+                &[$(($name, &$calls)),+];
 
             /// The name used in runbooks, the journal and statistics.
             pub const fn name(&self) -> &'static str {
@@ -117,24 +125,28 @@ pub use container_recreate::Restores;
 pub use postgres_terminate::Session;
 pub use redis_set_policy::EvictionPolicy;
 
+use calls::{
+    CONNECT, CREATE, DISCONNECT, KILL, PAUSE, REMOVE, RENAME, RESTART, START, STOP, UNPAUSE, UPDATE,
+};
+
 actions! {
-    container_start::ContainerStart = "container.start",
-    container_restart::ContainerRestart = "container.restart",
-    container_signal::ContainerSignal = "container.signal",
-    container_pause::ContainerPause = "container.pause",
-    container_unpause::ContainerUnpause = "container.unpause",
-    container_set_memory::ContainerSetMemory = "container.set_memory",
-    container_set_cpu::ContainerSetCpu = "container.set_cpu",
-    container_stop::ContainerStop = "container.stop",
-    container_recreate::ContainerRecreate = "container.recreate",
-    network_connect::NetworkConnect = "network.connect",
-    config_set::ConfigSet = "config.set",
-    config_restore::ConfigRestore = "config.restore",
-    logs_trim::LogsTrim = "logs.trim",
-    postgres_terminate::PostgresTerminate = "postgres.terminate_backends",
-    redis_set_memory::RedisSetMemory = "redis.set_memory",
-    redis_set_policy::RedisSetPolicy = "redis.set_policy",
-    redis_kill_clients::RedisKillClients = "redis.kill_clients",
+    container_start::ContainerStart = "container.start" by [START],
+    container_restart::ContainerRestart = "container.restart" by [RESTART, KILL, UNPAUSE, START],
+    container_signal::ContainerSignal = "container.signal" by [KILL],
+    container_pause::ContainerPause = "container.pause" by [PAUSE, UNPAUSE],
+    container_unpause::ContainerUnpause = "container.unpause" by [UNPAUSE],
+    container_set_memory::ContainerSetMemory = "container.set_memory" by [UPDATE, RESTART, KILL, UNPAUSE, START],
+    container_set_cpu::ContainerSetCpu = "container.set_cpu" by [UPDATE],
+    container_stop::ContainerStop = "container.stop" by [STOP, START],
+    container_recreate::ContainerRecreate = "container.recreate" by [UPDATE, STOP, RENAME, CREATE, CONNECT, START, REMOVE],
+    network_connect::NetworkConnect = "network.connect" by [CONNECT, DISCONNECT],
+    config_set::ConfigSet = "config.set" by [],
+    config_restore::ConfigRestore = "config.restore" by [],
+    logs_trim::LogsTrim = "logs.trim" by [],
+    postgres_terminate::PostgresTerminate = "postgres.terminate_backends" by [],
+    redis_set_memory::RedisSetMemory = "redis.set_memory" by [],
+    redis_set_policy::RedisSetPolicy = "redis.set_policy" by [],
+    redis_kill_clients::RedisKillClients = "redis.kill_clients" by [],
 }
 
 #[async_trait]

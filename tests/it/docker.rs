@@ -7,5 +7,6 @@ mod changes;
 mod connections;
 mod facts;
 mod logs;
+mod proxied;
 mod remake;
 mod sockets;

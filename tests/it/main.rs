@@ -8,6 +8,7 @@ mod docker;
 mod http;
 mod lab;
 mod probes;
+mod relaying;
 mod service;
 mod store;
 mod support;

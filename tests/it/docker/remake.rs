@@ -15,7 +15,7 @@ use super::bench::{Bench, on_a_bench, on_network, removed_at_its_end};
 const MARK: &str = "0123456789ab";
 
 /// Restarted by Docker up to three times, with a volume nobody named, on two networks.
-async fn service(bench: &Bench) -> String {
+pub(super) async fn service(bench: &Bench) -> String {
     let (front, back) = (bench.network("front").await, bench.network("back").await);
     let script = "test -e /data/mark || echo $HOSTNAME > /data/mark; sleep 1000";
     let body = on_network(bench.script(script), &front, "api");
@@ -42,7 +42,7 @@ async fn service(bench: &Bench) -> String {
     name
 }
 
-fn with_variable(name: &str) -> ContainerRecreate {
+pub(super) fn with_variable(name: &str) -> ContainerRecreate {
     let variable = ("TOKEN".to_owned(), SecretText::new("x=y"));
     ContainerRecreate {
         container: name.to_owned(),

@@ -6,9 +6,7 @@
 //! outside, not from its own record.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -17,9 +15,7 @@ use serde_json::{Value, json};
 
 use super::engine::docker;
 use super::stack::{RUN_LABEL, Stack};
-
-/// The longest request head accepted.
-const HEAD_LIMIT: usize = 64 * 1024;
+use crate::relaying::{self, Verdict};
 
 /// One change that Selfheal asked the engine for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,18 +40,9 @@ impl Relay {
         let socket = stack.folder("relay")?.join("docker.sock");
         let listener = UnixListener::bind(&socket).context("listen for Selfheal")?;
         let changes = Arc::new(Mutex::new(vec![]));
-        let view = View {
-            label: stack.label(),
-            prefix: stack.name(""),
-            engine: engine_socket(),
-            changes: changes.clone(),
-        };
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let view = view.clone();
-                // A connection that breaks off is the client's business.
-                std::thread::spawn(move || drop(view.relay(client)));
-            }
+        let view = View { label: stack.label(), prefix: stack.name(""), changes: changes.clone() };
+        relaying::serve(listener, engine_socket(), move |method, target| {
+            view.judge(method, target)
         });
         Ok(Self { socket, changes })
     }
@@ -76,45 +63,20 @@ fn engine_socket() -> PathBuf {
     Path::new(host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock")).to_owned()
 }
 
-#[derive(Clone)]
 struct View {
     label: String,
     /// What the names of the stack's containers begin with.
     prefix: String,
-    engine: PathBuf,
     changes: Arc<Mutex<Vec<Change>>>,
 }
 
 impl View {
-    /// One connection, one request: the answer ends the connection.
-    fn relay(&self, mut client: UnixStream) -> Result<()> {
-        let (head, body) = read_head(&mut client)?;
-        let mut lines = head.split("\r\n");
-        let request = lines.next().context("an empty request")?;
-        let mut words = request.split(' ');
-        let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    /// Lets reads pass, narrowed to the stack, and of changes those of its own containers.
+    fn judge(&self, method: &str, target: &str) -> Verdict {
         if method != "GET" && method != "HEAD" && !self.permits(target) {
-            let refusal =
-                "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            return Ok(client.write_all(refusal.as_bytes())?);
+            return Verdict::Refuse;
         }
-        let mut passed = format!("{method} {} HTTP/1.1\r\n", self.narrowed(target));
-        for line in lines.filter(|l| !l.to_ascii_lowercase().starts_with("connection:")) {
-            passed.push_str(line);
-            passed.push_str("\r\n");
-        }
-        passed.push_str("Connection: close\r\n\r\n");
-        let mut engine = UnixStream::connect(&self.engine)?;
-        engine.write_all(passed.as_bytes())?;
-        engine.write_all(&body)?;
-        let (mut to, mut from) = (engine.try_clone()?, client.try_clone()?);
-        std::thread::spawn(move || {
-            let copied = std::io::copy(&mut from, &mut to);
-            // The client went away: a followed log or event stream must end, too.
-            drop((copied, to.shutdown(Shutdown::Both)));
-        });
-        std::io::copy(&mut engine, &mut client)?;
-        Ok(client.shutdown(Shutdown::Both)?)
+        Verdict::Pass(self.narrowed(target))
     }
 
     /// Writes a change down and answers whether it may pass.
@@ -164,20 +126,5 @@ impl View {
         let query =
             url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         format!("{path}?{query}")
-    }
-}
-
-/// The head of a request without its last empty line, and what came after it.
-fn read_head(client: &mut UnixStream) -> Result<(String, Vec<u8>)> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let read = client.read(&mut buffer)?;
-        anyhow::ensure!(read > 0 && bytes.len() < HEAD_LIMIT, "no complete request");
-        bytes.extend_from_slice(&buffer[..read]);
-        if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
-            let body = bytes.split_off(end + 4);
-            return Ok((String::from_utf8_lossy(&bytes[..end]).into_owned(), body));
-        }
     }
 }
