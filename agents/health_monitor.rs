@@ -15,6 +15,7 @@ mod observe;
 mod steady;
 mod thresholds;
 mod trends;
+mod warm_up;
 
 pub use flapping::{Flapping, Flaps};
 pub use inquiry::Inquiry;
@@ -23,6 +24,7 @@ pub use life::{Death, DeathCause, deaths, longest_life};
 pub use observe::HealthMonitor;
 pub use thresholds::{Limit, Thresholds};
 pub use trends::lasting;
+pub use warm_up::{Sight, Starts, WarmUps};
 
 #[cfg(test)]
 mod tests;

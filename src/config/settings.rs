@@ -143,7 +143,7 @@ pub struct Healing {
     #[schemars(range(min = 50, max = 100))]
     pub confidence_threshold: u8,
     /// How long a fix is watched before it counts as kept. Lengthened by itself where a
-    /// container's health check needs more.
+    /// container's health check needs more or its last starts took longer.
     #[serde(with = "duration")]
     #[schemars(with = "DurationText")]
     pub validation_window: Duration,

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use super::good_state::is_settled;
 use super::look::Seen;
 use super::state::{Inner, lock};
+use super::window_length::WARM_UPS;
 use super::{Freeze, Scope, freezes};
 
 /// How long the lines that led to a repair could still be counted after it.
@@ -131,6 +132,7 @@ impl Inner {
     /// Takes down how the healthy ones are, so that it can be restored.
     pub(super) async fn remember(&self, seen: &Seen, scope: &Scope) {
         self.remember_error_rates(seen);
+        self.learn_starts(seen).await;
         if *scope == Scope::All {
             let observations: Vec<_> = health_monitor::lasting(&seen.report).cloned().collect();
             if let Err(error) = self.store.record_observations(&observations).await {
@@ -163,9 +165,11 @@ impl Inner {
         let mut gone = BTreeMap::new();
         let mut remembered = self.store.values(REMEMBERED).await?;
         remembered.extend(self.store.values(KNOWN_LINES).await?);
+        remembered.extend(self.store.values(WARM_UPS).await?);
         for (name, _) in remembered {
             // A container may be called like a prefix.
-            let container = [REMEMBERED, KNOWN_LINES].iter().find_map(|p| name.strip_prefix(p));
+            let container =
+                [REMEMBERED, KNOWN_LINES, WARM_UPS].iter().find_map(|p| name.strip_prefix(p));
             let container = container.unwrap_or(&name);
             if seen.inventory.containers.contains_key(container) {
                 continue;

@@ -221,6 +221,7 @@ impl Inner {
             }
             None => {
                 if recovered_now {
+                    self.learn_repaired_start(incident, &view).await;
                     self.look_again(incident);
                 }
                 self.save_quietly(incident).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::health_monitor::changes::DigestKey;
-use selfheal_agents::health_monitor::{Flaps, HealthMonitor, Inventory};
+use selfheal_agents::health_monitor::{Flaps, HealthMonitor, Inventory, Starts};
 use selfheal_agents::model::{Fix, Incident, IncidentId, IncidentState, TargetId, Timestamp};
 use selfheal_agents::ports::{Store, World};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
@@ -63,6 +63,8 @@ pub(super) struct Inner {
     pub(super) frozen: Mutex<Vec<Freeze>>,
     /// How targets changed between well and broken.
     pub(super) flaps: Mutex<Flaps>,
+    /// The lives of containers, each followed until its start is over.
+    pub(super) starts: Mutex<Starts>,
     /// The present spell of blindness, if there is one.
     pub(super) blind: Mutex<Option<Blind>>,
     /// Incidents whose window runs.
@@ -134,6 +136,7 @@ impl Inner {
             error_rates: Mutex::default(),
             frozen: Mutex::default(),
             flaps: Mutex::default(),
+            starts: Mutex::default(),
             blind: Mutex::default(),
             watched: Mutex::default(),
             eyes: Mutex::default(),

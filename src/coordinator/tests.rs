@@ -649,4 +649,5 @@ mod returns;
 mod stale;
 mod stopped;
 mod waits;
+mod warm_up;
 mod windows;

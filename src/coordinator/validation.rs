@@ -60,21 +60,36 @@ pub(super) struct Look {
     pub(super) detail: String,
 }
 
+/// How long a window must be at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LeastWindow {
+    /// All of it.
+    pub(super) window: Duration,
+    /// What this service usually takes to start; zero where that is not known.
+    pub(super) warm_up: Duration,
+}
+
+impl From<Duration> for LeastWindow {
+    /// The window of a service of which nothing is known.
+    fn from(window: Duration) -> Self {
+        Self { window, warm_up: Duration::ZERO }
+    }
+}
+
 /// Opens the window of a fix just applied.
 ///
-/// `window` is the configured least length; the container's own start period and health
-/// checks lengthen it.
+/// The container's own start period and health checks lengthen what is the least.
 pub(super) fn open(
     now: Timestamp,
-    window: Duration,
+    least: LeastWindow,
     container: Option<&ContainerFacts>,
     baseline: Option<ErrorCount>,
 ) -> Validation {
     let probing = container
         .and_then(|facts| facts.health_check.as_ref())
         .map_or(Duration::ZERO, until_docker_knows);
-    let window = window.max(probing);
-    let grace = LEAST_GRACE.max(probing).min(window);
+    let window = least.window.max(probing);
+    let grace = LEAST_GRACE.max(probing).max(least.warm_up).min(window);
     Validation {
         started_at: now,
         ends_at: now + window,
@@ -240,7 +255,7 @@ mod tests {
     }
 
     fn window() -> Validation {
-        open(at(0), Duration::from_mins(2), None, None)
+        open(at(0), Duration::from_mins(2).into(), None, None)
     }
 
     #[test]
@@ -263,7 +278,7 @@ mod tests {
             retries: 3,
             test: vec![],
         });
-        let validation = open(at(0), Duration::from_mins(2), Some(&facts), None);
+        let validation = open(at(0), Duration::from_mins(2).into(), Some(&facts), None);
         assert_eq!(validation.window_secs, 10 + 3 * (30 + 20));
         assert_eq!(validation.grace_until, validation.ends_at);
     }
@@ -323,7 +338,7 @@ mod tests {
     /// A window after an hour with so many error lines.
     fn after_an_hour_with(lines: u64) -> Validation {
         let usual = ErrorCount { lines, secs: 3600.0 };
-        open(at(0), Duration::from_mins(2), None, Some(usual))
+        open(at(0), Duration::from_mins(2).into(), None, Some(usual))
     }
 
     fn noisy(seconds: i64, error_lines: u64) -> Look {
@@ -402,7 +417,7 @@ mod tests {
 
     #[test]
     fn samples_are_bounded_and_the_first_is_kept() {
-        let mut validation = open(at(0), Duration::from_secs(100_000), None, None);
+        let mut validation = open(at(0), Duration::from_secs(100_000).into(), None, None);
         for second in 1..1000 {
             judge(&mut validation, look(second, Condition::Well));
         }

@@ -31,7 +31,7 @@ const LONGEST_SETTLE: TimeDelta = TimeDelta::seconds(30);
 /// What one look at an incident in its window saw.
 pub(super) struct View {
     pub(super) look: Look,
-    inventory: Arc<Inventory>,
+    pub(super) inventory: Arc<Inventory>,
     report: HealthReport,
     events: BTreeMap<TargetId, Vec<RuntimeEvent>>,
 }

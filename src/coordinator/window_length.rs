@@ -1,25 +1,118 @@
-//! Says how long a window must be at least to prove something about this service.
+//! Says how long a window must be at least to prove something about this service, and learns
+//! what that depends on: how long its starts take.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use selfheal_agents::health_monitor;
-use selfheal_agents::model::{TargetId, Timestamp};
+use selfheal_agents::health_monitor::{self, Sight, WarmUps};
+use selfheal_agents::model::{
+    ContainerFacts, HealthStatus, Incident, RuntimeEventKind, TargetId, TargetReport, Timestamp,
+    Verdict,
+};
 
-use super::state::Inner;
+use super::look::Seen;
+use super::state::{Inner, lock};
+use super::validation::LeastWindow;
+use super::window::{View, primary};
 
 /// How far back lives are looked at.
 const LIVES_BACK: TimeDelta = TimeDelta::hours(1);
+/// Before the name of each container whose starts were watched.
+pub(super) const WARM_UPS: &str = "warm_up.";
 
 impl Inner {
-    /// The configured length, or longer where the container died again and again: it must outlive
-    /// the longest of these lives by a quarter.
-    pub(super) async fn least_window(&self, container: Option<&str>, now: Timestamp) -> Duration {
+    /// The configured length, or longer: where the container died again and again, it must outlive
+    /// the longest of these lives by a quarter; where its starts take long, half the configured
+    /// length must be left once it works.
+    pub(super) async fn least_window(
+        &self,
+        container: Option<&str>,
+        now: Timestamp,
+    ) -> LeastWindow {
         let configured = self.rules().validation_window;
-        let Some(name) = container else { return configured };
+        let Some(name) = container else { return configured.into() };
         let id = TargetId::container(name);
         let events = self.store.events(Some(&id), now - LIVES_BACK).await.unwrap_or_default();
-        let life = health_monitor::longest_life(&events, now);
-        life.map_or(configured, |life| configured.max(life * 5 / 4))
+        let life = health_monitor::longest_life(&events, now).unwrap_or_default() * 5 / 4;
+        let known = self.recall::<WarmUps>(&warm_ups_name(name)).await.ok().flatten();
+        let warm_up = known.and_then(|known| known.usual()).unwrap_or_default();
+        LeastWindow { window: configured.max(life).max(warm_up + configured / 2), warm_up }
     }
+
+    /// Follows the starts of containers that a cycle looked at.
+    pub(super) async fn learn_starts(&self, seen: &Seen) {
+        for facts in seen.inventory.containers.values() {
+            let (Some(started_at), Some(sight)) = (facts.started_at, sight_of(facts, seen)) else {
+                continue;
+            };
+            let took = lock(&self.starts).see(&facts.name, started_at, sight, seen.now);
+            if let Some(took) = took {
+                self.keep_warm_up(&facts.name, took).await;
+            }
+        }
+        lock(&self.starts).keep_only(|name| seen.inventory.containers.contains_key(name));
+    }
+
+    /// Learns from a window how long the start took that the fix made: no cycle looks at it before
+    /// it works.
+    pub(super) async fn learn_repaired_start(&self, incident: &Incident, view: &View) {
+        let (Some(fix), Some(window)) = (&incident.fix, &incident.validation) else { return };
+        let Some(recovered_at) = window.recovered_at else { return };
+        let Some(name) = self.container_behind(&fix.target) else { return };
+        let facts = view.inventory.containers.get(&name);
+        let Some(started_at) = facts.and_then(|facts| facts.started_at) else { return };
+        if started_at < fix.proposed_at || started_at > recovered_at {
+            return;
+        }
+        let took = {
+            let mut starts = lock(&self.starts);
+            // As if it had been looked at from the first moment on, which the window did.
+            starts.see(&name, started_at, Sight::Fails, started_at);
+            starts.see(&name, started_at, Sight::Works(recovered_at), recovered_at)
+        };
+        if let Some(took) = took {
+            self.keep_warm_up(&name, took).await;
+        }
+    }
+
+    async fn keep_warm_up(&self, container: &str, took: Duration) {
+        let name = warm_ups_name(container);
+        let Ok(known) = self.recall::<WarmUps>(&name).await else { return };
+        let mut known = known.unwrap_or_default();
+        known.add(took);
+        if let Err(error) = self.keep_in_mind(&name, &known).await {
+            tracing::error!(container.name = container, %error, "how long its start took is not kept");
+        }
+    }
+}
+
+fn warm_ups_name(container: &str) -> String {
+    format!("{WARM_UPS}{container}")
+}
+
+/// What a cycle saw of a running container and its endpoints; `None` where it did not look.
+fn sight_of(facts: &ContainerFacts, seen: &Seen) -> Option<Sight> {
+    let id = TargetId::container(&facts.name);
+    seen.report.target(&id).filter(|_| facts.is_up() && !seen.put_off.contains(&id))?;
+    let own = primary(&seen.inventory, &id, Some(&facts.name));
+    let verdict = |id: &TargetId| seen.report.target(id).map(TargetReport::verdict);
+    let fails = |id: &TargetId| {
+        matches!(verdict(id), Some(Verdict::Critical | Verdict::Unknown))
+            || seen.put_off.contains(id)
+    };
+    if facts.health != Some(HealthStatus::Starting) && !own.iter().any(fails) {
+        return Some(Sight::Works(works_since(facts, seen)));
+    }
+    let needs = own.iter().flat_map(|id| seen.graph.perhaps_needed_by(id));
+    let waits = needs.into_iter().any(|need| !own.contains(&need) && fails(&need));
+    Some(if waits { Sight::Waits } else { Sight::Fails })
+}
+
+/// Since when a container works that works now: its health check knows better than the time of
+/// this look.
+fn works_since(facts: &ContainerFacts, seen: &Seen) -> Timestamp {
+    let healthy = RuntimeEventKind::Health { status: HealthStatus::Healthy };
+    let events = seen.events_of(&TargetId::container(&facts.name)).iter().rev();
+    let in_this_life = events.filter(|e| facts.started_at.is_none_or(|at| e.at >= at));
+    in_this_life.filter(|e| e.kind == healthy).map(|e| e.at).next().unwrap_or(seen.now)
 }
