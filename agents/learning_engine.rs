@@ -9,15 +9,19 @@
 //! points after a single success: that is why a few outcomes lift nothing.
 
 mod safety_stop;
+mod shadow;
 mod statistics;
 
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{Confidence, Ledger, LedgerSource, Outcome, TargetId, ValidationStatus};
+use crate::model::{
+    Confidence, Ledger, LedgerSource, Outcome, ShadowRun, TargetId, ValidationStatus,
+};
 
 pub use safety_stop::{StopLimits, TooManyFailures};
+pub use shadow::{ShadowReport, ShadowRow};
 pub use statistics::{CalibrationBin, Statistics, TypeStatistics};
 
 /// Outcomes of one pair of issue and fix that are enough to judge by their rate.
@@ -58,6 +62,7 @@ pub fn adjusted(base: Confidence, success_rate: f64) -> Confidence {
 pub struct History {
     outcomes: Vec<Outcome>,
     releases: Vec<Release>,
+    shadows: Vec<ShadowRun>,
 }
 
 /// A person's word that a fix type may be tried again on a target.
@@ -75,7 +80,7 @@ impl History {
     /// A history of these outcomes; they may come in any order.
     pub fn new(mut outcomes: Vec<Outcome>, releases: Vec<Release>) -> Self {
         outcomes.sort_by_key(|o| o.timestamp);
-        Self { outcomes, releases }
+        Self { outcomes, releases, shadows: vec![] }
     }
 
     /// Every outcome, oldest first.

@@ -42,6 +42,7 @@ mod rising;
 mod rules;
 mod safety_stop;
 pub mod schedule;
+pub mod shadow;
 mod state;
 mod summaries;
 mod survey;
@@ -61,8 +62,9 @@ use std::time::Duration;
 use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::health_monitor::{Inquiry, Inventory};
+use selfheal_agents::learning_engine::ShadowReport;
 use selfheal_agents::model::{BackupId, IncidentId, TargetId, Timestamp};
-use selfheal_agents::ports::{Store, World};
+use selfheal_agents::ports::{Store, StoreResult, World};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -233,6 +235,12 @@ impl Coordinator {
     /// Where it stands now.
     pub fn standing(&self) -> Standing {
         self.inner.standing_now()
+    }
+
+    /// What would have been done where it is not allowed, and what came without it.
+    pub async fn shadow_report(&self) -> StoreResult<ShadowReport> {
+        let rules = self.inner.rules();
+        shadow::report(self.store().as_ref(), rules.autonomy, rules.earned_after).await
     }
 
     /// What keeps triggers from being handled, if anything does.

@@ -14,6 +14,7 @@ mod extract;
 mod guard;
 mod incidents;
 mod layers;
+mod learning;
 mod metrics;
 mod monitoring;
 mod openapi;
@@ -133,6 +134,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(monitoring::backups))
         .routes(routes!(monitoring::rollback))
         .routes(routes!(monitoring::stats))
+        .routes(routes!(learning::shadow))
         .routes(routes!(incidents::list))
         .routes(routes!(incidents::one))
         .routes(routes!(incidents::approve))

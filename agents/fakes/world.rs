@@ -264,6 +264,14 @@ impl FakeWorld {
         })
     }
 
+    /// A container that hangs works again, and nobody did anything for it.
+    pub fn recover(&self, name: &str) -> &Self {
+        self.with(name, |container| {
+            container.broken = false;
+            container.show_health(true);
+        })
+    }
+
     /// A container works only while this holds, such as `|scene| scene.is_up("db")`.
     pub fn works_while(
         &self,

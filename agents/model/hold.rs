@@ -140,6 +140,13 @@ pub enum Hold {
         /// Why.
         why: String,
     },
+    /// It has not yet earned here that it runs by itself: what comes without it is watched.
+    Shadow {
+        /// How often it was confirmed since it last failed.
+        confirmed: usize,
+        /// How often it must be.
+        needed: usize,
+    },
     /// It would touch Selfheal itself.
     TouchesSelfheal,
     /// The machine is so loaded that only an exit is believed.
@@ -198,6 +205,7 @@ impl Hold {
             Self::StaleDiagnosis { .. } => "stale_diagnosis",
             Self::DatabaseInRecovery { .. } => "database_in_recovery",
             Self::Quarantined { .. } => "quarantined",
+            Self::Shadow { .. } => "shadow",
             Self::TouchesSelfheal => "touches_selfheal",
             Self::UnderPressure { .. } => "under_pressure",
             Self::Irreversible { .. } => "irreversible",
@@ -328,6 +336,11 @@ impl fmt::Display for Hold {
             Self::Quarantined { fix_type, why } => {
                 write!(f, "`{fix_type}` is not trusted here: {why}")
             }
+            Self::Shadow { confirmed, needed } => write!(
+                f,
+                "in shadow: it was confirmed {confirmed} of {needed} times on this target \
+                 (healing.earned_after), and until then a person decides"
+            ),
             Self::TouchesSelfheal => f.write_str("the fix would touch Selfheal itself"),
             Self::UnderPressure { cpu_percent } => write!(
                 f,

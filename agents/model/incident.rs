@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BackupId, Diagnosis, Finding, Fix, Hold, Severity, TargetId, Timestamp, Validation};
+use super::{
+    BackupId, Diagnosis, Finding, Fix, Hold, Severity, Shadow, TargetId, Timestamp, Validation,
+};
 
 /// Names an incident.
 #[derive(
@@ -200,6 +202,9 @@ pub struct Incident {
     /// person asked for it.
     #[serde(default)]
     pub wait: Option<Wait>,
+    /// The fix that would have been applied, had it been allowed.
+    #[serde(default)]
+    pub shadow: Option<Shadow>,
     /// Backups made for it, oldest first.
     pub backups: Vec<BackupId>,
     /// The window, once a fix was applied.
@@ -226,6 +231,7 @@ impl Incident {
             earlier_fixes: vec![],
             holds: vec![],
             wait: None,
+            shadow: None,
             backups: vec![],
             validation: None,
             timeline: vec![],

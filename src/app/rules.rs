@@ -39,6 +39,8 @@ pub(super) fn of(
             .map(|(id, policy)| (id.clone(), policy.mode))
             .collect(),
         threshold: Confidence::clamped(i64::from(healing.confidence_threshold)),
+        autonomy: healing.autonomy,
+        earned_after: healing.earned_after,
         validation_window: healing.validation_window,
         plan_lifetime: healing.plan_lifetime,
         budgets: Budgets {

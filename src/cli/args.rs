@@ -121,6 +121,13 @@ pub enum Command {
     },
     /// What fixes touched, as it was before
     Backups,
+    /// What would have been done where it was not allowed, and what came without it
+    #[command(after_help = "Counted where nothing but the mode, or trust that a fix has not yet \
+        earned (healing.autonomy), held a fix back. SAME WAY: it then worked again because somebody \
+        else had done the same. EARNED: how often it was confirmed since it last failed, by that or \
+        by a fix you approved that was kept.\n\nExamples:\n  selfheal shadow\n  selfheal shadow \
+        --json | jq '.rows[] | select(.confirmed >= 3)'")]
+    Shadow,
     /// Stop all automatic fixes for a while
     #[command(after_help = "Examples:\n  selfheal freeze 30m\n  selfheal freeze 2h --target \
         container:web --reason \"upgrade\"\n  selfheal freeze --off")]

@@ -1,4 +1,4 @@
-//! `status`, `incidents`, `explain`, `targets`, `backups`.
+//! `status`, `incidents`, `explain`, `targets`, `backups`, `shadow`.
 
 use selfheal_agents::model::TargetId;
 
@@ -82,5 +82,11 @@ pub(super) async fn targets(
 pub(super) async fn backups(client: Client, settings: &Settings, out: Output) -> Outcome {
     let source = Source::open(client, settings).await?;
     out.show(&source.backups().await?, render::backups)?;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn shadow(client: Client, settings: &Settings, out: Output) -> Outcome {
+    let source = Source::open(client, settings).await?;
+    out.show(&source.shadow(settings).await?, render::shadow)?;
     Ok(Exit::Done)
 }

@@ -2,11 +2,13 @@
 
 mod incident;
 mod overview;
+mod shadow;
 
 pub(super) use incident::{incident, incidents, short};
 pub(super) use overview::{
     Overview, backups, checked, freeze_state, live_line, overview, target, targets,
 };
+pub(super) use shadow::shadow;
 
 use selfheal_agents::model::{IncidentState, Timestamp, Verdict};
 

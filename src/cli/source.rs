@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use selfheal_agents::learning_engine::Statistics;
+use selfheal_agents::learning_engine::{ShadowReport, Statistics};
 use selfheal_agents::model::{IncidentId, IncidentState, TargetId};
 use selfheal_agents::ports::{IncidentQuery, Store, StoreError};
 
 use super::client::{CallError, Client, escaped};
 use super::output::{Exit, Failure, tell};
 use crate::config::Settings;
-use crate::coordinator::Standing;
+use crate::coordinator::{Standing, shadow};
 use crate::http::body::{
     BackupList, BackupRow, IncidentDetail, IncidentList, IncidentRow, Status, TargetDetail,
     TargetList,
@@ -123,6 +123,17 @@ impl Source {
                 let backups: Vec<BackupRow> =
                     store.backups(BACKUPS).await?.iter().map(BackupRow::from).collect();
                 Ok(BackupList { total: backups.len(), backups })
+            }
+        }
+    }
+
+    /// What would have been done where it was not allowed.
+    pub(super) async fn shadow(&self, settings: &Settings) -> Result<ShadowReport, Failure> {
+        let healing = &settings.healing;
+        match self {
+            Self::Daemon(client) => Ok(client.monitoring("/api/learning/shadow").await?),
+            Self::Store { store, .. } => {
+                Ok(shadow::report(store.as_ref(), healing.autonomy, healing.earned_after).await?)
             }
         }
     }

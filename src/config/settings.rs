@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use selfheal_agents::health_monitor::Thresholds;
-use selfheal_agents::model::{Mode, TargetId};
+use selfheal_agents::model::{Autonomy, Mode, TargetId};
 use serde::{Deserialize, Serialize};
 
 use super::channels::Alerts;
@@ -142,6 +142,14 @@ pub struct Healing {
     /// How sure Selfheal must be to act alone, in percent.
     #[schemars(range(min = 50, max = 100))]
     pub confidence_threshold: u8,
+    /// When a fix may run by itself that nothing else holds: `full` at once, `earned` once it was
+    /// confirmed often enough on that target. Until then it is proposed to a person, and what
+    /// comes without it is watched (`selfheal shadow`).
+    pub autonomy: Autonomy,
+    /// With `earned`: how often in a row a fix must be confirmed on a target, by a person who
+    /// approved it or did the same. A failure begins the count anew.
+    #[schemars(range(min = 1, max = 100))]
+    pub earned_after: usize,
     /// How long a fix is watched before it counts as kept. Lengthened by itself where a
     /// container's health check needs more or its last starts took longer.
     #[serde(with = "duration")]
@@ -183,6 +191,8 @@ impl Default for Healing {
     fn default() -> Self {
         Self {
             confidence_threshold: 85,
+            autonomy: Autonomy::Full,
+            earned_after: 3,
             validation_window: Duration::from_mins(2),
             plan_lifetime: Duration::from_mins(10),
             budget: Budget::default(),

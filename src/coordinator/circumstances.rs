@@ -63,6 +63,7 @@ impl Inner {
             changed: policy::too_old(fix.proposed_at, seen.now, bench.rules.plan_lifetime),
             database_in_recovery: in_recovery(bench, &fix.target),
             distrust: bench.history.distrust(&diagnosis.issue_type, &fix.fix_type, &fix.target),
+            unearned: self.unearned(fix, bench.history),
             touches_selfheal: touches_selfheal(bench, fix),
             overload: overload(bench, exited),
             dry_run: bench.dry_run,

@@ -253,11 +253,15 @@ impl Inner {
                 bench.begun.lock().unwrap_or_else(PoisonError::into_inner).push(spent);
                 incident.fix = Some(approved.fix().clone());
                 incident.holds.clear();
+                incident.shadow = None;
                 Ok(Decision { incident, approved: Some(approved) })
             }
             Err(fix) => {
                 incident.fix = fix.map(|fix| *fix);
                 hold(&mut incident, holds, now);
+                if !bench.dry_run {
+                    self.cast_shadow(&mut incident, now).await;
+                }
                 Ok(Decision { incident, approved: None })
             }
         }

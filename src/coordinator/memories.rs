@@ -19,7 +19,7 @@ use super::good_state::is_settled;
 use super::look::Seen;
 use super::state::{Inner, lock};
 use super::window_length::WARM_UPS;
-use super::{Freeze, Scope, freezes};
+use super::{Freeze, Scope, freezes, shadow};
 
 /// How long the lines that led to a repair could still be counted after it.
 const MENDED_BACK: TimeDelta = TimeDelta::minutes(15);
@@ -87,7 +87,8 @@ impl Inner {
     /// Every outcome with what people released.
     pub(super) async fn history(&self) -> StoreResult<History> {
         let releases: Vec<Release> = self.recall(RELEASES).await?.unwrap_or_default();
-        Ok(History::new(self.store.outcomes(None).await?, releases))
+        let shadows = shadow::runs(self.store.as_ref()).await?;
+        Ok(History::new(self.store.outcomes(None).await?, releases).with_shadows(shadows))
     }
 
     /// A person's approval says that this fix type may be tried again on this target.

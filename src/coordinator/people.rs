@@ -65,7 +65,7 @@ impl Inner {
         let rules = self.rules();
         let (_senses, seen) = self.look_until_answered(&target, &rules).await;
         let _writing = self.writing.lock().await;
-        let incident = self.incident_or_error(id).await?;
+        let mut incident = self.incident_or_error(id).await?;
         let (Some(fix), Some(diagnosis)) = (incident.fix.clone(), incident.diagnosis.clone())
         else {
             return Err(RequestError::Conflict(format!(
@@ -103,8 +103,11 @@ impl Inner {
         let approved = policy::decide_for(who, fix.clone(), &facts)
             .map_err(|holds| self.refuse_approval(&incident, &holds))?;
         self.release(&fix.fix_type, &fix.target).await?;
+        let shadow = incident.shadow.take();
         let begun = self.begin_repair(incident, approved).await;
-        if begun.state() != IncidentState::Fixing {
+        if begun.state() == IncidentState::Fixing {
+            self.approved_out_of(shadow, &begun).await;
+        } else {
             return Err(RequestError::Conflict(format!(
                 "`{}` is being worked on; try again in a moment",
                 begun.target

@@ -55,6 +55,15 @@ pub struct Budgets {
     pub common_cause_share: f64,
 }
 
+/// What a fix still has to earn before it runs by itself on a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unearned {
+    /// How often it was confirmed since it last failed.
+    pub confirmed: usize,
+    /// How often it must be.
+    pub needed: usize,
+}
+
 /// Fixes applied within the last hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
@@ -120,6 +129,8 @@ pub struct Facts {
     pub database_in_recovery: Option<bool>,
     /// Why the learning engine does not trust this fix here.
     pub distrust: Option<String>,
+    /// What it has not earned yet, if it must.
+    pub unearned: Option<Unearned>,
     /// Whether it would touch Selfheal's own container.
     pub touches_selfheal: bool,
     /// Percent of time something waited for a processor, if the host is overloaded and the
@@ -177,6 +188,7 @@ const fn yields_to_a_person(hold: &Hold) -> bool {
             | Hold::SafetyStop { .. }
             | Hold::SafetyStopInAll { .. }
             | Hold::Quarantined { .. }
+            | Hold::Shadow { .. }
             | Hold::UnderPressure { .. }
     )
 }

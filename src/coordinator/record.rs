@@ -86,6 +86,9 @@ impl Inner {
         if incident.state() == IncidentState::Held {
             tell_of_wait(&mut incident, now);
         }
+        if incident.state().is_closed() {
+            self.end_shadow(&mut incident).await;
+        }
         let known = self.store.incident(incident.id).await.ok().flatten();
         let before = known.as_ref().map(Incident::state);
         if known.as_ref().is_some_and(|known| known.timeline.len() == incident.timeline.len()) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use selfheal_agents::fix_engineer::plan::Limits;
 use selfheal_agents::health_monitor::{Declared, Thresholds};
 use selfheal_agents::learning_engine::StopLimits;
-use selfheal_agents::model::{Confidence, Mode, TargetId, TargetPolicy};
+use selfheal_agents::model::{Autonomy, Confidence, Mode, TargetId, TargetPolicy};
 
 use super::policy::Budgets;
 use crate::config::Maintenance;
@@ -25,6 +25,10 @@ pub struct Rules {
     pub runbook_modes: BTreeMap<String, Mode>,
     /// How sure a fix must be.
     pub threshold: Confidence,
+    /// Whether a fix must earn that it runs by itself ...
+    pub autonomy: Autonomy,
+    /// ... and how often it must be confirmed on a target for that.
+    pub earned_after: usize,
     /// Least length of the validation window.
     pub validation_window: Duration,
     /// A decision older than this is made anew instead of being carried out.
@@ -60,6 +64,8 @@ impl Default for Rules {
             target_modes: BTreeMap::new(),
             runbook_modes: BTreeMap::new(),
             threshold: Confidence::literal(85),
+            autonomy: Autonomy::Full,
+            earned_after: 3,
             validation_window: Duration::from_mins(2),
             plan_lifetime: Duration::from_mins(10),
             budgets: Budgets {

@@ -646,6 +646,7 @@ mod others;
 mod quarantine;
 mod remade;
 mod returns;
+mod shadow;
 mod stale;
 mod stopped;
 mod waits;

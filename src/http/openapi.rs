@@ -20,7 +20,7 @@ use super::body::{
     IncidentList, OwnHealth, ProblemBody, Status, Success, TargetDetail, TargetList,
 };
 use super::state::Api;
-use selfheal_agents::learning_engine::Statistics;
+use selfheal_agents::learning_engine::{ShadowReport, Statistics};
 
 /// The one list: makes a type known to the handlers' annotations and writes its schema.
 macro_rules! bodies {
@@ -56,6 +56,7 @@ bodies!(
     Success<Checked>,
     Success<BackupList>,
     Success<Statistics>,
+    Success<ShadowReport>,
     CheckRequest,
     Done,
     IncidentList,

@@ -262,3 +262,30 @@ fn an_empty_list_says_what_to_do() {
     let none = TargetList { targets: vec![], total: 0, blind: vec![] };
     assert!(targets(&none, &style(true)).contains("selfheal run"));
 }
+
+#[test]
+fn the_shadow_report_says_what_came_without_each_fix() {
+    use selfheal_agents::learning_engine::{ShadowReport, ShadowRow};
+    use selfheal_agents::model::Autonomy;
+
+    let row = |name: &str, would_have_acted, same_way, confirmed| ShadowRow {
+        target: TargetId::container(name),
+        issue_type: "container-unhealthy".to_owned(),
+        fix_type: "container.restart".to_owned(),
+        since: start(),
+        would_have_acted,
+        same_way,
+        by_itself: would_have_acted - same_way,
+        approved: 0,
+        dismissed: 0,
+        under_way: 0,
+        confirmed,
+    };
+    let rows = vec![row("web", 14, 13, 13), row("worker", 1, 0, 0)];
+    let report = ShadowReport { autonomy: Autonomy::Earned, needed: 3, rows };
+    let text = shadow(&report, &style(true));
+    assert!(text.contains("container:web: `container.restart` would have acted 14 times, 13 recovered the same way without it"), "{text}");
+    assert!(text.contains("0 of 3"), "{text}");
+    let empty = ShadowReport { rows: vec![], ..report };
+    assert!(shadow(&empty, &style(true)).starts_with("Nothing yet"));
+}

@@ -3,7 +3,7 @@
 use selfheal_agents::fix_engineer::actions::{Act, Action, Reversal};
 use selfheal_agents::model::{Fix, Hold, Mode, Step};
 
-use super::Facts;
+use super::{Facts, Unearned};
 
 type Guard = fn(&Fix, &Facts) -> Option<Hold>;
 
@@ -19,6 +19,7 @@ const GUARDS: &[Guard] = &[
     stopped_by_person,
     confidence,
     distrust,
+    unearned,
     checkable,
     starting,
     waits,
@@ -108,6 +109,11 @@ fn confidence(fix: &Fix, facts: &Facts) -> Option<Hold> {
 fn distrust(fix: &Fix, facts: &Facts) -> Option<Hold> {
     let why = facts.distrust.clone()?;
     Some(Hold::Quarantined { fix_type: fix.fix_type.clone(), why })
+}
+
+fn unearned(_: &Fix, facts: &Facts) -> Option<Hold> {
+    let Unearned { confirmed, needed } = facts.unearned?;
+    Some(Hold::Shadow { confirmed, needed })
 }
 
 fn checkable(fix: &Fix, _: &Facts) -> Option<Hold> {

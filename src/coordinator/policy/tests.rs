@@ -71,6 +71,7 @@ fn calm() -> Facts {
         changed: None,
         database_in_recovery: Some(false),
         distrust: None,
+        unearned: None,
         touches_selfheal: false,
         overload: None,
         dry_run: false,
@@ -134,6 +135,7 @@ const DISTURBANCES: &[(&str, Disturbance)] = &[
     ("stale_diagnosis", |f| f.changed = Some("it was made anew".to_owned())),
     ("database_in_recovery", |f| f.database_in_recovery = Some(true)),
     ("facts_missing", |f| f.database_in_recovery = None),
+    ("shadow", |f| f.unearned = Some(Unearned { confirmed: 1, needed: 3 })),
     ("quarantined", |f| f.distrust = Some("it failed twice".to_owned())),
     ("touches_selfheal", |f| f.touches_selfheal = true),
     ("under_pressure", |f| f.overload = Some(95)),
@@ -206,6 +208,7 @@ fn a_person_overrules_doubt_but_not_protection() {
             "safety_stop",
             "safety_stop_in_all",
             "quarantined",
+            "shadow",
             "under_pressure",
         ]
         .contains(reason);

@@ -1,0 +1,131 @@
+//! Watches what comes without a fix that may not act: whether it would have been right.
+//!
+//! It begins where nothing but the mode, or trust not yet earned, holds a fix, and ends with the
+//! incident. Nothing is touched for it; that it cannot be told what others did is no confirmation.
+
+use selfheal_agents::backup;
+use selfheal_agents::fix_engineer::actions::Act;
+use selfheal_agents::learning_engine::{History, ShadowReport};
+use selfheal_agents::model::{
+    Actor, Autonomy, Captured, Fix, Hold, Incident, Shadow, ShadowEnd, ShadowRun, StepRole,
+    TargetId, Timestamp,
+};
+use selfheal_agents::ports::{Store, StoreResult};
+
+use super::memories::{keep_in, recall_from};
+use super::policy::Unearned;
+use super::state::Inner;
+
+/// Before the name of each fix that would have been applied.
+const SHADOWS: &str = "shadow.";
+/// Ends remembered of one fix on one target: the newest.
+const RUNS_KEPT: usize = 100;
+
+fn name_of(target: &TargetId, issue_type: &str, fix_type: &str) -> String {
+    format!("{SHADOWS}{target}.{issue_type}.{fix_type}")
+}
+
+/// Every time a fix would have been applied, as far as that is kept.
+pub(super) async fn runs(store: &dyn Store) -> StoreResult<Vec<ShadowRun>> {
+    let values = store.values(SHADOWS).await?;
+    let readable = values
+        .into_iter()
+        .filter_map(|(_, value)| serde_json::from_value::<Vec<ShadowRun>>(value).ok());
+    Ok(readable.flatten().collect())
+}
+
+/// What would have been done, and what came without it.
+pub async fn report(
+    store: &dyn Store,
+    autonomy: Autonomy,
+    needed: usize,
+) -> StoreResult<ShadowReport> {
+    let history =
+        History::new(store.outcomes(None).await?, vec![]).with_shadows(runs(store).await?);
+    let open = store.open_incidents().await?;
+    let open: Vec<Shadow> = open.into_iter().filter_map(|incident| incident.shadow).collect();
+    Ok(ShadowReport { autonomy, needed, rows: history.shadow_rows(&open) })
+}
+
+impl Inner {
+    /// What this fix still has to earn, if it must.
+    pub(super) fn unearned(&self, fix: &Fix, history: &History) -> Option<Unearned> {
+        let rules = self.rules();
+        let confirmed = history.confirmed(&fix.issue_type, &fix.fix_type, &fix.target);
+        let must = rules.autonomy == Autonomy::Earned && confirmed < rules.earned_after;
+        must.then_some(Unearned { confirmed, needed: rules.earned_after })
+    }
+
+    /// Begins to watch what comes without the fix of a held incident, where only a person's wish
+    /// keeps it from running.
+    pub(super) async fn cast_shadow(&self, incident: &mut Incident, now: Timestamp) {
+        let wishes = |hold: &Hold| matches!(hold, Hold::Mode { .. } | Hold::Shadow { .. });
+        let would_act = !incident.holds.is_empty() && incident.holds.iter().all(wishes);
+        // What was to be done first is what would have been done.
+        if !would_act || incident.shadow.is_some() {
+            return;
+        }
+        let Some(fix) = incident.fix.clone() else { return };
+        let before = backup::take(&self.world, incident.id, &fix, now).await.ok();
+        let before = before.map(|taken| taken.captured).filter(|all| all.iter().all(is_kept));
+        incident.shadow = Some(Shadow { fix: Box::new(fix), since: now, before });
+    }
+
+    /// Ends it with an incident that is closed without a fix.
+    pub(super) async fn end_shadow(&self, incident: &mut Incident) {
+        let Some(shadow) = incident.shadow.take() else { return };
+        let by_person =
+            incident.timeline.last().is_some_and(|entry| matches!(entry.actor, Actor::Person(_)));
+        let (end, text) = if by_person {
+            (ShadowEnd::Dismissed, "a person saw nothing to mend")
+        } else if self.was_done(&shadow).await {
+            (ShadowEnd::SameWay, "somebody else had done the same")
+        } else {
+            (ShadowEnd::ByItself, "nobody had done that")
+        };
+        let now = self.world.clock.now();
+        let text = format!("without `{}`: {text}", shadow.fix.fix_type);
+        incident.note(now, Actor::LearningEngine, text);
+        self.keep_run(&shadow.ended(incident.id, end, now)).await;
+    }
+
+    /// Ends it with a person's approval.
+    pub(super) async fn approved_out_of(&self, shadow: Option<Shadow>, incident: &Incident) {
+        let Some(shadow) = shadow else { return };
+        let now = self.world.clock.now();
+        self.keep_run(&shadow.ended(incident.id, ShadowEnd::Approved, now)).await;
+    }
+
+    /// Whether all that would have been done is done, though not by Selfheal.
+    async fn was_done(&self, shadow: &Shadow) -> bool {
+        let Some(before) = &shadow.before else { return false };
+        let steps = shadow.fix.steps.iter().zip(before);
+        for (step, before) in steps.filter(|(step, _)| step.role == StepRole::Repair) {
+            if !matches!(step.action.is_applied(&self.world, before).await, Ok(true)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn keep_run(&self, run: &ShadowRun) {
+        let name = name_of(&run.target, &run.issue_type, &run.fix_type);
+        let store = self.store.as_ref();
+        let kept = async {
+            let mut runs: Vec<ShadowRun> = recall_from(store, &name).await?.unwrap_or_default();
+            runs.retain(|known| known.incident != run.incident);
+            runs.push(run.clone());
+            let surplus = runs.len().saturating_sub(RUNS_KEPT);
+            runs.drain(..surplus);
+            keep_in(store, &name, &runs).await
+        };
+        if let Err(error) = kept.await {
+            tracing::error!(incident.id = %run.incident, %error, "what came without the fix is not recorded");
+        }
+    }
+}
+
+/// Whether it may stand in an incident's record: how a container was made holds its secrets.
+const fn is_kept(captured: &Captured) -> bool {
+    !matches!(captured, Captured::Made { .. })
+}
