@@ -19,7 +19,8 @@ use crate::model::{
     Backup, BackupId, Change, Connection, ContainerFacts, Endpoint, Facts, FileContent, HostFacts,
     Incident, IncidentId, IncidentState, JournalEntry, JournalRecord, LogAside, LogBatch,
     LogCursor, LogFile, LogFolder, LogLine, LogSurvey, MemoryLimits, NetworkAttachment,
-    Observation, Outcome, RedisClient, RuntimeEvent, ServerSetting, TargetId, Timestamp, Usage,
+    Observation, Outcome, RedisClient, RuntimeEvent, ServerSetting, SettingNow, TargetId,
+    Timestamp, Usage,
 };
 use crate::model::{FixId, Hold};
 
@@ -178,19 +179,22 @@ pub trait Prober: Send + Sync {
 /// Changes what data services hold of themselves: settings and clients, never data.
 #[async_trait]
 pub trait Servers: Send + Sync {
-    /// The setting as the server has it now; `None` where nothing was set.
-    async fn setting(
-        &self,
-        endpoint: &Endpoint,
-        setting: ServerSetting,
-    ) -> WorldResult<Option<String>>;
-    /// Changes it while the server runs; `None` leaves the server its own default.
+    /// The setting as the server has it now.
+    async fn setting(&self, endpoint: &Endpoint, setting: ServerSetting)
+    -> WorldResult<SettingNow>;
+    /// Changes it while the server runs and sees that it took effect; `None` leaves the server
+    /// its own default. Refused by a server in recovery.
     async fn set_setting(
         &self,
         endpoint: &Endpoint,
         setting: ServerSetting,
         value: Option<&str>,
     ) -> WorldResult<()>;
+    /// When PostgreSQL last loaded its configuration files.
+    async fn config_loaded_at(&self, endpoint: &Endpoint) -> WorldResult<Timestamp>;
+    /// Lets PostgreSQL load them again and waits until it has. Refused by a server in recovery,
+    /// and where they have an error.
+    async fn load_config(&self, endpoint: &Endpoint) -> WorldResult<()>;
     /// Ends these connections to Redis, each recognised by id *and* address; returns how many
     /// were ended. Those that are gone are no error.
     async fn kill_clients(&self, endpoint: &Endpoint, clients: &[RedisClient]) -> WorldResult<u32>;

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use selfheal_agents::model::{
-    DatabaseEndpoint, Endpoint, Facts, HIDDEN, RedisClient, SecretText, ServerSetting, Timestamp,
-    clean,
+    DatabaseEndpoint, Endpoint, Facts, HIDDEN, RedisClient, SecretText, ServerSetting, SettingNow,
+    Timestamp, clean,
 };
 use selfheal_agents::ports::{Prober, Servers, WorldError, WorldResult};
 
@@ -66,9 +66,12 @@ impl Servers for Probes {
         &self,
         endpoint: &Endpoint,
         setting: ServerSetting,
-    ) -> WorldResult<Option<String>> {
+    ) -> WorldResult<SettingNow> {
         match endpoint {
             Endpoint::Redis(endpoint) => redis::change::setting(endpoint, setting).await,
+            Endpoint::Postgres(endpoint) if setting.is_of_postgres() => {
+                postgres::change::setting(endpoint, setting).await
+            }
             _ => Err(unfit(setting)),
         }
     }
@@ -83,7 +86,24 @@ impl Servers for Probes {
             (Endpoint::Redis(endpoint), Some(value)) => {
                 redis::change::set(endpoint, setting, value).await
             }
+            (Endpoint::Postgres(endpoint), value) if setting.is_of_postgres() => {
+                postgres::change::set(endpoint, setting, value).await
+            }
             _ => Err(unfit(setting)),
+        }
+    }
+
+    async fn config_loaded_at(&self, endpoint: &Endpoint) -> WorldResult<Timestamp> {
+        match endpoint {
+            Endpoint::Postgres(endpoint) => postgres::change::loaded_at(endpoint).await,
+            _ => Err(no_files()),
+        }
+    }
+
+    async fn load_config(&self, endpoint: &Endpoint) -> WorldResult<()> {
+        match endpoint {
+            Endpoint::Postgres(endpoint) => postgres::change::load(endpoint).await,
+            _ => Err(no_files()),
         }
     }
 
@@ -102,6 +122,13 @@ fn unfit(setting: ServerSetting) -> WorldError {
     WorldError::Refused {
         what: format!("the setting `{}`", setting.name()),
         why: "this server has none of that name, or it cannot be unset".to_owned(),
+    }
+}
+
+fn no_files() -> WorldError {
+    WorldError::Refused {
+        what: "loading configuration files".to_owned(),
+        why: "the target is not a PostgreSQL server".to_owned(),
     }
 }
 

@@ -8,7 +8,9 @@
 use super::matcher;
 use super::vocabulary::{self, Values};
 use crate::fix_engineer::actions::{Action, EvictionPolicy};
-use crate::model::{Condition, FixParameters, FixTemplate, Provenance, Runbook, Signature};
+use crate::model::{
+    Condition, FixParameters, FixTemplate, Provenance, Runbook, ServerSetting, Signature,
+};
 
 /// The most a runbook that was never reproduced reaches by itself, percent; one below the
 /// default threshold for acting alone.
@@ -276,6 +278,7 @@ fn parameters_of(action: &str) -> &'static [(&'static str, bool)] {
         "container.restart" => &[("stop_timeout_secs", false)],
         "container.recreate" => &[("restores", true)],
         "postgres.terminate_backends" => &[("sessions", true), ("older_than_secs", false)],
+        "postgres.alter_system" => &[("setting", true), ("factor", false)],
         "redis.set_policy" => &[("policy", true)],
         "redis.kill_clients" => &[("older_than_secs", true)],
         _ => &[],
@@ -301,7 +304,7 @@ fn fix_faults(fix: &FixTemplate, faults: &mut Vec<String>) {
     value_faults(action, &fix.parameters, faults);
 }
 
-fn given(parameters: &FixParameters) -> [(&'static str, bool); 8] {
+fn given(parameters: &FixParameters) -> [(&'static str, bool); 9] {
     [
         ("role", parameters.role.is_some()),
         ("factor", parameters.factor.is_some()),
@@ -309,6 +312,7 @@ fn given(parameters: &FixParameters) -> [(&'static str, bool); 8] {
         ("stop_timeout_secs", parameters.stop_timeout_secs.is_some()),
         ("sessions", parameters.sessions.is_some()),
         ("older_than_secs", parameters.older_than_secs.is_some()),
+        ("setting", parameters.setting.is_some()),
         ("policy", parameters.policy.is_some()),
         ("restores", parameters.restores.is_some()),
     ]
@@ -320,7 +324,7 @@ fn value_faults(action: &str, parameters: &FixParameters, faults: &mut Vec<Strin
         let range = match action {
             "container.set_memory" => 1.0..=2.0,
             "container.set_cpu" => 0.25..=2.0,
-            "redis.set_memory" => 1.0..=1.5,
+            "redis.set_memory" | "postgres.alter_system" => 1.0..=1.5,
             _ => 0.67..=1.5,
         };
         let moves = (factor - 1.0).abs() > f64::EPSILON;
@@ -346,6 +350,12 @@ fn value_faults(action: &str, parameters: &FixParameters, faults: &mut Vec<Strin
         faults.push(format!(
             "`policy` is one of {known}, which take only what expires; not `{policy}`"
         ));
+    }
+    if let Some(setting) = &parameters.setting
+        && ServerSetting::of_postgres(setting).is_none()
+    {
+        let known = ServerSetting::POSTGRES.map(ServerSetting::name).join(", ");
+        faults.push(format!("`setting` is one of {known}, which take no restart; not `{setting}`"));
     }
     let known_sessions = ["idle_in_transaction", "blocker"];
     if let Some(sessions) = &parameters.sessions

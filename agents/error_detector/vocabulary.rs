@@ -66,6 +66,7 @@ pub const CHECKS: &[(&str, Values)] = &[
     ("postgres.idle_in_transaction", Number),
     ("postgres.blocked", Number),
     ("postgres.recovery", Words(&["primary", "recovery"])),
+    ("postgres.config", Words(&["loaded", "rules_waiting", "settings_waiting", "faulty"])),
     ("redis.reachable", Words(&["ok", "refused", "timeout", "auth", "error"])),
     ("redis.latency", Number),
     ("redis.memory", Number),

@@ -7,19 +7,80 @@ use async_trait::async_trait;
 use super::FakeWorld;
 use super::edges::key;
 use super::world::State;
-use crate::model::{Endpoint, Facts, RedisClient, RedisFacts, ServerSetting};
+use crate::model::{
+    ConfigState, Endpoint, Facts, PostgresFacts, RedisClient, RedisFacts, ServerSetting,
+    SettingFacts, SettingNow, Timestamp,
+};
 use crate::ports::{Servers, WorldError, WorldResult};
+
+/// The configuration of PostgreSQL servers, by server.
+#[derive(Default)]
+pub(super) struct Configured {
+    altered: BTreeMap<(String, ServerSetting), Altered>,
+    loaded_at: BTreeMap<String, Timestamp>,
+}
+
+/// A setting that was written once.
+struct Altered {
+    written: Option<String>,
+    /// What the server works with where nothing is written.
+    default: i64,
+}
 
 impl State {
     fn redis(&mut self, key: &str) -> WorldResult<&mut RedisFacts> {
         match self.answers.get_mut(key).map(|answer| &mut answer.facts) {
             Some(Facts::Redis(facts)) => Ok(facts),
-            _ => Err(WorldError::Unreachable {
-                what: key.to_owned(),
-                why: "connection refused".to_owned(),
-            }),
+            _ => Err(refused_connection(key)),
         }
     }
+
+    fn postgres(&mut self, key: &str) -> WorldResult<&mut PostgresFacts> {
+        match self.answers.get_mut(key).map(|answer| &mut answer.facts) {
+            Some(Facts::Postgres(facts)) => Ok(facts),
+            _ => Err(refused_connection(key)),
+        }
+    }
+
+    fn primary(&mut self, key: &str) -> WorldResult<&mut PostgresFacts> {
+        let facts = self.postgres(key)?;
+        if facts.in_recovery {
+            let why = "it is in recovery".to_owned();
+            return Err(WorldError::Refused { what: format!("changing {key}"), why });
+        }
+        Ok(facts)
+    }
+
+    fn setting(&mut self, key: &str, setting: ServerSetting) -> WorldResult<SettingNow> {
+        if !setting.is_of_postgres() {
+            return Ok(SettingNow { value: read(self.redis(key)?, setting), in_force: true });
+        }
+        let works_with = find(self.postgres(key)?, setting)?.value.to_string();
+        let written = self.configured.altered.get(&(key.to_owned(), setting));
+        let value = written.and_then(|altered| altered.written.clone());
+        let in_force = value.as_ref().is_none_or(|value| *value == works_with);
+        Ok(SettingNow { value, in_force })
+    }
+
+    fn alter(&mut self, key: &str, setting: ServerSetting, value: Option<&str>) -> WorldResult<()> {
+        let default = find(self.primary(key)?, setting)?.value;
+        let key_of_it = (key.to_owned(), setting);
+        let first = Altered { written: None, default };
+        let altered = self.configured.altered.entry(key_of_it).or_insert(first);
+        altered.written = value.map(str::to_owned);
+        let works_with = value.and_then(|value| value.parse().ok()).unwrap_or(altered.default);
+        find(self.postgres(key)?, setting)?.value = works_with;
+        Ok(())
+    }
+}
+
+fn refused_connection(key: &str) -> WorldError {
+    WorldError::Unreachable { what: key.to_owned(), why: "connection refused".to_owned() }
+}
+
+fn find(facts: &mut PostgresFacts, setting: ServerSetting) -> WorldResult<&mut SettingFacts> {
+    let missing = || WorldError::NotFound { what: setting.name().to_owned() };
+    facts.settings.iter_mut().find(|now| now.setting == setting).ok_or_else(missing)
 }
 
 fn read(facts: &RedisFacts, setting: ServerSetting) -> Option<String> {
@@ -28,6 +89,7 @@ fn read(facts: &RedisFacts, setting: ServerSetting) -> Option<String> {
             Some(facts.maxmemory_bytes.unwrap_or_default().to_string())
         }
         ServerSetting::RedisMaxmemoryPolicy => facts.maxmemory_policy.clone(),
+        _ => None,
     }
 }
 
@@ -37,6 +99,7 @@ fn write(facts: &mut RedisFacts, setting: ServerSetting, value: &str) {
             facts.maxmemory_bytes = value.parse().ok().filter(|bytes| *bytes > 0);
         }
         ServerSetting::RedisMaxmemoryPolicy => facts.maxmemory_policy = Some(value.to_owned()),
+        _ => {}
     }
     let is_full =
         facts.used_memory_bytes.zip(facts.maxmemory_bytes).is_some_and(|(used, most)| used >= most);
@@ -49,9 +112,9 @@ impl Servers for FakeWorld {
         &self,
         endpoint: &Endpoint,
         setting: ServerSetting,
-    ) -> WorldResult<Option<String>> {
+    ) -> WorldResult<SettingNow> {
         let key = key(endpoint);
-        self.call("setting", &key, |state| Ok(read(state.redis(&key)?, setting)))
+        self.call("setting", &key, |state| state.setting(&key, setting))
     }
 
     async fn set_setting(
@@ -62,9 +125,32 @@ impl Servers for FakeWorld {
     ) -> WorldResult<()> {
         let key = key(endpoint);
         self.call("set_setting", &key, |state| {
+            if setting.is_of_postgres() {
+                state.alter(&key, setting, value)?;
+            } else {
+                write(state.redis(&key)?, setting, value.unwrap_or_default());
+            }
             let value = value.unwrap_or_default();
-            write(state.redis(&key)?, setting, value);
             state.effects.push(format!("set {} of {key} to {value}", setting.name()));
+            Ok(())
+        })
+    }
+
+    async fn config_loaded_at(&self, endpoint: &Endpoint) -> WorldResult<Timestamp> {
+        let key = key(endpoint);
+        self.call("config_loaded_at", &key, |state| {
+            state.postgres(&key)?;
+            Ok(state.configured.loaded_at.get(&key).copied().unwrap_or(Timestamp::UNIX_EPOCH))
+        })
+    }
+
+    async fn load_config(&self, endpoint: &Endpoint) -> WorldResult<()> {
+        let (key, now) = (key(endpoint), self.now());
+        self.call("load_config", &key, |state| {
+            let facts = state.primary(&key)?;
+            facts.config = facts.config.map(|_| ConfigState::Loaded);
+            state.configured.loaded_at.insert(key.clone(), now);
+            state.effects.push(format!("load the configuration of {key}"));
             Ok(())
         })
     }
@@ -90,20 +176,16 @@ impl Servers for FakeWorld {
 impl FakeWorld {
     /// Every setting of every server, by server and name.
     pub fn server_settings(&self) -> BTreeMap<String, String> {
-        let state = self.state();
-        let redis = state.answers.iter().filter_map(|(key, answer)| match &answer.facts {
-            Facts::Redis(facts) => Some((key, facts)),
-            _ => None,
-        });
-        redis
-            .flat_map(|(key, facts)| {
-                [ServerSetting::RedisMaxmemory, ServerSetting::RedisMaxmemoryPolicy].map(
-                    |setting| {
-                        let value = read(facts, setting).unwrap_or_default();
-                        (format!("{key} {}", setting.name()), value)
-                    },
-                )
-            })
-            .collect()
+        let mut state = self.state();
+        let keys: Vec<String> = state.answers.keys().cloned().collect();
+        let redis = [ServerSetting::RedisMaxmemory, ServerSetting::RedisMaxmemoryPolicy];
+        let settings = [redis, ServerSetting::POSTGRES].concat();
+        let mut all = BTreeMap::new();
+        for (key, setting) in keys.iter().flat_map(|k| settings.iter().map(move |s| (k, *s))) {
+            if let Ok(now) = state.setting(key, setting) {
+                all.insert(format!("{key} {}", setting.name()), format!("{now:?}"));
+            }
+        }
+        all
     }
 }

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::FakeClock;
 use super::scene::{Behaviour, Condition, Failure, Scene, Stall};
+use super::servers::Configured;
 use crate::fix_engineer::config_file::sha256;
 use crate::model::{
     Connection, ContainerFacts, ContainerStatus, Endpoint, Facts, FileContent, HealthStatus,
@@ -48,6 +49,7 @@ pub(super) struct State {
     pub(super) containers: BTreeMap<String, FakeContainer>,
     pub(super) files: BTreeMap<String, FileContent>,
     pub(super) answers: BTreeMap<String, Answer>,
+    pub(super) configured: Configured,
     pub(super) log_folders: BTreeMap<LogFolder, LogSurvey>,
     pub(super) host: HostFacts,
     /// By the container's id.

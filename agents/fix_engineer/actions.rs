@@ -144,6 +144,8 @@ actions! {
     config_restore::ConfigRestore = "config.restore" by [],
     logs_trim::LogsTrim = "logs.trim" by [],
     postgres_terminate::PostgresTerminate = "postgres.terminate_backends" by [],
+    postgres_reload::PostgresReload = "postgres.reload" by [],
+    postgres_alter_system::PostgresAlterSystem = "postgres.alter_system" by [],
     redis_set_memory::RedisSetMemory = "redis.set_memory" by [],
     redis_set_policy::RedisSetPolicy = "redis.set_policy" by [],
     redis_kill_clients::RedisKillClients = "redis.kill_clients" by [],

@@ -154,6 +154,11 @@ pub enum Captured {
         /// As they were.
         files: Vec<LogAside>,
     },
+    /// When a server had loaded its configuration files.
+    ConfigLoaded {
+        /// When.
+        at: Timestamp,
+    },
     /// Sessions of a database: nothing to restore, only to recognise.
     Sessions,
 }

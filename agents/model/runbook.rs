@@ -297,9 +297,9 @@ pub struct FixTemplate {
 pub struct FixParameters {
     /// `config.set`: which tunable.
     pub role: Option<TunableRole>,
-    /// `config.set`, `container.set_memory`, `container.set_cpu`, `redis.set_memory`: the new value
-    /// is the old one times this, 0.67 to 1.5 (up to 2 for a container's limits; a processor
-    /// limit may fall to a quarter of what is used).
+    /// `config.set`, `container.set_memory`, `container.set_cpu`, `redis.set_memory`,
+    /// `postgres.alter_system`: the new value is the old one times this, 0.67 to 1.5 (up to 2 for
+    /// a container's limits; a processor limit may fall to a quarter of what is used).
     pub factor: Option<f64>,
     /// `container.signal`: such as `HUP`.
     pub signal: Option<String>,
@@ -313,6 +313,8 @@ pub struct FixParameters {
     pub older_than_secs: Option<u64>,
     /// `container.recreate`: what becomes as it was when the container last worked.
     pub restores: Option<RestoreWhat>,
+    /// `postgres.alter_system`: which setting, one of those a fix may change.
+    pub setting: Option<String>,
     /// `redis.set_policy`: what to evict at the limit; one that takes only keys that expire by
     /// themselves.
     pub policy: Option<String>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{ServerSetting, Timestamp};
 
 /// A backend that is in the way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,37 @@ pub struct PostgresFacts {
     /// Programs that back it up or restore it, connected now.
     #[serde(default)]
     pub backups: Vec<String>,
+    /// The settings that fixes may change, as it works with them.
+    #[serde(default)]
+    pub settings: Vec<SettingFacts>,
+    /// Whether it works with its configuration files as they are; known to superusers only.
+    #[serde(default)]
+    pub config: Option<ConfigState>,
+}
+
+/// A setting that a PostgreSQL server works with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingFacts {
+    /// Which.
+    pub setting: ServerSetting,
+    /// Its value, in the setting's own unit.
+    pub value: i64,
+    /// `pg_settings.context`: what it takes to change it, such as `sighup`.
+    pub context: String,
+}
+
+/// What became of the newest configuration files of a PostgreSQL server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigState {
+    /// It works with them.
+    Loaded,
+    /// `pg_hba.conf` alone was written since it was loaded.
+    RulesWaiting,
+    /// A file of settings was written since it was loaded.
+    SettingsWaiting,
+    /// One was written since and has an error.
+    Faulty,
 }
 
 /// What a Redis server says.

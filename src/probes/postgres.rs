@@ -1,10 +1,12 @@
 //! Asks PostgreSQL for its answer time, its connections and who is in whose way.
 //!
 //! Invariant: it reads only the server's own views, in one short-lived session with a
-//! statement time limit; the one thing it changes, [`terminate`], ends sessions that are
-//! known by process id *and* start time, never its own.
+//! statement time limit; [`terminate`] ends sessions that are known by process id *and* start
+//! time, never its own. What of its configuration may be changed is in `change`.
 
 mod blocking;
+pub(super) mod change;
+mod config;
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +17,8 @@ use selfheal_agents::ports::{WorldError, WorldResult};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
-/// The longest a person would wait for `pg_terminate_backend`.
-const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
+/// The longest a person would wait for one command.
+const LIMIT: Duration = Duration::from_secs(5);
 /// Names come from strangers.
 const LONGEST_NAME: usize = 64;
 
@@ -63,6 +65,8 @@ async fn fill(
     read_counts(facts, &mut session).await?;
     facts.idle_in_transaction = idle_in_transaction(&mut session).await?;
     (facts.blockers, facts.blocked) = blocking::blockers(&mut session).await?;
+    facts.settings = config::settings(&mut session).await?;
+    facts.config = config::state(&mut session).await?;
     session.close().await
 }
 
@@ -172,14 +176,23 @@ pub(super) async fn terminate(
         return Ok(0);
     }
     let what = format!("ending sessions of PostgreSQL at {}", super::address(endpoint));
-    match tokio::time::timeout(TERMINATE_LIMIT, end_sessions(endpoint, &pids, &starts)).await {
-        Ok(Ok(ended)) => Ok(ended),
+    within(what, endpoint, end_sessions(endpoint, &pids, &starts)).await
+}
+
+/// Gives up after [`LIMIT`].
+async fn within<T>(
+    what: String,
+    endpoint: &DatabaseEndpoint,
+    asked: impl Future<Output = Result<T, sqlx::Error>>,
+) -> WorldResult<T> {
+    match tokio::time::timeout(LIMIT, asked).await {
+        Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error @ sqlx::Error::Database(_))) => Err(WorldError::Refused {
             what,
             why: super::reason(&error, endpoint.password.as_ref()),
         }),
         Ok(Err(error)) => Err(WorldError::Unreachable { what, why: word_of(&error, endpoint) }),
-        Err(_) => Err(WorldError::TimedOut { what, limit: TERMINATE_LIMIT }),
+        Err(_) => Err(WorldError::TimedOut { what, limit: LIMIT }),
     }
 }
 
@@ -188,7 +201,7 @@ async fn end_sessions(
     pids: &[i32],
     starts: &[i64],
 ) -> Result<u32, sqlx::Error> {
-    let mut session = connect(endpoint, TERMINATE_LIMIT).await?;
+    let mut session = connect(endpoint, LIMIT).await?;
     let (ended,): (i64,) = sqlx::query_as(
         "SELECT count(*) FILTER (WHERE was_ended) FROM (
             SELECT pg_terminate_backend(activity.pid) AS was_ended

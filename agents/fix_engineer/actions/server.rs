@@ -1,7 +1,7 @@
 //! What the actions have in common that change one setting of a running server.
 
 use super::wrong_capture;
-use crate::model::{Captured, Endpoint, ServerSetting, TargetId};
+use crate::model::{Captured, Endpoint, ServerSetting, SettingNow, TargetId};
 use crate::ports::{World, WorldError, WorldResult};
 
 /// One setting and the value it gets.
@@ -13,16 +13,22 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    async fn now(&self, world: &World) -> WorldResult<Option<String>> {
+    async fn now(&self, world: &World) -> WorldResult<SettingNow> {
         world.servers.setting(self.endpoint, self.setting).await
     }
 
     pub(super) async fn capture(&self, world: &World) -> WorldResult<Captured> {
-        Ok(Captured::Setting { setting: self.setting, value: self.now(world).await? })
+        Ok(Captured::Setting { setting: self.setting, value: self.now(world).await?.value })
     }
 
     pub(super) async fn is_applied(&self, world: &World) -> WorldResult<bool> {
-        Ok(self.now(world).await?.as_ref() == Some(&self.to))
+        let now = self.now(world).await?;
+        Ok(now.in_force && now.value.as_ref() == Some(&self.to))
+    }
+
+    /// What is written down counts from the server's next start, if it does not yet.
+    pub(super) async fn is_begun(&self, world: &World) -> WorldResult<bool> {
+        Ok(self.now(world).await?.value.as_ref() == Some(&self.to))
     }
 
     /// Refuses to go over a value that somebody else set since the backup.
@@ -47,7 +53,7 @@ impl Change<'_> {
         world: &World,
         before: &Captured,
     ) -> WorldResult<Option<String>> {
-        let (was, now) = (self.before(before)?, self.now(world).await?);
+        let (was, now) = (self.before(before)?, self.now(world).await?.value);
         let known = now.as_deref() == was || now.as_deref() == Some(&self.to);
         let name = self.setting.name();
         Ok((!known).then(|| format!("`{name}` of `{}`", self.target)))
@@ -104,6 +110,10 @@ macro_rules! changes_a_setting {
 
             async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()> {
                 self.change().undo(world, before).await
+            }
+
+            async fn is_begun(&self, world: &World, _before: &Captured) -> WorldResult<bool> {
+                self.change().is_begun(world).await
             }
 
             async fn overtaken(

@@ -1,7 +1,7 @@
 //! `postgres.*`: whether a server takes and serves connections, and who is in the way.
 
 use super::{Check, Context, Measured, percent, reason_word};
-use crate::model::{Backend, Facts, PostgresFacts, TargetState, Verdict, clean};
+use crate::model::{Backend, ConfigState, Facts, PostgresFacts, TargetState, Verdict, clean};
 
 pub(super) struct Postgres;
 
@@ -17,6 +17,7 @@ impl Check for Postgres {
             seen.extend(latency(facts, context));
             seen.extend(connections(facts, context));
             seen.extend(sessions(facts, context));
+            seen.extend(facts.config.map(config));
         }
         if facts.reachable || facts.in_recovery {
             seen.push(recovery(facts));
@@ -88,6 +89,21 @@ fn sessions(facts: &PostgresFacts, context: &Context<'_>) -> [Measured; 2] {
     );
     let limit = context.thresholds.postgres_blocked;
     [idle, Measured::number("postgres.blocked", f64::from(blocked), "", limit, text)]
+}
+
+/// No trouble by itself: whoever wrote a file may mean to load it later.
+fn config(state: ConfigState) -> Measured {
+    let (word, text) = match state {
+        ConfigState::Loaded => ("loaded", "it works with its configuration files"),
+        ConfigState::RulesWaiting => {
+            ("rules_waiting", "pg_hba.conf was written since it was loaded")
+        }
+        ConfigState::SettingsWaiting => {
+            ("settings_waiting", "its settings were written since they were loaded")
+        }
+        ConfigState::Faulty => ("faulty", "its configuration files have an error"),
+    };
+    Measured::word("postgres.config", word, Verdict::Ok, text)
 }
 
 fn recovery(facts: &PostgresFacts) -> Measured {

@@ -10,13 +10,13 @@ use selfheal_agents::fakes::{
 use selfheal_agents::fix_engineer::actions::{
     Action, ConfigRestore, ConfigSet, ContainerPause, ContainerRecreate, ContainerRestart,
     ContainerSetCpu, ContainerSetMemory, ContainerSignal, ContainerStart, ContainerStop,
-    ContainerUnpause, EvictionPolicy, LogsTrim, NetworkConnect, PostgresTerminate,
-    RedisKillClients, RedisSetMemory, RedisSetPolicy, Restores,
+    ContainerUnpause, EvictionPolicy, LogsTrim, NetworkConnect, PostgresAlterSystem,
+    PostgresReload, PostgresTerminate, RedisKillClients, RedisSetMemory, RedisSetPolicy, Restores,
 };
 use selfheal_agents::model::{
-    Backend, Confidence, ContainerStatus, DatabaseEndpoint, Endpoint, Facts, ImageName, Ledger,
-    LogFile, LogFolder, LogSurvey, MemoryLimits, PostgresFacts, RedisClient, RedisFacts, TargetId,
-    Timestamp,
+    Backend, Confidence, ConfigState, ContainerStatus, DatabaseEndpoint, Endpoint, Facts,
+    ImageName, Ledger, LogFile, LogFolder, LogSurvey, MemoryLimits, PostgresFacts, RedisClient,
+    RedisFacts, ServerSetting, SettingFacts, TargetId, Timestamp,
 };
 use selfheal_agents::ports::{Backups, Clock, Journal};
 use uuid::Uuid;
@@ -146,6 +146,8 @@ fn cases() -> Vec<Case> {
             ],
         ),
         case("terminate", world(blocked_database), vec![repair(terminate())]),
+        case("reload", world(tuned_database), vec![repair(reload())]),
+        case("alter system", world(tuned_database), vec![repair(alter_system())]),
         case("cpu", world(|_| {}), vec![repair(set_cpu())]),
         case(
             "image",
@@ -294,6 +296,30 @@ fn terminate() -> Action {
         target: "postgres:orders".parse().unwrap(),
         endpoint: database(),
         sessions: vec![session],
+    })
+}
+
+/// A server with a setting that a fix may change, and rules that wait to be loaded.
+fn tuned_database(fake: &FakeWorld) {
+    let setting = ServerSetting::PostgresMaxWalSize;
+    let settings = vec![SettingFacts { setting, value: 1024, context: "sighup".to_owned() }];
+    let config = Some(ConfigState::RulesWaiting);
+    let facts = PostgresFacts { reachable: true, settings, config, ..Default::default() };
+    fake.answers(&database(), Facts::Postgres(facts));
+}
+
+fn reload() -> Action {
+    let target = "postgres:orders".parse().unwrap();
+    Action::PostgresReload(PostgresReload { target, endpoint: database() })
+}
+
+fn alter_system() -> Action {
+    Action::PostgresAlterSystem(PostgresAlterSystem {
+        target: "postgres:orders".parse().unwrap(),
+        endpoint: database(),
+        setting: ServerSetting::PostgresMaxWalSize,
+        from: 1024,
+        to: 1536,
     })
 }
 
@@ -494,7 +520,7 @@ async fn interrupted_at_any_record_a_rollback_is_finished_by_the_next_start() {
 }
 
 /// The calls of the world by which steps take effect.
-const EFFECTS: [&str; 18] = [
+const EFFECTS: [&str; 19] = [
     "start",
     "restart",
     "signal",
@@ -507,6 +533,7 @@ const EFFECTS: [&str; 18] = [
     "replace",
     "terminate_backends",
     "set_setting",
+    "load_config",
     "kill_clients",
     "set_aside",
     "make",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::RedisError;
-use selfheal_agents::model::{DatabaseEndpoint, RedisClient, ServerSetting};
+use selfheal_agents::model::{DatabaseEndpoint, RedisClient, ServerSetting, SettingNow};
 use selfheal_agents::ports::{WorldError, WorldResult};
 
 /// The longest a person would wait for one command.
@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(in crate::probes) async fn setting(
     endpoint: &DatabaseEndpoint,
     setting: ServerSetting,
-) -> WorldResult<Option<String>> {
+) -> WorldResult<SettingNow> {
     let name = setting.name();
     let asked = async {
         let mut connection = super::connect(endpoint, LIMIT).await?;
@@ -21,9 +21,10 @@ pub(in crate::probes) async fn setting(
         get.query_async::<std::collections::BTreeMap<String, String>>(&mut connection).await
     };
     let mut answer = within(format!("reading `{name}`"), endpoint, asked).await?;
-    answer.remove(name).map(Some).ok_or_else(|| WorldError::NotFound {
+    let value = answer.remove(name).ok_or_else(|| WorldError::NotFound {
         what: format!("the setting `{name}` of Redis at {}", crate::probes::address(endpoint)),
-    })
+    })?;
+    Ok(SettingNow { value: Some(value), in_force: true })
 }
 
 pub(in crate::probes) async fn set(

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use selfheal::probes::Probes;
 use selfheal_agents::model::{
-    Backend, DatabaseEndpoint, Endpoint, Facts, PostgresFacts, SecretText,
+    Backend, ConfigState, DatabaseEndpoint, Endpoint, Facts, PostgresFacts, SecretText,
+    ServerSetting, SettingNow,
 };
-use selfheal_agents::ports::Prober;
+use selfheal_agents::ports::{Prober, Servers, WorldError};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 
@@ -183,4 +184,108 @@ async fn who_blocks_whom_is_told_and_ending_the_blocker_frees_the_others() {
     let facts = ask_until(&server, |facts| facts.blocked == Some(0)).await;
     assert!(facts.blockers.is_empty(), "{facts:?}");
     assert_eq!(probes.terminate_backends(&asked, &[(idle.pid, Some(start))]).await.unwrap(), 0);
+}
+
+const WAL: ServerSetting = ServerSetting::PostgresMaxWalSize;
+
+fn value_of(facts: &PostgresFacts, setting: ServerSetting) -> i64 {
+    facts.settings.iter().find(|now| now.setting == setting).unwrap().value
+}
+
+#[tokio::test]
+async fn a_setting_is_changed_while_the_server_runs_and_taken_back_as_it_was() {
+    let Some(server) = Server::postgres(&[]) else { return };
+    let (probes, asked) = (Probes::new(), endpoint(server.port, PASSWORD));
+    let before = ask(&server).await;
+    assert_eq!(value_of(&before, WAL), 1024, "{before:?}");
+    let absent = SettingNow { value: None, in_force: true };
+    assert_eq!(probes.setting(&asked, WAL).await.unwrap(), absent);
+
+    probes.set_setting(&asked, WAL, Some("1536")).await.unwrap();
+    let now = SettingNow { value: Some("1536".to_owned()), in_force: true };
+    assert_eq!(probes.setting(&asked, WAL).await.unwrap(), now);
+    assert_eq!(value_of(&ask(&server).await, WAL), 1536);
+
+    // What a person wrote comes back as it was written.
+    let mut operator = client(&server, "postgres", "operator").await;
+    operator.execute("ALTER SYSTEM SET max_wal_size = '2GB'").await.unwrap();
+    let written = probes.setting(&asked, WAL).await.unwrap();
+    assert_eq!((written.value.as_deref(), written.in_force), (Some("2GB"), false));
+    probes.set_setting(&asked, WAL, Some("3000")).await.unwrap();
+    probes.set_setting(&asked, WAL, written.value.as_deref()).await.unwrap();
+    assert_eq!(probes.setting(&asked, WAL).await.unwrap().value, written.value);
+    assert_eq!(value_of(&ask(&server).await, WAL), 2048);
+
+    probes.set_setting(&asked, WAL, None).await.unwrap();
+    assert_eq!(probes.setting(&asked, WAL).await.unwrap(), absent);
+    assert_eq!(value_of(&ask(&server).await, WAL), 1024);
+}
+
+#[tokio::test]
+async fn a_setting_is_not_written_where_it_would_have_no_effect_or_the_server_recovers() {
+    let Some(server) = Server::postgres(&["max_wal_size=2GB"]) else { return };
+    let (probes, asked) = (Probes::new(), endpoint(server.port, PASSWORD));
+    let refused = probes.set_setting(&asked, WAL, Some("3000")).await.unwrap_err();
+    assert!(refused.to_string().contains("command line"), "{refused}");
+    assert_eq!(probes.setting(&asked, WAL).await.unwrap().value, None, "nothing was written");
+    let refused = probes.set_setting(&asked, WAL, Some("1' --")).await.unwrap_err();
+    assert!(matches!(refused, WorldError::Refused { .. }), "{refused}");
+
+    let Some(standby) = Server::postgres_standby() else { return };
+    let asked = endpoint(standby.port, PASSWORD);
+    for refused in
+        [probes.set_setting(&asked, WAL, Some("3000")).await, probes.load_config(&asked).await]
+    {
+        assert!(refused.unwrap_err().to_string().contains("recovery"));
+    }
+}
+
+#[tokio::test]
+async fn rules_that_were_written_are_told_and_loaded() {
+    let Some(server) = Server::postgres(&[]) else { return };
+    let (probes, asked) = (Probes::new(), endpoint(server.port, PASSWORD));
+    let rules = server.folder.path().join("data/pg_hba.conf");
+    let written = |text: &str| {
+        let all = std::fs::read_to_string(&rules).unwrap();
+        std::fs::write(&rules, format!("{all}\n{text}\n")).unwrap();
+        // The server looks at whole seconds.
+        let later = std::time::SystemTime::now() + Duration::from_secs(5);
+        std::fs::File::options().append(true).open(&rules).unwrap().set_modified(later).unwrap();
+    };
+    assert_eq!(ask(&server).await.config, Some(ConfigState::Loaded));
+    let before = probes.config_loaded_at(&asked).await.unwrap();
+    written("host all stranger 127.0.0.1/32 scram-sha-256");
+    assert_eq!(ask(&server).await.config, Some(ConfigState::RulesWaiting));
+    probes.load_config(&asked).await.unwrap();
+    let loaded = probes.config_loaded_at(&asked).await.unwrap();
+    assert!(loaded > before);
+
+    written("host all nobody here nonsense");
+    assert_eq!(ask(&server).await.config, Some(ConfigState::Faulty));
+    let refused = probes.load_config(&asked).await.unwrap_err();
+    assert!(matches!(refused, WorldError::Refused { .. }), "{refused}");
+    assert_eq!(probes.config_loaded_at(&asked).await.unwrap(), loaded);
+}
+
+#[tokio::test]
+async fn who_is_no_superuser_sees_no_files_and_leaves_no_error_in_the_log() {
+    let Some(server) = Server::postgres(&["logging_collector=on", "log_directory=log"]) else {
+        return;
+    };
+    let mut operator = client(&server, "postgres", "operator").await;
+    let made = format!("CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'");
+    operator.execute(sqlx::AssertSqlSafe(made)).await.unwrap();
+    let Endpoint::Postgres(superuser) = endpoint(server.port, PASSWORD) else { return };
+    let clerk = DatabaseEndpoint {
+        user: Some("clerk".to_owned()),
+        database: Some("postgres".to_owned()),
+        ..superuser
+    };
+    let facts = ask_with(&Endpoint::Postgres(clerk), LIMIT).await;
+    assert_eq!((facts.reachable, facts.config), (true, None), "{facts:?}");
+    assert_eq!(value_of(&facts, WAL), 1024);
+    let log = std::fs::read_dir(server.folder.path().join("data/log")).unwrap();
+    let said: String =
+        log.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    assert!(!said.contains("ERROR"), "{said}");
 }

@@ -154,12 +154,12 @@ async fn a_full_redis_takes_writes_once_it_has_more_room_and_gets_its_limit_back
     let (probes, endpoint) = (Probes::new(), Endpoint::Redis(endpoint(server.port, None)));
     let memory = ServerSetting::RedisMaxmemory;
     let before = probes.setting(&endpoint, memory).await.unwrap();
-    assert_eq!(before.as_deref(), Some("3145728"));
+    assert_eq!(before.value.as_deref(), Some("3145728"));
     probes.set_setting(&endpoint, memory, Some("4194304")).await.unwrap();
     let client = redis::Client::open(("127.0.0.1", server.port)).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let length = push(&mut connection).await.unwrap();
-    probes.set_setting(&endpoint, memory, before.as_deref()).await.unwrap();
+    probes.set_setting(&endpoint, memory, before.value.as_deref()).await.unwrap();
     assert_eq!(probes.setting(&endpoint, memory).await.unwrap(), before);
     let kept: i64 = redis::cmd("LLEN").arg("list").query_async(&mut connection).await.unwrap();
     assert_eq!(kept, length, "nothing was dropped");
@@ -172,7 +172,7 @@ async fn the_eviction_policy_is_changed_and_put_back_and_nonsense_is_refused() {
     let policy = ServerSetting::RedisMaxmemoryPolicy;
     for value in ["volatile-ttl", "noeviction"] {
         probes.set_setting(&endpoint, policy, Some(value)).await.unwrap();
-        assert_eq!(probes.setting(&endpoint, policy).await.unwrap().as_deref(), Some(value));
+        assert_eq!(probes.setting(&endpoint, policy).await.unwrap().value.as_deref(), Some(value));
     }
     let refused = probes.set_setting(&endpoint, policy, Some("whatever")).await;
     assert!(matches!(refused, Err(WorldError::Refused { .. })), "{refused:?}");
