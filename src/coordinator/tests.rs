@@ -639,6 +639,7 @@ mod flapping;
 mod gate;
 mod hangs;
 mod holds;
+mod in_order;
 mod interference;
 mod memory;
 mod odd_lines;

@@ -163,14 +163,18 @@ impl Inner {
         again
     }
 
-    /// Restarts the first dependent that still fails although the root works again.
+    /// Restarts a dependent that still fails although all it needs works again: one after the
+    /// other, in the order of their needs, each only once the one before is well.
     pub(super) async fn follow_up(self: &Arc<Self>, incident: &mut Incident, view: &View) {
-        let Some(recovered_at) = incident.validation.as_ref().and_then(|v| v.recovered_at) else {
+        let Some(recovered_at) = incident.validation.as_ref().and_then(works_since) else {
             return;
         };
         if view.look.condition != Condition::Well {
             return;
         }
+        let graph = Graph::new(&view.inventory.dependencies);
+        let failing = view.report.targets.iter().filter(|t| t.verdict() == Verdict::Critical);
+        let failing: BTreeSet<&TargetId> = failing.map(TargetReport::id).collect();
         let already: BTreeSet<TargetId> =
             super::repair::fixes(incident).iter().flat_map(Fix::touches).collect();
         let affected: Vec<TargetId> = incident.targets();
@@ -182,9 +186,11 @@ impl Inner {
             let Some(facts) = view.inventory.containers.get(&name) else {
                 continue;
             };
-            let fails = view.report.target(&id).is_some_and(|r| r.verdict() == Verdict::Critical);
+            let own = primary(&view.inventory, &dependent, Some(&name));
+            let mut needs = own.iter().flat_map(|id| graph.needed_by(id));
+            let waits = needs.any(|need| !own.contains(&need) && failing.contains(&need));
             let settled = view.look.at >= recovered_at + settle(facts);
-            if fails && settled && !already.contains(&dependent) {
+            if failing.contains(&id) && !waits && settled && !already.contains(&dependent) {
                 return self.restart_dependent(incident, &dependent, facts, view).await;
             }
         }
@@ -255,6 +261,12 @@ impl Inner {
             }
         }
     }
+}
+
+/// Since when what was repaired last works; who needs it has to have had time to notice.
+fn works_since(window: &Validation) -> Option<Timestamp> {
+    let well = window.samples.iter().find(|sample| sample.healthy).map(|sample| sample.at);
+    well.max(window.recovered_at)
 }
 
 fn blind(now: Timestamp, reason: String) -> View {
