@@ -34,6 +34,11 @@ impl FakeWorld {
         self.state().log_folders.insert(folder.clone(), survey);
         self
     }
+
+    /// The log files of which a copy was to be kept.
+    pub fn set_aside_so_far(&self) -> Vec<String> {
+        self.state().set_aside.clone()
+    }
 }
 
 #[async_trait]
@@ -49,6 +54,7 @@ impl LogFiles for FakeWorld {
     async fn set_aside(&self, folder: &LogFolder, file: &LogFile) -> WorldResult<LogAside> {
         self.call("set_aside", &file.name, |state| {
             state.log_folder(folder)?;
+            state.set_aside.push(file.name.clone());
             let (name, bytes) = (file.name.clone(), file.taken_bytes);
             Ok(LogAside { name, bytes, sha256: None, copy: None })
         })

@@ -55,6 +55,8 @@ pub(super) struct State {
     /// By the container's id.
     pub(super) connections: BTreeMap<String, Vec<Connection>>,
     pub(super) effects: Vec<String>,
+    /// Log files of which a copy was to be kept.
+    pub(super) set_aside: Vec<String>,
     pub(super) events: Vec<RuntimeEvent>,
     pub(super) pulls: Vec<(Timestamp, String)>,
     /// By id.

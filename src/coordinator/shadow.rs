@@ -3,11 +3,10 @@
 //! It begins where nothing but the mode, or trust not yet earned, holds a fix, and ends with the
 //! incident. Nothing is touched for it; that it cannot be told what others did is no confirmation.
 
-use selfheal_agents::backup;
-use selfheal_agents::fix_engineer::actions::Act;
+use selfheal_agents::fix_engineer::actions::{Act, Action};
 use selfheal_agents::learning_engine::{History, ShadowReport};
 use selfheal_agents::model::{
-    Actor, Autonomy, Captured, Fix, Hold, Incident, Shadow, ShadowEnd, ShadowRun, StepRole,
+    Actor, Autonomy, Captured, Fix, Hold, Incident, Shadow, ShadowEnd, ShadowRun, Step, StepRole,
     TargetId, Timestamp,
 };
 use selfheal_agents::ports::{Store, StoreResult};
@@ -66,9 +65,26 @@ impl Inner {
             return;
         }
         let Some(fix) = incident.fix.clone() else { return };
-        let before = backup::take(&self.world, incident.id, &fix, now).await.ok();
-        let before = before.map(|taken| taken.captured).filter(|all| all.iter().all(is_kept));
+        let mut before = Some(vec![]);
+        for step in &fix.steps {
+            let captured = self.as_it_is(step).await;
+            before = before.zip(captured).map(|(all, one)| [all, vec![one]].concat());
+        }
         incident.shadow = Some(Shadow { fix: Box::new(fix), since: now, before });
+    }
+
+    /// What a step would touch, as it is; `None` where that cannot be told, or is not to stand in
+    /// an incident's record.
+    async fn as_it_is(&self, step: &Step) -> Option<Captured> {
+        match &step.action {
+            // How a container was made holds its secrets.
+            Action::ContainerRecreate(_) => None,
+            // To capture logs is to copy them, for which there may be no room.
+            Action::LogsTrim(trim) => {
+                Some(Captured::Logs { folder: trim.folder.clone(), files: vec![] })
+            }
+            action => action.capture(&self.world).await.ok(),
+        }
     }
 
     /// Ends it with an incident that is closed without a fix.
@@ -123,9 +139,4 @@ impl Inner {
             tracing::error!(incident.id = %run.incident, %error, "what came without the fix is not recorded");
         }
     }
-}
-
-/// Whether it may stand in an incident's record: how a container was made holds its secrets.
-const fn is_kept(captured: &Captured) -> bool {
-    !matches!(captured, Captured::Made { .. })
 }

@@ -1,7 +1,7 @@
 //! Stories of fixes that must first earn that they run by themselves.
 
 use selfheal_agents::learning_engine::{ShadowReport, ShadowRow};
-use selfheal_agents::model::Autonomy;
+use selfheal_agents::model::{Autonomy, ContainerFacts, LogFile, LogFolder, LogSurvey};
 
 use super::*;
 
@@ -170,4 +170,31 @@ async fn a_dry_run_casts_no_shadow() {
     stage.fake.hang("web");
     stage.coordinator.check(Scope::All, Trigger::Api, true).await.unwrap();
     assert_eq!(report(&stage).await.rows, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_watches_copies_no_logs_either() {
+    let mount = MountFacts {
+        bind: true,
+        source: "/host/log".to_owned(),
+        destination: "/var/log/web".to_owned(),
+        writable: true,
+    };
+    let folder = LogFolder { root: mount.source.clone(), below: String::new() };
+    let fake = old_world(|w| {
+        w.add(ContainerFacts { mounts: vec![mount], ..healthy("web") });
+        w.works_while("web", |scene| scene.free_for_logs("/host/log") > 0);
+    });
+    let survey = |taken_bytes: u64| LogSurvey {
+        total_bytes: 80 << 20,
+        available_bytes: (80 << 20) - taken_bytes,
+        files: vec![LogFile { name: "web.log".to_owned(), inode: 1, taken_bytes }],
+    };
+    fake.logs_in(&folder, survey(1 << 20));
+    let stage = Stage::new(fake.clone(), rules());
+    stage.look().await;
+    fake.logs_in(&folder, survey(80 << 20));
+    stage.look().await;
+    assert_eq!(report(&stage).await.rows[0].fix_type, "logs.trim");
+    assert_eq!(fake.set_aside_so_far(), Vec::<String>::new());
 }
