@@ -10,6 +10,7 @@
 //! itself; a test injects those with [`FakeWorld::fail_next`].
 
 mod clock;
+mod commands;
 mod containers;
 mod edges;
 mod logs;

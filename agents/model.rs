@@ -7,6 +7,7 @@
 mod backup;
 mod blueprint;
 mod change;
+mod command;
 mod confidence;
 mod diagnosis;
 mod endpoint;
@@ -34,6 +35,7 @@ mod validation;
 pub use backup::*;
 pub use blueprint::*;
 pub use change::*;
+pub use command::*;
 pub use confidence::*;
 pub use diagnosis::*;
 pub(crate) use endpoint::on_disk;

@@ -5,8 +5,10 @@
 //! implementations: the real one in the package `selfheal` and one in memory in
 //! [`crate::fakes`].
 
+mod commands;
 mod remakes;
 
+pub use commands::Commands;
 pub use remakes::Remakes;
 
 use std::collections::BTreeMap;
@@ -249,6 +251,8 @@ pub struct World {
     pub prober: std::sync::Arc<dyn Prober>,
     /// What data services hold of themselves.
     pub servers: std::sync::Arc<dyn Servers>,
+    /// A person's own commands.
+    pub commands: std::sync::Arc<dyn Commands>,
     /// Log files.
     pub logs: std::sync::Arc<dyn LogFiles>,
     /// Configuration files.

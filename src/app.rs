@@ -22,7 +22,7 @@ use self::channels::Carried;
 use crate::config::{Loaded, Settings, Sources};
 use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger};
 use crate::docker::Docker;
-use crate::host::{LocalFiles, LocalHost, LocalLogs, SystemClock};
+use crate::host::{LocalCommands, LocalFiles, LocalHost, LocalLogs, SystemClock};
 use crate::probes::Probes;
 use crate::{knowledge, store};
 
@@ -47,6 +47,7 @@ pub struct App {
     settings_sender: watch::Sender<Arc<Settings>>,
     rules: watch::Sender<Arc<Rules>>,
     files: LocalFiles,
+    commands: LocalCommands,
     world: World,
     store: Arc<dyn Store>,
     catalogue: watch::Sender<Arc<Catalogue>>,
@@ -69,6 +70,7 @@ pub async fn assemble_seeing(
     let docker = Docker::connect(&settings.docker.host)
         .with_context(|| format!("the setting docker.host = \"{}\"", settings.docker.host))?;
     let files = LocalFiles::new();
+    let commands = LocalCommands::new(settings.declared_commands());
     let probes = Arc::new(Probes::new());
     let world = World {
         clock: clock.clone(),
@@ -76,6 +78,7 @@ pub async fn assemble_seeing(
         host: Arc::new(LocalHost::new()),
         prober: probes.clone(),
         servers: probes,
+        commands: Arc::new(commands.clone()),
         logs: Arc::new(LocalLogs::new(settings.data_dir.join("trimmed_logs"))),
         files: Arc::new(files.clone()),
     };
@@ -127,6 +130,7 @@ pub async fn assemble_seeing(
         settings_sender,
         rules,
         files,
+        commands,
         world,
         store,
         catalogue,

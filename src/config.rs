@@ -9,6 +9,7 @@
 //! the schema cannot say), `secrets` (files named by settings).
 
 mod channels;
+mod commands;
 mod declared;
 mod fault;
 mod formats;
@@ -24,6 +25,7 @@ mod values;
 mod watch;
 
 pub use channels::*;
+pub use commands::*;
 pub use declared::*;
 pub use fault::{ConfigError, Fault, Place};
 pub use formats::{parse_cron, parse_time_zone};

@@ -281,6 +281,7 @@ fn parameters_of(action: &str) -> &'static [(&'static str, bool)] {
         "postgres.alter_system" => &[("setting", true), ("factor", false)],
         "redis.set_policy" => &[("policy", true)],
         "redis.kill_clients" => &[("older_than_secs", true)],
+        "command" => &[("command", true)],
         _ => &[],
     }
 }
@@ -315,6 +316,7 @@ fn given(parameters: &FixParameters) -> [(&'static str, bool); 9] {
         ("setting", parameters.setting.is_some()),
         ("policy", parameters.policy.is_some()),
         ("restores", parameters.restores.is_some()),
+        ("command", parameters.command.is_some()),
     ]
 }
 

@@ -129,7 +129,7 @@ impl State {
         Ok(())
     }
 
-    fn effect(&mut self, text: String) {
+    pub(super) fn effect(&mut self, text: String) {
         self.effects.push(text);
     }
 }

@@ -1,6 +1,6 @@
 //! The words in which a test sets the scene: conditions, behaviours, failures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ pub struct Scene<'a> {
     pub(super) containers: &'a BTreeMap<String, FakeContainer>,
     pub(super) files: &'a BTreeMap<String, FileContent>,
     pub(super) log_folders: &'a BTreeMap<LogFolder, LogSurvey>,
+    pub(super) done: &'a BTreeSet<String>,
 }
 
 impl Scene<'_> {
@@ -27,6 +28,11 @@ impl Scene<'_> {
     /// Whether a container runs and does not hang.
     pub fn is_up(&self, name: &str) -> bool {
         self.containers.get(name).is_some_and(|c| c.facts.is_up() && !c.broken)
+    }
+
+    /// Whether what a command does is done.
+    pub fn is_done(&self, command: &str) -> bool {
+        self.done.contains(command)
     }
 
     /// What is free where a folder of logs is, in bytes.

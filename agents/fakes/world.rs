@@ -1,6 +1,6 @@
 //! The state of the fake world and how a test sets the scene.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use super::scene::{Behaviour, Condition, Failure, Scene, Stall};
 use super::servers::Configured;
 use crate::fix_engineer::config_file::sha256;
 use crate::model::{
-    Connection, ContainerFacts, ContainerStatus, Endpoint, Facts, FileContent, HealthStatus,
-    HostFacts, ImageFacts, LogFolder, LogLine, LogStream, LogSurvey, RuntimeEvent,
+    Command, Connection, ContainerFacts, ContainerStatus, Endpoint, Facts, FileContent,
+    HealthStatus, HostFacts, ImageFacts, LogFolder, LogLine, LogStream, LogSurvey, RuntimeEvent,
     RuntimeEventKind, TargetId, Timestamp, Usage,
 };
 use crate::ports::{Clock, World};
@@ -51,6 +51,10 @@ pub(super) struct State {
     pub(super) answers: BTreeMap<String, Answer>,
     pub(super) configured: Configured,
     pub(super) log_folders: BTreeMap<LogFolder, LogSurvey>,
+    /// By name.
+    pub(super) commands: BTreeMap<String, Command>,
+    /// What commands did and nobody has taken back.
+    pub(super) done: BTreeSet<String>,
     pub(super) host: HostFacts,
     /// By the container's id.
     pub(super) connections: BTreeMap<String, Vec<Connection>>,
@@ -72,7 +76,12 @@ pub(super) struct State {
 impl State {
     /// What conditions may ask of it.
     pub(super) fn scene(&self) -> Scene<'_> {
-        Scene { containers: &self.containers, files: &self.files, log_folders: &self.log_folders }
+        Scene {
+            containers: &self.containers,
+            files: &self.files,
+            log_folders: &self.log_folders,
+            done: &self.done,
+        }
     }
 
     pub(super) fn wait(&mut self, context: &Context<'_>) {
@@ -207,6 +216,7 @@ impl FakeWorld {
             host: shared.clone(),
             prober: shared.clone(),
             servers: shared.clone(),
+            commands: shared.clone(),
             logs: shared.clone(),
             files: shared,
         }

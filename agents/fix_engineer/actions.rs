@@ -44,8 +44,8 @@ pub trait Act: Send + Sync {
     async fn capture(&self, world: &World) -> WorldResult<Captured>;
     /// Whether its effect is there already, compared with `before`.
     async fn is_applied(&self, world: &World, before: &Captured) -> WorldResult<bool>;
-    /// Makes it so. May be repeated. Returns the checksum of a file it changed, as left
-    /// behind.
+    /// Makes it so. May be repeated, save what [`Self::is_unknowable`]. Returns what it left
+    /// behind: the checksum of a file it changed, or what a command said.
     async fn apply(&self, world: &World, before: &Captured) -> WorldResult<Option<String>>;
     /// Restores `before`. May be repeated. Does nothing for a post-condition.
     async fn undo(&self, world: &World, before: &Captured) -> WorldResult<()>;
@@ -53,6 +53,11 @@ pub trait Act: Send + Sync {
     /// several calls, also when it failed between them.
     async fn is_begun(&self, world: &World, before: &Captured) -> WorldResult<bool> {
         self.is_applied(world, before).await
+    }
+    /// Whether nothing can tell, once it was interrupted, if it took effect: then it is neither
+    /// done again nor taken for undone by itself.
+    fn is_unknowable(&self) -> bool {
+        false
     }
     /// Clears away what was kept for an undo, once the fix has proved itself. May be repeated.
     async fn settle(&self, _world: &World, _before: &Captured) -> WorldResult<()> {
@@ -149,6 +154,7 @@ actions! {
     redis_set_memory::RedisSetMemory = "redis.set_memory" by [],
     redis_set_policy::RedisSetPolicy = "redis.set_policy" by [],
     redis_kill_clients::RedisKillClients = "redis.kill_clients" by [],
+    run_command::RunCommand = "command" by [],
 }
 
 #[async_trait]
@@ -182,6 +188,9 @@ impl Act for Action {
     }
     async fn is_begun(&self, world: &World, before: &Captured) -> WorldResult<bool> {
         self.act().is_begun(world, before).await
+    }
+    fn is_unknowable(&self) -> bool {
+        self.act().is_unknowable()
     }
     async fn settle(&self, world: &World, before: &Captured) -> WorldResult<()> {
         self.act().settle(world, before).await

@@ -161,6 +161,8 @@ pub enum Captured {
     },
     /// Sessions of a database: nothing to restore, only to recognise.
     Sessions,
+    /// A person's own command: only its undo knows what to restore.
+    Command,
 }
 
 /// Everything a fix will touch, as it was before the first step.

@@ -42,7 +42,7 @@ pub enum JournalEntry {
     Applied {
         /// Index of the step.
         step: usize,
-        /// What it left behind, to recognise a stranger's later change.
+        /// What it left behind, to recognise a stranger's later change; what a command said.
         left_behind: Option<String>,
     },
     /// A step failed.

@@ -315,6 +315,8 @@ pub struct FixParameters {
     pub restores: Option<RestoreWhat>,
     /// `postgres.alter_system`: which setting, one of those a fix may change.
     pub setting: Option<String>,
+    /// `command`: the name under which the settings declare it (`[[command]]`).
+    pub command: Option<String>,
     /// `redis.set_policy`: what to evict at the limit; one that takes only keys that expire by
     /// themselves.
     pub policy: Option<String>,

@@ -181,6 +181,7 @@ impl App {
         let sender = self.settings_sender.clone();
         self.background.spawn(crate::config::watch(sources, loaded, sender, self.cancel.clone()));
         let (rules, world, cancel) = (self.rules.clone(), self.world.clone(), self.cancel.clone());
+        let commands = self.commands.clone();
         let mut settings = self.settings.clone();
         self.background.spawn(async move {
             let inside = Path::new("/.dockerenv").exists();
@@ -194,6 +195,7 @@ impl App {
                 }
                 let now = Arc::clone(&settings.borrow_and_update());
                 let channels = channels.renew(&now);
+                commands.declare(now.declared_commands());
                 let (own, memory) = (own_container(&world).await, host_memory(&world).await);
                 rules.send_replace(Arc::new(rules::of(&now, channels, own, memory)));
             }

@@ -1,6 +1,7 @@
 //! What values must be beyond their form: bounds, addresses, duplicates, contradictions.
 
 mod alerts;
+mod commands;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -49,6 +50,7 @@ pub(super) fn faults(settings: &Settings, places: &Places) -> Vec<Fault> {
     policy(settings, &mut check);
     targets(settings, &mut check);
     tunables(settings, &mut check);
+    commands::faults(&settings.commands, &mut check);
     dependencies(settings, &mut check);
     check.faults
 }

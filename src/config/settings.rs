@@ -15,6 +15,7 @@ use selfheal_agents::model::{Autonomy, Mode, TargetId};
 use serde::{Deserialize, Serialize};
 
 use super::channels::Alerts;
+use super::commands::CommandSettings;
 use super::declared::{DependencySettings, TargetSettings, TunableSettings};
 use super::values::{
     Address, CronText, DurationText, MemoryCap, TargetText, TimeZoneText, duration,
@@ -59,6 +60,9 @@ pub struct Settings {
     /// What fixes may turn, and how far.
     #[serde(rename = "tunable")]
     pub tunables: Vec<TunableSettings>,
+    /// Programs of your own that runbooks of your own may run.
+    #[serde(rename = "command")]
+    pub commands: Vec<CommandSettings>,
     /// Who needs whom, where discovery cannot see it.
     #[serde(rename = "dependency")]
     pub dependencies: Vec<DependencySettings>,
@@ -82,6 +86,7 @@ impl Default for Settings {
             thresholds: Thresholds::default(),
             targets: vec![],
             tunables: vec![],
+            commands: vec![],
             dependencies: vec![],
         }
     }

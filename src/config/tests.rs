@@ -437,3 +437,5 @@ fn a_mail_password_in_the_clear_is_warned_of_where_it_leaves_the_machine() {
     };
     assert_eq!((warned("mail.example.org"), warned("127.0.0.1")), (1, 0));
 }
+
+mod commands;

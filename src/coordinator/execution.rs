@@ -135,6 +135,9 @@ impl Executor {
             if progress.step(index).applied {
                 continue;
             }
+            if progress.is_in_doubt(index, step) {
+                return Ok(ApplyEnd::Failed { why: untold(step) });
+            }
             let before = &backup.captured[index];
             if let Err(error) = self.apply_step(progress, index, step, before).await? {
                 let why = format!("{}: {error}", step.action.describe());
@@ -277,6 +280,11 @@ impl Executor {
         let mut undone = vec![];
         for (index, step) in fix.steps.iter().enumerate().rev() {
             let known = progress.step(index);
+            if step.action.reversal() != Reversal::Undo && progress.is_in_doubt(index, step) {
+                let why = "it has no check, so that is not known".to_owned();
+                let error = WorldError::Refused { what: "telling whether it ran".to_owned(), why };
+                return self.stuck(progress, index, step, &error).await;
+            }
             if !known.intended || step.action.reversal() != Reversal::Undo {
                 continue;
             }
@@ -380,6 +388,13 @@ impl Executor {
         progress.take(&entry);
         Ok(())
     }
+}
+
+fn untold(step: &Step) -> String {
+    format!(
+        "{}: it was interrupted, and has no check that tells whether it ran; it is not run again",
+        step.action.describe()
+    )
 }
 
 /// Does what may be repeated, a few times where it fails.

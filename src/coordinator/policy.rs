@@ -189,6 +189,7 @@ const fn yields_to_a_person(hold: &Hold) -> bool {
             | Hold::SafetyStopInAll { .. }
             | Hold::Quarantined { .. }
             | Hold::Shadow { .. }
+            | Hold::Irreversible { .. }
             | Hold::UnderPressure { .. }
     )
 }

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use selfheal_agents::fix_engineer::actions::Act;
 use selfheal_agents::model::{
-    BackupId, Captured, Fix, IncidentId, JournalEntry, JournalRecord, Timestamp,
+    BackupId, Captured, Fix, IncidentId, JournalEntry, JournalRecord, Step, Timestamp,
 };
 
 /// What is known of one step.
@@ -16,6 +17,8 @@ pub(super) struct StepProgress {
     pub(super) intended: bool,
     /// It was applied, for certain.
     pub(super) applied: bool,
+    /// It ended badly, for certain.
+    pub(super) failed: bool,
     /// What it left behind.
     pub(super) left_behind: Option<String>,
     /// It was undone, for certain.
@@ -95,6 +98,12 @@ impl Progress {
         self.steps.values().any(|step| step.intended)
     }
 
+    /// Whether a step was interrupted that can never say how far it came.
+    pub(super) fn is_in_doubt(&self, index: usize, step: &Step) -> bool {
+        let known = self.step(index);
+        known.intended && !known.applied && !known.failed && step.action.is_unknowable()
+    }
+
     fn entry(&mut self, index: usize) -> &mut StepProgress {
         self.steps.entry(index).or_default()
     }
@@ -102,8 +111,8 @@ impl Progress {
     /// Takes in one more record.
     pub(super) fn take(&mut self, entry: &JournalEntry) {
         match entry {
+            JournalEntry::Failed { step, .. } => self.entry(*step).failed = true,
             JournalEntry::Planned { .. }
-            | JournalEntry::Failed { .. }
             | JournalEntry::UndoIntent { .. }
             | JournalEntry::UndoFailed { .. } => {}
             JournalEntry::Intent { step } => self.entry(*step).intended = true,

@@ -1,8 +1,10 @@
 //! Writes down what became of an incident or a cycle, and tells whoever must know.
 
 use chrono::TimeDelta;
+use selfheal_agents::fix_engineer::actions::Action;
 use selfheal_agents::model::{Actor, Hold, Incident, IncidentState, Severity, Timestamp};
 
+use super::progress::Progress;
 use super::state::{Blind, Inner, lock};
 use super::{CycleReport, Happening, Scope, TargetSummary, summaries};
 use crate::alerts;
@@ -106,6 +108,18 @@ impl Inner {
             self.alert(&incident, alerts::AlertEvent::Recovered).await;
         }
         incident
+    }
+
+    /// Writes down what commands of a person's own said.
+    pub(super) fn note_what_commands_said(&self, incident: &mut Incident, progress: &Progress) {
+        for (index, step) in progress.fix.steps.iter().enumerate() {
+            if let (Action::RunCommand(run), Some(said)) =
+                (&step.action, progress.step(index).left_behind)
+            {
+                let text = format!("the command `{}`: {said}", run.command.name);
+                incident.note(self.world.clock.now(), Actor::FixEngineer, text);
+            }
+        }
     }
 
     /// Queues an alert for every channel; the same one is sent once.

@@ -102,7 +102,10 @@ impl Inner {
         progress: &mut Progress,
     ) {
         match self.executor.apply(progress).await {
-            Ok(ApplyEnd::Applied) => self.open_window(incident, &progress.fix).await,
+            Ok(ApplyEnd::Applied) => {
+                self.note_what_commands_said(incident, progress);
+                self.open_window(incident, &progress.fix).await;
+            }
             Ok(ApplyEnd::Failed { why }) => {
                 let now = self.world.clock.now();
                 incident.note(now, Actor::FixEngineer, format!("a step failed: {why}"));

@@ -39,6 +39,7 @@ fn the_shipped_file_with_every_line_switched_on_is_valid_and_shows_the_defaults(
     let mut settings = load(path).settings;
     assert_eq!(settings.targets.len(), 2);
     assert_eq!(settings.tunables.len(), 1);
+    assert_eq!(settings.commands.len(), 1);
     assert_eq!(settings.dependencies.len(), 1);
     assert!(settings.alerts.webhook.url.is_some());
     assert_eq!(settings.alerts.email.to.len(), 2);
@@ -46,6 +47,7 @@ fn the_shipped_file_with_every_line_switched_on_is_valid_and_shows_the_defaults(
     let defaults = Settings::default();
     settings.targets.clear();
     settings.tunables.clear();
+    settings.commands.clear();
     settings.dependencies.clear();
     settings.healing.maintenance.clear();
     settings.healing.quiet_hours.clear();

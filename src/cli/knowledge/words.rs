@@ -99,6 +99,7 @@ fn parameters(given: &FixParameters) -> String {
         given.stop_timeout_secs.map(|secs| format!("{secs} s to stop")),
         given.sessions.clone(),
         given.older_than_secs.map(|secs| format!("older than {secs} s")),
+        given.command.clone(),
     ]
     .into_iter()
     .flatten()

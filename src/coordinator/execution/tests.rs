@@ -12,9 +12,10 @@ use selfheal_agents::fix_engineer::actions::{
     ContainerSetCpu, ContainerSetMemory, ContainerSignal, ContainerStart, ContainerStop,
     ContainerUnpause, EvictionPolicy, LogsTrim, NetworkConnect, PostgresAlterSystem,
     PostgresReload, PostgresTerminate, RedisKillClients, RedisSetMemory, RedisSetPolicy, Restores,
+    RunCommand,
 };
 use selfheal_agents::model::{
-    Backend, Confidence, ConfigState, ContainerStatus, DatabaseEndpoint, Endpoint, Facts,
+    Backend, Command, Confidence, ConfigState, ContainerStatus, DatabaseEndpoint, Endpoint, Facts,
     ImageName, Ledger, LogFile, LogFolder, LogSurvey, MemoryLimits, PostgresFacts, RedisClient,
     RedisFacts, ServerSetting, SettingFacts, TargetId, Timestamp,
 };
@@ -22,6 +23,8 @@ use selfheal_agents::ports::{Backups, Clock, Journal};
 use uuid::Uuid;
 
 use super::*;
+
+mod commands;
 
 const FILE: &str = "/srv/worker/config.json";
 const BEFORE: &str = "{\n  \"delay_s\": 0.5 // calm\n}\n";
@@ -162,6 +165,7 @@ fn cases() -> Vec<Case> {
         case("redis memory", world(full_cache), vec![repair(redis_memory())]),
         case("redis policy", world(full_cache), vec![repair(redis_policy())]),
         case("redis clients", world(full_cache), vec![repair(redis_clients())]),
+        commands::case(true, true),
     ]
 }
 
@@ -353,7 +357,8 @@ fn picture(fake: &FakeWorld) -> String {
     let limits = (facts.limits, facts.cpu_limit_nanos);
     let old_runs = fake.has("old-worker").then(|| fake.facts("old-worker").is_up());
     let made = (facts.id, facts.image_id, facts.environment.len(), fake.names());
-    format!("{limits:?} {networks:?} {} {settings:?} {old_runs:?} {made:?}", fake.text(FILE))
+    let ran = fake.is_done("flush");
+    format!("{limits:?} {networks:?} {} {settings:?} {old_runs:?} {made:?} {ran}", fake.text(FILE))
 }
 
 struct Run {
@@ -520,7 +525,7 @@ async fn interrupted_at_any_record_a_rollback_is_finished_by_the_next_start() {
 }
 
 /// The calls of the world by which steps take effect.
-const EFFECTS: [&str; 19] = [
+const EFFECTS: [&str; 21] = [
     "start",
     "restart",
     "signal",
@@ -540,6 +545,8 @@ const EFFECTS: [&str; 19] = [
     "put_back",
     "remove",
     "container",
+    "command",
+    "check command",
 ];
 
 #[tokio::test(start_paused = true)]

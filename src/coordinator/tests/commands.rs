@@ -1,0 +1,99 @@
+//! Stories of commands of a person's own.
+
+use selfheal_agents::model::Command;
+
+use super::*;
+
+const RUNBOOK: &str = r#"
+id = "cache-stale"
+title = "Its cache is stale"
+category = "hang"
+severity = "critical"
+technology = "ours"
+status = "reproduced"
+links = ["https://example.org/handbook#cache-stale"]
+signature = [{ check = "container.health", is = ["unhealthy"] }]
+diagnosis = { summary = "{target} serves a stale cache.", base = 90 }
+fix = [{ action = "command", with = { command = "flush" }, why = "a flushed cache is filled anew" }]
+"#;
+
+fn flush(target: &str) -> Command {
+    let argv = |word: &str| vec!["/usr/local/bin/flush".to_owned(), word.to_owned()];
+    Command {
+        name: "flush".to_owned(),
+        target: TargetId::container(target),
+        argv: argv("--all"),
+        undo: Some(argv("--undo")),
+        check: Some(argv("--check")),
+        limit: Duration::from_secs(30),
+        environment: vec![],
+    }
+}
+
+/// A web server that is broken from now on, and a command declared for it.
+async fn broken(command: Command, cures: bool) -> Stage {
+    let files = [("ours/cache-stale.toml".to_owned(), RUNBOOK.to_owned())];
+    let (catalogue, broken) = Catalogue::load(files);
+    assert_eq!(broken, []);
+    let fake = shop();
+    fake.declares(command);
+    let (rules, store) = (Rules::default(), Arc::default());
+    let stage = Stage::knowing(Arc::new(catalogue), fake.clone(), fake.world(), rules, store);
+    stage.look().await;
+    fake.works_while("web", move |scene| cures && scene.is_done("flush"));
+    stage.look().await;
+    stage
+}
+
+fn told(incident: &Incident) -> String {
+    incident.timeline.iter().map(|entry| entry.text.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_declared_command_is_run_proven_and_told() {
+    let stage = broken(flush("web"), true).await;
+    stage.pass(300).await;
+    assert_eq!(stage.fake.effects(), ["command flush"]);
+    let incidents = stage.incidents().await;
+    let incident = only(&incidents);
+    assert_eq!(incident.state(), IncidentState::Resolved, "{incident:#?}");
+    assert!(told(incident).contains("the command `flush`: it ended with 0"), "{}", told(incident));
+    assert_eq!(stage.outcomes().await[0].fix_type, "command");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_does_not_help_is_undone() {
+    let stage = broken(flush("web"), false).await;
+    stage.pass(30).await;
+    assert_eq!(stage.fake.effects(), ["command flush", "undo command flush"]);
+    let incident = stage.incidents().await.pop().unwrap();
+    assert_eq!(incident.state(), IncidentState::RolledBack, "{incident:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_without_undo_and_check_is_run_only_with_a_persons_word() {
+    let stage = broken(Command { undo: None, check: None, ..flush("web") }, true).await;
+    stage.pass(60).await;
+    assert_eq!(stage.fake.effects(), Vec::<String>::new());
+    let waits = stage.incidents().await.remove(0);
+    assert_eq!(waits.holds, [Hold::Irreversible { action: "command".to_owned() }]);
+    stage.coordinator.approve(waits.id, "ada").await.unwrap();
+    stage.pass(300).await;
+    assert_eq!(stage.fake.effects(), ["command flush"]);
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_is_run_for_no_other_target_than_its_own_and_only_if_declared() {
+    let other = broken(flush("db"), true).await;
+    let renamed = broken(Command { name: "else".to_owned(), ..flush("web") }, true).await;
+    for (stage, why) in [
+        (other, "the command `flush` is declared for `container:db`, not for `container:web`"),
+        (renamed, "the settings declare no command `flush`"),
+    ] {
+        stage.pass(60).await;
+        assert_eq!(stage.fake.effects(), Vec::<String>::new());
+        let holds = stage.incidents().await[0].holds.clone();
+        assert!(holds.iter().any(|hold| hold.to_string().contains(why)), "{holds:?}");
+    }
+}
