@@ -15,6 +15,7 @@ mod containers;
 mod edges;
 mod logs;
 mod others;
+mod rehearsals;
 mod remakes;
 mod runtime;
 mod scene;

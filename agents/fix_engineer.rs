@@ -8,6 +8,7 @@
 pub mod actions;
 pub mod config_file;
 pub mod plan;
+pub mod rehearsal;
 pub mod remembered;
 
 use crate::learning_engine::History;

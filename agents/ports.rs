@@ -6,9 +6,11 @@
 //! [`crate::fakes`].
 
 mod commands;
+mod rehearsals;
 mod remakes;
 
 pub use commands::Commands;
+pub use rehearsals::Rehearsals;
 pub use remakes::Remakes;
 
 use std::collections::BTreeMap;
@@ -102,7 +104,7 @@ pub trait Clock: Send + Sync {
 
 /// The container runtime of the host. Container arguments are names.
 #[async_trait]
-pub trait ContainerRuntime: Remakes + Send + Sync {
+pub trait ContainerRuntime: Remakes + Rehearsals + Send + Sync {
     /// Every container, stopped ones too, without [`ContainerFacts::usage`].
     async fn containers(&self) -> WorldResult<Vec<ContainerFacts>>;
     /// One container, without usage.

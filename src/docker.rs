@@ -5,8 +5,9 @@
 //! back; nothing has to be told. No type of the client library leaves this module.
 //!
 //! It does not judge what it sees, does not know which events Selfheal caused, and removes
-//! nothing but what `selfheal demo` made itself (`demo_stage`) and one of the two containers when
-//! one was made again (`remake`); never a volume that is not a demo's.
+//! nothing but what `selfheal demo` made itself (`demo_stage`), one of the two containers when one
+//! was made again (`remake`) and clones that fixes were tried on, with the volumes made for them
+//! alone (`remake/rehearsal`); never another volume that is not a demo's.
 //!
 //! What it asks of Docker's API:
 //!
@@ -25,6 +26,7 @@
 //! | `POST /containers/{id}/update` | limits of memory and processors |
 //! | `POST /networks/{name}/connect`, `/disconnect` | networks |
 //! | `GET /images/{id}/json`, `POST /containers/create`, `POST /containers/{id}/rename`, `DELETE /containers/{id}` | making a container again |
+//! | the same without the renaming, `GET` and `PUT /containers/{id}/archive` | clones that fixes are tried on |
 //! | `POST /images/create`, `GET /images/json`, `DELETE /images/{id}` | the demo alone |
 //!
 //! Bollard makes the changes and reads the events. Lists, inspections, samples and logs are

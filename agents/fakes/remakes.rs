@@ -64,7 +64,13 @@ impl State {
         Ok(())
     }
 
-    fn made(&self, name: &str, from: &Blueprint, with: &Remake, at: Timestamp) -> FakeContainer {
+    pub(super) fn made(
+        &self,
+        name: &str,
+        from: &Blueprint,
+        with: &Remake,
+        at: Timestamp,
+    ) -> FakeContainer {
         let drawn = self.drawn.get(from.document.expose());
         let mut facts = drawn.cloned().unwrap_or_else(|| super::container(name));
         name.clone_into(&mut facts.name);

@@ -10,7 +10,7 @@ use super::world::{FakeContainer, State, When};
 use super::{Behaviour, Failure, FakeWorld};
 use crate::model::{
     ContainerFacts, ContainerStatus, HealthStatus, LogBatch, LogCursor, LogLine, MemoryLimits,
-    NetworkAttachment, RuntimeEvent, RuntimeEventKind, Timestamp, Usage,
+    NetworkAttachment, RuntimeEvent, RuntimeEventKind, Timestamp, Usage, rehearsed_container,
 };
 use crate::ports::{ContainerRuntime, WorldError, WorldResult};
 
@@ -101,14 +101,17 @@ impl State {
             self.get(name)?.facts.start_error.clone_from(&error);
             return Err(refused(format!("starting container `{name}`"), &error));
         }
-        let works_at_start = self.conditions_hold(name, When::AtStart);
-        let dies = match &behaviour {
-            Behaviour::DiesOnStart { exit_code } => Some(*exit_code),
-            Behaviour::DiesUnless { exit_code, cured } => {
-                (!cured(&self.scene())).then_some(*exit_code)
-            }
-            _ => None,
-        };
+        let (works_at_start, dies) = self.in_its_place(name, |state, name| {
+            let dies = match &behaviour {
+                Behaviour::DiesOnStart { exit_code } => Some(*exit_code),
+                Behaviour::DiesUnless { exit_code, cured } => {
+                    (!cured(&state.scene())).then_some(*exit_code)
+                }
+                _ => None,
+            };
+            (state.conditions_hold(name, When::AtStart), dies)
+        });
+        self.speaks(name, at);
         let container = self.get(name)?;
         let facts = &mut container.facts;
         facts.status = ContainerStatus::Running;
@@ -121,6 +124,9 @@ impl State {
         facts.health = facts.health_check.as_ref().map(|_| HealthStatus::Healthy);
         container.broken = !works_at_start || matches!(behaviour, Behaviour::StaysUnhealthy);
         container.show_health(!container.broken);
+        if matches!(behaviour, Behaviour::StaysStarting) {
+            container.facts.health = Some(HealthStatus::Starting);
+        }
         self.emit(at, name, RuntimeEventKind::Start);
         if let Some(exit_code) = dies {
             self.get(name)?.end(at, exit_code);
@@ -275,7 +281,10 @@ impl ContainerRuntime for FakeWorld {
                 return Ok(());
             }
             state.start(name, now)?;
-            state.effect(format!("start {name}"));
+            // A clone is nothing that works for anybody.
+            if rehearsed_container(name).is_none() {
+                state.effect(format!("start {name}"));
+            }
             Ok(())
         })
     }

@@ -75,6 +75,8 @@ pub enum Behaviour {
     },
     /// It runs and its health check fails.
     StaysUnhealthy,
+    /// It runs and its health check has not been answered yet.
+    StaysStarting,
     /// The runtime cannot start it; no event is emitted.
     CannotStart {
         /// The runtime's words.
@@ -89,6 +91,7 @@ impl fmt::Debug for Behaviour {
             Self::DiesOnStart { .. } => "DiesOnStart",
             Self::DiesUnless { .. } => "DiesUnless",
             Self::StaysUnhealthy => "StaysUnhealthy",
+            Self::StaysStarting => "StaysStarting",
             Self::CannotStart { .. } => "CannotStart",
         })
     }

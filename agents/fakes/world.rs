@@ -12,7 +12,7 @@ use super::scene::{Behaviour, Condition, Failure, Scene, Stall};
 use super::servers::Configured;
 use crate::fix_engineer::config_file::sha256;
 use crate::model::{
-    Command, Connection, ContainerFacts, ContainerStatus, Endpoint, Facts, FileContent,
+    CloneFile, Command, Connection, ContainerFacts, ContainerStatus, Endpoint, Facts, FileContent,
     HealthStatus, HostFacts, ImageFacts, LogFolder, LogLine, LogStream, LogSurvey, RuntimeEvent,
     RuntimeEventKind, TargetId, Timestamp, Usage,
 };
@@ -36,6 +36,8 @@ pub(super) struct FakeContainer {
     pub(super) conditions: Vec<(Condition, When)>,
     pub(super) logs: Vec<LogLine>,
     pub(super) processes: Vec<String>,
+    /// Of a clone: files that it sees otherwise than the host has them.
+    pub(super) files: Vec<CloneFile>,
 }
 
 pub(super) struct Answer {
@@ -65,6 +67,8 @@ pub(super) struct State {
     pub(super) pulls: Vec<(Timestamp, String)>,
     /// By id.
     pub(super) images: BTreeMap<String, ImageFacts>,
+    /// How clones do, by their container.
+    pub(super) alone: BTreeMap<String, super::rehearsals::Alone>,
     /// What blueprints were drawn from, by the container's id.
     pub(super) drawn: BTreeMap<String, ContainerFacts>,
     failures: BTreeMap<String, VecDeque<Failure>>,
@@ -149,6 +153,7 @@ impl FakeContainer {
             conditions: vec![],
             logs: vec![],
             processes: vec![],
+            files: vec![],
         }
     }
 

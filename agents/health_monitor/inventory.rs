@@ -15,8 +15,8 @@ pub(super) mod upstreams;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    ContainerFacts, Dependency, DependencySource, Target, TargetId, TargetKind, TargetPolicy,
-    Tunable, clean, is_set_aside,
+    ContainerFacts, Dependency, DependencySource, REHEARSAL_LABEL, Target, TargetId, TargetKind,
+    TargetPolicy, Tunable, clean, is_set_aside, rehearsed_container,
 };
 
 /// What a person declared in the settings.
@@ -47,6 +47,8 @@ pub struct Inventory {
     pub other_selfheal: Option<String>,
     /// Containers that such a healer restarts, with its name.
     pub healed_elsewhere: BTreeMap<String, String>,
+    /// Clones that fixes are or were tried on, with their label of when they expire.
+    pub clones: BTreeMap<String, String>,
     /// Targets found rather than declared: less is believed of their endpoints.
     pub found: BTreeSet<TargetId>,
     /// Labels and settings that could not be used, each in a sentence.
@@ -77,17 +79,29 @@ impl Inventory {
 /// else's. The demo hides it from itself.
 pub const DEMO_LABEL: &str = "selfheal.demo";
 
-/// Whether a container is one to watch: neither a demo's nor one kept for a rollback.
+/// Whether a container is one to watch: neither a demo's, nor one kept for a rollback, nor a clone
+/// that a fix is tried on.
 fn is_watched(container: &ContainerFacts) -> bool {
-    !container.labels.contains_key(DEMO_LABEL) && !is_set_aside(&container.name)
+    !container.labels.contains_key(DEMO_LABEL)
+        && !is_set_aside(&container.name)
+        && rehearsed_container(&container.name).is_none()
+}
+
+/// The name of a clone and when it expires. One without the label is somebody's own.
+fn clone_of_ours(container: &ContainerFacts) -> Option<(String, String)> {
+    rehearsed_container(&container.name)?;
+    let expires = container.labels.get(REHEARSAL_LABEL)?;
+    Some((container.name.clone(), expires.clone()))
 }
 
 /// Puts containers and declarations together.
 pub fn take_inventory(containers: &[ContainerFacts], declared: &Declared) -> Inventory {
+    let clones = containers.iter().filter_map(clone_of_ours).collect();
     let containers: Vec<ContainerFacts> =
         containers.iter().filter(|container| is_watched(container)).cloned().collect();
     let containers = containers.as_slice();
     let mut inventory = Inventory {
+        clones,
         containers: containers.iter().map(|c| (c.name.clone(), c.clone())).collect(),
         ..Inventory::default()
     };

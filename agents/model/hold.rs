@@ -174,6 +174,11 @@ pub enum Hold {
         /// Why.
         why: String,
     },
+    /// It was tried on a clone of the container, and the clone does not work.
+    RehearsalFailed {
+        /// What became of the clone.
+        why: String,
+    },
     /// A dry run decides, and applies nothing.
     DryRun,
 }
@@ -212,6 +217,7 @@ impl Hold {
             Self::FactsMissing { .. } => "facts_missing",
             Self::WaitsForDependency { .. } => "waits_for_dependency",
             Self::CouldNotApply { .. } => "could_not_apply",
+            Self::RehearsalFailed { .. } => "rehearsal_failed",
             Self::DryRun => "dry_run",
         }
     }
@@ -354,6 +360,9 @@ impl fmt::Display for Hold {
                 write!(f, "`{dependency}` has only just come back: it may get over that by itself")
             }
             Self::CouldNotApply { why } => write!(f, "it could not be applied: {why}"),
+            Self::RehearsalFailed { why } => {
+                write!(f, "it was tried on a clone first, which does not work: {why}")
+            }
             Self::DryRun => f.write_str("dry run: nothing was applied"),
         }
     }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    BackupId, Diagnosis, Finding, Fix, Hold, Severity, Shadow, TargetId, Timestamp, Validation,
+    BackupId, Diagnosis, Finding, Fix, Hold, Rehearsal, Severity, Shadow, TargetId, Timestamp,
+    Validation,
 };
 
 /// Names an incident.
@@ -207,6 +208,9 @@ pub struct Incident {
     pub shadow: Option<Shadow>,
     /// Backups made for it, oldest first.
     pub backups: Vec<BackupId>,
+    /// The rehearsal of the fix proposed or applied last, if there was one.
+    #[serde(default)]
+    pub rehearsal: Option<Rehearsal>,
     /// The window, once a fix was applied.
     pub validation: Option<Validation>,
     /// What happened, oldest first.
@@ -233,6 +237,7 @@ impl Incident {
             wait: None,
             shadow: None,
             backups: vec![],
+            rehearsal: None,
             validation: None,
             timeline: vec![],
         };

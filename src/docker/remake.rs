@@ -6,6 +6,7 @@
 //! untouched ([`body`]), so that an option nobody here has heard of is in the new one as well.
 
 mod body;
+mod rehearsal;
 
 use async_trait::async_trait;
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder};

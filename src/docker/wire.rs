@@ -67,6 +67,20 @@ impl Wire {
         if body.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&body)?) }
     }
 
+    /// Asks for something of so many bytes at most and reads it whole.
+    pub(super) async fn get_bytes(&self, path: &str, most: usize) -> Result<Bytes, Error> {
+        let body = Limited::new(self.get(path).await?, most).collect().await;
+        let body = body.map_err(|error| Error::IOError { err: std::io::Error::other(error) })?;
+        Ok(body.to_bytes())
+    }
+
+    /// Sends a tar archive.
+    pub(super) async fn put_tar(&self, path: &str, archive: Vec<u8>) -> Result<(), Error> {
+        let body = Full::new(Bytes::from(archive));
+        let request = Request::put(path).header(CONTENT_TYPE, "application/x-tar").body(body)?;
+        accepted(self.send(request).await?).await.map(drop)
+    }
+
     /// Asks for something and reads it as JSON.
     pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         let body = self.get(path).await?;

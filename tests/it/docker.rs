@@ -8,5 +8,6 @@ mod connections;
 mod facts;
 mod logs;
 mod proxied;
+mod rehearsal;
 mod remake;
 mod sockets;

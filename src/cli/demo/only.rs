@@ -11,9 +11,9 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use selfheal_agents::health_monitor::DEMO_LABEL;
 use selfheal_agents::model::{
     Blueprint, ContainerFacts, ImageFacts, LogBatch, LogCursor, LogLine, MemoryLimits,
-    NetworkAttachment, Remake, RuntimeEvent, TargetId, Timestamp, Usage,
+    NetworkAttachment, RehearsalClone, Remake, RuntimeEvent, TargetId, Timestamp, Usage,
 };
-use selfheal_agents::ports::{ContainerRuntime, Remakes, WorldError, WorldResult};
+use selfheal_agents::ports::{ContainerRuntime, Rehearsals, Remakes, WorldError, WorldResult};
 
 /// A runtime with one container.
 pub(super) struct Only {
@@ -169,6 +169,18 @@ impl Remakes for Only {
     }
 
     async fn remove(&self, name: &str, _: &str) -> WorldResult<()> {
+        Err(not_here(name))
+    }
+}
+
+/// Nor a clone of any.
+#[async_trait]
+impl Rehearsals for Only {
+    async fn stage(&self, clone: &RehearsalClone, _: &Blueprint, _: &Remake) -> WorldResult<()> {
+        Err(not_here(&clone.name))
+    }
+
+    async fn unstage(&self, name: &str) -> WorldResult<()> {
         Err(not_here(name))
     }
 }

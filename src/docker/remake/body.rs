@@ -5,6 +5,8 @@
 //! volume without a name becomes one by the name that Docker gave it, so that its data are there
 //! again.
 
+mod alone;
+
 use std::collections::BTreeMap;
 
 use selfheal_agents::model::{IMAGE_LABEL, ImageName, REMADE_LABEL, Remake};

@@ -216,6 +216,18 @@ impl Bench {
         }
     }
 
+    /// The volume behind the first mount of a container.
+    pub(super) async fn first_volume_of(&self, container: &str) -> String {
+        let mounts = self.docker.container(container).await.unwrap().mounts;
+        let name = mounts[0].source.trim_end_matches("/_data").rsplit('/').next();
+        name.unwrap().to_owned()
+    }
+
+    /// Whether there is a volume of that name.
+    pub(super) async fn has_volume(&self, name: &str) -> bool {
+        self.client.inspect_volume(name).await.is_ok()
+    }
+
     /// Makes a network and gives its full name.
     pub(super) async fn network(&self, short: &str) -> String {
         self.network_of(short, None).await

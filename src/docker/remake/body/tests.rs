@@ -3,10 +3,11 @@ use selfheal_agents::model::SecretText;
 use super::*;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-const NAMELESS: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+pub(super) const NAMELESS: &str =
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// What Docker 20.10 says of a container made by Compose.
-fn described() -> Value {
+pub(super) fn described() -> Value {
     json!({
         "Id": ID,
         "Image": "sha256:bad",

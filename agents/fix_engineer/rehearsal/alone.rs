@@ -1,0 +1,72 @@
+//! Reads from what a clone wrote whether it fails because it is alone.
+
+/// What programs say, in small letters, when they reach nobody or may not write.
+const ALONE: [&str; 34] = [
+    "name or service not known",
+    "name resolution",
+    "could not resolve",
+    "cannot resolve",
+    "does not resolve",
+    "no such host",
+    "unknown host",
+    "unknownhost",
+    "host not found",
+    "getaddrinfo",
+    "enotfound",
+    "eai_again",
+    "nodename nor servname",
+    "network is unreachable",
+    "enetunreach",
+    "no route to host",
+    "ehostunreach",
+    "connection refused",
+    "econnrefused",
+    "could not connect",
+    "couldn't connect",
+    "cannot connect",
+    "can't connect",
+    "not connect to",
+    "failed to connect",
+    "unable to connect",
+    "error connecting",
+    "connection timed out",
+    "connect timeout",
+    "etimedout",
+    "connection to server",
+    "read-only file system",
+    "read only file system",
+    "erofs",
+];
+
+/// The shortest line by which two programs are known to say the same, in characters.
+const TELLING: usize = 8;
+
+/// The first line that being alone explains: it says so, or names something that is needed.
+pub(super) fn explained<'a>(
+    lines: impl Iterator<Item = &'a String>,
+    needs: &[String],
+) -> Option<&'a str> {
+    let mut lines = lines.map(String::as_str);
+    lines.find(|line| {
+        let small = line.to_lowercase();
+        ALONE.iter().any(|words| small.contains(words)) || names_one(line, needs)
+    })
+}
+
+/// Names are compared whole, never as parts of other words.
+fn names_one(line: &str, needs: &[String]) -> bool {
+    let in_name = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    line.split(|c| !in_name(c)).any(|word| needs.iter().any(|need| need == word))
+}
+
+/// Whether both are silent, or have a line in common but for its numbers.
+pub(super) fn said_the_same(one: &[String], other: &[String]) -> bool {
+    let bare = |line: &String| -> String {
+        line.chars().filter(|c| !c.is_ascii_digit()).collect::<String>().trim().to_lowercase()
+    };
+    let telling = |lines: &[String]| -> Vec<String> {
+        lines.iter().map(bare).filter(|line| line.chars().count() >= TELLING).collect()
+    };
+    let (one, other) = (telling(one), telling(other));
+    (one.is_empty() && other.is_empty()) || one.iter().any(|line| other.contains(line))
+}

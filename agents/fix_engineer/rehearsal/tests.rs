@@ -1,0 +1,183 @@
+use super::*;
+use crate::fakes::{container, healthy};
+use crate::model::ContainerStatus;
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + TimeDelta::seconds(secs)
+}
+
+fn mount(source: &str, destination: &str, writable: bool) -> MountFacts {
+    MountFacts {
+        bind: source.starts_with("/srv") || source.starts_with("/run"),
+        source: source.to_owned(),
+        destination: destination.to_owned(),
+        writable,
+    }
+}
+
+fn texts(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|line| (*line).to_owned()).collect()
+}
+
+fn ended(code: i64) -> Ending {
+    Ending::Ended { exit_code: Some(code), out_of_memory: false }
+}
+
+fn dead(exit_code: i64) -> ContainerFacts {
+    ContainerFacts {
+        status: ContainerStatus::Exited,
+        exit_code: Some(exit_code),
+        ..container("web")
+    }
+}
+
+fn verdict(
+    ending: &Ending,
+    original: (i64, &[&str]),
+    says: &[&str],
+    needs: &[&str],
+) -> RehearsalVerdict {
+    let (original_lines, lines, needs) = (texts(original.1), texts(says), texts(needs));
+    let original = dead(original.0);
+    let compared = Compared {
+        original: &original,
+        original_lines: &original_lines,
+        lines: &lines,
+        needs: &needs,
+    };
+    conclude(ending, compared).0
+}
+
+#[test]
+fn a_clone_without_a_health_check_must_outlive_what_the_container_lives() {
+    let short = Terms::of(&dead(1), Duration::from_mins(5));
+    assert_eq!(short.stay, LEAST_STAY);
+    let life =
+        |secs| ContainerFacts { started_at: Some(at(0)), finished_at: Some(at(secs)), ..dead(1) };
+    let longer = Terms::of(&life(20), Duration::from_mins(5));
+    assert_eq!(longer.stay, Duration::from_secs(40));
+    assert_eq!(Terms::of(&life(2000), Duration::from_mins(5)).stay, LONGEST_STAY);
+    let up = container("web");
+    assert_eq!(ending(&up, at(0), at(39), longer), None);
+    let works = Ending::Works { secs: 40, healthy: false };
+    assert_eq!(ending(&up, at(0), at(40), longer), Some(works));
+    assert_eq!(ending(&dead(3), at(0), at(1), longer), Some(ended(3)));
+}
+
+#[test]
+fn a_health_check_has_its_whole_time_and_the_life_of_the_plan_bounds_it() {
+    let mut web = healthy("web");
+    let check = web.health_check.as_mut().unwrap();
+    check.start_period = Duration::from_secs(30);
+    (check.interval, check.timeout) = (Duration::from_secs(5), Duration::from_secs(5));
+    check.retries = 3;
+    let terms = Terms::of(&web, Duration::from_mins(5));
+    assert_eq!(terms.at_most, Duration::from_secs(80));
+    web.health = Some(HealthStatus::Starting);
+    assert_eq!(ending(&web, at(0), at(79), terms), None);
+    assert_eq!(ending(&web, at(0), at(80), terms), Some(Ending::NotHealthyYet));
+    web.health = Some(HealthStatus::Unhealthy);
+    assert_eq!(ending(&web, at(0), at(1), terms), Some(Ending::Unhealthy));
+    let hurried = Terms::of(&web, Duration::from_secs(3));
+    assert_eq!((hurried.stay, hurried.at_most), (Duration::from_secs(3), Duration::from_secs(3)));
+}
+
+#[test]
+fn what_being_alone_explains_proves_nothing() {
+    for line in [
+        "psycopg.OperationalError: [Errno -3] Temporary failure in name resolution",
+        "Error: connect ECONNREFUSED 127.0.0.1:5432",
+        "nginx: [emerg] host not found in upstream \"app\" in /etc/nginx/nginx.conf:7",
+        "FATAL: waiting for postgres",
+        "open /data/x: read-only file system",
+    ] {
+        let seen = verdict(&ended(1), (1, &[line]), &[line], &["postgres"]);
+        assert_eq!(seen, RehearsalVerdict::Inconclusive, "{line}");
+    }
+    let out_of_memory = Ending::Ended { exit_code: Some(137), out_of_memory: true };
+    assert_eq!(verdict(&out_of_memory, (137, &[]), &[], &[]), RehearsalVerdict::Inconclusive);
+    assert_eq!(verdict(&Ending::NotHealthyYet, (1, &[]), &[], &[]), RehearsalVerdict::Inconclusive);
+}
+
+#[test]
+fn a_clone_that_fails_as_the_container_does_has_failed_whatever_it_needs() {
+    let said = ["  File \"app.py\", line 7", "KeyError: 'SHOP_URL'"];
+    let needs = ["postgres"];
+    assert_eq!(verdict(&ended(1), (1, &said), &said, &needs), RehearsalVerdict::Failed);
+    assert_eq!(verdict(&ended(3), (3, &[]), &[], &needs), RehearsalVerdict::Failed, "silent both");
+    let other = ["settings are incomplete"];
+    for (code, says) in [(2, &said[..]), (1, &other[..]), (1, &[][..])] {
+        let seen = verdict(&ended(code), (1, &said), says, &needs);
+        assert_eq!(seen, RehearsalVerdict::Inconclusive, "{code} {says:?}");
+        assert_eq!(verdict(&ended(code), (1, &said), says, &[]), RehearsalVerdict::Failed);
+    }
+    let lonely = "the postgresql driver is missing";
+    assert_eq!(verdict(&ended(1), (1, &[lonely]), &[lonely], &needs), RehearsalVerdict::Failed);
+}
+
+#[test]
+fn what_cannot_be_started_has_failed_unless_it_is_for_what_may_not_be_written() {
+    let missing = Ending::NotStarted("exec: \"serve\": not found in $PATH".to_owned());
+    assert_eq!(verdict(&missing, (1, &[]), &[], &["db"]), RehearsalVerdict::Failed);
+    let mkdir = Ending::NotStarted("mkdir /srv/x: read-only file system".to_owned());
+    assert_eq!(verdict(&mkdir, (1, &[]), &[], &[]), RehearsalVerdict::Inconclusive);
+}
+
+#[test]
+fn a_clone_sees_nothing_through_which_it_could_reach_what_works() {
+    let with = |name: &str, mount| ContainerFacts { mounts: vec![mount], ..container(name) };
+    let none = || std::iter::empty::<&ContainerFacts>();
+    for seen in [
+        mount("/run/docker.sock", "/docker.sock", false),
+        mount("/srv/pg", "/var/run/postgresql", false),
+        mount("/srv/tmp/x11", "/x11", false),
+        mount("/srv/php.sock", "/php.sock", false),
+    ] {
+        assert!(unsafe_because(&with("web", seen.clone()), none()).is_some(), "{seen:?}");
+    }
+    let data = mount("/srv/data", "/data", true);
+    let web = with("web", data.clone());
+    assert_eq!(unsafe_because(&web, none()), None);
+    assert_eq!(unsafe_because(&web, [&web].into_iter()), None, "itself is no other");
+    let reads = with("backup", MountFacts { writable: false, ..data });
+    let why = unsafe_because(&web, [&web, &reads].into_iter()).unwrap();
+    assert!(why.contains("`backup`"), "{why}");
+    let (one, two) = (
+        with("one", mount("/srv/conf", "/etc/x", false)),
+        with("two", mount("/srv/conf", "/etc/x", false)),
+    );
+    assert_eq!(unsafe_because(&one, [&two].into_iter()), None, "nobody can put a socket there");
+}
+
+#[test]
+fn a_clone_gets_no_more_than_half_of_what_is_free() {
+    let host = |total: u64, used: u64, cores| HostFacts {
+        memory_total_bytes: total,
+        memory_used_bytes: used,
+        cores,
+        ..HostFacts::default()
+    };
+    assert_eq!(room_for_clone(&host(64 << 30, 0, 16)), Some((MOST_MEMORY, 2 * CORE)));
+    assert_eq!(room_for_clone(&host(2 << 30, 1 << 30, 1)), Some((512 << 20, CORE)));
+    assert_eq!(room_for_clone(&host(1 << 30, 950 << 20, 1)), None);
+    assert_eq!(room_for_clone(&HostFacts::default()), None, "what is not known is not there");
+}
+
+#[test]
+fn a_file_of_the_host_is_found_where_the_container_sees_it() {
+    let web = ContainerFacts {
+        mounts: vec![
+            mount("/srv/web/", "/etc/web", false),
+            mount("/srv/web/inner", "/inner", false),
+            mount("/srv/one.conf", "/etc/one.conf", false),
+            mount("volume", "/srv", true),
+        ],
+        ..container("web")
+    };
+    let at = |path: &str| seen_at(&web, path, vec![]).map(|file| (file.mount, file.path));
+    let seen = |mount: &str, path: &str| Some((mount.to_owned(), path.to_owned()));
+    assert_eq!(at("/srv/web/a/b.json"), seen("/etc/web", "/etc/web/a/b.json"));
+    assert_eq!(at("/srv/web/inner/c"), seen("/inner", "/inner/c"));
+    assert_eq!(at("/srv/one.conf"), seen("/etc/one.conf", "/etc/one.conf"));
+    assert_eq!(at("/srv/website/x"), None);
+}
