@@ -6,7 +6,7 @@
 //! its window go on beside the next cycle, under a lease on the targets they touch.
 //!
 //! Read `driver` for what runs when, `cycle` for the flow, `asked` and `late` for why none waits for a target that hangs, `policy` for what may run alone, `execution` for how steps are
-//! journalled, `repair` and `window` for what follows, `recovery` for what a crash leaves.
+//! journalled, `rehearsal`, `repair` and `window` for what follows, `recovery` for what a crash leaves.
 //!
 //! Rejected: an actor a target. Blame crosses targets, so every decision would have had to
 //! gather what the actors know; one loop over one picture of the world is simpler and says
@@ -35,6 +35,7 @@ mod progress;
 mod queue;
 mod record;
 mod recovery;
+mod rehearsal;
 mod repair;
 mod retries;
 mod returns;
@@ -43,6 +44,7 @@ mod rules;
 mod safety_stop;
 pub mod schedule;
 pub mod shadow;
+mod stale;
 mod state;
 mod summaries;
 mod survey;

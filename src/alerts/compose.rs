@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use selfheal_agents::fix_engineer::actions::Act;
-use selfheal_agents::model::{Fix, Hold, Incident, Severity, TargetId, Timestamp, clean};
+use selfheal_agents::model::{
+    Fix, Hold, Incident, RehearsalVerdict, Severity, TargetId, Timestamp, clean,
+};
 use selfheal_agents::ports::Alert;
 
 /// What an alert tells of an incident.
@@ -269,6 +271,14 @@ fn body(incident: &Incident, event: AlertEvent) -> String {
     if event == AlertEvent::Held && !incident.holds.is_empty() {
         let holds = incident.holds.iter().map(|hold| format!("- {hold}"));
         sections.push(section("Why nothing was changed", holds));
+    }
+    let failed = incident.rehearsal.as_ref().filter(|r| r.verdict == RehearsalVerdict::Failed);
+    if let Some(rehearsal) = failed.filter(|_| event == AlertEvent::Held) {
+        let told = rehearsal.lines.iter().map(|line| format!("| {line}"));
+        sections.push(section(
+            "What the clone did that it was tried on",
+            [rehearsal.why.clone()].into_iter().chain(told),
+        ));
     }
     if let Some(fix) = &incident.fix {
         sections.push(steps(fix, event));

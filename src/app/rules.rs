@@ -2,7 +2,7 @@
 
 use selfheal_agents::fix_engineer::plan::Limits;
 use selfheal_agents::learning_engine::StopLimits;
-use selfheal_agents::model::Confidence;
+use selfheal_agents::model::{Confidence, Rehearse};
 
 use crate::config::Settings;
 use crate::coordinator::Rules;
@@ -43,6 +43,11 @@ pub(super) fn of(
         earned_after: healing.earned_after,
         validation_window: healing.validation_window,
         plan_lifetime: healing.plan_lifetime,
+        rehearse: match healing.rehearse {
+            None => Rehearse::Recreate,
+            Some(true) => Rehearse::Always,
+            Some(false) => Rehearse::Never,
+        },
         budgets: Budgets {
             per_target: healing.budget.per_target,
             per_action: healing.budget.per_action,

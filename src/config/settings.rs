@@ -165,6 +165,11 @@ pub struct Healing {
     #[serde(with = "duration")]
     #[schemars(with = "DurationText")]
     pub plan_lifetime: Duration,
+    /// Which fixes are first tried on a clone of the container, which is alone and can do no
+    /// harm: with `true` those that change its configuration, image or limits, with `false`
+    /// none. Without it those that make the container again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rehearse: Option<bool>,
     /// How many fixes an hour.
     pub budget: Budget,
     /// After so many failed fixes in a row on a target Selfheal does nothing on that target by
@@ -200,6 +205,7 @@ impl Default for Healing {
             earned_after: 3,
             validation_window: Duration::from_mins(2),
             plan_lifetime: Duration::from_mins(10),
+            rehearse: None,
             budget: Budget::default(),
             safety_stop_after: 3,
             safety_stop_per_hour: 5,

@@ -64,6 +64,7 @@ impl Inner {
             database_in_recovery: in_recovery(bench, &fix.target),
             distrust: bench.history.distrust(&diagnosis.issue_type, &fix.fix_type, &fix.target),
             unearned: self.unearned(fix, bench.history),
+            failed_rehearsal: None,
             touches_selfheal: touches_selfheal(bench, fix),
             overload: overload(bench, exited),
             dry_run: bench.dry_run,
@@ -90,6 +91,8 @@ impl Inner {
             .iter()
             .filter(|i| matches!(i.state(), IncidentState::Fixing | IncidentState::Validating))
             .filter_map(|i| i.fix.as_ref())
+            // One that is decided on again counts once.
+            .filter(|running| running.id != fix.id)
             .map(|f| (f.target.clone(), f.fix_type.clone()));
         let mut spent = Spent::default();
         for (target, fix_type) in

@@ -11,7 +11,7 @@ use selfheal_agents::fix_engineer::{self, Proposals, plan};
 use selfheal_agents::learning_engine::History;
 use selfheal_agents::model::{
     Actor, ContainerFacts, ContainerStatus, Finding, Fix, Hold, Incident, IncidentId,
-    IncidentState, TargetId, Timestamp, time_ordered_id,
+    IncidentState, Rehearsal, TargetId, Timestamp, time_ordered_id,
 };
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::{self, Evidence, Explained, UNUSUAL_LINES};
@@ -20,6 +20,7 @@ use super::circumstances::in_recovery;
 use super::look::{Seen, step};
 use super::memories::dismissal_of;
 use super::policy::{self, ApprovedFix};
+use super::rehearsal::failed_before;
 use super::state::Inner;
 use super::{
     AgentStep, CycleReport, CycleStatus, Happening, Rules, Scope, Trigger, summaries, survey,
@@ -90,6 +91,7 @@ impl Inner {
             self.remember(&seen, &scope).await;
             self.keep_noticed(&mut senses.survey, &mut seen).await;
             self.keep_known_lines(&mut senses.detector, &seen, &scope).await;
+            self.remove_expired_clones(&seen).await;
         }
         drop(senses);
         let report = CycleReport {
@@ -246,7 +248,8 @@ impl Inner {
             None => Proposals::default(),
         };
         let warnings = runbook.map_or_else(Vec::new, |r| r.avoid.clone());
-        let (chosen, holds) = self.choose(&one, proposals, warnings, bench).await?;
+        let tried = incident.rehearsal.as_ref();
+        let (chosen, holds) = self.choose(&one, proposals, warnings, tried, bench).await?;
         match chosen {
             Ok(approved) => {
                 let spent = (approved.fix().target.clone(), approved.fix().fix_type.clone());
@@ -273,12 +276,14 @@ impl Inner {
         one: &Explained,
         proposals: Proposals,
         warnings: Vec<String>,
+        tried: Option<&Rehearsal>,
         bench: &Bench<'_>,
     ) -> StoreResult<(Result<ApprovedFix, Option<Box<Fix>>>, Vec<Hold>)> {
         let mut best = None;
         for mut fix in proposals.fixes {
             fix.warnings.clone_from(&warnings);
-            let facts = self.facts(&one.diagnosis, &fix, bench).await?;
+            let mut facts = self.facts(&one.diagnosis, &fix, bench).await?;
+            facts.failed_rehearsal = failed_before(tried, &fix, bench);
             match policy::decide(fix.clone(), &facts) {
                 Ok(approved) => return Ok((Ok(approved), vec![])),
                 Err(holds) => best = best.or(Some((fix, holds))),

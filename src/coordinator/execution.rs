@@ -87,7 +87,7 @@ impl Executor {
         incident: IncidentId,
         approved: &ApprovedFix,
     ) -> Result<Progress, PrepareError> {
-        let fix = self.recalled(self.reached(approved.fix().clone())).await?;
+        let fix = self.ready(approved.fix().clone()).await?;
         let now = self.world.clock.now();
         let taken = backup::take(&self.world, incident, &fix, now).await?;
         let id = self.store.save_backup(&taken).await?;
@@ -103,6 +103,12 @@ impl Executor {
             progress.fix = self.reached(progress.fix.clone());
         }
         Ok(progress)
+    }
+
+    /// The fix with everything that stands in no record: how servers are reached, and what is
+    /// remembered of its containers.
+    pub(super) async fn ready(&self, fix: Fix) -> Result<Fix, StoreError> {
+        self.recalled(self.reached(fix)).await
     }
 
     /// The fix with its servers as they are reached now.

@@ -70,6 +70,21 @@ impl Leases {
     }
 }
 
+impl Lease {
+    /// Until [`Self::begin`] nothing is done to the targets, only by others: what happens to them
+    /// is no effect of ours.
+    pub(super) fn only_reserve(&self) {
+        self.leases.held().spans.retain(|target, _| !self.targets.contains(target));
+    }
+
+    /// From now on effects are ours.
+    pub(super) fn begin(&self) {
+        let now = self.clock.now();
+        let begun = self.targets.iter().map(|target| (target.clone(), (now, None)));
+        self.leases.held().spans.extend(begun);
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut held = self.leases.held();
@@ -100,6 +115,22 @@ mod tests {
         assert!(!leases.is_busy(&TargetId::container("db")), "all or none");
         drop(lease);
         assert!(leases.take(vec![web], &clock).is_some());
+    }
+
+    #[test]
+    fn what_happens_to_a_target_that_is_only_reserved_is_not_ours() {
+        let fake = FakeClock::at(Timestamp::UNIX_EPOCH);
+        let clock: Arc<dyn Clock> = Arc::new(fake.clone());
+        let (leases, web) = (Leases::default(), TargetId::container("web"));
+        let lease = leases.take(vec![web.clone()], &clock).unwrap();
+        lease.only_reserve();
+        let at = |secs| Timestamp::UNIX_EPOCH + TimeDelta::seconds(secs);
+        assert!(leases.is_busy(&web) && !leases.is_ours(&web, at(5)));
+        fake.advance_secs(10);
+        lease.begin();
+        assert!(leases.is_ours(&web, at(10)) && !leases.is_ours(&web, at(9)));
+        drop(lease);
+        assert!(!leases.is_busy(&web) && leases.is_ours(&web, at(11)));
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Inner {
     }
 
     /// Looks at a target, once more if it answers late; cycles go on while it is waited for.
-    async fn look_until_answered(
+    pub(super) async fn look_until_answered(
         &self,
         target: &TargetId,
         rules: &Rules,

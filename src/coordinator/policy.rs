@@ -131,6 +131,8 @@ pub struct Facts {
     pub distrust: Option<String>,
     /// What it has not earned yet, if it must.
     pub unearned: Option<Unearned>,
+    /// What became of the clone this very fix was tried on lately, if that failed.
+    pub failed_rehearsal: Option<String>,
     /// Whether it would touch Selfheal's own container.
     pub touches_selfheal: bool,
     /// Percent of time something waited for a processor, if the host is overloaded and the
@@ -191,6 +193,7 @@ const fn yields_to_a_person(hold: &Hold) -> bool {
             | Hold::Shadow { .. }
             | Hold::Irreversible { .. }
             | Hold::UnderPressure { .. }
+            | Hold::RehearsalFailed { .. }
     )
 }
 

@@ -100,7 +100,8 @@ impl Inner {
         self.executor.leave(&mut progress, why, &[]).await?;
         let waits = incident.fix.as_ref().is_some_and(|fix| fix.id == progress.fix.id);
         if waits && incident.state() == IncidentState::Fixing {
-            self.give_up(&mut incident, Hold::StaleDiagnosis { changed: why.to_owned() }).await;
+            self.give_up(&mut incident, vec![Hold::StaleDiagnosis { changed: why.to_owned() }])
+                .await;
         }
         Ok(())
     }
@@ -152,6 +153,9 @@ impl Inner {
             Some(fix) => self.executor.progress(fix.id).await?,
             None => None,
         };
+        if progress.is_none() {
+            self.unstage_clones_of(incident).await;
+        }
         let (next, text) = match progress.map(|p| p.phase) {
             Some(Phase::Settling | Phase::Kept) => {
                 (IncidentState::Resolved, "kept, as the journal says".to_owned())

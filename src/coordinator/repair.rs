@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use selfheal_agents::health_monitor::take_inventory;
 use selfheal_agents::model::{
-    Actor, Category, ContainerFacts, Fix, Hold, Incident, IncidentState, Outcome, RestartPolicy,
-    ResultStatus, TargetId, ValidationStatus, ValidationVerdict,
+    Actor, ContainerFacts, Fix, Hold, Incident, IncidentState, Outcome, ResultStatus, TargetId,
+    ValidationStatus, ValidationVerdict,
 };
 use selfheal_agents::ports::StoreResult;
-use selfheal_agents::root_cause;
 
 use super::cycle;
 use super::execution::{ApplyEnd, RollbackEnd};
-use super::policy::{self, ApprovedFix};
+use super::leases::Lease;
+use super::policy::ApprovedFix;
 use super::progress::{Phase, Progress};
 use super::state::Inner;
 use super::validation;
@@ -56,22 +56,31 @@ impl Inner {
         let inner = Arc::clone(self);
         let mut repaired = incident.clone();
         self.tracker.spawn(async move {
-            inner.repair(&mut repaired, &approved).await;
+            inner.repair(&mut repaired, &approved, &lease).await;
             drop(lease);
         });
         incident
     }
 
-    async fn repair(self: &Arc<Self>, incident: &mut Incident, approved: &ApprovedFix) {
+    async fn repair(
+        self: &Arc<Self>,
+        incident: &mut Incident,
+        approved: &ApprovedFix,
+        lease: &Lease,
+    ) {
         if let Some(changed) = self.changed_since(incident, approved).await {
-            return self.give_up(incident, Hold::StaleDiagnosis { changed }).await;
+            return self.give_up(incident, vec![Hold::StaleDiagnosis { changed }]).await;
         }
+        let approved = &match self.rehearse(incident, approved, lease).await {
+            Ok(approved) => approved,
+            Err(holds) => return self.give_up(incident, holds).await,
+        };
         let mut progress = match self.executor.prepare(incident.id, approved).await {
             Ok(progress) => progress,
             Err(error) => {
                 self.forget_plan(approved.fix()).await;
                 return self
-                    .give_up(incident, Hold::CouldNotApply { why: error.to_string() })
+                    .give_up(incident, vec![Hold::CouldNotApply { why: error.to_string() }])
                     .await;
             }
         };
@@ -120,41 +129,10 @@ impl Inner {
         }
     }
 
-    /// What makes the diagnosis stale, if anything.
-    async fn changed_since(&self, incident: &Incident, approved: &ApprovedFix) -> Option<String> {
-        let changed = self.target_changed(incident, approved.fix()).await;
-        // After the look, which may have taken its time; or the machine has slept.
+    pub(super) async fn give_up(&self, incident: &mut Incident, holds: Vec<Hold>) {
         let now = self.world.clock.now();
-        let lifetime = self.rules().plan_lifetime;
-        changed.or_else(|| policy::too_old(approved.decided_at(), now, lifetime))
-    }
-
-    async fn target_changed(&self, incident: &Incident, fix: &Fix) -> Option<String> {
-        let name = fix.target.container_name()?;
-        let now = match self.world.runtime.container(name).await {
-            Ok(now) => now,
-            Err(error) => return Some(error.to_string()),
-        };
-        let diagnosis = incident.diagnosis.as_ref()?;
-        let basis = root_cause::basis_of_container(&now);
-        let same = diagnosis.blamed != fix.target || diagnosis.basis == basis;
-        // What a restart policy starts again and again is not mended by that; where the
-        // trouble is a hang, somebody's restart may have been the cure.
-        let by_itself =
-            now.restart_policy != RestartPolicy::No && diagnosis.category != Category::Hang;
-        let restarted = !by_itself && now.started_at.is_some_and(|at| at > diagnosis.at);
-        if !same {
-            Some(format!("`{}` was made anew", fix.target))
-        } else if restarted && now.is_up() {
-            Some(format!("`{}` was started by somebody else", fix.target))
-        } else {
-            None
-        }
-    }
-
-    pub(super) async fn give_up(&self, incident: &mut Incident, hold: Hold) {
-        let now = self.world.clock.now();
-        let text = format!("nothing was touched: {hold}");
+        let why = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let text = format!("nothing was touched: {why}");
         if let Some(root) = incident.earlier_fixes.pop() {
             // Only the dependent is left alone; the root's window goes on.
             incident.fix = Some(root);
@@ -162,7 +140,7 @@ impl Inner {
             self.save(incident).await;
             return self.watch(incident.id);
         }
-        incident.hold_for(vec![hold], now);
+        incident.hold_for(holds, now);
         self.go(incident, IncidentState::Held, Actor::FixEngineer, text);
         tracing::warn!(incident.id = %incident.id, at = %now, "the fix was not begun");
         self.save(incident).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use selfheal_agents::fix_engineer::plan::Limits;
 use selfheal_agents::health_monitor::{Declared, Thresholds};
 use selfheal_agents::learning_engine::StopLimits;
-use selfheal_agents::model::{Autonomy, Confidence, Mode, TargetId, TargetPolicy};
+use selfheal_agents::model::{Autonomy, Confidence, Mode, Rehearse, TargetId, TargetPolicy};
 
 use super::policy::Budgets;
 use crate::config::Maintenance;
@@ -33,6 +33,8 @@ pub struct Rules {
     pub validation_window: Duration,
     /// A decision older than this is made anew instead of being carried out.
     pub plan_lifetime: Duration,
+    /// Which fixes are tried on a clone first.
+    pub rehearse: Rehearse,
     /// How much may be done.
     pub budgets: Budgets,
     /// When so much failed that everything stops.
@@ -68,6 +70,7 @@ impl Default for Rules {
             earned_after: 3,
             validation_window: Duration::from_mins(2),
             plan_lifetime: Duration::from_mins(10),
+            rehearse: Rehearse::default(),
             budgets: Budgets {
                 per_target: 6,
                 per_action: 20,

@@ -646,6 +646,7 @@ mod memory;
 mod odd_lines;
 mod others;
 mod quarantine;
+mod rehearsals;
 mod remade;
 mod returns;
 mod shadow;

@@ -51,6 +51,7 @@ fn the_shipped_file_with_every_line_switched_on_is_valid_and_shows_the_defaults(
     settings.dependencies.clear();
     settings.healing.maintenance.clear();
     settings.healing.quiet_hours.clear();
+    settings.healing.rehearse = None;
     settings.policy = defaults.policy.clone();
     settings.alerts = defaults.alerts.clone();
     assert_eq!(settings, defaults);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use selfheal_agents::model::{IncidentId, clean};
+use selfheal_agents::model::{IncidentId, Rehearsal, clean};
 
 use super::{ago, state_tone};
 use crate::cli::output::Style;
@@ -60,6 +60,9 @@ pub(crate) fn incident(detail: &IncidentDetail, with_timeline: bool, style: &Sty
     cause(&mut text, detail, style);
     if let Some(fix) = &detail.fix_detail {
         steps(&mut text, fix);
+    }
+    if let Some(rehearsal) = &detail.rehearsal {
+        rehearsed(&mut text, rehearsal);
     }
     for file in &detail.diff {
         let _ = write!(text, "\n\n{}", clean(&file.file, 300));
@@ -148,6 +151,15 @@ fn steps(text: &mut String, fix: &FixRow) {
     }
     for warning in &fix.warnings {
         let _ = write!(text, "\n  never: {}", clean(warning, 400));
+    }
+}
+
+fn rehearsed(text: &mut String, rehearsal: &Rehearsal) {
+    let Rehearsal { verdict, took_secs, why, .. } = rehearsal;
+    let _ = write!(text, "\n\nRehearsal on a clone: {} ({took_secs:.1} s)", verdict.as_str());
+    let _ = write!(text, "\n  {}", clean(why, 400));
+    for line in &rehearsal.lines {
+        let _ = write!(text, "\n      {}", clean(line, 200));
     }
 }
 

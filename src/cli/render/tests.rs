@@ -7,7 +7,8 @@ use selfheal_agents::fix_engineer::actions::{Action, ContainerStart};
 use selfheal_agents::learning_engine::Statistics;
 use selfheal_agents::model::{
     Actor, Category, Confidence, Considered, Diagnosis, Finding, FindingSource, Fix, FixId, Hold,
-    Incident, IncidentId, Ledger, LedgerSource, Mode, Severity, Step, StepRole, TargetId, Trend,
+    Incident, IncidentId, Ledger, LedgerSource, Mode, Rehearsal, RehearsalVerdict, Severity, Step,
+    StepRole, TargetId, Trend,
 };
 use uuid::Uuid;
 
@@ -129,6 +130,15 @@ fn held() -> Incident {
     let (diagnosed, held) = (IncidentState::Diagnosed, IncidentState::Held);
     incident.become_state(diagnosed, start(), Actor::RootCause, "blames itself").unwrap();
     incident.become_state(held, start(), Actor::PolicyGate, "not sure enough").unwrap();
+    incident.rehearsal = Some(Rehearsal {
+        fix: "Start the container".to_owned(),
+        basis: String::new(),
+        started_at: start(),
+        took_secs: 5.31,
+        verdict: RehearsalVerdict::Failed,
+        why: "the clone ended with exit code 1, as the container does".to_owned(),
+        lines: vec!["panic: out of cheese \u{1b}[2J".to_owned()],
+    });
     incident.holds = vec![Hold::ConfidenceTooLow {
         confidence: Confidence::clamped(79),
         threshold: Confidence::clamped(85),

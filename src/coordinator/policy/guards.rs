@@ -21,6 +21,7 @@ const GUARDS: &[Guard] = &[
     distrust,
     unearned,
     checkable,
+    failed_rehearsal,
     starting,
     waits,
     deployment,
@@ -123,6 +124,10 @@ fn checkable(fix: &Fix, _: &Facts) -> Option<Hold> {
         .iter()
         .find(|step| step.action.reversal() == Reversal::PostCondition(""))
         .map(|step| Hold::Irreversible { action: step.action.name().to_owned() })
+}
+
+fn failed_rehearsal(_: &Fix, facts: &Facts) -> Option<Hold> {
+    facts.failed_rehearsal.clone().map(|why| Hold::RehearsalFailed { why })
 }
 
 fn starting(fix: &Fix, facts: &Facts) -> Option<Hold> {

@@ -46,6 +46,7 @@ fn calm() -> Facts {
         policies: BTreeMap::from([(web(), TargetPolicy::default())]),
         external: false,
         stopped_by_person: Some(false),
+        failed_rehearsal: None,
         dependents_suffer: false,
         starting_until: None,
         came_back: None,

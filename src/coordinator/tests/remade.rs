@@ -32,10 +32,14 @@ fn bad_image(facts: &mut ContainerFacts) {
 }
 
 /// As Docker's restart policy has it.
-async fn dies_again_and_again(stage: &Stage) {
+pub(super) async fn dies_again_and_again(stage: &Stage) {
     for _ in 0..3 {
         stage.pass(5).await;
-        stage.fake.change("web", |facts| facts.status = ContainerStatus::Running);
+        let now = stage.fake.clock().now();
+        stage.fake.change("web", |facts| {
+            facts.status = ContainerStatus::Running;
+            facts.started_at = Some(now);
+        });
         stage.fake.emit("web", RuntimeEventKind::Start);
         stage.fake.crash("web", 1);
         stage.fake.change("web", |facts| facts.status = ContainerStatus::Restarting);
@@ -103,6 +107,7 @@ async fn a_lost_variable_is_given_back_and_its_value_shown_nowhere() {
 async fn what_does_not_help_is_taken_back_to_the_very_same_container() {
     let stage = proven(Rules::default()).await;
     stage.fake.behaves("web", Behaviour::DiesOnStart { exit_code: 1 });
+    stage.fake.alone("web", Behaviour::Works, &[]);
     stage.fake.deploys("web", bad_image);
     let deployed = stage.fake.facts("web").id;
     dies_again_and_again(&stage).await;

@@ -15,7 +15,9 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use chrono::TimeDelta;
 use futures_util::StreamExt;
-use selfheal_agents::model::{HealthStatus, RuntimeEvent, RuntimeEventKind, TargetId, Timestamp};
+use selfheal_agents::model::{
+    HealthStatus, RuntimeEvent, RuntimeEventKind, TargetId, Timestamp, rehearsed_container,
+};
 use selfheal_agents::ports::{Clock, ContainerRuntime, Store, WorldError, WorldResult};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -153,6 +155,7 @@ impl Listener {
     pub async fn catch_up(&self) -> WorldResult<()> {
         let since = self.last_recorded().await;
         let mut events = self.runtime.past_events(since).await?;
+        events.retain(|event| !is_of_a_clone(event));
         let mut heard = Heard::since(since);
         for event in &mut events {
             event.by_selfheal = heard.is_ours(event, (self.is_ours)(&event.target, event.at));
@@ -205,7 +208,7 @@ impl Listener {
     /// Remembers an event and calls for a look if it may mean something.
     async fn take(&self, mut event: RuntimeEvent, heard: &mut Heard) {
         event.by_selfheal = heard.is_ours(&event, (self.is_ours)(&event.target, event.at));
-        if heard.knows(&event) {
+        if is_of_a_clone(&event) || heard.knows(&event) {
             return;
         }
         match self.store.record_events(std::slice::from_ref(&event)).await {
@@ -240,6 +243,11 @@ impl Listener {
             was_away = true;
         }
     }
+}
+
+/// Whether it is about a clone that a fix is tried on, which is nobody's service.
+fn is_of_a_clone(event: &RuntimeEvent) -> bool {
+    event.target.container_name().is_some_and(|name| rehearsed_container(name).is_some())
 }
 
 impl Heard {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use selfheal_agents::fix_engineer::actions::{Act, Reversal};
 use selfheal_agents::model::{
     Actor, BackupId, Confidence, Diagnosis, Finding, Fix, Incident, IncidentId, IncidentState,
-    Ledger, Severity, Step, StepRole, TargetId, Timestamp, Validation,
+    Ledger, Rehearsal, Severity, Step, StepRole, TargetId, Timestamp, Validation,
 };
 use serde::{Deserialize, Serialize};
 
@@ -230,6 +230,8 @@ pub struct IncidentDetail {
     pub diff: Vec<FileDiff>,
     /// Backups made for it, oldest first.
     pub backups: Vec<String>,
+    /// How the fix did on a clone of the container, if it was tried on one.
+    pub rehearsal: Option<Rehearsal>,
     /// The window in which the fix must prove itself.
     pub validation: Option<Validation>,
     /// What happened, oldest first.
@@ -260,6 +262,7 @@ impl IncidentDetail {
             fix_detail: incident.fix.as_ref().map(FixRow::from),
             diff,
             backups: incident.backups.iter().map(BackupId::to_string).collect(),
+            rehearsal: incident.rehearsal.clone(),
             validation: incident.validation.clone(),
             timeline: incident.timeline.iter().map(line).collect(),
             can: Decisions::of(incident),

@@ -1,7 +1,7 @@
 //! The page of one incident.
 
 use askama::Template;
-use selfheal_agents::model::{Timestamp, Validation, ValidationVerdict};
+use selfheal_agents::model::{Rehearsal, Timestamp, Validation, ValidationVerdict};
 
 use super::{IncidentLine, VERSION, When, state_word};
 use crate::http::body::{Decisions, FileDiff, FixRow, HoldRow, IncidentDetail, TimelineRow};
@@ -36,6 +36,11 @@ struct Diff {
     lines: Vec<DiffLine>,
 }
 
+struct Rehearsed {
+    said: String,
+    lines: Vec<String>,
+}
+
 struct Line {
     at: When,
     actor: String,
@@ -61,6 +66,7 @@ pub(in crate::http::pages) struct IncidentPage {
     fix: Option<FixRow>,
     diff: Vec<Diff>,
     backups: Vec<String>,
+    rehearsal: Option<Rehearsed>,
     window: Option<String>,
     timeline: Vec<Line>,
 }
@@ -94,6 +100,7 @@ impl IncidentPage {
             fix: incident.fix_detail.clone(),
             diff: incident.diff.iter().map(diff).collect(),
             backups: incident.backups.clone(),
+            rehearsal: incident.rehearsal.as_ref().map(rehearsed),
             window: incident.validation.as_ref().map(window),
             timeline: incident.timeline.iter().map(|row| line(row, now)).collect(),
         }
@@ -131,6 +138,12 @@ fn diff(file: &FileDiff) -> Diff {
         text: text.clone(),
     };
     Diff { file: file.file.clone(), lines: file.lines.iter().map(line).collect() }
+}
+
+fn rehearsed(rehearsal: &Rehearsal) -> Rehearsed {
+    let (verdict, took_secs) = (rehearsal.verdict.as_str(), rehearsal.took_secs);
+    let said = format!("On a clone: {verdict} after {took_secs:.1} s. {}.", rehearsal.why);
+    Rehearsed { said, lines: rehearsal.lines.clone() }
 }
 
 fn window(window: &Validation) -> String {
