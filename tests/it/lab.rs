@@ -19,6 +19,7 @@ mod harness;
 mod heals;
 mod killed;
 mod mailbox;
+mod rehearsals;
 mod relay;
 mod stack;
 mod traps;

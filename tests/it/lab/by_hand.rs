@@ -72,4 +72,5 @@ each_fault! {
     a_rate_limit_is_not_mended_by_a_restart: RATE_LIMIT
     a_lost_variable_is_not_mended_by_a_restart: LOST_VARIABLE
     a_bad_image_is_not_mended_by_a_restart: BAD_IMAGE_UPDATE
+    a_way_back_that_is_closed_is_not_mended_by_going_back: NO_WAY_BACK
 }

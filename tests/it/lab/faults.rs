@@ -19,7 +19,7 @@ pub(crate) use data_services::{
     CACHE_FROZEN, CACHE_FULL, CACHE_STOPPED, CONNECTIONS_LEAKED, DATABASE_FROZEN, DATABASE_STOPPED,
     DEPENDENT_GAVE_UP, LOCK_HELD, NETWORK_LOST, START_ORDER,
 };
-pub(crate) use deployed::{BAD_IMAGE_UPDATE, LOST_VARIABLE};
+pub(crate) use deployed::{BAD_IMAGE_UPDATE, LOST_VARIABLE, NO_WAY_BACK};
 
 const GOOD_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080; } }\n";
 const BROKEN_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080 } }\n";

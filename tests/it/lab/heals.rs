@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::daemon::Selfheal;
 use super::engine;
 use super::faults::{self, Fault};
-use super::relay::Change;
+use super::relay::{Change, is_clone};
 use super::stack::Stack;
 use crate::support::{throughout, until};
 
@@ -120,7 +120,9 @@ fn touches_only(repair: &Repair, stack: &Stack, selfheal: &Selfheal) -> Result<(
         let (name, _) = change.object.split_once(".selfheal-old-").unwrap_or((&change.object, ""));
         if change.object == connection { own.clone() } else { name.to_owned() }
     };
-    let mut touched: Vec<String> = changes.iter().map(object).collect();
+    // A clone is nobody's service.
+    let real = changes.iter().filter(|change| !is_clone(&change.object));
+    let mut touched: Vec<String> = real.map(object).collect();
     touched.dedup();
     let wanted: Vec<String> =
         repair.touched.unwrap_or(&[repair.role]).iter().map(|role| stack.name(role)).collect();

@@ -13,6 +13,7 @@ use super::daemon::Selfheal;
 use super::engine::{self, docker};
 use super::faults::{self, Fault};
 use super::heals::worker_delay;
+use super::relay::is_clone;
 use super::stack::Stack;
 use crate::support::until;
 
@@ -87,11 +88,13 @@ fn nothing_is_left_over(stack: &Stack) -> Result<()> {
     let label = format!("label={}", stack.label());
     let names = docker(&["ps", "--all", "--format", "{{.Names}}", "--filter", &label])?;
     ensure!(names == stack.name("app"), "there are {names}");
+    let clones = docker(&["ps", "--all", "--format", "{{.Names}}", "--filter", &stack.clones()])?;
+    ensure!(clones.is_empty(), "a clone is left: {clones}");
     Ok(())
 }
 
 fn asked_for(selfheal: &Selfheal, verb: &str) -> bool {
-    selfheal.changes().iter().any(|change| change.verb == verb)
+    selfheal.changes().iter().any(|change| change.verb == verb && !is_clone(&change.object))
 }
 
 fn has_backup(data: &Path) -> bool {
@@ -121,6 +124,14 @@ fn killed_while_the_engine_restarts_the_container_it_knows_that_after_the_next_s
 fn killed_in_the_window_it_goes_on_watching_after_the_next_start() -> Result<()> {
     killed_when("killed_in_the_window", |_, selfheal| {
         Ok(selfheal.incidents()?.iter().any(|incident| incident["state"] == "validating"))
+    })
+}
+
+#[test]
+fn killed_while_it_tries_a_clone_it_clears_that_away_and_repairs_after_the_next_start() -> Result<()>
+{
+    killed_while_making("killed_while_it_tries_a_clone", |_, selfheal| {
+        Ok(selfheal.changes().iter().any(|c| c.verb == "start" && is_clone(&c.object)))
     })
 }
 

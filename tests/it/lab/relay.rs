@@ -17,6 +17,9 @@ use super::engine::docker;
 use super::stack::{RUN_LABEL, Stack};
 use crate::relaying::{self, Verdict};
 
+/// What stands in the name of every clone.
+pub(crate) const CLONE: &str = ".selfheal-rehearsal-";
+
 /// One change that Selfheal asked the engine for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -58,6 +61,11 @@ impl Relay {
     }
 }
 
+/// Whether this is the name of a clone that a fix is tried on.
+pub(crate) fn is_clone(name: &str) -> bool {
+    name.contains(CLONE)
+}
+
 fn engine_socket() -> PathBuf {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
     Path::new(host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock")).to_owned()
@@ -96,8 +104,11 @@ impl View {
         let (object, label) = seen.as_deref().and_then(|s| s.split_once(' ')).unwrap_or((path, ""));
         // Network changes name the container in the body; the network is the stack's own.
         let own_network = path.contains("/networks/");
-        let ours = label == self.label || own_network;
-        self.write_down(object.trim_start_matches('/'), verb, ours)
+        let object = object.trim_start_matches('/');
+        // A clone carries none of its container's labels.
+        let own_clone = is_clone(object) && object.starts_with(&self.prefix);
+        let ours = label == self.label || own_network || own_clone;
+        self.write_down(object, verb, ours)
     }
 
     fn write_down(&self, object: &str, verb: &str, ours: bool) -> bool {

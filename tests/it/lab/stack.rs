@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::engine::{self, TEST_LABEL, docker};
+use super::relay::CLONE;
 use crate::support::{Answer, ask, free_port, until};
 
 /// How long a service may take until it answers for the first time, on a busy machine.
@@ -137,6 +138,11 @@ impl Stack {
     /// The network that all of them are on.
     pub(crate) fn network(&self) -> &str {
         &self.run
+    }
+
+    /// The filter of Docker's list that leaves the clones of this stack's containers.
+    pub(crate) fn clones(&self) -> String {
+        format!("name=^/?{}-.*{CLONE}", self.run)
     }
 
     /// A folder of the host for this stack's files, made if missing.
@@ -327,6 +333,12 @@ impl Drop for Stack {
                 // A container that was made again has them by name, and leaves them.
                 let line = ["volume", "rm", "--force"].into_iter();
                 drop(docker(&line.chain(nameless.split_whitespace()).collect::<Vec<_>>()));
+            }
+            // A clone carries none of its container's labels.
+            let clones = docker(&["ps", "--all", "--quiet", "--filter", &self.clones()])?;
+            if !clones.is_empty() {
+                let line = ["rm", "--force", "--volumes"].into_iter();
+                docker(&line.chain(clones.lines()).collect::<Vec<_>>())?;
             }
             let volumes = docker(&["volume", "ls", "--quiet", "--filter", &label])?;
             if !volumes.is_empty() {

@@ -1,7 +1,7 @@
 //! Faults of a deployment: a service is made anew by somebody, and not as it was.
 
 use super::super::engine::docker;
-use super::super::stack::Service;
+use super::super::stack::{Service, Stack};
 use super::data_services::DATABASE_URL;
 use super::{Fault, app};
 
@@ -67,5 +67,40 @@ pub(crate) const BAD_IMAGE_UPDATE: Fault = Fault {
     cure: |stack| {
         let image = stack.image("app", GOOD_RELEASE)?;
         stack.deploy(released(&image))
+    },
+};
+
+/// Where the service finds what it may not run without.
+const LICENCE: &str = "/srv/licence";
+/// It runs with its licence alone, and says nothing.
+const LICENSED_RELEASE: &str = "ENV RELEASE=1\nENTRYPOINT [\"/bin/sh\", \"-c\", \
+                                \"sleep 0.3; test -e /srv/licence/key || exit 3; exec /usr/bin/lab-app\"]";
+
+fn licensed(stack: &Stack, image: &str) -> anyhow::Result<Service> {
+    Ok(released(image).mount(&stack.folder("licence")?, LICENCE))
+}
+
+/// Somebody deployed a newer image that cannot start, and took away what the one before needs: the
+/// way back leads nowhere.
+pub(crate) const NO_WAY_BACK: Fault = Fault {
+    stage: |stack| {
+        std::fs::write(stack.folder("licence")?.join("key"), "granted")?;
+        let image = stack.image("app", LICENSED_RELEASE)?;
+        stack.start(licensed(stack, &image)?)
+    },
+    judge: ("app", "/"),
+    inject: |stack| {
+        std::fs::remove_file(stack.folder("licence")?.join("key"))?;
+        let image = stack.image("app", BROKEN_RELEASE)?;
+        stack.deploy(licensed(stack, &image)?)
+    },
+    futile: Some(|stack| {
+        let image = stack.image("app", LICENSED_RELEASE)?;
+        stack.deploy(licensed(stack, &image)?)
+    }),
+    cure: |stack| {
+        std::fs::write(stack.folder("licence")?.join("key"), "granted")?;
+        let image = stack.image("app", LICENSED_RELEASE)?;
+        stack.deploy(licensed(stack, &image)?)
     },
 };
