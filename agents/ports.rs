@@ -451,7 +451,7 @@ pub trait Memory: Send + Sync {
 /// What an alert is about.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Alert {
-    /// The same key is sent once: `INCIDENT EVENT`.
+    /// The same key is sent once: `INCIDENT EVENT`, with a word more where that is news again.
     pub key: String,
     /// `held`, `resolved`, `rolled_back`, `stuck`, `blind`, ...
     pub event: String,

@@ -33,8 +33,8 @@ const MOST_MEMORY: u64 = 2 << 30;
 const LEAST_MEMORY: u64 = 64 << 20;
 /// A clone never gets more than so many cores.
 const MOST_CORES: u64 = 2;
-/// How the names of sockets end.
-const SOCKETS: [&str; 2] = [".sock", ".socket"];
+/// How the names of sockets, and of folders for them, end.
+const SOCKETS: [&str; 4] = [".sock", ".socket", "-unix", "/tmp"];
 /// Billionths of a core.
 const CORE: u64 = 1_000_000_000;
 
@@ -136,7 +136,7 @@ fn may_hold_sockets(mount: &MountFacts) -> bool {
     let named = |path: &str| {
         let path = path.to_lowercase();
         path == "/"
-            || path.split('/').any(|part| part == "run" || part == "tmp")
+            || path.split('/').any(|part| part == "run")
             || SOCKETS.iter().any(|end| path.ends_with(end))
     };
     (mount.bind && named(&mount.source)) || (!mount.is_nameless() && named(&mount.destination))

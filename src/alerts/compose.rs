@@ -6,9 +6,7 @@
 use std::path::Path;
 
 use selfheal_agents::fix_engineer::actions::Act;
-use selfheal_agents::model::{
-    Fix, Hold, Incident, RehearsalVerdict, Severity, TargetId, Timestamp, clean,
-};
+use selfheal_agents::model::{Fix, Hold, Incident, Severity, TargetId, Timestamp, clean};
 use selfheal_agents::ports::Alert;
 
 /// What an alert tells of an incident.
@@ -58,7 +56,13 @@ pub fn alert_for(incident: &Incident, event: AlertEvent) -> Alert {
         what_you_must_do(incident, event)
     );
     Alert {
-        key: format!("{} {}", incident.id, event.as_str()),
+        // Who approved it does not know yet that it failed on a clone.
+        key: format!(
+            "{} {}{}",
+            incident.id,
+            event.as_str(),
+            if is_rehearsed(incident, event) { " rehearsed" } else { "" }
+        ),
         event: event.as_str().to_owned(),
         severity,
         title: clean(&title, TITLE_CHARS),
@@ -272,8 +276,7 @@ fn body(incident: &Incident, event: AlertEvent) -> String {
         let holds = incident.holds.iter().map(|hold| format!("- {hold}"));
         sections.push(section("Why nothing was changed", holds));
     }
-    let failed = incident.rehearsal.as_ref().filter(|r| r.verdict == RehearsalVerdict::Failed);
-    if let Some(rehearsal) = failed.filter(|_| event == AlertEvent::Held) {
+    if let Some(rehearsal) = incident.rehearsal.as_ref().filter(|_| is_rehearsed(incident, event)) {
         let told = rehearsal.lines.iter().map(|line| format!("| {line}"));
         sections.push(section(
             "What the clone did that it was tried on",
@@ -288,6 +291,12 @@ fn body(incident: &Incident, event: AlertEvent) -> String {
     }
     sections.push(next_commands(incident, event));
     sections.join("\n\n")
+}
+
+/// Whether it is told that the fix failed on a clone.
+fn is_rehearsed(incident: &Incident, event: AlertEvent) -> bool {
+    let failed = |hold: &Hold| matches!(hold, Hold::RehearsalFailed { .. });
+    event == AlertEvent::Held && incident.holds.iter().any(failed)
 }
 
 fn section(heading: &str, lines: impl IntoIterator<Item = String>) -> String {

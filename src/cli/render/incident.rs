@@ -155,9 +155,9 @@ fn steps(text: &mut String, fix: &FixRow) {
 }
 
 fn rehearsed(text: &mut String, rehearsal: &Rehearsal) {
-    let Rehearsal { verdict, took_secs, why, .. } = rehearsal;
+    let Rehearsal { fix, verdict, took_secs, why, .. } = rehearsal;
     let _ = write!(text, "\n\nRehearsal on a clone: {} ({took_secs:.1} s)", verdict.as_str());
-    let _ = write!(text, "\n  {}", clean(why, 400));
+    let _ = write!(text, "\n  {}: {}", clean(fix, 400), clean(why, 400));
     for line in &rehearsal.lines {
         let _ = write!(text, "\n      {}", clean(line, 200));
     }

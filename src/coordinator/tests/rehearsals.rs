@@ -107,6 +107,29 @@ async fn what_fails_on_a_clone_as_it_does_in_life_is_held_once_and_a_person_deci
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_approved_what_then_fails_on_a_clone_is_told_that() {
+    let stage = proven(Rules { mode: Mode::Approve, ..Rules::default() }).await;
+    stage.fake.alone(
+        "web",
+        Behaviour::DiesOnStart { exit_code: 1 },
+        &["Traceback: this release is broken"],
+    );
+    is_updated(&stage).await;
+    stage.pass(30).await;
+    stage.look().await;
+    assert_eq!(stage.alerts().await, ["held"]);
+    let id = only(&stage.incidents().await).id;
+    assert!(stage.fake.clones().is_empty(), "nobody asked for anything yet");
+    stage.coordinator.approve(id, "ada").await.unwrap();
+    stage.pass(30).await;
+    assert_eq!(stage.store.waiting().await.unwrap(), 2, "and once more, for it is news");
+    let incidents = stage.incidents().await;
+    let holds: Vec<_> = only(&incidents).holds.iter().map(Hold::name).collect();
+    assert_eq!(holds, ["mode", "rehearsal_failed"]);
+    assert_eq!(stage.fake.effects(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_for_being_alone_proves_nothing_and_the_fix_goes_on() {
     for (behaviour, says) in [
         (Behaviour::DiesOnStart { exit_code: 1 }, "could not translate host name \"db\""),

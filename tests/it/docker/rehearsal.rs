@@ -1,6 +1,7 @@
 //! A clone on the real Docker: it is alone, writes to nothing that lasts, and is removed.
 
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, PortBinding};
+use selfheal_agents::health_monitor::{Declared, take_inventory};
 use selfheal_agents::model::{
     CloneFile, ContainerFacts, FixId, IncidentId, RehearsalClone, Remake, SecretText, Timestamp,
     rehearsal_name,
@@ -80,6 +81,10 @@ async fn a_clone_is_alone_bounded_and_gone_with_what_was_made_for_it() {
         assert_eq!(facts.restart_policy, selfheal_agents::model::RestartPolicy::No);
         // One is the image's.
         assert_eq!(facts.labels.len(), 3, "{:?}", facts.labels);
+        let all = bench.docker.containers().await.unwrap();
+        let inventory = take_inventory(&all, &Declared::default());
+        assert_eq!(inventory.clones[&clone.name], "1970-01-01T00:00:00+00:00", "it has expired");
+        assert!(!inventory.containers.contains_key(&clone.name), "it is nobody's service");
         assert_ne!(facts.mounts[0].source, before.mounts[0].source, "a fresh volume");
         assert_eq!(said(bench, &clone.name).await, ["yes"]);
         let fresh = bench.first_volume_of(&clone.name).await;

@@ -141,8 +141,9 @@ fn diff(file: &FileDiff) -> Diff {
 }
 
 fn rehearsed(rehearsal: &Rehearsal) -> Rehearsed {
-    let (verdict, took_secs) = (rehearsal.verdict.as_str(), rehearsal.took_secs);
-    let said = format!("On a clone: {verdict} after {took_secs:.1} s. {}.", rehearsal.why);
+    let Rehearsal { fix, verdict, took_secs, why, .. } = rehearsal;
+    let verdict = verdict.as_str();
+    let said = format!("On a clone, to {fix}: {verdict} after {took_secs:.1} s; {why}.");
     Rehearsed { said, lines: rehearsal.lines.clone() }
 }
 
