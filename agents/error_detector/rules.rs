@@ -305,7 +305,7 @@ fn fix_faults(fix: &FixTemplate, faults: &mut Vec<String>) {
     value_faults(action, &fix.parameters, faults);
 }
 
-fn given(parameters: &FixParameters) -> [(&'static str, bool); 9] {
+fn given(parameters: &FixParameters) -> [(&'static str, bool); 10] {
     [
         ("role", parameters.role.is_some()),
         ("factor", parameters.factor.is_some()),

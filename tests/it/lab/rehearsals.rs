@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use super::daemon::Selfheal;
 use super::engine::{self, docker};
 use super::faults::NO_WAY_BACK;
-use super::heals::LONG;
 use super::relay::is_clone;
 use super::stack::Stack;
 use crate::support::{throughout, until};
@@ -26,7 +25,6 @@ fn a_way_back_that_leads_nowhere_is_not_gone_and_a_person_is_told_why() -> Resul
 }
 
 fn is_left_alone(stack: &Stack, selfheal: &Selfheal) -> Result<()> {
-    throughout("the service works", LONG, || NO_WAY_BACK.judge(stack))?;
     (NO_WAY_BACK.inject)(stack)?;
     let deployed = stack.inspect("app", "{{.Id}}")?;
     until("a person is told", TOLD_WITHIN, || {
