@@ -23,7 +23,7 @@ use crate::model::{
     Backup, BackupId, Change, Connection, ContainerFacts, Endpoint, Facts, FileContent, HostFacts,
     Incident, IncidentId, IncidentState, JournalEntry, JournalRecord, LogAside, LogBatch,
     LogCursor, LogFile, LogFolder, LogLine, LogSurvey, MemoryLimits, NetworkAttachment,
-    Observation, Outcome, RedisClient, RuntimeEvent, ServerSetting, SettingNow, TargetId,
+    Observation, Outcome, RedisClient, RuntimeEvent, ServerSetting, Session, SettingNow, TargetId,
     Timestamp, Usage,
 };
 use crate::model::{FixId, Hold};
@@ -171,12 +171,13 @@ pub trait HostSensor: Send + Sync {
 pub trait Prober: Send + Sync {
     /// Asks once. That the service is down is an answer, not an error.
     async fn probe(&self, endpoint: &Endpoint, limit: Duration) -> Facts;
-    /// Ends these PostgreSQL sessions, each recognised by pid *and* start time; returns how
-    /// many were ended. Sessions that are gone are no error.
+    /// Ends these sessions of PostgreSQL or MySQL, each recognised by more than its number;
+    /// returns how many were ended. Sessions that are gone are no error; one of MySQL that works
+    /// or belongs to the server stays.
     async fn terminate_backends(
         &self,
         endpoint: &Endpoint,
-        backends: &[(i32, Option<Timestamp>)],
+        sessions: &[Session],
     ) -> WorldResult<u32>;
 }
 

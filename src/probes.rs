@@ -6,8 +6,10 @@
 //! them. It keeps no connection between two questions: whether a new client gets in is
 //! what is asked.
 
+mod blocking;
 mod certificate;
 mod http;
+mod mysql;
 mod postgres;
 mod redis;
 mod tcp;
@@ -17,15 +19,15 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use selfheal_agents::model::{
-    DatabaseEndpoint, Endpoint, Facts, HIDDEN, RedisClient, SecretText, ServerSetting, SettingNow,
-    Timestamp, clean,
+    DatabaseEndpoint, Endpoint, Facts, HIDDEN, RedisClient, SecretText, ServerSetting, Session,
+    SettingNow, Timestamp, clean,
 };
 use selfheal_agents::ports::{Prober, Servers, WorldError, WorldResult};
 
 /// Reasons are for a line in a table.
 const LONGEST_REASON: usize = 200;
 
-/// Asks PostgreSQL, Redis, HTTP and TCP endpoints, and changes what fixes may change of servers.
+/// Asks PostgreSQL, MySQL, Redis, HTTP and TCP endpoints, and changes what fixes may change of servers.
 #[derive(Debug, Default)]
 pub struct Probes {
     http: http::HttpProbe,
@@ -45,6 +47,7 @@ impl Prober for Probes {
     async fn probe(&self, endpoint: &Endpoint, limit: Duration) -> Facts {
         match endpoint {
             Endpoint::Postgres(endpoint) => Facts::Postgres(postgres::ask(endpoint, limit).await),
+            Endpoint::Mysql(endpoint) => Facts::Mysql(mysql::ask(endpoint, limit).await),
             Endpoint::Redis(endpoint) => Facts::Redis(redis::ask(endpoint, limit).await),
             Endpoint::Http(endpoint) => Facts::Http(self.http.ask(endpoint, limit).await),
             Endpoint::Tcp { host, port } => Facts::Tcp(tcp::ask(host, *port, limit).await),
@@ -54,9 +57,16 @@ impl Prober for Probes {
     async fn terminate_backends(
         &self,
         endpoint: &Endpoint,
-        backends: &[(i32, Option<Timestamp>)],
+        sessions: &[Session],
     ) -> WorldResult<u32> {
-        postgres::terminate(endpoint, backends).await
+        match endpoint {
+            Endpoint::Postgres(endpoint) => postgres::terminate(endpoint, sessions).await,
+            Endpoint::Mysql(endpoint) => mysql::kill::end(endpoint, sessions).await,
+            _ => Err(WorldError::Refused {
+                what: "ending database sessions".to_owned(),
+                why: "the target is no database server".to_owned(),
+            }),
+        }
     }
 }
 

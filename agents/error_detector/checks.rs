@@ -125,9 +125,12 @@ fn generic_category(observation: &Observation) -> Category {
         ("host.swap", _) => Category::Memory,
         (check, _) if check.ends_with("cpu") || check.ends_with("load") => Category::Cpu,
         (check, _) if check.ends_with("latency") => Category::Timeout,
-        (check, _) if check.starts_with("postgres.") || check.starts_with("redis.") => {
+        (check, _) if DATABASES.iter().any(|prefix| check.starts_with(prefix)) => {
             Category::Database
         }
         _ => Category::ApiErrors,
     }
 }
+
+/// What the checks of databases and caches begin with.
+const DATABASES: [&str; 3] = ["postgres.", "mysql.", "redis."];

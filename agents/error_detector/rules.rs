@@ -277,7 +277,9 @@ fn parameters_of(action: &str) -> &'static [(&'static str, bool)] {
         "container.signal" => &[("signal", true)],
         "container.restart" => &[("stop_timeout_secs", false)],
         "container.recreate" => &[("restores", true)],
-        "postgres.terminate_backends" => &[("sessions", true), ("older_than_secs", false)],
+        "postgres.terminate_backends" | "mysql.kill_connections" => {
+            &[("sessions", true), ("older_than_secs", false)]
+        }
         "postgres.alter_system" => &[("setting", true), ("factor", false)],
         "redis.set_policy" => &[("policy", true)],
         "redis.kill_clients" => &[("older_than_secs", true)],
@@ -359,10 +361,14 @@ fn value_faults(action: &str, parameters: &FixParameters, faults: &mut Vec<Strin
         let known = ServerSetting::POSTGRES.map(ServerSetting::name).join(", ");
         faults.push(format!("`setting` is one of {known}, which take no restart; not `{setting}`"));
     }
-    let known_sessions = ["idle_in_transaction", "blocker"];
+    let known_sessions: &[&str] = match action {
+        "mysql.kill_connections" => &["idle_in_transaction", "blocker", "idle"],
+        _ => &["idle_in_transaction", "blocker"],
+    };
     if let Some(sessions) = &parameters.sessions
         && !known_sessions.contains(&sessions.as_str())
     {
-        faults.push(format!("`sessions` is idle_in_transaction or blocker, not `{sessions}`"));
+        let known = known_sessions.join(" or ");
+        faults.push(format!("`sessions` is {known}, not `{sessions}`"));
     }
 }

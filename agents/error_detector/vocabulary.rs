@@ -3,6 +3,9 @@
 //! A name or word that is not in here is a slip of the pen in a runbook, and refused. It
 //! has to follow the checks of the health monitor.
 
+const MYSQL_REACHABLE: &[&str] =
+    &["ok", "refused", "timeout", "too_many_connections", "auth", "error"];
+
 /// What a check answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Values {
@@ -67,6 +70,12 @@ pub const CHECKS: &[(&str, Values)] = &[
     ("postgres.blocked", Number),
     ("postgres.recovery", Words(&["primary", "recovery"])),
     ("postgres.config", Words(&["loaded", "rules_waiting", "settings_waiting", "faulty"])),
+    ("mysql.reachable", Words(MYSQL_REACHABLE)),
+    ("mysql.latency", Number),
+    ("mysql.connections", Number),
+    ("mysql.connections_forecast", Number),
+    ("mysql.idle_in_transaction", Number),
+    ("mysql.blocked", Number),
     ("redis.reachable", Words(&["ok", "refused", "timeout", "auth", "error"])),
     ("redis.latency", Number),
     ("redis.memory", Number),

@@ -9,8 +9,8 @@ use super::FakeWorld;
 use super::world::State;
 use crate::fix_engineer::config_file::sha256;
 use crate::model::{
-    Connection, Endpoint, Facts, FileContent, HostFacts, HttpFacts, PostgresFacts, RedisFacts,
-    TcpFacts, Timestamp,
+    Connection, DatabaseFacts, Endpoint, Facts, FileContent, HostFacts, HttpFacts, RedisFacts,
+    Session, TcpFacts,
 };
 use crate::ports::{ConfigFiles, HostSensor, Prober, WorldError, WorldResult};
 
@@ -18,6 +18,7 @@ use crate::ports::{ConfigFiles, HostSensor, Prober, WorldError, WorldResult};
 pub(super) fn key(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Postgres(e) => format!("postgres {}:{}", e.host, e.port),
+        Endpoint::Mysql(e) => format!("mysql {}:{}", e.host, e.port),
         Endpoint::Redis(e) => format!("redis {}:{}", e.host, e.port),
         Endpoint::Http(e) => format!("http {}", e.url),
         Endpoint::Tcp { host, port } => format!("tcp {host}:{port}"),
@@ -28,14 +29,16 @@ pub(super) fn key(endpoint: &Endpoint) -> String {
 fn address(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Http(e) => e.url.clone(),
-        Endpoint::Postgres(e) | Endpoint::Redis(e) => format!("{}:{}", e.host, e.port),
+        Endpoint::Postgres(e) | Endpoint::Mysql(e) | Endpoint::Redis(e) => {
+            format!("{}:{}", e.host, e.port)
+        }
         Endpoint::Tcp { host, port } => format!("{host}:{port}"),
     }
 }
 
 fn host(endpoint: &Endpoint) -> &str {
     match endpoint {
-        Endpoint::Postgres(e) | Endpoint::Redis(e) => &e.host,
+        Endpoint::Postgres(e) | Endpoint::Mysql(e) | Endpoint::Redis(e) => &e.host,
         Endpoint::Tcp { host, .. } => host,
         Endpoint::Http(e) => {
             let rest = e.url.split_once("://").map_or(e.url.as_str(), |(_, rest)| rest);
@@ -48,7 +51,8 @@ fn host(endpoint: &Endpoint) -> &str {
 fn silence(endpoint: &Endpoint, timed_out: bool) -> Facts {
     let error = Some(if timed_out { "timed out" } else { "connection refused" }.to_owned());
     match endpoint {
-        Endpoint::Postgres(_) => Facts::Postgres(PostgresFacts { error, ..Default::default() }),
+        Endpoint::Postgres(_) => Facts::Postgres(DatabaseFacts { error, ..Default::default() }),
+        Endpoint::Mysql(_) => Facts::Mysql(DatabaseFacts { error, ..Default::default() }),
         Endpoint::Redis(_) => Facts::Redis(RedisFacts { error, ..Default::default() }),
         Endpoint::Http(_) => Facts::Http(HttpFacts { error, timed_out, ..Default::default() }),
         Endpoint::Tcp { .. } => Facts::Tcp(TcpFacts { error, ..Default::default() }),
@@ -100,21 +104,22 @@ impl Prober for FakeWorld {
     async fn terminate_backends(
         &self,
         endpoint: &Endpoint,
-        backends: &[(i32, Option<Timestamp>)],
+        wanted: &[Session],
     ) -> WorldResult<u32> {
         let key = key(endpoint);
         self.call("terminate_backends", &key, |state| {
-            let Some(Facts::Postgres(facts)) = state.answers.get_mut(&key).map(|a| &mut a.facts)
+            let Some(Facts::Postgres(facts) | Facts::Mysql(facts)) =
+                state.answers.get_mut(&key).map(|a| &mut a.facts)
             else {
                 return Err(WorldError::Unreachable {
                     what: key.clone(),
                     why: "connection refused".to_owned(),
                 });
             };
-            let mut ended: Vec<i32> = vec![];
-            for sessions in [&mut facts.idle_in_transaction, &mut facts.blockers] {
+            let mut ended: Vec<i64> = vec![];
+            for sessions in [&mut facts.idle_in_transaction, &mut facts.blockers, &mut facts.idle] {
                 sessions.retain(|session| {
-                    let named = backends.contains(&(session.pid, session.backend_start));
+                    let named = wanted.iter().any(|one| one.is(session));
                     if named {
                         ended.push(session.pid);
                     }

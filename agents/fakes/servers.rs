@@ -8,7 +8,7 @@ use super::FakeWorld;
 use super::edges::key;
 use super::world::State;
 use crate::model::{
-    ConfigState, Endpoint, Facts, PostgresFacts, RedisClient, RedisFacts, ServerSetting,
+    ConfigState, DatabaseFacts, Endpoint, Facts, RedisClient, RedisFacts, ServerSetting,
     SettingFacts, SettingNow, Timestamp,
 };
 use crate::ports::{Servers, WorldError, WorldResult};
@@ -35,14 +35,14 @@ impl State {
         }
     }
 
-    fn postgres(&mut self, key: &str) -> WorldResult<&mut PostgresFacts> {
+    fn postgres(&mut self, key: &str) -> WorldResult<&mut DatabaseFacts> {
         match self.answers.get_mut(key).map(|answer| &mut answer.facts) {
             Some(Facts::Postgres(facts)) => Ok(facts),
             _ => Err(refused_connection(key)),
         }
     }
 
-    fn primary(&mut self, key: &str) -> WorldResult<&mut PostgresFacts> {
+    fn primary(&mut self, key: &str) -> WorldResult<&mut DatabaseFacts> {
         let facts = self.postgres(key)?;
         if facts.in_recovery {
             let why = "it is in recovery".to_owned();
@@ -78,7 +78,7 @@ fn refused_connection(key: &str) -> WorldError {
     WorldError::Unreachable { what: key.to_owned(), why: "connection refused".to_owned() }
 }
 
-fn find(facts: &mut PostgresFacts, setting: ServerSetting) -> WorldResult<&mut SettingFacts> {
+fn find(facts: &mut DatabaseFacts, setting: ServerSetting) -> WorldResult<&mut SettingFacts> {
     let missing = || WorldError::NotFound { what: setting.name().to_owned() };
     facts.settings.iter_mut().find(|now| now.setting == setting).ok_or_else(missing)
 }

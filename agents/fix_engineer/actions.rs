@@ -7,6 +7,7 @@
 
 mod calls;
 mod server;
+mod sessions;
 
 use std::collections::BTreeMap;
 
@@ -127,7 +128,6 @@ macro_rules! actions {
 }
 
 pub use container_recreate::Restores;
-pub use postgres_terminate::Session;
 pub use redis_set_policy::EvictionPolicy;
 
 use calls::{
@@ -151,6 +151,7 @@ actions! {
     postgres_terminate::PostgresTerminate = "postgres.terminate_backends" by [],
     postgres_reload::PostgresReload = "postgres.reload" by [],
     postgres_alter_system::PostgresAlterSystem = "postgres.alter_system" by [],
+    mysql_kill::MysqlKill = "mysql.kill_connections" by [],
     redis_set_memory::RedisSetMemory = "redis.set_memory" by [],
     redis_set_policy::RedisSetPolicy = "redis.set_policy" by [],
     redis_kill_clients::RedisKillClients = "redis.kill_clients" by [],

@@ -13,9 +13,11 @@ mod container_network;
 mod container_oom;
 mod container_processor;
 mod container_state;
+mod database;
 mod host_disk;
 mod host_use;
 mod http;
+mod mysql;
 mod postgres;
 mod redis;
 mod tcp;
@@ -39,6 +41,7 @@ pub const CHECKS: &[&dyn Check] = &[
     &host_use::HostUse,
     &host_disk::HostDisk,
     &postgres::Postgres,
+    &mysql::Mysql,
     &redis::Redis,
     &http::Http,
     &tcp::Tcp,

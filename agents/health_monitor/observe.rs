@@ -299,6 +299,7 @@ const fn first_check(kind: TargetKind) -> &'static str {
         TargetKind::Host => "host.cpu",
         TargetKind::Container => "container.state",
         TargetKind::Postgres => "postgres.reachable",
+        TargetKind::Mysql => "mysql.reachable",
         TargetKind::Redis => "redis.reachable",
         TargetKind::Http => "http.status",
         TargetKind::Tcp => "tcp.reachable",
@@ -307,7 +308,7 @@ const fn first_check(kind: TargetKind) -> &'static str {
 
 fn answered(state: &TargetState) -> bool {
     match &state.facts {
-        Ok(Facts::Postgres(facts)) => facts.reachable,
+        Ok(Facts::Postgres(facts) | Facts::Mysql(facts)) => facts.reachable,
         Ok(Facts::Redis(facts)) => facts.reachable,
         Ok(Facts::Http(facts)) => facts.ok,
         Ok(Facts::Tcp(facts)) => facts.reachable,

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use super::*;
 use crate::fakes::{Behaviour, Failure, FakeWorld, container, healthy, start_time};
 use crate::model::{
-    Backend, ContainerFacts, ContainerStatus, DiskFacts, Endpoint, Facts, HealthReport,
-    HealthStatus, HttpFacts, LogFile, LogFolder, LogSurvey, MemoryLimits, MountFacts,
-    PostgresFacts, RedisFacts, RestartPolicy, RuntimeEvent, RuntimeEventKind, Target, TargetId,
-    Timestamp, Usage, Verdict,
+    Backend, ContainerFacts, ContainerStatus, DatabaseFacts, DiskFacts, Endpoint, Facts,
+    HealthReport, HealthStatus, HttpFacts, LogFile, LogFolder, LogSurvey, MemoryLimits, MountFacts,
+    RedisFacts, RestartPolicy, RuntimeEvent, RuntimeEventKind, Session, Target, TargetId, Usage,
+    Verdict,
 };
 use crate::ports::{Prober, World, WorldResult};
 
@@ -482,7 +482,7 @@ async fn postgres_refusals_have_their_words() {
         (None, "timeout", word("timeout", Verdict::Critical)),
         (None, "strange", word("error", Verdict::Critical)),
     ] {
-        let facts = PostgresFacts {
+        let facts = DatabaseFacts {
             error: Some(error.to_owned()),
             sqlstate: sqlstate.map(str::to_owned),
             ..Default::default()
@@ -508,13 +508,14 @@ async fn a_transaction_that_idles_is_told_until_none_idles_for_nearly_as_long() 
         let idle = Backend {
             pid: 1,
             backend_start: None,
+            address: String::new(),
             state: "idle in transaction".to_owned(),
             state_secs: secs,
             user: "shop".to_owned(),
             application: "api".to_owned(),
             blocks: 0,
         };
-        let facts = PostgresFacts {
+        let facts = DatabaseFacts {
             reachable: true,
             idle_in_transaction: vec![idle],
             ..Default::default()
@@ -602,7 +603,7 @@ impl Prober for Together {
     async fn terminate_backends(
         &self,
         _endpoint: &Endpoint,
-        _backends: &[(i32, Option<Timestamp>)],
+        _sessions: &[Session],
     ) -> WorldResult<u32> {
         Ok(0)
     }

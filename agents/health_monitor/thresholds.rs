@@ -72,6 +72,15 @@ pub struct Thresholds {
     /// Backends that wait for a lock. Below one there is nothing, so hysteresis means nothing
     /// at the built-in level.
     pub postgres_blocked: Limit,
+    /// Time to connect to MySQL or MariaDB and get an answer, in milliseconds.
+    pub mysql_latency_ms: Limit,
+    /// Connections in use, percent of `max_connections`.
+    pub mysql_connections: Limit,
+    /// Seconds for which a session has been idle in a transaction: itself a time, so it needs
+    /// none to be held.
+    pub mysql_idle_in_transaction_secs: Limit,
+    /// Sessions that wait for a lock, as for `postgres_blocked`.
+    pub mysql_blocked: Limit,
     /// Time to connect to Redis and get an answer, in milliseconds.
     pub redis_latency_ms: Limit,
     /// Memory in use, percent of `maxmemory`.
@@ -91,7 +100,7 @@ pub struct Thresholds {
     pub pressure_cpu_percent: f64,
     /// The same where the kernel measures no pressure: load over one minute for each core.
     pub pressure_load_per_core: f64,
-    /// How long PostgreSQL, Redis and TCP targets are waited for, in milliseconds.
+    /// How long PostgreSQL, MySQL, Redis and TCP targets are waited for, in milliseconds.
     pub probe_limit_ms: u64,
     /// How long HTTP targets are waited for, in milliseconds: what answers within it is slow at
     /// worst, what does not hangs and may be restarted. A target found in a container's health
@@ -116,6 +125,10 @@ impl Default for Thresholds {
             postgres_connections: limit(Some(80.0), Some(90.0), 5.0, 10),
             postgres_idle_in_transaction_secs: limit(Some(300.0), None, 60.0, 0),
             postgres_blocked: limit(Some(0.0), None, 0.0, 30),
+            mysql_latency_ms: limit(Some(1000.0), None, 250.0, 30),
+            mysql_connections: limit(Some(80.0), Some(90.0), 5.0, 10),
+            mysql_idle_in_transaction_secs: limit(Some(300.0), None, 60.0, 0),
+            mysql_blocked: limit(Some(0.0), None, 0.0, 30),
             redis_latency_ms: limit(Some(500.0), None, 100.0, 30),
             redis_memory: limit(Some(90.0), Some(95.0), 2.0, 10),
             redis_clients: limit(Some(80.0), Some(90.0), 5.0, 10),
@@ -143,6 +156,7 @@ impl Thresholds {
             ("host_inodes", &self.host_inodes),
             ("container_memory", &self.container_memory),
             ("postgres_connections", &self.postgres_connections),
+            ("mysql_connections", &self.mysql_connections),
             ("redis_memory", &self.redis_memory),
             ("redis_clients", &self.redis_clients),
         ];
@@ -153,6 +167,9 @@ impl Thresholds {
             ("postgres_latency_ms", &self.postgres_latency_ms),
             ("postgres_idle_in_transaction_secs", &self.postgres_idle_in_transaction_secs),
             ("postgres_blocked", &self.postgres_blocked),
+            ("mysql_latency_ms", &self.mysql_latency_ms),
+            ("mysql_idle_in_transaction_secs", &self.mysql_idle_in_transaction_secs),
+            ("mysql_blocked", &self.mysql_blocked),
             ("redis_latency_ms", &self.redis_latency_ms),
         ];
         let mut faults: Vec<String> = percent
@@ -180,6 +197,7 @@ impl Thresholds {
                 "postgres_latency_ms",
                 self.postgres_latency_ms,
             ),
+            ("probe_limit_ms", self.probe_limit_ms, "mysql_latency_ms", self.mysql_latency_ms),
             ("probe_limit_ms", self.probe_limit_ms, "redis_latency_ms", self.redis_latency_ms),
         ];
         waits.into_iter().flat_map(|(waits, millis, name, limit)| {
@@ -280,8 +298,10 @@ mod tests {
                 limits.filter(|(_, limit)| limit.get(part).is_some_and(|v| v == 0.0 || v == 0));
             lacks.map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
-        assert_eq!(without("hold_secs"), ["postgres_idle_in_transaction_secs"], "itself a time");
-        assert_eq!(without("hysteresis"), ["postgres_blocked"], "nothing lies below one session");
+        let times = ["mysql_idle_in_transaction_secs", "postgres_idle_in_transaction_secs"];
+        assert_eq!(without("hold_secs"), times, "itself a time");
+        let counts = ["mysql_blocked", "postgres_blocked"];
+        assert_eq!(without("hysteresis"), counts, "nothing lies below one session");
     }
 
     #[test]

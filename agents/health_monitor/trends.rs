@@ -13,12 +13,13 @@ use crate::model::{
 };
 
 /// What is followed, with the words for what happens at the limit.
-const FOLLOWED: [(&str, &str); 7] = [
+const FOLLOWED: [(&str, &str); 8] = [
     ("host.memory", "the host's memory is used up"),
     ("host.disk", "it is full"),
     ("host.inodes", "its inodes are used up"),
     ("container.memory", "its memory limit is reached"),
     ("postgres.connections", "all connections are taken"),
+    ("mysql.connections", "all connections are taken"),
     ("redis.memory", "`maxmemory` is reached"),
     ("redis.clients", "all client connections are taken"),
 ];

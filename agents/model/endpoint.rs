@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Endpoint {
     /// PostgreSQL.
     Postgres(DatabaseEndpoint),
+    /// MySQL or MariaDB.
+    Mysql(DatabaseEndpoint),
     /// Redis.
     Redis(DatabaseEndpoint),
     /// HTTP.
@@ -36,7 +38,7 @@ pub struct DatabaseEndpoint {
     /// Password; never shown, never stored.
     #[serde(skip)]
     pub password: Option<SecretText>,
-    /// Database name (PostgreSQL) or number (Redis).
+    /// Database name (PostgreSQL, MySQL) or number (Redis).
     pub database: Option<String>,
     /// Whether the connection is encrypted.
     pub tls: bool,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HostFacts, HttpFacts, LogDisk, PostgresFacts, RedisFacts, RuntimeEvent, Target, TcpFacts,
+    DatabaseFacts, HostFacts, HttpFacts, LogDisk, RedisFacts, RuntimeEvent, Target, TcpFacts,
     Timestamp,
 };
 
@@ -22,13 +22,25 @@ pub enum Facts {
     /// Of a container.
     Container(Box<ContainerFacts>),
     /// Of a PostgreSQL server.
-    Postgres(PostgresFacts),
+    Postgres(DatabaseFacts),
+    /// Of a MySQL or MariaDB server.
+    Mysql(DatabaseFacts),
     /// Of a Redis server.
     Redis(RedisFacts),
     /// Of an HTTP endpoint.
     Http(HttpFacts),
     /// Of a TCP endpoint.
     Tcp(TcpFacts),
+}
+
+impl Facts {
+    /// Those of a database server.
+    pub fn database(&self) -> Option<&DatabaseFacts> {
+        match self {
+            Self::Postgres(facts) | Self::Mysql(facts) => Some(facts),
+            _ => None,
+        }
+    }
 }
 
 /// One target with its facts, or why there are none.

@@ -306,10 +306,11 @@ pub struct FixParameters {
     /// `container.restart`: time between stop signal and kill, in seconds, where no person said
     /// how long; never less than 30 s for what keeps data.
     pub stop_timeout_secs: Option<u32>,
-    /// `postgres.terminate_backends`: `idle_in_transaction` or `blocker`.
+    /// `postgres.terminate_backends`, `mysql.kill_connections`: `idle_in_transaction` or `blocker`;
+    /// the latter also `idle`.
     pub sessions: Option<String>,
-    /// `postgres.terminate_backends`, `redis.kill_clients`: only what has been idle for at least
-    /// this long, in seconds.
+    /// `postgres.terminate_backends`, `mysql.kill_connections`, `redis.kill_clients`: only what has
+    /// been idle for at least this long, in seconds.
     pub older_than_secs: Option<u64>,
     /// `container.recreate`: what becomes as it was when the container last worked.
     pub restores: Option<RestoreWhat>,

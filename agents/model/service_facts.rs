@@ -4,14 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{ServerSetting, Timestamp};
 
-/// A backend that is in the way.
+/// A session of a database server that is in the way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Backend {
-    /// Process id of the backend.
-    pub pid: i32,
-    /// When the backend started; with the pid it names one session for ever.
+    /// Process id of the backend; MySQL's id of the connection.
+    pub pid: i64,
+    /// When the backend started; with the pid it names one session for ever. MySQL does not tell.
     pub backend_start: Option<Timestamp>,
-    /// `pg_stat_activity.state`.
+    /// Where its client is, for MySQL: with the id it names one session for ever.
+    #[serde(default)]
+    pub address: String,
+    /// `pg_stat_activity.state`, and the like of MySQL.
     pub state: String,
     /// Seconds in that state.
     pub state_secs: f64,
@@ -23,24 +26,51 @@ pub struct Backend {
     pub blocks: u32,
 }
 
-/// What a PostgreSQL server says. A connection that failed leaves all but `error` empty.
+/// One session of a database server, named for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// As [`Backend::pid`].
+    pub pid: i64,
+    /// As [`Backend::backend_start`].
+    pub backend_start: Option<Timestamp>,
+    /// As [`Backend::address`].
+    #[serde(default)]
+    pub address: String,
+    /// Who it is, for the record.
+    pub who: String,
+}
+
+impl Session {
+    /// Whether `backend` is this very session.
+    pub fn is(&self, backend: &Backend) -> bool {
+        self.pid == backend.pid
+            && self.backend_start == backend.backend_start
+            && self.address == backend.address
+    }
+}
+
+/// What a PostgreSQL or MySQL server says. A connection that failed leaves all but `error` empty.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct PostgresFacts {
+pub struct DatabaseFacts {
     /// Whether a connection and a query succeeded.
     pub reachable: bool,
     /// Why not, shortened and without secrets.
     pub error: Option<String>,
-    /// The SQLSTATE of the refusal, such as `53300`.
+    /// The SQLSTATE of PostgreSQL's refusal, such as `53300`.
     pub sqlstate: Option<String>,
     /// Time to connect and answer `SELECT 1`, in milliseconds.
     pub latency_ms: Option<f64>,
     /// Client connections in use.
     pub connections: Option<u32>,
     /// `max_connections` without those that are reserved for superusers and the like: applications
-    /// are turned away when these are taken.
+    /// are turned away when these are taken. MySQL keeps its one for administrators on top.
     pub max_connections: Option<u32>,
     /// Sessions idle in transaction, longest first.
     pub idle_in_transaction: Vec<Backend>,
+    /// MySQL: sessions that do nothing and hold no transaction, longest first, at most a few
+    /// hundred; asked for only where few connections are left.
+    #[serde(default)]
+    pub idle: Vec<Backend>,
     /// Sessions others wait for, most waited-for first.
     pub blockers: Vec<Backend>,
     /// Backends waiting for a lock.
@@ -50,10 +80,10 @@ pub struct PostgresFacts {
     /// Programs that back it up or restore it, connected now.
     #[serde(default)]
     pub backups: Vec<String>,
-    /// The settings that fixes may change, as it works with them.
+    /// PostgreSQL: the settings that fixes may change, as it works with them.
     #[serde(default)]
     pub settings: Vec<SettingFacts>,
-    /// Whether it works with its configuration files as they are; known to superusers only.
+    /// PostgreSQL: whether it works with its configuration files as they are; known to superusers only.
     #[serde(default)]
     pub config: Option<ConfigState>,
 }

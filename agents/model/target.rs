@@ -20,6 +20,8 @@ pub enum TargetKind {
     Container,
     /// A PostgreSQL server.
     Postgres,
+    /// A MySQL or MariaDB server.
+    Mysql,
     /// A Redis or Valkey server.
     Redis,
     /// An HTTP endpoint.
@@ -35,6 +37,7 @@ impl TargetKind {
             Self::Host => "host",
             Self::Container => "container",
             Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
             Self::Redis => "redis",
             Self::Http => "http",
             Self::Tcp => "tcp",
@@ -42,8 +45,20 @@ impl TargetKind {
     }
 
     /// Every kind, in the order in which tables show them.
-    pub const ALL: [Self; 6] =
-        [Self::Host, Self::Container, Self::Postgres, Self::Redis, Self::Http, Self::Tcp];
+    pub const ALL: [Self; 7] = [
+        Self::Host,
+        Self::Container,
+        Self::Postgres,
+        Self::Mysql,
+        Self::Redis,
+        Self::Http,
+        Self::Tcp,
+    ];
+
+    /// Whether such a target keeps data for others.
+    pub const fn is_data_service(self) -> bool {
+        matches!(self, Self::Postgres | Self::Mysql | Self::Redis)
+    }
 }
 
 /// The name of one target, `kind:name`, or `host` alone.

@@ -26,6 +26,8 @@ pub enum DeclaredKind {
     Http,
     /// A PostgreSQL server.
     Postgres,
+    /// A MySQL or MariaDB server.
+    Mysql,
     /// A Redis or Valkey server.
     Redis,
     /// A TCP port that only has to accept.
@@ -36,18 +38,18 @@ pub enum DeclaredKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetSettings {
-    /// What it is: `http`, `postgres`, `redis` or `tcp`.
+    /// What it is: `http`, `postgres`, `mysql`, `redis` or `tcp`.
     pub kind: DeclaredKind,
     /// Its name; together with the kind it is unique.
     pub name: String,
     /// How it is reached: `http://` or `https://`, `postgres://user@host:port/database`,
-    /// `redis://host:port/number` (`rediss://` with TLS), `tcp://host:port`.
+    /// `mysql://user@host:port`, `redis://host:port/number` (`rediss://` with TLS), `tcp://host:port`.
     pub url: Address,
     /// The container whose symptom this target shows; what its labels restrain holds here,
     /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// The password, for `postgres` and `redis`.
+    /// The password, for `postgres`, `mysql` and `redis`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
     /// A file that holds the password, instead of `password`.
@@ -114,6 +116,7 @@ impl DeclaredKind {
         match self {
             Self::Http => TargetKind::Http,
             Self::Postgres => TargetKind::Postgres,
+            Self::Mysql => TargetKind::Mysql,
             Self::Redis => TargetKind::Redis,
             Self::Tcp => TargetKind::Tcp,
         }
@@ -129,7 +132,7 @@ impl TargetSettings {
     /// Keys that were set and mean nothing for this kind.
     pub(super) fn keys_of_other_kinds(&self) -> Vec<&'static str> {
         let http = self.kind == DeclaredKind::Http;
-        let database = matches!(self.kind, DeclaredKind::Postgres | DeclaredKind::Redis);
+        let database = self.kind.to_model().is_data_service();
         [
             ("expected_status", !http && !self.expected_status.is_empty()),
             ("body_contains", !http && self.body_contains.is_some()),
@@ -157,6 +160,7 @@ pub(super) fn endpoint(target: &TargetSettings) -> Result<Endpoint, String> {
         DeclaredKind::Http => Ok(Endpoint::Http(http(target))),
         DeclaredKind::Tcp => url.port().map(|port| Endpoint::Tcp { host, port }).ok_or_else(refuse),
         DeclaredKind::Postgres => Ok(Endpoint::Postgres(database(target, &url, host, 5432))),
+        DeclaredKind::Mysql => Ok(Endpoint::Mysql(database(target, &url, host, 3306))),
         DeclaredKind::Redis => Ok(Endpoint::Redis(database(target, &url, host, 6379))),
     }
 }
@@ -167,6 +171,7 @@ const fn expected_address(kind: DeclaredKind) -> (&'static [&'static str], &'sta
         DeclaredKind::Postgres => {
             (&["postgres", "postgresql"], "postgres://monitor@127.0.0.1:5432/orders")
         }
+        DeclaredKind::Mysql => (&["mysql", "mariadb"], "mysql://monitor@127.0.0.1:3306"),
         DeclaredKind::Redis => (&["redis", "rediss"], "redis://127.0.0.1:6379/0"),
         DeclaredKind::Tcp => (&["tcp"], "tcp://127.0.0.1:25"),
     }
@@ -188,7 +193,9 @@ fn http(target: &TargetSettings) -> HttpEndpoint {
 fn database(target: &TargetSettings, url: &Url, host: String, port: u16) -> DatabaseEndpoint {
     let named = |text: &str| (!text.is_empty()).then(|| percent_decoded(text));
     let asks_tls = url.query_pairs().any(|(key, value)| {
-        key == "sslmode" && matches!(&*value, "require" | "verify-ca" | "verify-full")
+        let word = value.to_ascii_lowercase();
+        matches!(&*key, "sslmode" | "ssl-mode")
+            && matches!(&*word, "require" | "required" | "verify-ca" | "verify-full")
     });
     DatabaseEndpoint {
         host,

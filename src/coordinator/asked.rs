@@ -142,7 +142,7 @@ impl Answer for Facts {
     fn is_silence(&self) -> bool {
         match self {
             Self::Http(http) => !http.ok && http.timed_out,
-            Self::Postgres(postgres) => !postgres.reachable,
+            Self::Postgres(database) | Self::Mysql(database) => !database.reachable,
             Self::Redis(redis) => !redis.reachable,
             Self::Tcp(tcp) => !tcp.reachable,
             Self::Host(_) | Self::Container(_) => false,

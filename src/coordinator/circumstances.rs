@@ -165,7 +165,9 @@ pub(super) fn in_recovery(bench: &Bench<'_>, target: &TargetId) -> Option<bool> 
     let name = container.map(|facts| facts.name.as_str());
     for (_, known) in databases(bench, target, name) {
         match known {
-            Some(Ok(TargetFacts::Postgres(facts))) if facts.in_recovery => return Some(true),
+            Some(Ok(facts)) if facts.database().is_some_and(|facts| facts.in_recovery) => {
+                return Some(true);
+            }
             Some(Ok(_)) => {}
             Some(Err(_)) | None => return None,
         }
@@ -173,7 +175,7 @@ pub(super) fn in_recovery(bench: &Bench<'_>, target: &TargetId) -> Option<bool> 
     Some(false)
 }
 
-/// The PostgreSQL servers that are `target` or run in `container`, with what is known of each.
+/// The database servers that are `target` or run in `container`, with what is known of each.
 pub(super) fn databases<'a>(
     bench: &'a Bench<'_>,
     target: &'a TargetId,
@@ -182,7 +184,8 @@ pub(super) fn databases<'a>(
     let targets = bench.seen.inventory.targets.values();
     let ours = targets.filter(move |known| {
         let runs_in_it = container.is_some() && known.container.as_deref() == container;
-        known.id.kind() == TargetKind::Postgres && (known.id == *target || runs_in_it)
+        matches!(known.id.kind(), TargetKind::Postgres | TargetKind::Mysql)
+            && (known.id == *target || runs_in_it)
     });
     ours.map(|known| {
         let report = bench.seen.report.target(&known.id);

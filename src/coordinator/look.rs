@@ -10,7 +10,7 @@ use selfheal_agents::error_detector::{self, ErrorDetector};
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory, take_inventory};
 use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, Finding, HealthReport, LogBatch, LogCursor, RuntimeEvent,
-    TargetId, TargetKind, Timestamp, clean,
+    TargetId, Timestamp, clean,
 };
 use selfheal_agents::ports::OBSERVATIONS_KEPT;
 use selfheal_agents::root_cause::Graph;
@@ -173,10 +173,7 @@ impl Inner {
         inventory: &Inventory,
         now: Timestamp,
     ) {
-        let services = inventory
-            .targets
-            .keys()
-            .filter(|target| matches!(target.kind(), TargetKind::Postgres | TargetKind::Redis));
+        let services = inventory.targets.keys().filter(|target| target.kind().is_data_service());
         for target in services.cloned().chain([TargetId::host()]) {
             match self.store.observations(&target, now - OBSERVATIONS_KEPT).await {
                 Ok(observations) => monitor.remember(&observations),

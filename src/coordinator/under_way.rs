@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::future::{join, join_all};
-use selfheal_agents::model::{ContainerFacts, Facts as TargetFacts, Fix, TargetId, clean};
+use selfheal_agents::model::{ContainerFacts, Fix, TargetId, clean};
 use selfheal_agents::ports::{WorldError, WorldResult};
 
 use super::circumstances::databases;
@@ -134,11 +134,11 @@ fn just_pulled(pulls: &[String], container: &ContainerFacts) -> Option<String> {
     ours.map(|image| format!("the image `{}` was just pulled", clean(image, 200)))
 }
 
-/// A dump, base backup or restore that PostgreSQL serves: also one that runs elsewhere.
+/// A dump, base backup or restore that a database serves: also one that runs elsewhere.
 fn dump_in_database(bench: &Bench<'_>, target: &TargetId, container: &str) -> Option<String> {
     databases(bench, target, Some(container)).find_map(|(id, known)| match known {
-        Some(Ok(TargetFacts::Postgres(facts))) => {
-            let program = facts.backups.first()?;
+        Some(Ok(facts)) => {
+            let program = facts.database()?.backups.first()?;
             Some(format!("`{program}` is connected to `{id}`"))
         }
         _ => None,

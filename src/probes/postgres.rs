@@ -10,9 +10,7 @@ mod config;
 
 use std::time::{Duration, Instant};
 
-use selfheal_agents::model::{
-    Backend, DatabaseEndpoint, Endpoint, PostgresFacts, Timestamp, clean,
-};
+use selfheal_agents::model::{Backend, DatabaseEndpoint, DatabaseFacts, Session, Timestamp, clean};
 use selfheal_agents::ports::{WorldError, WorldResult};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
@@ -28,8 +26,8 @@ const BACKUP_PROGRAMS: [&str; 4] = ["pg_basebackup", "pg_dump", "pg_dumpall", "p
 /// Columns of `pg_stat_activity` that make a [`Backend`].
 type BackendRow = (i32, Option<i64>, Option<String>, Option<f64>, Option<String>, Option<String>);
 
-pub(super) async fn ask(endpoint: &DatabaseEndpoint, limit: Duration) -> PostgresFacts {
-    let mut facts = PostgresFacts::default();
+pub(super) async fn ask(endpoint: &DatabaseEndpoint, limit: Duration) -> DatabaseFacts {
+    let mut facts = DatabaseFacts::default();
     let outcome = tokio::time::timeout(limit, fill(&mut facts, endpoint, limit)).await;
     // What was answered before the time ran out stays.
     if facts.reachable {
@@ -53,7 +51,7 @@ pub(super) async fn ask(endpoint: &DatabaseEndpoint, limit: Duration) -> Postgre
 
 /// Reachable once `SELECT 1` is answered; what a later question refuses stays unknown.
 async fn fill(
-    facts: &mut PostgresFacts,
+    facts: &mut DatabaseFacts,
     endpoint: &DatabaseEndpoint,
     limit: Duration,
 ) -> Result<(), sqlx::Error> {
@@ -91,7 +89,7 @@ async fn connect(
 }
 
 async fn read_counts(
-    facts: &mut PostgresFacts,
+    facts: &mut DatabaseFacts,
     session: &mut PgConnection,
 ) -> Result<(), sqlx::Error> {
     let (connections, most, in_recovery, backups): (i64, i32, bool, Vec<String>) = sqlx::query_as(
@@ -133,8 +131,9 @@ fn backend(row: BackendRow, blocks: u32) -> Backend {
     let (pid, started_micros, state, state_secs, user, application) = row;
     let name = |text: Option<String>| clean(&text.unwrap_or_default(), LONGEST_NAME);
     Backend {
-        pid,
+        pid: pid.into(),
         backend_start: started_micros.and_then(Timestamp::from_timestamp_micros),
+        address: String::new(),
         state: name(state),
         state_secs: state_secs.unwrap_or(0.0).max(0.0),
         user: name(user),
@@ -160,18 +159,13 @@ fn word_of(error: &sqlx::Error, endpoint: &DatabaseEndpoint) -> String {
 /// Ends sessions. Those without a known start time are left alone: their number may
 /// belong to somebody else by now.
 pub(super) async fn terminate(
-    endpoint: &Endpoint,
-    backends: &[(i32, Option<Timestamp>)],
+    endpoint: &DatabaseEndpoint,
+    sessions: &[Session],
 ) -> WorldResult<u32> {
-    let Endpoint::Postgres(endpoint) = endpoint else {
-        return Err(WorldError::Refused {
-            what: "ending database sessions".to_owned(),
-            why: "the target is not a PostgreSQL server".to_owned(),
-        });
-    };
-    let known = backends.iter().filter_map(|(pid, started)| Some((*pid, (*started)?)));
-    let (pids, starts): (Vec<i32>, Vec<i64>) =
-        known.map(|(pid, started)| (pid, started.timestamp_micros())).unzip();
+    let known = sessions.iter().filter_map(|session| {
+        Some((i32::try_from(session.pid).ok()?, session.backend_start?.timestamp_micros()))
+    });
+    let (pids, starts): (Vec<i32>, Vec<i64>) = known.unzip();
     if pids.is_empty() {
         return Ok(0);
     }

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be built is a failed test")]
 
 mod http;
+mod mysql;
 mod postgres;
 mod redis;
 mod server;

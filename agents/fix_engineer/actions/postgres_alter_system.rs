@@ -10,7 +10,7 @@ use super::server::{Change, changes_a_setting};
 use super::{Act, Action, Reversal};
 use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::model::{
-    Captured, Endpoint, Facts, PostgresFacts, ServerSetting, SettingFacts, TargetId,
+    Captured, Endpoint, Facts, DatabaseFacts, ServerSetting, SettingFacts, TargetId,
 };
 use crate::ports::{World, WorldResult};
 
@@ -102,7 +102,7 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
 }
 
 /// The setting of that name, if a fix may change it while this server runs.
-fn reloadable<'f>(name: &str, facts: &'f PostgresFacts) -> Result<&'f SettingFacts, String> {
+fn reloadable<'f>(name: &str, facts: &'f DatabaseFacts) -> Result<&'f SettingFacts, String> {
     let setting = ServerSetting::of_postgres(name)
         .ok_or_else(|| format!("`{name}` is not listed among the settings a fix may change"))?;
     let now = facts
@@ -156,10 +156,10 @@ fn timeout(from: i64) -> Result<i64, String> {
 mod tests {
     use super::*;
 
-    fn facts(context: &str) -> PostgresFacts {
+    fn facts(context: &str) -> DatabaseFacts {
         let setting = ServerSetting::PostgresMaxWalSize;
         let now = SettingFacts { setting, value: 1024, context: context.to_owned() };
-        PostgresFacts { reachable: true, settings: vec![now], ..Default::default() }
+        DatabaseFacts { reachable: true, settings: vec![now], ..Default::default() }
     }
 
     #[test]

@@ -1,9 +1,24 @@
-//! `postgres.*`: whether a server takes and serves connections, and who is in the way.
+//! `postgres.*`: what every database server is asked, and what only PostgreSQL tells.
 
-use super::{Check, Context, Measured, percent, reason_word};
-use crate::model::{Backend, ConfigState, Facts, PostgresFacts, TargetState, Verdict, clean};
+use super::database::{Limits, Names};
+use super::{Check, Context, Measured};
+use crate::model::{ConfigState, DatabaseFacts, Facts, TargetState, Verdict};
 
 pub(super) struct Postgres;
+
+const NAMES: Names = Names {
+    reachable: "postgres.reachable",
+    latency: "postgres.latency",
+    connections: "postgres.connections",
+    idle_in_transaction: "postgres.idle_in_transaction",
+    blocked: "postgres.blocked",
+    limits: |context| Limits {
+        latency_ms: context.thresholds.postgres_latency_ms,
+        connections: context.thresholds.postgres_connections,
+        idle_in_transaction_secs: context.thresholds.postgres_idle_in_transaction_secs,
+        blocked: context.thresholds.postgres_blocked,
+    },
+};
 
 impl Check for Postgres {
     fn name(&self) -> &'static str {
@@ -12,11 +27,8 @@ impl Check for Postgres {
 
     fn judge(&self, state: &TargetState, context: &Context<'_>) -> Vec<Measured> {
         let Ok(Facts::Postgres(facts)) = &state.facts else { return vec![] };
-        let mut seen = vec![reachable(facts, context)];
+        let mut seen = NAMES.judge(facts, context);
         if facts.reachable {
-            seen.extend(latency(facts, context));
-            seen.extend(connections(facts, context));
-            seen.extend(sessions(facts, context));
             seen.extend(facts.config.map(config));
         }
         if facts.reachable || facts.in_recovery {
@@ -24,71 +36,6 @@ impl Check for Postgres {
         }
         seen
     }
-}
-
-fn reachable(facts: &PostgresFacts, context: &Context<'_>) -> Measured {
-    let known = ["refused", "timeout", "starting", "too_many_connections", "auth"];
-    let word = match facts.sqlstate.as_deref() {
-        _ if facts.reachable => "ok",
-        Some("57P03") => "starting",
-        Some("53300") => "too_many_connections",
-        Some("28P01" | "28000") => "auth",
-        _ => reason_word(facts.error.as_deref(), &known, "error"),
-    };
-    let verdict = match word {
-        "ok" => Verdict::Ok,
-        // It answers; only we may not come in.
-        "auth" => Verdict::Unknown,
-        "starting" => Verdict::Warning,
-        _ => context.probed(Verdict::Critical),
-    };
-    let error = clean(facts.error.as_deref().unwrap_or_default(), 200);
-    let detail = match word {
-        "ok" => "it takes connections and answers".to_owned(),
-        "auth" => format!("it answers but refuses Selfheal's login ({error}); declare a password"),
-        "starting" => "it is starting up or recovering".to_owned(),
-        _ => format!("it cannot be reached: {error}"),
-    };
-    Measured::word("postgres.reachable", word, verdict, detail).doubtful_under_pressure()
-}
-
-fn latency(facts: &PostgresFacts, context: &Context<'_>) -> Option<Measured> {
-    let value = facts.latency_ms?;
-    let text = format!("it answers in {value:.0} ms");
-    let limit = context.thresholds.postgres_latency_ms;
-    let measured = Measured::number("postgres.latency", value, "ms", limit, text);
-    Some(measured.doubtful_under_pressure())
-}
-
-fn connections(facts: &PostgresFacts, context: &Context<'_>) -> Option<Measured> {
-    let (used, allowed) = (facts.connections?, facts.max_connections?);
-    let share = percent(f64::from(used), f64::from(allowed))?;
-    let text = format!("{used} of {allowed} connections are in use");
-    let limit = context.thresholds.postgres_connections;
-    Some(Measured::number("postgres.connections", share, "%", limit, text))
-}
-
-fn named(backend: &Backend) -> String {
-    let who = format!("{} of {}", backend.application, backend.user);
-    format!("session {} ({})", backend.pid, clean(&who, 120))
-}
-
-fn sessions(facts: &PostgresFacts, context: &Context<'_>) -> [Measured; 2] {
-    let longest = facts.idle_in_transaction.first();
-    let secs = longest.map_or(0.0, |session| session.state_secs);
-    let text = longest.map_or_else(
-        || "no session idles in a transaction".to_owned(),
-        |session| format!("{} idles in a transaction for {secs:.0} s", named(session)),
-    );
-    let limit = context.thresholds.postgres_idle_in_transaction_secs;
-    let idle = Measured::number("postgres.idle_in_transaction", secs, "s", limit, text);
-    let blocked = facts.blocked.unwrap_or(0);
-    let text = facts.blockers.first().map_or_else(
-        || format!("{blocked} sessions wait for a lock"),
-        |blocker| format!("{blocked} sessions wait for a lock, most for {}", named(blocker)),
-    );
-    let limit = context.thresholds.postgres_blocked;
-    [idle, Measured::number("postgres.blocked", f64::from(blocked), "", limit, text)]
 }
 
 /// No trouble by itself: whoever wrote a file may mean to load it later.
@@ -106,7 +53,7 @@ fn config(state: ConfigState) -> Measured {
     Measured::word("postgres.config", word, Verdict::Ok, text)
 }
 
-fn recovery(facts: &PostgresFacts) -> Measured {
+fn recovery(facts: &DatabaseFacts) -> Measured {
     // A standby is in recovery all its life.
     let (word, text) = if facts.in_recovery {
         ("recovery", "it is in recovery: hands off")

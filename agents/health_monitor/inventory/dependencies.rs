@@ -178,7 +178,7 @@ fn answers_to(container: &ContainerFacts, host: &str) -> bool {
 /// Declared targets that are reached at this host.
 fn at_host(inventory: &Inventory, host: &str) -> impl Iterator<Item = TargetId> {
     let is_there = |endpoint: &Endpoint| match endpoint {
-        Endpoint::Postgres(e) | Endpoint::Redis(e) => e.host == host,
+        Endpoint::Postgres(e) | Endpoint::Mysql(e) | Endpoint::Redis(e) => e.host == host,
         Endpoint::Http(e) => hosts_in_url(&e.url).iter().any(|h| h == host),
         Endpoint::Tcp { host: h, .. } => h == host,
     };
@@ -195,11 +195,12 @@ fn at_host(inventory: &Inventory, host: &str) -> impl Iterator<Item = TargetId> 
 
 /// The data services that run in a container.
 fn services_in(inventory: &Inventory, container: &TargetId) -> Vec<TargetId> {
-    let is_data = |kind| matches!(kind, TargetKind::Postgres | TargetKind::Redis);
     inventory
         .targets
         .values()
-        .filter(|t| is_data(t.id.kind()) && t.container.as_deref() == container.container_name())
+        .filter(|t| {
+            t.id.kind().is_data_service() && t.container.as_deref() == container.container_name()
+        })
         .map(|t| t.id.clone())
         .collect()
 }

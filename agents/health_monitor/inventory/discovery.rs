@@ -12,6 +12,7 @@ use crate::model::{
 
 const POSTGRES: [&str; 6] =
     ["postgres", "postgresql", "postgis", "timescale", "timescaledb", "pgvector"];
+const MYSQL: [&str; 3] = ["mysql", "mariadb", "percona"];
 const REDIS: [&str; 3] = ["redis", "valkey", "keydb"];
 /// Programs named after a database that are something else.
 const COMPANIONS: [&str; 13] = [
@@ -43,6 +44,9 @@ pub(super) fn services(container: &ContainerFacts, all: &[ContainerFacts]) -> Ve
     if is_postgres(container) {
         let endpoint = address.clone().map(|host| Endpoint::Postgres(postgres(container, host)));
         found.push(target(TargetKind::Postgres, endpoint));
+    } else if let Some(login) = is_mysql(container).then(|| mysql_login(container)).flatten() {
+        let endpoint = address.clone().map(|host| Endpoint::Mysql(mysql(container, login, host)));
+        found.push(target(TargetKind::Mysql, endpoint));
     } else if is_redis(container) {
         let endpoint = address.clone().map(|host| Endpoint::Redis(redis(container, host)));
         found.push(target(TargetKind::Redis, endpoint));
@@ -98,6 +102,46 @@ fn is_postgres(container: &ContainerFacts) -> bool {
 fn is_redis(container: &ContainerFacts) -> bool {
     let exposed = container.exposed_ports.contains(&6379);
     !is_companion(container) && (named_after(container, &REDIS) || exposed)
+}
+
+fn is_mysql(container: &ContainerFacts) -> bool {
+    let exposed = container.exposed_ports.contains(&3306);
+    !is_companion(container) && (named_after(container, &MYSQL) || exposed)
+}
+
+/// Who may come in, by what the images take: the administrator before the application, since one
+/// connection more is kept for the former. Nobody where no password is told: a server counts and
+/// logs those who guess.
+fn mysql_login(container: &ContainerFacts) -> Option<(String, SecretText)> {
+    let root = variable(container, &["MARIADB_ROOT_PASSWORD", "MYSQL_ROOT_PASSWORD"]).map(|word| {
+        let user = variable(container, &["MARIADB_ROOT_USER", "MYSQL_ROOT_USER"]);
+        (user.unwrap_or_else(|| "root".to_owned()), word)
+    });
+    let login = root.or_else(|| {
+        variable(container, &["MARIADB_USER", "MYSQL_USER"])
+            .zip(variable(container, &["MARIADB_PASSWORD", "MYSQL_PASSWORD"]))
+    });
+    login.map(|(user, password)| (user, SecretText::new(password)))
+}
+
+fn mysql(
+    container: &ContainerFacts,
+    login: (String, SecretText),
+    host: String,
+) -> DatabaseEndpoint {
+    let (user, password) = login;
+    DatabaseEndpoint {
+        host,
+        port: port(
+            container,
+            &["MYSQL_PORT_NUMBER", "MARIADB_PORT_NUMBER", "MYSQL_TCP_PORT"],
+            3306,
+        ),
+        user: Some(user),
+        password: Some(password),
+        database: None,
+        tls: false,
+    }
 }
 
 pub(super) fn variable(container: &ContainerFacts, names: &[&str]) -> Option<String> {

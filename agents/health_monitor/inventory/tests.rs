@@ -340,3 +340,27 @@ fn what_was_learnt_by_looking_becomes_an_edge_only_to_containers_that_are_there(
         ]
     );
 }
+
+#[test]
+fn a_mysql_is_found_with_the_administrator_before_the_application_and_not_without_a_password() {
+    let found = |image: &str, variables: &[(&str, &str)]| {
+        let mut db = container("db");
+        db.image = image.to_owned();
+        db.environment = environment(variables);
+        let inventory = take(&[db]);
+        match inventory.targets.get(&id("mysql:db")).map(|target| target.endpoint.clone()) {
+            Some(Some(Endpoint::Mysql(endpoint))) => {
+                let word = endpoint.password.map(|word| word.expose().to_owned());
+                Some((endpoint.user.unwrap(), word.unwrap(), endpoint.port))
+            }
+            None => None,
+            Some(other) => panic!("{other:?}"),
+        }
+    };
+    let both = [("MYSQL_ROOT_PASSWORD", "a"), ("MYSQL_USER", "shop"), ("MYSQL_PASSWORD", "b")];
+    let told = |user: &str, word: &str| Some((user.to_owned(), word.to_owned(), 3306));
+    assert_eq!(found("mysql:8.4", &both), told("root", "a"));
+    assert_eq!(found("docker.io/library/mariadb:11", &both[1..]), told("shop", "b"));
+    assert_eq!(found("mysql:8.4", &[("MYSQL_ALLOW_EMPTY_PASSWORD", "yes")]), None);
+    assert_eq!(found("prom/mysql-exporter", &both), None);
+}

@@ -10,14 +10,14 @@ use selfheal_agents::fakes::{
 use selfheal_agents::fix_engineer::actions::{
     Action, ConfigRestore, ConfigSet, ContainerPause, ContainerRecreate, ContainerRestart,
     ContainerSetCpu, ContainerSetMemory, ContainerSignal, ContainerStart, ContainerStop,
-    ContainerUnpause, EvictionPolicy, LogsTrim, NetworkConnect, PostgresAlterSystem,
+    ContainerUnpause, EvictionPolicy, LogsTrim, MysqlKill, NetworkConnect, PostgresAlterSystem,
     PostgresReload, PostgresTerminate, RedisKillClients, RedisSetMemory, RedisSetPolicy, Restores,
     RunCommand,
 };
 use selfheal_agents::model::{
-    Backend, Command, Confidence, ConfigState, ContainerStatus, DatabaseEndpoint, Endpoint, Facts,
-    ImageName, Ledger, LogFile, LogFolder, LogSurvey, MemoryLimits, PostgresFacts, RedisClient,
-    RedisFacts, ServerSetting, SettingFacts, TargetId, Timestamp,
+    Backend, Command, Confidence, ConfigState, ContainerStatus, DatabaseEndpoint, DatabaseFacts,
+    Endpoint, Facts, ImageName, Ledger, LogFile, LogFolder, LogSurvey, MemoryLimits, RedisClient,
+    RedisFacts, ServerSetting, Session, SettingFacts, TargetId, Timestamp,
 };
 use selfheal_agents::ports::{Backups, Clock, Journal};
 use uuid::Uuid;
@@ -151,6 +151,7 @@ fn cases() -> Vec<Case> {
         case("terminate", world(blocked_database), vec![repair(terminate())]),
         case("reload", world(tuned_database), vec![repair(reload())]),
         case("alter system", world(tuned_database), vec![repair(alter_system())]),
+        case("kill", world(crowded_database), vec![repair(kill())]),
         case("cpu", world(|_| {}), vec![repair(set_cpu())]),
         case(
             "image",
@@ -280,26 +281,27 @@ fn blocked_database(fake: &FakeWorld) {
     let blocker = Backend {
         pid: 42,
         backend_start: Some(Timestamp::UNIX_EPOCH),
+        address: String::new(),
         state: "idle in transaction".to_owned(),
         state_secs: 900.0,
         user: "app".to_owned(),
         application: "worker".to_owned(),
         blocks: 3,
     };
-    let facts = PostgresFacts { reachable: true, blockers: vec![blocker], ..Default::default() };
+    let facts = DatabaseFacts { reachable: true, blockers: vec![blocker], ..Default::default() };
     fake.answers(&database(), Facts::Postgres(facts));
 }
 
+fn session(pid: i64, backend_start: Option<Timestamp>, address: &str) -> Session {
+    let (address, who) = (address.to_owned(), "worker".to_owned());
+    Session { pid, backend_start, address, who }
+}
+
 fn terminate() -> Action {
-    let session = selfheal_agents::fix_engineer::actions::Session {
-        pid: 42,
-        backend_start: Some(Timestamp::UNIX_EPOCH),
-        who: "worker".to_owned(),
-    };
     Action::PostgresTerminate(PostgresTerminate {
         target: "postgres:orders".parse().unwrap(),
         endpoint: database(),
-        sessions: vec![session],
+        sessions: vec![session(42, Some(Timestamp::UNIX_EPOCH), "")],
     })
 }
 
@@ -308,7 +310,7 @@ fn tuned_database(fake: &FakeWorld) {
     let setting = ServerSetting::PostgresMaxWalSize;
     let settings = vec![SettingFacts { setting, value: 1024, context: "sighup".to_owned() }];
     let config = Some(ConfigState::RulesWaiting);
-    let facts = PostgresFacts { reachable: true, settings, config, ..Default::default() };
+    let facts = DatabaseFacts { reachable: true, settings, config, ..Default::default() };
     fake.answers(&database(), Facts::Postgres(facts));
 }
 
@@ -324,6 +326,34 @@ fn alter_system() -> Action {
         setting: ServerSetting::PostgresMaxWalSize,
         from: 1024,
         to: 1536,
+    })
+}
+
+fn mysql() -> Endpoint {
+    let Endpoint::Postgres(database) = database() else { panic!("the database is one") };
+    Endpoint::Mysql(DatabaseEndpoint { port: 3306, ..database })
+}
+
+fn crowded_database(fake: &FakeWorld) {
+    let sleeper = Backend {
+        pid: 7,
+        backend_start: None,
+        address: "10.0.0.3:40000".to_owned(),
+        state: "idle".to_owned(),
+        state_secs: 900.0,
+        user: "app".to_owned(),
+        application: String::new(),
+        blocks: 0,
+    };
+    let facts = DatabaseFacts { reachable: true, idle: vec![sleeper], ..Default::default() };
+    fake.answers(&mysql(), Facts::Mysql(facts));
+}
+
+fn kill() -> Action {
+    Action::MysqlKill(MysqlKill {
+        target: "mysql:orders".parse().unwrap(),
+        endpoint: mysql(),
+        sessions: vec![session(7, None, "10.0.0.3:40000")],
     })
 }
 

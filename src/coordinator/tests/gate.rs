@@ -1,7 +1,7 @@
 //! Stories of the circumstances under which a fix is held, each beside its like in which it is not.
 
 use selfheal_agents::model::{
-    Confidence, ContainerFacts, DatabaseEndpoint, HealthStatus, PostgresFacts, TargetPolicy,
+    Confidence, ContainerFacts, DatabaseEndpoint, DatabaseFacts, HealthStatus, TargetPolicy,
     Timestamp,
 };
 
@@ -141,7 +141,7 @@ async fn held_where_the_database_says(facts: Facts) -> Vec<&'static str> {
 #[tokio::test(start_paused = true)]
 async fn a_database_that_recovers_is_not_restarted() {
     let says = |in_recovery| {
-        let facts = PostgresFacts { reachable: true, in_recovery, ..PostgresFacts::default() };
+        let facts = DatabaseFacts { reachable: true, in_recovery, ..DatabaseFacts::default() };
         held_where_the_database_says(Facts::Postgres(facts))
     };
     assert!(says(true).await.contains(&"database_in_recovery"));

@@ -1,7 +1,7 @@
 //! Stories in which something does not answer, and nobody else waits for it.
 
 use selfheal_agents::model::{
-    ContainerFacts, ContainerStatus, DatabaseEndpoint, PostgresFacts, Verdict,
+    ContainerFacts, ContainerStatus, DatabaseEndpoint, DatabaseFacts, Verdict,
 };
 use tokio::time::Instant;
 
@@ -145,7 +145,7 @@ async fn a_dependent_is_not_blamed_before_what_it_needs_has_answered() {
         tls: false,
     });
     let fake = api_on_db();
-    let well = PostgresFacts { reachable: true, ..PostgresFacts::default() };
+    let well = DatabaseFacts { reachable: true, ..DatabaseFacts::default() };
     fake.answers(&endpoint, Facts::Postgres(well));
     let mut rules = Rules { mode: Mode::Observe, ..Rules::default() };
     rules.declared.targets.push(Target {

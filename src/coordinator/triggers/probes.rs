@@ -141,7 +141,7 @@ impl Asked {
 fn works(facts: &Facts) -> bool {
     match facts {
         Facts::Http(http) => http.ok,
-        Facts::Postgres(postgres) => postgres.reachable,
+        Facts::Postgres(database) | Facts::Mysql(database) => database.reachable,
         Facts::Redis(redis) => redis.reachable && !redis.writes_rejected && !redis.loading,
         Facts::Tcp(tcp) => tcp.reachable,
         Facts::Host(_) | Facts::Container(_) => true,

@@ -108,7 +108,7 @@ pub struct KindHealth {
 /// The kinds of things that are checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Checks {
-    /// PostgreSQL servers.
+    /// PostgreSQL, MySQL and MariaDB servers.
     pub database: KindHealth,
     /// The container runtime and its containers.
     pub docker: KindHealth,
@@ -136,7 +136,7 @@ pub struct Health {
 impl Health {
     /// Sums up the last look at every target.
     pub fn of(standing: &Standing) -> Self {
-        let kind = |kind| KindHealth::of(&standing.targets, kind);
+        let kind = |kind| KindHealth::of(&standing.targets, &[kind]);
         let mut docker = kind(TargetKind::Container);
         if standing.runtime_connected {
             docker.status = docker.status.max(CheckStatus::Healthy);
@@ -144,7 +144,7 @@ impl Health {
             docker.status = CheckStatus::Critical;
         }
         let checks = Checks {
-            database: kind(TargetKind::Postgres),
+            database: KindHealth::of(&standing.targets, &DATABASES),
             docker,
             api: kind(TargetKind::Http),
             redis: kind(TargetKind::Redis),
@@ -167,9 +167,12 @@ impl Health {
     }
 }
 
+const DATABASES: [TargetKind; 2] = [TargetKind::Postgres, TargetKind::Mysql];
+
 impl KindHealth {
-    fn of(targets: &[TargetSummary], kind: TargetKind) -> Self {
-        let targets: Vec<&TargetSummary> = targets.iter().filter(|t| t.id.kind() == kind).collect();
+    fn of(targets: &[TargetSummary], kinds: &[TargetKind]) -> Self {
+        let ours = targets.iter().filter(|t| kinds.contains(&t.id.kind()));
+        let targets: Vec<&TargetSummary> = ours.collect();
         let status = targets
             .iter()
             .map(|t| CheckStatus::from(t.verdict))
@@ -178,11 +181,14 @@ impl KindHealth {
         let largest = |check: &str| largest(&targets, check);
         let words = |check: &str, wanted: &[&str]| count(&targets, check, wanted);
         let some = !targets.is_empty();
-        let on = |kinds: TargetKind| some && kind == kinds;
-        let containers = kind == TargetKind::Container;
+        let on = |kind: TargetKind| some && kinds.contains(&kind);
+        let containers = kinds.contains(&TargetKind::Container);
         Self {
             status,
-            latency_ms: on(TargetKind::Postgres).then(|| largest("postgres.latency")),
+            latency_ms: on(TargetKind::Postgres).then(|| {
+                let each = [largest("postgres.latency"), largest("mysql.latency")];
+                each.into_iter().flatten().reduce(f64::max)
+            }),
             response_time_ms: on(TargetKind::Http).then(|| largest("http.latency")),
             containers_running: containers
                 .then(|| words("container.state", &["running", "starting", "paused"])),

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use selfheal::probes::Probes;
 use selfheal_agents::model::{
-    Backend, ConfigState, DatabaseEndpoint, Endpoint, Facts, PostgresFacts, SecretText,
-    ServerSetting, SettingNow,
+    Backend, ConfigState, DatabaseEndpoint, DatabaseFacts, Endpoint, Facts, SecretText,
+    ServerSetting, Session, SettingNow,
 };
 use selfheal_agents::ports::{Prober, Servers, WorldError};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -25,14 +25,14 @@ fn endpoint(port: u16, password: &str) -> Endpoint {
     })
 }
 
-async fn ask_with(endpoint: &Endpoint, limit: Duration) -> PostgresFacts {
+async fn ask_with(endpoint: &Endpoint, limit: Duration) -> DatabaseFacts {
     match Probes::new().probe(endpoint, limit).await {
         Facts::Postgres(facts) => facts,
         other => panic!("facts of another kind: {other:?}"),
     }
 }
 
-async fn ask(server: &Server) -> PostgresFacts {
+async fn ask(server: &Server) -> DatabaseFacts {
     ask_with(&endpoint(server.port, PASSWORD), LIMIT).await
 }
 
@@ -49,7 +49,7 @@ async fn client(server: &Server, user: &str, name: &str) -> PgConnection {
 }
 
 /// Asks until the answer is as wanted.
-async fn ask_until(server: &Server, wanted: impl Fn(&PostgresFacts) -> bool) -> PostgresFacts {
+async fn ask_until(server: &Server, wanted: impl Fn(&DatabaseFacts) -> bool) -> DatabaseFacts {
     let deadline = std::time::Instant::now() + LIMIT;
     loop {
         let facts = ask(server).await;
@@ -172,23 +172,29 @@ async fn who_blocks_whom_is_told_and_ending_the_blocker_frees_the_others() {
     let probes = Probes::new();
     let asked = endpoint(server.port, PASSWORD);
     let start = idle.backend_start.unwrap();
-    let harmless = [(idle.pid, None), (idle.pid, Some(start + chrono::Duration::microseconds(1)))];
+    let named = |backend_start| Session {
+        pid: idle.pid,
+        backend_start,
+        address: String::new(),
+        who: String::new(),
+    };
+    let harmless = [named(None), named(Some(start + chrono::Duration::microseconds(1)))];
     assert_eq!(probes.terminate_backends(&asked, &harmless).await.unwrap(), 0);
     holder.execute("SELECT 1").await.expect("another start time names another session");
 
-    assert_eq!(probes.terminate_backends(&asked, &[(idle.pid, Some(start))]).await.unwrap(), 1);
+    assert_eq!(probes.terminate_backends(&asked, &[named(Some(start))]).await.unwrap(), 1);
     for session in waiting {
         let got_the_lock = tokio::time::timeout(LIMIT, session).await.expect("still blocked");
         assert!(got_the_lock.unwrap());
     }
     let facts = ask_until(&server, |facts| facts.blocked == Some(0)).await;
     assert!(facts.blockers.is_empty(), "{facts:?}");
-    assert_eq!(probes.terminate_backends(&asked, &[(idle.pid, Some(start))]).await.unwrap(), 0);
+    assert_eq!(probes.terminate_backends(&asked, &[named(Some(start))]).await.unwrap(), 0);
 }
 
 const WAL: ServerSetting = ServerSetting::PostgresMaxWalSize;
 
-fn value_of(facts: &PostgresFacts, setting: ServerSetting) -> i64 {
+fn value_of(facts: &DatabaseFacts, setting: ServerSetting) -> i64 {
     facts.settings.iter().find(|now| now.setting == setting).unwrap().value
 }
 

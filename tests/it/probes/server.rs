@@ -96,6 +96,48 @@ impl Server {
         Some(server)
     }
 
+    /// MariaDB with these settings, answering already. `root` and `app` have the same password.
+    pub(super) fn mariadb(settings: &[&str]) -> Option<Self> {
+        let (install, mariadbd) = (program("mariadb-install-db")?, program("mariadbd")?);
+        let folder = tempfile::tempdir().unwrap();
+        // The server gives up root's rights, and its own user must get in.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let data = format!("--datadir={}", folder.path().join("data").display());
+        let common = ["--no-defaults", "--user=nobody", &data];
+        let made = Command::new(install)
+            .args(common)
+            .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let users = folder.path().join("users.sql");
+        let word = "IDENTIFIED BY 's3cret pass'";
+        let lines = [
+            format!("CREATE OR REPLACE USER root@'127.0.0.1' {word}"),
+            "GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION".to_owned(),
+            format!("CREATE USER app@'127.0.0.1' {word}"),
+            "CREATE DATABASE shop".to_owned(),
+            "GRANT ALL ON shop.* TO app@'127.0.0.1'".to_owned(),
+        ];
+        std::fs::write(&users, lines.map(|line| line + ";\n").concat()).unwrap();
+        let port = free_port().unwrap();
+        let mut command = Command::new(mariadbd);
+        command
+            .args(common)
+            .args(["--skip-name-resolve", "--bind-address=127.0.0.1", "--skip-log-bin"])
+            .args(["--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0"])
+            .arg(format!("--port={port}"))
+            .arg(format!("--socket={}", folder.path().join("socket").display()))
+            .arg(format!("--init-file={}", users.display()))
+            .args(settings);
+        let server = Self::start(&mut command, port, folder);
+        until("mariadb accepts", START, || {
+            Ok(std::net::TcpStream::connect(("127.0.0.1", port)).map(drop)?)
+        })
+        .unwrap();
+        Some(server)
+    }
+
     fn start(command: &mut Command, port: u16, folder: TempDir) -> Self {
         use std::os::unix::process::CommandExt;
         let process = command

@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use selfheal_agents::model::{TargetKind, TcpFacts, Timestamp};
+use selfheal_agents::model::{Session, TargetKind, TcpFacts};
 use selfheal_agents::ports::WorldResult;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -29,11 +29,7 @@ impl Prober for Ports {
         Facts::Tcp(TcpFacts { reachable, ..TcpFacts::default() })
     }
 
-    async fn terminate_backends(
-        &self,
-        _: &Endpoint,
-        _: &[(i32, Option<Timestamp>)],
-    ) -> WorldResult<u32> {
+    async fn terminate_backends(&self, _: &Endpoint, _: &[Session]) -> WorldResult<u32> {
         Ok(0)
     }
 }

@@ -10,9 +10,9 @@ use selfheal_agents::fix_engineer::config_file::sha256;
 use selfheal_agents::fix_engineer::plan::{Limits, Workshop};
 use selfheal_agents::fix_engineer::remembered::{GoodFile, Remembered};
 use selfheal_agents::model::{
-    ApplyMethod, Change, ChangeKind, DatabaseEndpoint, Dependency, DependencySource, Diagnosis,
-    Difference, Endpoint, Facts, Finding, HealthReport, HostFacts, LogBatch, LogFile, LogFolder,
-    LogLine, LogStream, LogSurvey, Observation, ObservedValue, PostgresFacts, RedisFacts, Runbook,
+    ApplyMethod, Change, ChangeKind, DatabaseEndpoint, DatabaseFacts, Dependency, DependencySource,
+    Diagnosis, Difference, Endpoint, Facts, Finding, HealthReport, HostFacts, LogBatch, LogFile,
+    LogFolder, LogLine, LogStream, LogSurvey, Observation, ObservedValue, RedisFacts, Runbook,
     SinceWell, Target, TargetId, TargetKind, TargetReport, TargetState, Timestamp, Tunable,
     TunableRole, Verdict,
 };
@@ -173,7 +173,7 @@ impl Scene {
             let Some(container) = seen.container.as_deref().map(TargetId::container) else {
                 continue;
             };
-            let is_data = matches!(seen.id.kind(), TargetKind::Postgres | TargetKind::Redis);
+            let is_data = seen.id.kind().is_data_service();
             let meant = self.needs.iter().filter(|need| is_data && need.to == container);
             needs.extend(meant.map(|need| Dependency { to: seen.id.clone(), ..need.clone() }));
             let (from, source) = (seen.id.clone(), DependencySource::Hosting);
@@ -277,7 +277,8 @@ impl Seen {
                 Facts::Container(Box::new(with(&ordinary, unlike)))
             }
             TargetKind::Host => Facts::Host(with(&HostFacts::default(), unlike)),
-            TargetKind::Postgres => Facts::Postgres(with(&PostgresFacts::default(), unlike)),
+            TargetKind::Postgres => Facts::Postgres(with(&DatabaseFacts::default(), unlike)),
+            TargetKind::Mysql => Facts::Mysql(with(&DatabaseFacts::default(), unlike)),
             TargetKind::Redis => Facts::Redis(with(&RedisFacts::default(), unlike)),
             TargetKind::Http | TargetKind::Tcp => return Err("its checks say it all".to_owned()),
         })
@@ -305,6 +306,7 @@ fn endpoint(id: &TargetId) -> Option<Endpoint> {
     };
     match id.kind() {
         TargetKind::Postgres => Some(Endpoint::Postgres(database(5432))),
+        TargetKind::Mysql => Some(Endpoint::Mysql(database(3306))),
         TargetKind::Redis => Some(Endpoint::Redis(database(6379))),
         _ => None,
     }

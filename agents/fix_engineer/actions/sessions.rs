@@ -1,0 +1,151 @@
+//! What the actions have in common that end sessions of a database server.
+
+use crate::fix_engineer::plan::PlanRequest;
+use crate::model::{Backend, DatabaseFacts, Endpoint, Session, TargetId};
+use crate::ports::{World, WorldError, WorldResult};
+
+/// Sessions that are idle for less than this are left alone, in seconds, when the runbook does not
+/// say.
+const DEFAULT_OLDER_THAN_SECS: u64 = 300;
+
+/// More than this many at once is no repair but a purge.
+const MOST_SESSIONS: usize = 5;
+
+/// The sessions of one server that are to end.
+pub(super) struct Ending<'a> {
+    pub(super) target: &'a TargetId,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) sessions: &'a [Session],
+}
+
+impl Ending<'_> {
+    pub(super) fn describe(&self) -> String {
+        let who: Vec<&str> = self.sessions.iter().map(|s| s.who.as_str()).collect();
+        format!("end {} session(s) of `{}`: {}", self.sessions.len(), self.target, who.join(", "))
+    }
+
+    pub(super) async fn is_applied(&self, world: &World) -> WorldResult<bool> {
+        let facts = world.prober.probe(self.endpoint, super::PROBE_LIMIT).await;
+        let Some(facts) = facts.database() else {
+            return Ok(false);
+        };
+        if !facts.reachable {
+            return Err(WorldError::Unreachable {
+                what: self.target.to_string(),
+                why: facts.error.clone().unwrap_or_default(),
+            });
+        }
+        let known = || facts.idle_in_transaction.iter().chain(&facts.blockers).chain(&facts.idle);
+        Ok(!self.sessions.iter().any(|session| known().any(|backend| session.is(backend))))
+    }
+
+    pub(super) async fn apply(&self, world: &World) -> WorldResult<Option<String>> {
+        world.prober.terminate_backends(self.endpoint, self.sessions).await.map(|_| None)
+    }
+}
+
+/// Writes the [`super::Act`] of an action that ends sessions. The type has the method `command` (by
+/// hand), and the fields `target`, `endpoint` and `sessions`.
+macro_rules! ends_sessions {
+    ($action:ty) => {
+        impl $action {
+            fn ending(&self) -> Ending<'_> {
+                let Self { target, endpoint, sessions } = self;
+                Ending { target, endpoint, sessions }
+            }
+        }
+
+        #[async_trait]
+        impl Act for $action {
+            fn target(&self) -> TargetId {
+                self.target.clone()
+            }
+
+            fn describe(&self) -> String {
+                self.ending().describe()
+            }
+
+            fn reversal(&self) -> Reversal {
+                // The server rolls the session's transaction back; its client connects anew.
+                Reversal::PostCondition("the sessions are gone")
+            }
+
+            fn by_hand(&self) -> String {
+                self.command()
+            }
+
+            fn interruption_secs(&self) -> u64 {
+                0
+            }
+
+            async fn capture(&self, _world: &World) -> WorldResult<Captured> {
+                Ok(Captured::Sessions)
+            }
+
+            async fn is_applied(&self, world: &World, _before: &Captured) -> WorldResult<bool> {
+                self.ending().is_applied(world).await
+            }
+
+            async fn apply(
+                &self,
+                world: &World,
+                _before: &Captured,
+            ) -> WorldResult<Option<String>> {
+                self.ending().apply(world).await
+            }
+
+            async fn undo(&self, _world: &World, _before: &Captured) -> WorldResult<()> {
+                Ok(())
+            }
+
+            fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
+                Some(&mut self.endpoint)
+            }
+        }
+    };
+}
+pub(super) use ends_sessions;
+
+/// The sessions that the runbook means, with how the server is reached.
+pub(super) fn chosen(request: &PlanRequest<'_>) -> Result<(Endpoint, Vec<Session>), String> {
+    let target = request.target()?;
+    let report = request.workshop.evidence.report.target(&target.id);
+    let facts = report.and_then(|r| r.state.facts.as_ref().ok()).and_then(|f| f.database());
+    let facts = facts.ok_or("the server could not be asked for its sessions")?;
+    if facts.in_recovery {
+        return Err("the server is in recovery".to_owned());
+    }
+    let endpoint = target.endpoint.clone().ok_or("it is not known how to reach the server")?;
+    let parameters = &request.template.parameters;
+    let oldest = parameters.older_than_secs.unwrap_or(DEFAULT_OLDER_THAN_SECS);
+    let chosen = in_the_way(facts, parameters.sessions.as_deref(), oldest as f64);
+    if chosen.is_empty() {
+        return Err("no session is in the way for long enough".to_owned());
+    }
+    Ok((endpoint, chosen.into_iter().map(session).collect()))
+}
+
+fn in_the_way<'f>(facts: &'f DatabaseFacts, which: Option<&str>, oldest: f64) -> Vec<&'f Backend> {
+    let for_long = |sessions: &'f [Backend]| {
+        let old = sessions.iter().filter(move |b| b.state_secs >= oldest);
+        old.take(MOST_SESSIONS).collect()
+    };
+    match which {
+        Some("blocker") => facts.blockers.iter().filter(|b| b.blocks > 0).take(1).collect(),
+        Some("idle") => for_long(&facts.idle),
+        _ => for_long(&facts.idle_in_transaction),
+    }
+}
+
+fn session(backend: &Backend) -> Session {
+    let program = if backend.application.is_empty() { "a program" } else { &backend.application };
+    Session {
+        pid: backend.pid,
+        backend_start: backend.backend_start,
+        address: backend.address.clone(),
+        who: format!(
+            "{program} of `{}` (pid {}, {} for {:.0} s)",
+            backend.user, backend.pid, backend.state, backend.state_secs
+        ),
+    }
+}

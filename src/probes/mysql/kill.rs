@@ -1,0 +1,57 @@
+//! Ends sessions of MySQL and MariaDB that sleep.
+//!
+//! Never one that works, nor one of replication or of the server itself, nor its own. By id *and*
+//! the client's address: after a restart of the server its ids begin anew.
+
+use selfheal_agents::model::{DatabaseEndpoint, Session};
+use selfheal_agents::ports::WorldResult;
+use sqlx::mysql::MySqlConnection;
+use sqlx::{AssertSqlSafe, Connection};
+
+use super::sessions::clients;
+use super::{PAUSE, enter, number, within};
+
+/// `ER_NO_SUCH_THREAD`: it has gone by itself.
+const GONE: u16 = 1094;
+/// The time limit ends them.
+const TRIES: u32 = u32::MAX;
+
+pub(in crate::probes) async fn end(
+    endpoint: &DatabaseEndpoint,
+    sessions: &[Session],
+) -> WorldResult<u32> {
+    let what = format!("ending sessions of MySQL at {}", crate::probes::address(endpoint));
+    let asked = async {
+        let mut session = enter(endpoint, TRIES).await?;
+        let mut ended = vec![];
+        for id in sleeping(&mut session, sessions).await? {
+            let kill = AssertSqlSafe(format!("KILL CONNECTION {id}"));
+            match sqlx::raw_sql(kill).execute(&mut session).await {
+                Ok(_) => ended.push(id),
+                Err(error) if number(&error) == Some(GONE) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // One that was killed gives its locks and its place back only when it has noticed.
+        while clients(&mut session).await?.iter().any(|one| ended.contains(&one.id)) {
+            tokio::time::sleep(PAUSE).await;
+        }
+        // Failing to say goodbye changes nothing of what was done.
+        let _ = session.close().await;
+        Ok(u32::try_from(ended.len()).unwrap_or(u32::MAX))
+    };
+    within(what, endpoint, asked).await
+}
+
+/// Those of `wanted` that are there and sleep.
+async fn sleeping(
+    session: &mut MySqlConnection,
+    wanted: &[Session],
+) -> Result<Vec<i64>, sqlx::Error> {
+    let all = clients(session).await?;
+    let sleeping = all.iter().filter(|one| one.sleeps());
+    let wanted = sleeping
+        .filter(|one| wanted.iter().any(|w| w.pid == one.id && w.address == one.address))
+        .map(|one| one.id);
+    Ok(wanted.collect())
+}
