@@ -206,6 +206,9 @@ pub struct Incident {
     /// The fix that would have been applied, had it been allowed.
     #[serde(default)]
     pub shadow: Option<Shadow>,
+    /// Whether a person was told that it waits for one.
+    #[serde(default)]
+    pub told: bool,
     /// Backups made for it, oldest first.
     pub backups: Vec<BackupId>,
     /// The rehearsal of the fix proposed or applied last, if there was one.
@@ -235,6 +238,7 @@ impl Incident {
             earlier_fixes: vec![],
             holds: vec![],
             wait: None,
+            told: false,
             shadow: None,
             backups: vec![],
             rehearsal: None,

@@ -2,7 +2,12 @@
 //! program still fails, it gave up, and is to be mended itself.
 
 use super::{Evidence, Explained};
-use crate::model::{Blames, Finding, FindingSource, LedgerSource, Side, TargetId, Verdict};
+use crate::model::{
+    Blames, ContainerFacts, Finding, FindingSource, LedgerSource, Side, TargetId, Verdict,
+};
+
+/// What a container of Compose is called by the others.
+const SERVICE: &str = "com.docker.compose.service";
 
 /// Parts the findings into those that count and complaints that are over, each with what came back.
 pub(super) fn part(evidence: &Evidence<'_>) -> (Vec<Finding>, Vec<(Finding, TargetId)>) {
@@ -38,6 +43,9 @@ fn came_back(evidence: &Evidence<'_>, finding: &Finding) -> Option<TargetId> {
     }
     let container = evidence.container_of(&finding.target)?;
     let needed = evidence.graph.needed_by(&container);
+    let containers = needed.iter().filter(|id| id.container_name().is_some()).count();
+    // A line about a place outside, or about something else that is needed, is not over with this.
+    let only_one = containers == 1 && !is_about_outside(evidence, finding);
     let fails = |id: &TargetId| {
         evidence.report.target(id).is_none_or(|report| report.verdict() >= Verdict::Critical)
     };
@@ -48,18 +56,36 @@ fn came_back(evidence: &Evidence<'_>, finding: &Finding) -> Option<TargetId> {
         let report = evidence.report.target(id);
         let facts = report.and_then(|report| report.state.container());
         facts.is_some_and(|facts| {
-            facts.is_up() && facts.started_at.is_some_and(|at| at > finding.last_seen)
+            facts.is_up()
+                && facts.started_at.is_some_and(|at| at > finding.last_seen)
+                && (only_one || names(finding, facts))
         })
     })
 }
 
+/// Whether one of its lines names the container as others on its networks do.
+fn names(finding: &Finding, facts: &ContainerFacts) -> bool {
+    let aliases = facts.networks.iter().flat_map(|network| &network.aliases);
+    let service = facts.labels.get(SERVICE);
+    let called: Vec<&String> = aliases.chain(service).chain([&facts.name]).collect();
+    let is_name_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    finding.samples.iter().any(|line| {
+        let mut words = line.split(|c| !is_name_char(c)).map(|word| word.trim_matches('.'));
+        words.any(|word| called.iter().any(|name| *name == word))
+    })
+}
+
+fn is_about_outside(evidence: &Evidence<'_>, finding: &Finding) -> bool {
+    blames(evidence, finding) == Some(Blames::Outside)
+}
+
+fn blames(evidence: &Evidence<'_>, finding: &Finding) -> Option<Blames> {
+    let FindingSource::Log { runbook, .. } = &finding.source else { return None };
+    let known = evidence.runbooks.iter().find(|known| known.id == *runbook);
+    known.map(|known| known.diagnosis.blames)
+}
+
 fn is_about_others(evidence: &Evidence<'_>, finding: &Finding) -> bool {
-    let FindingSource::Log { runbook, side } = &finding.source else { return false };
-    let blames_others = |id: &str| {
-        let known = evidence.runbooks.iter().find(|known| known.id == id);
-        known.is_some_and(|known| {
-            matches!(known.diagnosis.blames, Blames::Dependency | Blames::Outside)
-        })
-    };
-    *side == Side::Client || blames_others(runbook)
+    let by_client = matches!(finding.source, FindingSource::Log { side: Side::Client, .. });
+    by_client || matches!(blames(evidence, finding), Some(Blames::Dependency | Blames::Outside))
 }

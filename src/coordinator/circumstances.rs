@@ -7,12 +7,13 @@ use std::sync::PoisonError;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{
-    ContainerFacts, Diagnosis, Facts as TargetFacts, Fix, IncidentState, ObservedValue, TargetId,
-    TargetKind, TargetPolicy, Timestamp,
+    ContainerFacts, Diagnosis, Facts as TargetFacts, Fix, Hold, IncidentState, ObservedValue,
+    TargetId, TargetKind, TargetPolicy, Timestamp,
 };
 use selfheal_agents::ports::StoreResult;
 
 use super::cycle::Bench;
+use super::deployments::deployment;
 use super::policy::{self, Facts, Spent};
 use super::state::Inner;
 use super::window::{primary, settle};
@@ -70,6 +71,18 @@ impl Inner {
             dry_run: bench.dry_run,
             policies,
         })
+    }
+
+    /// Who is at work on a target for which there is no fix: what is seen may be their doing.
+    pub(super) fn busy_there(&self, target: &TargetId, bench: &Bench<'_>) -> Vec<Hold> {
+        let container = container_of(bench, target);
+        let deployed = container.and_then(|facts| deployment(bench.seen, facts));
+        let window = self.maintenance_open(target, bench.seen.now);
+        let deployed = deployed.map(|seen| Hold::DeploymentUnderWay { seen });
+        deployed
+            .into_iter()
+            .chain(window.map(|window| Hold::MaintenanceWindow { window }))
+            .collect()
     }
 
     /// The maintenance window that is open for anything the fix touches, or that runs in it.
@@ -135,7 +148,8 @@ fn came_back(bench: &Bench<'_>, facts: &ContainerFacts) -> Option<TargetId> {
     let needed = bench.seen.graph.needed_by(&TargetId::container(&facts.name));
     let lately = bench.seen.now - settle(facts);
     needed.into_iter().find(|id| {
-        let started_at = container_of(bench, id).and_then(|needed| needed.started_at);
+        let up = container_of(bench, id).filter(|needed| needed.is_up());
+        let started_at = up.and_then(|needed| needed.started_at);
         started_at.is_some_and(|at| at > lately && facts.started_at.is_none_or(|own| at > own))
     })
 }

@@ -301,6 +301,7 @@ impl Inner {
         } else {
             Hold::NoFixKnown
         }];
+        holds.extend(self.busy_there(&one.diagnosis.blamed, bench));
         holds.extend(proposals.unfit.into_iter().map(|why| Hold::CouldNotApply { why }));
         Ok((Err(None), holds))
     }

@@ -91,6 +91,9 @@ impl Inner {
         if incident.state().is_closed() {
             self.end_shadow(&mut incident).await;
         }
+        let must_be_told =
+            incident.state() == IncidentState::Held && is_worth_a_page(&incident, now);
+        incident.told |= must_be_told;
         let known = self.store.incident(incident.id).await.ok().flatten();
         let before = known.as_ref().map(Incident::state);
         if known.as_ref().is_some_and(|known| known.timeline.len() == incident.timeline.len()) {
@@ -98,12 +101,11 @@ impl Inner {
         } else {
             self.save(&mut incident).await;
         }
-        let worth_a_page = is_worth_a_page(&incident, now);
-        if incident.state() == IncidentState::Held && worth_a_page {
+        if must_be_told {
             self.alert(&incident, alerts::AlertEvent::Held).await;
         } else if incident.state() == IncidentState::Resolved
             && before == Some(IncidentState::Held)
-            && worth_a_page
+            && incident.told
         {
             self.alert(&incident, alerts::AlertEvent::Recovered).await;
         }

@@ -45,8 +45,10 @@ async fn fill(facts: &mut DatabaseFacts, endpoint: &DatabaseEndpoint) -> Result<
     sqlx::raw_sql("SELECT 1").execute(&mut session).await?;
     facts.latency_ms = Some(super::elapsed_ms(start));
     facts.reachable = true;
-    sessions::read(facts, &mut session).await?;
-    session.close().await
+    let read = sessions::read(facts, &mut session).await;
+    // Without a goodbye the server writes of an aborted connection each time.
+    let closed = session.close().await;
+    read.and(closed)
 }
 
 /// Tries again where all places are taken: the administrators' one may be left by ourselves a moment

@@ -205,6 +205,8 @@ async fn end_sessions(
                AND (extract(epoch FROM activity.backend_start) * 1000000)::int8 = wanted.started
              WHERE activity.pid <> pg_backend_pid()
                AND activity.backend_type = 'client backend'
+               -- One that works again since it was chosen is in nobody's way.
+               AND activity.state LIKE 'idle%'
          ) AS sessions",
     )
     .bind(pids)

@@ -86,6 +86,9 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
     if facts.in_recovery {
         return Err("the server is in recovery".to_owned());
     }
+    if facts.config.is_none() {
+        return Err("only a superuser can read and change its files".to_owned());
+    }
     let endpoint = target.endpoint.clone().ok_or("it is not known how to reach the server")?;
     let name = request.template.parameters.setting.as_deref().unwrap_or_default();
     let now = reloadable(name, facts)?;

@@ -106,6 +106,9 @@ macro_rules! ends_sessions {
 }
 pub(super) use ends_sessions;
 
+/// How the state begins of one that does nothing inside a transaction.
+const FORGOTTEN: &str = "idle in transaction";
+
 /// The sessions that the runbook means, with how the server is reached.
 pub(super) fn chosen(request: &PlanRequest<'_>) -> Result<(Endpoint, Vec<Session>), String> {
     let target = request.target()?;
@@ -131,7 +134,11 @@ fn in_the_way<'f>(facts: &'f DatabaseFacts, which: Option<&str>, oldest: f64) ->
         old.take(MOST_SESSIONS).collect()
     };
     match which {
-        Some("blocker") => facts.blockers.iter().filter(|b| b.blocks > 0).take(1).collect(),
+        // One that works holds its locks for a reason.
+        Some("blocker") => {
+            let forgotten = |b: &&Backend| b.state.starts_with(FORGOTTEN) && b.state_secs >= oldest;
+            facts.blockers.iter().filter(|b| b.blocks > 0).filter(forgotten).take(1).collect()
+        }
         Some("idle") => for_long(&facts.idle),
         _ => for_long(&facts.idle_in_transaction),
     }
@@ -147,5 +154,39 @@ fn session(backend: &Backend) -> Session {
             "{program} of `{}` (pid {}, {} for {:.0} s)",
             backend.user, backend.pid, backend.state, backend.state_secs
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(state: &str, state_secs: f64) -> DatabaseFacts {
+        let holder =
+            Backend { pid: 7, state: state.to_owned(), state_secs, blocks: 2, ..backend() };
+        DatabaseFacts { reachable: true, blockers: vec![holder], ..Default::default() }
+    }
+
+    fn backend() -> Backend {
+        Backend {
+            pid: 1,
+            backend_start: None,
+            address: String::new(),
+            state: String::new(),
+            state_secs: 0.0,
+            user: "shop".to_owned(),
+            application: String::new(),
+            blocks: 0,
+        }
+    }
+
+    #[test]
+    fn who_holds_a_lock_is_ended_only_if_it_was_forgotten() {
+        let ended = |state, secs| in_the_way(&holder(state, secs), Some("blocker"), 20.0).len();
+        assert_eq!(ended("idle in transaction", 21.0), 1);
+        assert_eq!(ended("idle in transaction (aborted)", 21.0), 1);
+        assert_eq!(ended("idle in transaction", 19.0), 0, "it may be between two statements");
+        assert_eq!(ended("active", 500.0), 0, "a migration works");
+        assert_eq!(ended("idle", 500.0), 0, "a prepared transaction has no session to end");
     }
 }

@@ -31,6 +31,10 @@ impl Scene {
     }
 }
 
+fn unhealthy_by_check() -> FindingSource {
+    FindingSource::Check { check: "container.health".to_owned(), value: "unhealthy".to_owned() }
+}
+
 /// It thinks less of a restart while something that is needed refuses.
 fn patient() -> Runbook {
     runbook(
@@ -60,6 +64,36 @@ fn a_complaint_from_before_what_is_needed_came_back_speaks_against_nothing() {
         "it stands in the record: {:#?}",
         explained[0].diagnosis.ledger
     );
+}
+
+#[test]
+fn where_several_things_are_needed_the_line_must_name_what_came_back() {
+    let with_cache = || {
+        let scene = Scene::complaining().came_up("db", 5, ContainerStatus::Running);
+        scene.needs("container:app", "container:cache").came_up(
+            "cache",
+            -50,
+            ContainerStatus::Running,
+        )
+    };
+    assert!(!with_cache().is_mended_itself());
+    let saying = |line: &str| {
+        let mut scene = with_cache();
+        let said = scene.findings.iter_mut().find(|f| f.source != unhealthy_by_check());
+        said.unwrap().samples = vec![line.to_owned()];
+        scene
+    };
+    assert!(saying("cannot connect to tcp://db:5432: connection refused").is_mended_itself());
+    assert!(!saying("cannot connect to dbserver.example: connection refused").is_mended_itself());
+}
+
+#[test]
+fn what_is_said_of_a_place_outside_counts_although_something_came_back() {
+    let mut outside = refused_log();
+    outside.diagnosis.blames = crate::model::Blames::Outside;
+    let scene = Scene::complaining().came_up("db", 5, ContainerStatus::Running);
+    let explained = scene.diagnose(&[patient(), outside]);
+    assert_ne!(explained[0].diagnosis.confidence.percent(), 78, "{explained:#?}");
 }
 
 #[test]

@@ -221,6 +221,25 @@ async fn trouble_during_a_deployment_is_told_when_that_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_called_is_told_that_it_works_again_also_after_a_deployment() {
+    let rules = Rules { mode: Mode::Approve, ..Rules::default() };
+    let stage = Stage::new(shop(), rules);
+    stage.look().await;
+    stage.fake.hang("web");
+    stage.look().await;
+    stage.pass(70).await;
+    assert_eq!(stage.alerts().await, ["held"]);
+    // The person makes it anew: a look in the midst of that holds for the deployment, too.
+    stage.fake.emit("web", RuntimeEventKind::Create);
+    stage.look().await;
+    assert_eq!(holds(only(&stage.incidents().await)), ["mode", "deployment_under_way"]);
+    stage.fake.world().runtime.restart("web", None, 1).await.unwrap();
+    stage.look().await;
+    stage.pass(10).await;
+    assert_eq!(stage.alerts().await, ["held", "recovered"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_restart_policies_and_one_person_alone_start_is_no_deployment() {
     let stage = Stage::new(stack(&["web", "api", "db"]), Rules::default());
     stage.look().await;
