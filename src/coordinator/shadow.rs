@@ -77,8 +77,9 @@ impl Inner {
     /// an incident's record.
     async fn as_it_is(&self, step: &Step) -> Option<Captured> {
         match &step.action {
-            // How a container was made holds its secrets.
-            Action::ContainerRecreate(_) => None,
+            // How a container was made holds its secrets. A person's program is not for finding out
+            // what others did: it would run within a cycle, and even where nothing may be done.
+            Action::ContainerRecreate(_) | Action::RunCommand(_) => None,
             // To capture logs is to copy them, for which there may be no room.
             Action::LogsTrim(trim) => {
                 Some(Captured::Logs { folder: trim.folder.clone(), files: vec![] })

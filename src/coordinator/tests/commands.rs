@@ -1,6 +1,6 @@
 //! Stories of commands of a person's own.
 
-use selfheal_agents::model::Command;
+use selfheal_agents::model::{Command, CommandPart};
 
 use super::*;
 
@@ -32,13 +32,17 @@ fn flush(target: &str) -> Command {
 
 /// A web server that is broken from now on, and a command declared for it.
 async fn broken(command: Command, cures: bool) -> Stage {
+    broken_under(Rules::default(), command, cures).await
+}
+
+async fn broken_under(rules: Rules, command: Command, cures: bool) -> Stage {
     let files = [("ours/cache-stale.toml".to_owned(), RUNBOOK.to_owned())];
     let (catalogue, broken) = Catalogue::load(files);
     assert_eq!(broken, []);
     let fake = shop();
     fake.declares(command);
-    let (rules, store) = (Rules::default(), Arc::default());
-    let stage = Stage::knowing(Arc::new(catalogue), fake.clone(), fake.world(), rules, store);
+    let world = fake.world();
+    let stage = Stage::knowing(Arc::new(catalogue), fake.clone(), world, rules, Arc::default());
     stage.look().await;
     fake.works_while("web", move |scene| cures && scene.is_done("flush"));
     stage.look().await;
@@ -96,4 +100,19 @@ async fn a_command_is_run_for_no_other_target_than_its_own_and_only_if_declared(
         let holds = stage.incidents().await[0].holds.clone();
         assert!(holds.iter().any(|hold| hold.to_string().contains(why)), "{holds:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_may_be_done_not_even_the_check_is_run_to_tell_what_others_did() {
+    let rules = Rules { mode: Mode::Observe, ..Rules::default() };
+    let stage = broken_under(rules, flush("web"), true).await;
+    stage.pass(30).await;
+    let shadow = stage.incidents().await.remove(0).shadow.expect("only the mode holds it");
+    assert_eq!(shadow.before, None, "nothing is kept of it");
+    stage.fake.world().commands.run(&flush("web"), CommandPart::Run).await.unwrap();
+    stage.look().await;
+    stage.pass(60).await;
+    stage.look().await;
+    let row = stage.coordinator.shadow_report().await.unwrap().rows.remove(0);
+    assert_eq!((row.same_way, row.by_itself), (0, 1), "whether a person ran it was not asked");
 }
