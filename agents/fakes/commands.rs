@@ -39,7 +39,7 @@ impl Commands for FakeWorld {
             CommandPart::Check => "check command",
         };
         self.call(operation, name, |state| {
-            if state.commands.get(name) != Some(command) {
+            if !state.commands.get(name).is_some_and(|today| today.does_the_same_as(command)) {
                 let (what, why) = (format!("the command `{name}`"), "not declared so".to_owned());
                 return Err(WorldError::Refused { what, why });
             }

@@ -52,6 +52,16 @@ pub struct Ran {
 }
 
 impl Command {
+    /// Whether the other runs the same programs for the same target. How long they may take, and
+    /// which variables they see, does not change what they do.
+    pub fn does_the_same_as(&self, other: &Self) -> bool {
+        let what = |command: &Self| {
+            let Self { name, target, argv, undo, check, .. } = command.clone();
+            (name, target, argv, undo, check)
+        };
+        what(self) == what(other)
+    }
+
     /// What is run for this part, if it was declared.
     pub fn part(&self, part: CommandPart) -> Option<&Argv> {
         match part {

@@ -1,7 +1,7 @@
 //! Runs the commands that a person declared in the settings, and ends what does not end.
 //!
 //! Nothing is run that the settings do not hold word for word at that moment: what a record says
-//! is compared with them. Each program gets an empty environment but for a few variables, no input,
+//! is compared with them; its time limit and its variables are those of the settings. Each program gets an empty environment but for a few variables, no input,
 //! `/` as its folder and a process group of its own, which goes as a whole at the time limit. What
 //! leaves that group is out of reach, and so is what a program that ended in time left running.
 
@@ -59,9 +59,9 @@ impl Commands for LocalCommands {
             what: format!("the command `{}`", command.name),
             why: why.to_owned(),
         };
-        if self.declared(&command.name).as_ref() != Some(command) {
-            return Err(refused("the settings declare it otherwise now, or not at all"));
-        }
+        let today = self.declared(&command.name).filter(|today| today.does_the_same_as(command));
+        let command = &today
+            .ok_or_else(|| refused("the settings declare it otherwise now, or not at all"))?;
         let argv = command.part(part).ok_or_else(|| refused("that part of it is not declared"))?;
         let (program, arguments) =
             argv.split_first().ok_or_else(|| refused("it names no program"))?;

@@ -217,3 +217,17 @@ async fn what_the_settings_do_not_hold_is_not_run() {
     commands.declare(vec![]);
     assert!(commands.run(&command, CommandPart::Run).await.is_err(), "it was taken out");
 }
+
+#[tokio::test]
+async fn a_new_time_limit_and_other_variables_hold_for_what_a_record_says_too() {
+    let bench = Bench::new();
+    let recorded = bench.command("sleep 600");
+    let today = Command {
+        limit: Duration::from_millis(300),
+        environment: vec!["HOME".to_owned()],
+        ..recorded.clone()
+    };
+    let commands = LocalCommands::new(vec![today]);
+    let said = why(commands.run(&recorded, CommandPart::Run).await);
+    assert!(said.contains("it had not ended after 300ms"), "{said}");
+}

@@ -146,3 +146,16 @@ async fn a_command_that_was_taken_out_of_the_settings_is_not_undone_by_itself() 
     let end = run.executor.rollback(&mut progress, "a test").await.unwrap();
     assert!(matches!(end, RollbackEnd::Stuck { .. }), "{end:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_may_take_longer_now_is_undone_as_before() {
+    let case = case(true, true);
+    let run = Run::of(&case);
+    let mut progress = run.prepared(&case).await;
+    run.executor.apply(&mut progress).await.unwrap();
+    let (limit, environment) = (Duration::from_secs(60), vec!["HOME".to_owned()]);
+    run.fake.declares(Command { limit, environment, ..flush(true, true) });
+    let end = run.executor.rollback(&mut progress, "a test").await.unwrap();
+    assert!(matches!(end, RollbackEnd::RolledBack { .. }), "{end:?}");
+    assert!(!run.fake.is_done("flush"));
+}
