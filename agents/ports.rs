@@ -69,6 +69,14 @@ pub enum WorldError {
         /// The answer.
         why: String,
     },
+    /// It was begun, or may have been, and did not say how it ended.
+    #[error("nobody can tell how far {what} came: {why}")]
+    Untold {
+        /// What.
+        what: String,
+        /// Why.
+        why: String,
+    },
     /// Somebody changed the thing meanwhile.
     #[error("{what} was changed by somebody else")]
     Conflict {

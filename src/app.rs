@@ -70,7 +70,8 @@ pub async fn assemble_seeing(
     let docker = Docker::connect(&settings.docker.host)
         .with_context(|| format!("the setting docker.host = \"{}\"", settings.docker.host))?;
     let files = LocalFiles::new();
-    let commands = LocalCommands::new(settings.declared_commands());
+    let commands =
+        LocalCommands::new(settings.declared_commands(), settings.data_dir.join("commands"));
     let probes = Arc::new(Probes::new());
     let world = World {
         clock: clock.clone(),

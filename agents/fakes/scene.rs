@@ -112,6 +112,8 @@ pub enum Failure {
     Unreachable,
     /// [`WorldError::Refused`] with these words.
     Refused(String),
+    /// [`WorldError::Untold`] with these words.
+    Untold(String),
     /// [`WorldError::Conflict`].
     Conflict,
 }
@@ -129,6 +131,7 @@ impl Failure {
             }
             Self::Unreachable => WorldError::Unreachable { what, why: "injected".to_owned() },
             Self::Refused(why) => WorldError::Refused { what, why: why.clone() },
+            Self::Untold(why) => WorldError::Untold { what, why: why.clone() },
             Self::Conflict => WorldError::Conflict { what },
         }
     }

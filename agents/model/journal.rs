@@ -51,6 +51,9 @@ pub enum JournalEntry {
         step: usize,
         /// Why.
         error: String,
+        /// Whether nobody can tell how far it came.
+        #[serde(default)]
+        untold: bool,
     },
     /// All steps are applied; the validation window runs.
     AllApplied,

@@ -147,8 +147,9 @@ impl Executor {
             let before = &backup.captured[index];
             if let Err(error) = self.apply_step(progress, index, step, before).await? {
                 let why = format!("{}: {error}", step.action.describe());
-                self.record(progress, JournalEntry::Failed { step: index, error: why.clone() })
-                    .await?;
+                let untold = matches!(error, WorldError::Untold { .. });
+                let failed = JournalEntry::Failed { step: index, error: why.clone(), untold };
+                self.record(progress, failed).await?;
                 return Ok(ApplyEnd::Failed { why });
             }
         }
@@ -287,7 +288,8 @@ impl Executor {
         for (index, step) in fix.steps.iter().enumerate().rev() {
             let known = progress.step(index);
             if step.action.reversal() != Reversal::Undo && progress.is_in_doubt(index, step) {
-                let why = "it has no check, so that is not known".to_owned();
+                let unchecked = || "it has no check, so that is not known".to_owned();
+                let why = known.untold.unwrap_or_else(unchecked);
                 let error = WorldError::Refused { what: "telling whether it ran".to_owned(), why };
                 return self.stuck(progress, index, step, &error).await;
             }

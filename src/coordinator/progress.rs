@@ -19,6 +19,8 @@ pub(super) struct StepProgress {
     pub(super) applied: bool,
     /// It ended badly, for certain.
     pub(super) failed: bool,
+    /// Why nobody can tell how it ended.
+    pub(super) untold: Option<String>,
     /// What it left behind.
     pub(super) left_behind: Option<String>,
     /// It was undone, for certain.
@@ -98,10 +100,11 @@ impl Progress {
         self.steps.values().any(|step| step.intended)
     }
 
-    /// Whether a step was interrupted that can never say how far it came.
+    /// Whether a step was begun, and nobody can tell how far it came.
     pub(super) fn is_in_doubt(&self, index: usize, step: &Step) -> bool {
         let known = self.step(index);
-        known.intended && !known.applied && !known.failed && step.action.is_unknowable()
+        let interrupted = known.intended && !known.applied && !known.failed;
+        known.untold.is_some() || (interrupted && step.action.is_unknowable())
     }
 
     fn entry(&mut self, index: usize) -> &mut StepProgress {
@@ -111,6 +114,9 @@ impl Progress {
     /// Takes in one more record.
     pub(super) fn take(&mut self, entry: &JournalEntry) {
         match entry {
+            JournalEntry::Failed { step, error, untold: true } => {
+                self.entry(*step).untold = Some(error.clone());
+            }
             JournalEntry::Failed { step, .. } => self.entry(*step).failed = true,
             JournalEntry::Planned { .. }
             | JournalEntry::UndoIntent { .. }

@@ -4,11 +4,14 @@
 //! is compared with them; its time limit and its variables are those of the settings. Each program gets an empty environment but for a few variables, no input,
 //! `/` as its folder and a process group of its own, which goes as a whole at the time limit. What
 //! leaves that group is out of reach, and so is what a program that ended in time left running.
+//! Of one command only one program runs at a time, see [`turn`].
 
 mod output;
 mod program;
+mod turn;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -21,22 +24,26 @@ use tokio::process::Child;
 
 use output::Output;
 pub use program::check_program;
+use turn::Turn;
 
 /// Where programs look for others.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The language they speak.
 const LANGUAGE: &str = "C.UTF-8";
+/// How long a killed program may take to be gone.
+const DYING: Duration = Duration::from_secs(3);
 
 /// The commands of the settings. Cloning shares them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LocalCommands {
+    folder: PathBuf,
     declared: Arc<RwLock<BTreeMap<String, Command>>>,
 }
 
 impl LocalCommands {
-    /// With these commands.
-    pub fn new(commands: Vec<Command>) -> Self {
-        let known = Self::default();
+    /// With these commands; a file for each, which says whether it runs, is kept in the folder.
+    pub fn new(commands: Vec<Command>, folder: PathBuf) -> Self {
+        let known = Self { folder, declared: Arc::default() };
         known.declare(commands);
         known
     }
@@ -55,10 +62,7 @@ impl Commands for LocalCommands {
     }
 
     async fn run(&self, command: &Command, part: CommandPart) -> WorldResult<Ran> {
-        let refused = |why: &str| WorldError::Refused {
-            what: format!("the command `{}`", command.name),
-            why: why.to_owned(),
-        };
+        let refused = |why: &str| WorldError::Refused { what: what(command), why: why.to_owned() };
         let today = self.declared(&command.name).filter(|today| today.does_the_same_as(command));
         let command = &today
             .ok_or_else(|| refused("the settings declare it otherwise now, or not at all"))?;
@@ -66,21 +70,46 @@ impl Commands for LocalCommands {
         let (program, arguments) =
             argv.split_first().ok_or_else(|| refused("it names no program"))?;
         check_program(program).map_err(|why| refused(&why))?;
-        let mut group = Group::spawn(program, arguments, &command.environment)
+        let turn = Turn::take(&self.folder, &command.name, command.limit).await;
+        let turn =
+            turn.map_err(|error| refused(&format!("{}: {error}", self.folder.display())))?
+                .ok_or_else(|| refused("an earlier run of it is still going; look what it does"))?;
+        let mut group = Group::spawn(program, arguments, &command.environment, &turn)
             .map_err(|error| refused(&format!("`{program}` cannot be started: {error}")))?;
         let output = Output::of(&mut group.child);
-        let ended = group.wait(command.limit).await;
+        let end = group.wait(command.limit).await;
         let output = output.last_lines().await;
-        match ended {
-            Ok(Some(status)) => Ok(Ran { exit_code: status.code(), output }),
-            Ok(None) => {
-                let limit = humantime::format_duration(command.limit);
-                let why = format!("it had not ended after {limit}, and was ended; {output}");
-                Err(refused(why.trim_end_matches("; ")))
+        let limit = humantime::format_duration(command.limit);
+        let why = match end {
+            End::ByItself(status) => {
+                turn.give_back();
+                return Ok(Ran { exit_code: status.code(), output });
             }
-            Err(error) => Err(refused(&format!("nobody knows how it ended: {error}"))),
-        }
+            End::CutOff => format!("it had not ended after {limit}, and was ended; {output}"),
+            End::GoesOn => {
+                format!("it had not ended after {limit}, could not be ended and goes on; {output}")
+            }
+            End::Unknown(error) => format!("nobody knows how it ended: {error}"),
+        };
+        let why = why.trim_end_matches("; ").to_owned();
+        Err(WorldError::Untold { what: what(command), why })
     }
+}
+
+fn what(command: &Command) -> String {
+    format!("the command `{}`", command.name)
+}
+
+/// How a program ended.
+enum End {
+    /// In time.
+    ByItself(ExitStatus),
+    /// Not in time; it was killed.
+    CutOff,
+    /// It could not be killed: it became somebody else's, or waits for a device.
+    GoesOn,
+    /// The system did not say.
+    Unknown(std::io::Error),
 }
 
 /// A program with all that it starts; dropped before it has ended, it goes.
@@ -89,7 +118,12 @@ struct Group {
 }
 
 impl Group {
-    fn spawn(program: &str, arguments: &[String], environment: &[String]) -> std::io::Result<Self> {
+    fn spawn(
+        program: &str,
+        arguments: &[String],
+        environment: &[String],
+        turn: &Turn,
+    ) -> std::io::Result<Self> {
         let passed = environment.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         let child = tokio::process::Command::new(program)
             .args(arguments)
@@ -98,7 +132,7 @@ impl Group {
             .env("LANG", LANGUAGE)
             .envs(passed)
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(turn.input()?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -106,13 +140,16 @@ impl Group {
         Ok(Self { child })
     }
 
-    /// Waits for its end; ends it after `limit` and answers `None` then.
-    async fn wait(&mut self, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
+    /// Waits for its end; ends it after `limit`.
+    async fn wait(&mut self, limit: Duration) -> End {
         if let Ok(ended) = tokio::time::timeout(limit, self.child.wait()).await {
-            return ended.map(Some);
+            return ended.map_or_else(End::Unknown, End::ByItself);
         }
         self.end();
-        self.child.wait().await.map(|_| None)
+        match tokio::time::timeout(DYING, self.child.wait()).await {
+            Ok(ended) => ended.map_or_else(End::Unknown, |_| End::CutOff),
+            Err(_) => End::GoesOn,
+        }
     }
 
     /// Ends the whole group, as long as its first process is not waited for: until then its

@@ -28,18 +28,24 @@ impl RunCommand {
         WorldError::Refused { what: self.what(), why: why.into() }
     }
 
+    fn untold(&self, why: impl Into<String>) -> WorldError {
+        WorldError::Untold { what: self.what(), why: why.into() }
+    }
+
     /// Runs a part that must end well.
     async fn must(&self, world: &World, part: CommandPart) -> WorldResult<String> {
         let ran = world.commands.run(&self.command, part).await?;
         if ran.is_success() { Ok(ran.says()) } else { Err(self.refused(ran.says())) }
     }
 
-    /// What its check says; `None` where there is none.
+    /// What its check says; `None` where there is none. One that cannot be asked leaves open what
+    /// is done.
     async fn checked(&self, world: &World) -> WorldResult<Option<bool>> {
         if self.command.check.is_none() {
             return Ok(None);
         }
-        let ran = world.commands.run(&self.command, CommandPart::Check).await?;
+        let ran = world.commands.run(&self.command, CommandPart::Check).await;
+        let ran = ran.map_err(|error| self.untold(format!("its check: {error}")))?;
         Ok(Some(ran.is_success()))
     }
 }
@@ -78,11 +84,15 @@ impl Act for RunCommand {
 
     async fn is_applied(&self, world: &World, _before: &Captured) -> WorldResult<bool> {
         let known = self.checked(world).await?;
-        known.ok_or_else(|| self.refused("nobody can tell whether it ran: it has no check"))
+        known.ok_or_else(|| self.untold("it was interrupted, and has no check"))
     }
 
     async fn apply(&self, world: &World, _before: &Captured) -> WorldResult<Option<String>> {
-        let said = self.must(world, CommandPart::Run).await?;
+        let said = match self.must(world, CommandPart::Run).await {
+            // What was cut off may be done all the same: its check knows.
+            Err(WorldError::Untold { why, .. }) if self.command.check.is_some() => why,
+            ended => ended?,
+        };
         if self.checked(world).await? == Some(false) {
             return Err(self.refused(format!("{said}; its check says that it is not done")));
         }

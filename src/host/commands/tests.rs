@@ -44,12 +44,16 @@ impl Bench {
     }
 
     async fn run(&self, script: &str) -> WorldResult<Ran> {
-        run(&self.command(script)).await
+        self.runs(&self.command(script)).await
     }
-}
 
-async fn run(command: &Command) -> WorldResult<Ran> {
-    LocalCommands::new(vec![command.clone()]).run(command, CommandPart::Run).await
+    fn knows(&self, command: &Command) -> LocalCommands {
+        LocalCommands::new(vec![command.clone()], self.path("commands"))
+    }
+
+    async fn runs(&self, command: &Command) -> WorldResult<Ran> {
+        self.knows(command).run(command, CommandPart::Run).await
+    }
 }
 
 fn why(ran: WorldResult<Ran>) -> String {
@@ -73,6 +77,17 @@ async fn what_a_program_says_and_how_it_ends_is_told() {
 fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
     stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
+}
+
+/// What a program writes into a file, as soon as it has.
+async fn said_in(file: &Path) -> String {
+    loop {
+        let known = std::fs::read_to_string(file).unwrap_or_default();
+        if known.ends_with('\n') {
+            return known;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn dies(pid: &str) -> bool {
@@ -107,14 +122,9 @@ async fn who_no_longer_waits_for_a_program_ends_it() {
     let bench = Bench::new();
     let pid = bench.path("pid");
     let command = bench.command(&format!("echo $$ > {}\nsleep 600\n", pid.display()));
-    let waiting = tokio::spawn(async move { run(&command).await });
-    let known = loop {
-        let known = std::fs::read_to_string(&pid).unwrap_or_default();
-        if known.ends_with('\n') {
-            break known;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let commands = bench.knows(&command);
+    let waiting = tokio::spawn(async move { commands.run(&command, CommandPart::Run).await });
+    let known = said_in(&pid).await;
     assert!(lives(&known));
     waiting.abort();
     assert!(dies(&known).await);
@@ -127,10 +137,68 @@ async fn what_is_left_running_on_purpose_does_not_hold_up_the_answer() {
     let pid = bench.path("pid");
     let ran = bench.run(&format!("sleep 600 & echo $! > {}; echo done", pid.display())).await;
     assert_eq!(ran.unwrap().output, "done");
+    assert_eq!(bench.run("echo again").await.unwrap().output, "again", "nor the next run");
     assert!(begun.elapsed() < bench.limit / 2, "{:?}", begun.elapsed());
-    let left = std::fs::read_to_string(pid).unwrap().trim().parse().unwrap();
-    let left = Pid::from_raw(left).unwrap();
-    rustix::process::kill_process(left, Signal::KILL).unwrap();
+    kill(&std::fs::read_to_string(pid).unwrap());
+}
+
+fn kill(pid: &str) {
+    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+}
+
+/// A program that leaves its group, so that it is not reached: as one that became another user's.
+const ESCAPES: &str = "exec perl -e '
+    my $other = fork;
+    if (!$other) { setpgrp(0, 0); sleep 600; exit }
+    select(undef, undef, undef, 0.2);
+    setpgrp(0, $other);
+    open(my $file, \">\", $ARGV[0]);
+    print $file \"$$\\n$other\\n\";
+    close $file;
+    sleep 600' ";
+
+#[tokio::test]
+async fn what_cannot_be_ended_is_not_waited_for_and_told_and_not_run_beside_itself() {
+    let begun = Instant::now();
+    let bench = Bench { limit: Duration::from_secs(1), ..Bench::new() };
+    let pids = bench.path("pids");
+    let command = bench.command(&format!("{ESCAPES}{}", pids.display()));
+    let said = bench.runs(&command).await.unwrap_err();
+    assert!(matches!(said, WorldError::Untold { .. }), "{said:?}");
+    assert!(said.to_string().contains("could not be ended and goes on"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    let again = why(bench.runs(&command).await);
+    assert!(again.contains("an earlier run of it is still going"), "{again}");
+    for pid in std::fs::read_to_string(pids).unwrap().lines() {
+        kill(pid);
+    }
+}
+
+#[tokio::test]
+async fn what_runs_on_after_the_end_of_selfheal_is_not_run_asked_or_undone_meanwhile() {
+    let bench = Bench { limit: Duration::from_millis(400), ..Bench::new() };
+    let pid = bench.path("pid");
+    let slow = bench.command(&format!("echo $$ > {}\nexec sleep 600\n", pid.display()));
+    let quick = vec!["/bin/true".to_owned()];
+    let command = Command { undo: Some(quick.clone()), check: Some(quick), ..slow };
+    let commands = bench.knows(&command);
+    let turn = Turn::take(&commands.folder, &command.name, bench.limit).await.unwrap().unwrap();
+    // Whoever is killed ends nothing, gives nothing back, and holds no file any more.
+    let left = std::mem::ManuallyDrop::new(
+        Group::spawn(&command.argv[0], &command.argv[1..], &[], &turn).unwrap(),
+    );
+    drop(turn);
+    let known = said_in(&pid).await;
+    for part in [CommandPart::Check, CommandPart::Run, CommandPart::Undo] {
+        let said = why(commands.run(&command, part).await);
+        assert!(said.contains("an earlier run of it is still going"), "{part:?}: {said}");
+    }
+    assert_eq!(std::fs::read_to_string(&pid).unwrap(), known, "it was not begun again");
+    kill(&known);
+    assert!(dies(&known).await);
+    assert!(commands.run(&command, CommandPart::Check).await.unwrap().is_success());
+    drop(std::mem::ManuallyDrop::into_inner(left));
 }
 
 #[tokio::test]
@@ -156,7 +224,7 @@ async fn a_program_sees_only_the_environment_it_was_given() {
     let mut command = bench.command("env | sort | tr '\\n' ' '; pwd; cat");
     // The test program is given these by its runner.
     command.environment = vec!["CARGO_MANIFEST_DIR".to_owned(), "NOT_SET_ANYWHERE".to_owned()];
-    let output = run(&command).await.unwrap().output;
+    let output = bench.runs(&command).await.unwrap().output;
     let names: Vec<&str> =
         output.split(' ').filter_map(|part| Some(part.split_once('=')?.0)).collect();
     let allowed = ["CARGO_MANIFEST_DIR", "LANG", "OLDPWD", "PATH", "PWD", "SHLVL", "_"];
@@ -170,7 +238,8 @@ async fn arguments_reach_a_program_as_they_are() {
     let hostile = ["$(reboot)", "; rm -rf /", "a b", "*", ""];
     let mut argv = vec!["/usr/bin/printf".to_owned(), "[%s]".to_owned()];
     argv.extend(hostile.map(str::to_owned));
-    let ran = run(&Bench::new().of(argv)).await.unwrap();
+    let bench = Bench::new();
+    let ran = bench.runs(&bench.of(argv)).await.unwrap();
     assert_eq!(ran.output, "[$(reboot)][; rm -rf /][a b][*][]");
 }
 
@@ -196,7 +265,7 @@ async fn a_program_that_is_not_there_or_not_only_its_owners_is_not_run() {
         (file("all", 0o757), "can be changed by others"),
         (in_open, "can be replaced by others"),
     ] {
-        let said = why(run(&bench.of(vec![program.clone()])).await);
+        let said = why(bench.runs(&bench.of(vec![program.clone()])).await);
         assert!(said.contains(expected), "{program}: {said}");
     }
     assert_eq!(check_program(&file("good", 0o755)), Ok(()));
@@ -207,7 +276,7 @@ async fn a_program_that_is_not_there_or_not_only_its_owners_is_not_run() {
 async fn what_the_settings_do_not_hold_is_not_run() {
     let bench = Bench::new();
     let command = bench.command("exit 0");
-    let commands = LocalCommands::new(vec![command.clone()]);
+    let commands = bench.knows(&command);
     assert!(commands.run(&command, CommandPart::Run).await.is_ok());
     assert!(commands.run(&command, CommandPart::Undo).await.is_err(), "it has none");
     let mut forged = command.clone();
@@ -227,7 +296,7 @@ async fn a_new_time_limit_and_other_variables_hold_for_what_a_record_says_too() 
         environment: vec!["HOME".to_owned()],
         ..recorded.clone()
     };
-    let commands = LocalCommands::new(vec![today]);
+    let commands = bench.knows(&today);
     let said = why(commands.run(&recorded, CommandPart::Run).await);
     assert!(said.contains("it had not ended after 300ms"), "{said}");
 }

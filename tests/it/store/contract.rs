@@ -161,7 +161,7 @@ async fn the_journal_keeps_order_and_every_bit_of_a_number(store: &impl Store) {
         planned(1),
         JournalEntry::Intent { step: 0 },
         JournalEntry::Applied { step: 0, left_behind: Some("ab".repeat(32)) },
-        JournalEntry::Failed { step: 1, error: "refused".to_owned() },
+        JournalEntry::Failed { step: 1, error: "refused".to_owned(), untold: true },
         JournalEntry::RollbackStarted { reason: "a step failed".to_owned() },
         JournalEntry::RolledBack,
     ];

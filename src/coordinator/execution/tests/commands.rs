@@ -159,3 +159,44 @@ async fn a_command_that_may_take_longer_now_is_undone_as_before() {
     assert!(matches!(end, RollbackEnd::RolledBack { .. }), "{end:?}");
     assert!(!run.fake.is_done("flush"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_was_cut_off_is_not_told_as_if_it_had_done_nothing() {
+    let cut_off = Failure::Untold("it had not ended after 30s, and was ended".to_owned());
+    for (undo, check) in [(false, false), (true, false), (false, true), (true, true)] {
+        let case = case(undo, check);
+        let run = Run::of(&case);
+        let mut progress = run.prepared(&case).await;
+        run.fake.fail_next("command", &cut_off, 1);
+        let end = run.executor.apply(&mut progress).await.unwrap();
+        assert!(matches!(end, ApplyEnd::Failed { .. }), "{end:?}");
+        let end = run.executor.rollback(&mut run.found().await, "a test").await.unwrap();
+        match end {
+            RollbackEnd::Stuck { reason } => {
+                assert!(!undo && !check, "{reason}");
+                assert!(reason.contains("it had not ended after 30s"), "{reason}");
+            }
+            RollbackEnd::RolledBack { .. } => assert!(undo || check),
+        }
+        assert_eq!(run.fake.ran("flush"), 0, "nor is it tried again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_command_whose_check_cannot_be_asked_is_not_run_again_and_told() {
+    let case = case(false, true);
+    let run = Run::of(&case);
+    let mut progress = run.prepared(&case).await;
+    // After its intent: the command ran, and its result was not written.
+    run.store.interrupt(1, Interruption::BeforeWrite);
+    assert!(run.executor.apply(&mut progress).await.is_err());
+    assert_eq!(run.fake.ran("flush"), 1);
+    let busy = Failure::Refused("an earlier run of it is still going".to_owned());
+    run.fake.fail_next("check command", &busy, 1);
+    let end = run.executor.apply(&mut run.found().await).await.unwrap();
+    assert!(matches!(end, ApplyEnd::Failed { .. }), "{end:?}");
+    let end = run.executor.rollback(&mut run.found().await, "a test").await.unwrap();
+    let RollbackEnd::Stuck { reason } = end else { panic!("{end:?}") };
+    assert!(reason.contains("an earlier run of it is still going"), "{reason}");
+    assert_eq!(run.fake.ran("flush"), 1);
+}
