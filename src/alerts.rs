@@ -15,7 +15,9 @@ mod log;
 mod outbox;
 mod webhook;
 
-pub use compose::{AlertEvent, alert_for, blind, damaged, flapping, stopped, unreadable};
+pub use compose::{
+    AlertEvent, alert_for, approved_in_vain, blind, damaged, flapping, stopped, unreadable,
+};
 pub use email::{Email, EmailError};
 pub use log::Log;
 pub use outbox::run;

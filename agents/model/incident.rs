@@ -291,6 +291,16 @@ impl Incident {
         self.wait = waits.then(|| self.wait.unwrap_or(Wait { since: at, told: false }));
     }
 
+    /// Who approved the fix that was gone about last, and when.
+    pub fn approval(&self) -> Option<(&str, Timestamp)> {
+        let begun = |entry: &&TimelineEntry| entry.state == Some(IncidentState::Fixing);
+        let entry = self.timeline.iter().rev().find(begun)?;
+        match &entry.actor {
+            Actor::Person(who) => Some((who, entry.at)),
+            _ => None,
+        }
+    }
+
     /// Whether every reason to hold passes by itself.
     pub fn passes(&self) -> bool {
         !self.holds.is_empty() && self.holds.iter().all(Hold::is_transient)

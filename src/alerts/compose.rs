@@ -39,6 +39,7 @@ impl AlertEvent {
 
 const TITLE_CHARS: usize = 400;
 const LINE_CHARS: usize = 500;
+const NAME_CHARS: usize = 60;
 /// A longer ledger or list is cut; `selfheal explain` shows all of it.
 const MOST_LINES: usize = 12;
 
@@ -72,6 +73,26 @@ pub fn alert_for(incident: &Incident, event: AlertEvent) -> Alert {
         holds: if event == AlertEvent::Held { incident.holds.clone() } else { vec![] },
         at: incident.updated_at,
     }
+}
+
+/// The alert that what a person approved was not begun after all, if a person did: they were told
+/// that it would be, and that it waited was told before.
+pub fn approved_in_vain(incident: &Incident) -> Option<Alert> {
+    let (who, approved_at) = incident.approval()?;
+    let known = alert_for(incident, AlertEvent::Held);
+    let title = format!(
+        "{}. {} was approved by {}, and was not begun{}. You must look at it, and approve it again \
+         if it is still wanted.",
+        what_broke(incident),
+        fix_in_words(incident),
+        clean(who, NAME_CHARS),
+        incident.holds.first().map_or_else(String::new, |hold| format!(": {hold}")),
+    );
+    Some(Alert {
+        key: format!("{} approved {}", known.key, approved_at.to_rfc3339()),
+        title: clean(&title, TITLE_CHARS),
+        ..known
+    })
 }
 
 /// The alert that a part of the world cannot be seen since `since`; `what` names it with

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use selfheal_agents::fix_engineer::actions::Action;
 use selfheal_agents::model::{Actor, Hold, Incident, IncidentState, Severity, Timestamp};
+use selfheal_agents::ports::Alert;
 
 use super::progress::Progress;
 use super::state::{Blind, Inner, lock};
@@ -126,8 +127,18 @@ impl Inner {
 
     /// Queues an alert for every channel; the same one is sent once.
     pub(super) async fn alert(&self, incident: &Incident, event: alerts::AlertEvent) {
-        let alert = alerts::alert_for(incident, event);
-        if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
+        self.send(incident, &alerts::alert_for(incident, event)).await;
+    }
+
+    /// Tells whoever approved a fix that it was not begun; whether somebody had.
+    pub(super) async fn tell_who_approved(&self, incident: &Incident) -> bool {
+        let Some(alert) = alerts::approved_in_vain(incident) else { return false };
+        self.send(incident, &alert).await;
+        true
+    }
+
+    async fn send(&self, incident: &Incident, alert: &Alert) {
+        if let Err(error) = self.store.enqueue(alert, &self.rules().channels).await {
             tracing::error!(incident.id = %incident.id, %error, "the alert is not queued: {}", alert.title);
         }
         self.wake.notify_waiters();

@@ -173,6 +173,9 @@ impl Inner {
         }
         self.go(incident, next, Actor::Recovery, text);
         self.save(incident).await;
+        if next == IncidentState::Held {
+            self.tell_who_approved(incident).await;
+        }
         Ok(())
     }
 }

@@ -144,7 +144,8 @@ impl Inner {
         self.go(incident, IncidentState::Held, Actor::FixEngineer, text);
         tracing::warn!(incident.id = %incident.id, at = %now, "the fix was not begun");
         self.save(incident).await;
-        if !incident.can_wait() {
+        // They were answered that it would be done, whatever is in its way now.
+        if !self.tell_who_approved(incident).await && !incident.can_wait() {
             self.alert(incident, crate::alerts::AlertEvent::Held).await;
         }
     }

@@ -130,6 +130,39 @@ async fn who_approved_what_then_fails_on_a_clone_is_told_that() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_approved_what_was_then_not_begun_is_told_that_though_it_passes_by_itself() {
+    let rules = || Rules { mode: Mode::Approve, ..Rules::default() };
+    for what in ["frozen", "stopped", "killed"] {
+        let stage = proven(rules()).await;
+        is_updated(&stage).await;
+        stage.pass(30).await;
+        stage.look().await;
+        let id = only(&stage.incidents().await).id;
+        stage.coordinator.approve(id, "ada").await.unwrap();
+        stage.pass(3).await;
+        assert_eq!(stage.fake.clones().len(), 1, "it is being rehearsed");
+        assert_eq!(stage.store.waiting().await.unwrap(), 1, "that it waits was told before");
+        match what {
+            "frozen" => {
+                stage.coordinator.freeze(None, None, "wait", "bob").await.unwrap();
+            }
+            "killed" => {
+                stage.store.refuse_writes(Some("killed"));
+                stage.cancel.cancel();
+            }
+            _ => stage.cancel.cancel(),
+        }
+        stage.pass(30).await;
+        stage.cancel.cancel();
+        stage.store.refuse_writes(None);
+        let next = Stage::on(stage.fake.clone(), rules(), stage.store.clone());
+        next.pass(3).await;
+        assert_eq!(next.store.waiting().await.unwrap(), 2, "{what}");
+        assert_eq!(next.fake.effects(), Vec::<String>::new(), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_for_being_alone_proves_nothing_and_the_fix_goes_on() {
     for (behaviour, says) in [
         (Behaviour::DiesOnStart { exit_code: 1 }, "could not translate host name \"db\""),
