@@ -31,7 +31,7 @@ pub struct CommandSettings {
     /// it must change nothing. Without it the command is never run again after an interruption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Vec<String>>,
-    /// How long each of them may take; then it is ended, with all it started.
+    /// How long each of them may take; then it is ended, with what stayed in its process group.
     #[serde(with = "duration", default = "default_timeout")]
     #[schemars(with = "DurationText")]
     pub timeout: Duration,
