@@ -60,6 +60,7 @@ each_fault! {
     a_frozen_database_is_not_mended_at_the_application: DATABASE_FROZEN
     a_wrong_start_order_is_not_mended_at_the_database: START_ORDER
     leaked_connections_are_not_given_back_by_who_needs_one: CONNECTIONS_LEAKED
+    leaked_connections_to_mysql_are_not_given_back_by_who_needs_one: MYSQL_CONNECTIONS_LEAKED
     a_bad_value_is_not_mended_by_a_restart: BAD_VALUE
     a_memory_limit_too_low_is_not_mended_by_a_restart: MEMORY_TOO_LOW
     a_broken_configuration_is_not_mended_by_a_restart: BROKEN_CONFIGURATION

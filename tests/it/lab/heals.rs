@@ -171,6 +171,9 @@ each_fault! {
     leaked_connections_are_taken_back:
         CONNECTIONS_LEAKED,
         Repair::inside("postgres", "postgres", &["postgres.terminate_backends"]);
+    leaked_connections_to_mysql_are_taken_back:
+        MYSQL_CONNECTIONS_LEAKED,
+        Repair::inside("mysql", "mysql", &["mysql.kill_connections"]);
     a_bad_value_is_put_back: BAD_VALUE, Repair::of("app", &["config.restore"]);
     a_frozen_cache_is_restarted_before_the_application:
         CACHE_FROZEN, Repair::of("redis", &["container.restart"]);

@@ -133,6 +133,51 @@ pub(crate) const CONNECTIONS_LEAKED: Fault = Fault {
     cure: end_idle_transactions,
 };
 
+/// Asks MySQL from within its container, in a session of its own as the user that is named.
+const MYSQL_SESSION: &str = "import pymysql, sys, time\n\
+    def session(user):\n  \
+    return pymysql.connect(host='127.0.0.1', user=user, password='not-a-secret')\n";
+
+/// A client of MySQL leaks sessions, each in an open transaction, until nobody else gets one.
+pub(crate) const MYSQL_CONNECTIONS_LEAKED: Fault = Fault {
+    stage: |stack| {
+        let mysql = Service::new("mysql", "mysql")
+            .env("MARIADB_ROOT_PASSWORD", "not-a-secret")
+            .env("MARIADB_DATABASE", "shop")
+            .env("MARIADB_USER", "shop")
+            .env("MARIADB_PASSWORD", "not-a-secret")
+            .env("MARIADB_MAX_CONNECTIONS", &MYSQL_CONNECTIONS.to_string());
+        stack.start(mysql)?;
+        let app = app().env("MYSQL_URL", "mysql://shop:not-a-secret@mysql:3306/shop");
+        stack.start(app.env("DEEP_HEALTH", "1").asks_itself().needs(&["mysql"]))
+    },
+    judge: ("app", "/stock"),
+    inject: |stack| {
+        let leak = format!(
+            "{MYSQL_SESSION}held = []\nwhile True:\n  try:\n    one = session('shop')\n    \
+             one.cursor().execute('start transaction with consistent snapshot')\n    \
+             held.append(one)\n  except pymysql.OperationalError:\n    \
+             time.sleep(0.1 if len(held) < {MYSQL_CONNECTIONS} else 86400)\n"
+        );
+        let name = stack.name("mysql");
+        let line = ["exec", "--detach", &name, "/usr/bin/python3", "-c", &leak];
+        docker(&line).map(drop)
+    },
+    futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
+    cure: |stack| {
+        let end = format!(
+            "{MYSQL_SESSION}root = session('root').cursor()\n\
+             root.execute(\"select id from information_schema.processlist \
+             where user = 'shop' and command = 'Sleep'\")\n\
+             for row in root.fetchall():\n  root.execute(f'kill {{row[0]}}')\n"
+        );
+        docker(&["exec", &stack.name("mysql"), "/usr/bin/python3", "-c", &end]).map(drop)
+    },
+};
+
+/// How many sessions the lab's MySQL has for who is no administrator.
+const MYSQL_CONNECTIONS: u32 = 20;
+
 /// The database runs and is on no network any more.
 pub(crate) const NETWORK_LOST: Fault = Fault {
     stage: start_data_services,
