@@ -141,6 +141,7 @@ impl Inner {
             return self.watch(incident.id);
         }
         incident.hold_for(holds, now);
+        incident.told |= !incident.can_wait();
         self.go(incident, IncidentState::Held, Actor::FixEngineer, text);
         tracing::warn!(incident.id = %incident.id, at = %now, "the fix was not begun");
         self.save(incident).await;

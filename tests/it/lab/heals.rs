@@ -90,13 +90,13 @@ fn is_healed(fault: &Fault, repair: &Repair, stack: &Stack, selfheal: &Selfheal)
         let incidents = selfheal.incidents()?;
         let kept = incidents.iter().find(|i| {
             let target = format!("{}:{name}", repair.kind);
-            i["state"] == "resolved" && i["fix_detail"]["target"] == target
+            let validated = i["validation"]["verdict"] == "kept";
+            i["state"] == "resolved" && i["fix_detail"]["target"] == target && validated
         });
         kept.cloned().with_context(|| format!("incidents: {}", Value::from(incidents)))
     })?;
     let fix_type = incident["fix_detail"]["fix_type"].as_str().unwrap_or("none");
     ensure!(repair.fix_types.contains(&fix_type), "the wrong kind of fix: {fix_type}");
-    ensure!(incident["validation"]["verdict"] == "kept", "not validated: {incident}");
     let blamed = incident["diagnosis"]["blamed"].as_str().unwrap_or("nobody");
     let own = [repair.role];
     let mut to_blame = repair.blamed.unwrap_or(&own).iter();
