@@ -15,6 +15,7 @@
 mod api;
 mod asked;
 mod circumstances;
+mod clones;
 mod cycle;
 mod deployments;
 mod driver;

@@ -139,6 +139,7 @@ impl Rehearsals for FakeWorld {
     }
 
     async fn unstage(&self, name: &str) -> WorldResult<()> {
+        self.in_time("unstage", name).await?;
         let now = self.now();
         self.call("unstage", name, |state| {
             let Some(known) = state.containers.get(name) else { return Ok(()) };

@@ -48,7 +48,7 @@ impl FakeWorld {
 
 impl FakeWorld {
     /// An error if a test stalls this question.
-    async fn in_time(&self, operation: &str, name: &str) -> WorldResult<()> {
+    pub(super) async fn in_time(&self, operation: &str, name: &str) -> WorldResult<()> {
         let what = format!("{operation} {name}");
         if !self.answered(&what, READ_LIMIT).await {
             return Err(WorldError::TimedOut { what, limit: READ_LIMIT });

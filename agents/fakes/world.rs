@@ -411,8 +411,8 @@ impl FakeWorld {
         self
     }
 
-    /// From now on `question` (`probe http://shop/`, or with `container`, `usage`, `logs` or
-    /// `restart` before a container's name) is answered, or known not to be answered in time,
+    /// From now on `question` (`probe http://shop/`, or with `container`, `usage`, `logs`,
+    /// `restart` or `unstage` before a container's name) is answered, or known not to be answered in time,
     /// when `stall` ends.
     pub fn stall(
         &self,

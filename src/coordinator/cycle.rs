@@ -91,7 +91,7 @@ impl Inner {
             self.remember(&seen, &scope).await;
             self.keep_noticed(&mut senses.survey, &mut seen).await;
             self.keep_known_lines(&mut senses.detector, &seen, &scope).await;
-            self.remove_expired_clones(&seen).await;
+            self.remove_expired_clones(&seen);
         }
         drop(senses);
         let report = CycleReport {

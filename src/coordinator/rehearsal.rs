@@ -7,9 +7,8 @@
 //! again afterwards. Which end of a clone proves what is `fix_engineer::rehearsal`'s to say.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use selfheal_agents::fix_engineer::actions::Act as _;
 use selfheal_agents::fix_engineer::rehearsal::{
     Changed, Compared, Ending, Terms, changed_by, conclude, ending, rehearses, room_for_clone,
@@ -26,7 +25,6 @@ use tokio::time::Instant;
 
 use super::cycle::Bench;
 use super::leases::Lease;
-use super::look::Seen;
 use super::policy::{self, ApprovedFix};
 use super::state::{Inner, TICK};
 
@@ -95,19 +93,22 @@ impl Inner {
         fix: &Fix,
         original: &ContainerFacts,
     ) -> Result<RehearsalVerdict, Vec<Hold>> {
+        let ended = || {
+            let changed = "Selfheal ended while it was tried on a clone".to_owned();
+            vec![Hold::StaleDiagnosis { changed }]
+        };
+        let clone = rehearsal_name(&original.name, fix.id);
+        let turn = self.cancel.run_until_cancelled(self.clones.enter(&clone)).await;
+        let _turn = turn.ok_or_else(ended)?;
         let started_at = self.world.clock.now();
         let begun = Instant::now();
-        let clone = rehearsal_name(&original.name, fix.id);
         let text = format!("tried on a clone first, `{clone}`: {}", fix.summary);
         incident.note(started_at, Actor::FixEngineer, text);
         self.save(incident).await;
         let trying = self.try_on_clone(incident, fix, original, &clone);
         let proof = self.cancel.run_until_cancelled(trying).await;
         self.unstage(&clone).await;
-        let Some((verdict, why, lines)) = proof else {
-            let changed = "Selfheal ended while it was tried on a clone".to_owned();
-            return Err(vec![Hold::StaleDiagnosis { changed }]);
-        };
+        let (verdict, why, lines) = proof.ok_or_else(ended)?;
         let took_secs = begun.elapsed().as_secs_f64();
         let text = format!("rehearsal {} after {took_secs:.1} s: {why}", verdict.as_str());
         tracing::info!(
@@ -134,15 +135,8 @@ impl Inner {
         if let Err(why) = self.stage(incident, fix, original, clone, terms).await {
             return not_possible(why);
         }
-        let runtime = &self.world.runtime;
-        let (ending, seen) = match runtime.start(clone).await {
-            Ok(()) => match self.look_at_clone(clone, terms).await {
-                Ok(seen) => seen,
-                Err(error) => return not_possible(error.to_string()),
-            },
-            Err(WorldError::Refused { why, .. }) => {
-                (Ending::NotStarted(clean(&why, LINE_CHARS)), None)
-            }
+        let (ending, seen) = match self.run_clone(clone, terms).await {
+            Ok(seen) => seen,
             Err(error) => return not_possible(error.to_string()),
         };
         let mut lines = self.words_of(clone, None).await;
@@ -204,6 +198,21 @@ impl Inner {
             tried.take(changed_by(&step.action, before)?, original)?;
         }
         Ok(tried)
+    }
+
+    /// Starts a clone and looks at it; answers how it was last, where it could be started.
+    async fn run_clone(
+        &self,
+        clone: &str,
+        terms: Terms,
+    ) -> Result<(Ending, Option<ContainerFacts>), WorldError> {
+        match self.world.runtime.start(clone).await {
+            Ok(()) => self.look_at_clone(clone, terms).await,
+            Err(WorldError::Refused { why, .. }) => {
+                Ok((Ending::NotStarted(clean(&why, LINE_CHARS)), None))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Looks at a clone until it has proved something; answers how it was last.
@@ -272,44 +281,6 @@ impl Inner {
             None => Ok(decided),
         }
     }
-
-    /// Removes clones that nobody removed in time, whoever made them.
-    pub(super) async fn remove_expired_clones(&self, seen: &Seen) {
-        for (clone, expires) in &seen.inventory.clones {
-            // One whose time cannot be read is left to a person.
-            let expires = DateTime::parse_from_rfc3339(expires).map(|at| at.with_timezone(&Utc));
-            if expires.is_ok_and(|at| at <= self.world.clock.now()) {
-                tracing::warn!(container.name = clone, "a clone has expired and is removed");
-                self.unstage(clone).await;
-            }
-        }
-    }
-
-    /// Removes what an end of Selfheal in the midst of a rehearsal left.
-    pub(super) async fn unstage_clones_of(&self, incident: &Incident) {
-        let Some(fix) = &incident.fix else { return };
-        for target in fix.touches() {
-            if let Some(name) = target.container_name() {
-                self.unstage(&rehearsal_name(name, fix.id)).await;
-            }
-        }
-    }
-
-    async fn unstage(&self, clone: &str) {
-        let mut wait = TICK;
-        loop {
-            let Err(error) = self.world.runtime.unstage(clone).await else { return };
-            if !error.is_transient() || wait > PATIENCE {
-                tracing::warn!(
-                    container.name = clone, %error,
-                    "a clone is not removed; that is tried again when it has expired"
-                );
-                return;
-            }
-            tokio::time::sleep(wait).await;
-            wait *= 2;
-        }
-    }
 }
 
 /// What a clone is made from, and what the fix makes of it.
@@ -342,9 +313,6 @@ impl Tried {
         Ok(())
     }
 }
-
-/// The longest pause before a clone is tried to be removed again.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 fn unknown(error: &impl std::fmt::Display) -> Vec<Hold> {
     vec![Hold::FactsMissing { what: error.to_string() }]

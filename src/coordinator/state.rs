@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::asked::Asked;
+use super::clones::Clones;
 use super::driver::Work;
 use super::error_rate::CalmErrors;
 use super::execution::Executor;
@@ -58,6 +59,7 @@ pub(super) struct Inner {
     pub(super) live: Live,
     pub(super) leases: Leases,
     pub(super) queue: Queue,
+    pub(super) clones: Clones,
     pub(super) tracker: TaskTracker,
     pub(super) error_rates: Mutex<BTreeMap<TargetId, CalmErrors>>,
     pub(super) frozen: Mutex<Vec<Freeze>>,
@@ -132,6 +134,7 @@ impl Inner {
             live: Live::new(),
             leases: Leases::default(),
             queue: Queue::default(),
+            clones: Clones::default(),
             tracker: TaskTracker::new(),
             error_rates: Mutex::default(),
             frozen: Mutex::default(),

@@ -288,13 +288,61 @@ async fn a_clone_that_nobody_removed_goes_when_it_has_expired_and_nothing_else_d
     stage.coordinator.check(Scope::All, Trigger::Api, true).await.unwrap();
     assert_eq!(stage.fake.clones().len(), 3, "a dry run touches nothing");
     stage.look().await;
+    stage.pass(1).await;
     assert_eq!(stage.fake.clones().len(), 2);
     stage.pass(301).await;
     stage.look().await;
+    stage.pass(1).await;
     let left = stage.fake.clones();
     assert_eq!(left.len(), 1);
     assert!(left[0].ends_with('3') && stage.fake.has("own"));
     assert!(stage.fake.facts("web").is_up());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_hangs_holds_up_no_look() {
+    let stage = Stage::new(shop(), Rules::default());
+    let fix = selfheal_agents::model::FixId(uuid::Uuid::from_u128(1));
+    let name = rehearsal_name("web", fix);
+    let mut clone = container(&name);
+    clone.labels = labels(&[(REHEARSAL_LABEL, "2020-01-01T00:00:00Z")]);
+    stage.fake.add(clone);
+    stage.fake.stall(&format!("unstage {name}"), |_| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_mins(5)).await;
+            true
+        })
+    });
+    let begun = tokio::time::Instant::now();
+    stage.look().await;
+    stage.look().await;
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+    assert_eq!(stage.fake.clones(), [name]);
+    stage.pass(301).await;
+    assert!(stage.fake.clones().is_empty(), "it goes as soon as the runtime answers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_does_not_remove_the_clone_in_use() {
+    let stage = proven(Rules::default()).await;
+    is_updated(&stage).await;
+    stage.pass(3).await;
+    let clones = stage.fake.clones();
+    assert_eq!(clones.len(), 1);
+    stage.fake.clock().advance(Duration::from_hours(24));
+    stage.look().await;
+    stage.pass(1).await;
+    assert_eq!(stage.fake.clones(), clones);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_fix_is_rehearsed_at_a_time() {
+    let clones = super::super::clones::Clones::default();
+    let first = clones.enter("one").await;
+    let second = tokio::time::timeout(Duration::from_mins(10), clones.enter("two")).await;
+    assert!(second.is_err(), "the first is still on its clone");
+    drop(first);
+    tokio::time::timeout(Duration::from_secs(1), clones.enter("two")).await.unwrap();
 }
 
 /// A web whose configuration somebody broke, and which dies for it.
