@@ -35,6 +35,8 @@ const LEAST_MEMORY: u64 = 64 << 20;
 const MOST_CORES: u64 = 2;
 /// How the names of sockets, and of folders for them, end.
 const SOCKETS: [&str; 4] = [".sock", ".socket", "-unix", "/tmp"];
+/// Folders in which there are devices or where servers put their sockets.
+const SERVED: [&str; 5] = ["/dev", "/sys", "/var/lib/docker", "/var/lib/mysql", "/var/spool"];
 /// Billionths of a core.
 const CORE: u64 = 1_000_000_000;
 
@@ -118,7 +120,8 @@ pub fn unsafe_because<'a>(
     }
     let shares = |other: &ContainerFacts| {
         let theirs = |mount: &MountFacts| {
-            other.mounts.iter().any(|m| m.source == mount.source && (m.writable || mount.writable))
+            let meets = |m: &MountFacts| meet(&m.source, &mount.source);
+            other.mounts.iter().any(|m| meets(m) && (m.writable || mount.writable))
         };
         facts.mounts.iter().find(|mount| theirs(mount)).map(|mount| mount.destination.clone())
     };
@@ -131,13 +134,24 @@ pub fn unsafe_because<'a>(
     })
 }
 
+/// Whether they are the same, or one of these folders is in the other.
+fn meet(one: &str, other: &str) -> bool {
+    is_within(one, other) || is_within(other, one)
+}
+
+fn is_within(path: &str, folder: &str) -> bool {
+    let rest = path.trim_end_matches('/').strip_prefix(folder.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// A socket does its work through a read-only mount as well.
 fn may_hold_sockets(mount: &MountFacts) -> bool {
     let named = |path: &str| {
         let path = path.to_lowercase();
         path == "/"
             || path.split('/').any(|part| part == "run")
-            || SOCKETS.iter().any(|end| path.ends_with(end))
+            || SOCKETS.iter().any(|end| path.trim_end_matches('/').ends_with(end))
+            || SERVED.iter().any(|folder| is_within(&path, folder))
     };
     (mount.bind && named(&mount.source)) || (!mount.is_nameless() && named(&mount.destination))
 }

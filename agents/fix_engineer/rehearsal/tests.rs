@@ -133,6 +133,13 @@ fn a_clone_sees_nothing_through_which_it_could_reach_what_works() {
         mount("/tmp/.X11-unix", "/x11", false),
         mount("/srv/tmp", "/tmp", false),
         mount("/srv/php.sock", "/php.sock", false),
+        mount("/srv/tmp/", "/scratch", false),
+        mount("/dev", "/host-dev", false),
+        mount("/dev/ttyUSB0", "/dev/ttyUSB0", false),
+        mount("/var/lib/docker/", "/docker", false),
+        mount("/var/lib/mysql", "/mysql", false),
+        mount("shop_mysql", "/var/lib/mysql", false),
+        mount("/var/spool/postfix", "/spool", false),
     ] {
         assert!(unsafe_because(&with("web", seen.clone()), none()).is_some(), "{seen:?}");
     }
@@ -143,6 +150,14 @@ fn a_clone_sees_nothing_through_which_it_could_reach_what_works() {
     let reads = with("backup", MountFacts { writable: false, ..data });
     let why = unsafe_because(&web, [&web, &reads].into_iter()).unwrap();
     assert!(why.contains("`backup`"), "{why}");
+    for theirs in ["/srv/data/", "/srv", "/srv/data/uploads"] {
+        let other = with("other", mount(theirs, "/theirs", false));
+        assert!(unsafe_because(&web, [&other].into_iter()).is_some(), "{theirs}");
+    }
+    for theirs in ["/srv/database", "/srv/dat", "/opt/data"] {
+        let other = with("other", mount(theirs, "/theirs", true));
+        assert_eq!(unsafe_because(&web, [&other].into_iter()), None, "{theirs}");
+    }
     let (one, two) = (
         with("one", mount("/srv/conf", "/etc/x", false)),
         with("two", mount("/srv/conf", "/etc/x", false)),
