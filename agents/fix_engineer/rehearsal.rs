@@ -6,6 +6,7 @@
 //! it: a rehearsal can hold a fix back and never open a guard.
 
 mod alone;
+mod share;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::model::{
     RehearsalVerdict, Rehearse, Remake, Timestamp,
 };
 use alone::{explained, said_the_same};
+pub use share::Share;
 
 /// A clone without a health check runs at least so long before it counts as working ...
 const LEAST_STAY: Duration = Duration::from_secs(5);
@@ -246,34 +248,37 @@ pub struct Compared<'a> {
     pub lines: &'a [String],
     /// By what names it knows what it needs and cannot reach as a clone.
     pub needs: &'a [String],
+    /// How much of the host the clone got.
+    pub share: Share,
+}
+
+impl Compared<'_> {
+    /// What else than the fault might end so a clone that does not end as its container does.
+    fn lacks(&self, ending: &Ending) -> Option<String> {
+        if let Some(need) = self.needs.first() {
+            return Some(format!("it cannot reach `{need}`"));
+        }
+        if let Some(mount) = self.original.mounts.iter().find(|mount| mount.writable) {
+            return Some(format!("it has not `{}` as the container has", mount.destination));
+        }
+        let less = self.share.less_than_any(*ending == Ending::Unhealthy)?;
+        Some(format!("it has {less} than the container may take"))
+    }
 }
 
 /// What it proves that a clone ended up so, and why.
 pub fn conclude(ending: &Ending, compared: Compared<'_>) -> (RehearsalVerdict, String) {
-    use RehearsalVerdict::{Failed, Inconclusive, Passed};
-    let what = match ending {
-        Ending::Works { secs, healthy: true } => {
-            return (Passed, format!("the clone was healthy after {secs} s"));
-        }
-        Ending::Works { secs, healthy: false } => {
-            return (Passed, format!("the clone ran for {secs} s"));
-        }
-        Ending::NotHealthyYet => {
-            return (Inconclusive, "the clone did not become healthy in its time".to_owned());
-        }
-        Ending::Ended { out_of_memory: true, .. } => {
-            return (Inconclusive, "the clone needs more memory than it may have".to_owned());
-        }
-        Ending::Unhealthy => "the clone's health check fails".to_owned(),
-        Ending::Ended { exit_code: Some(code), .. } => {
-            format!("the clone ended with exit code {code}")
-        }
-        Ending::Ended { exit_code: None, .. } => "the clone ended".to_owned(),
-        Ending::NotStarted(why) => format!("the clone could not be started: {why}"),
+    use RehearsalVerdict::{Failed, Inconclusive};
+    let what = match bad_end(ending) {
+        Ok(what) => what,
+        Err(proof) => return proof,
     };
     let started = std::slice::from_ref(&what);
     if let Some(line) = explained(started.iter().chain(compared.lines), compared.needs) {
         return (Inconclusive, format!("{what}, as one may that is alone: {line}"));
+    }
+    if let Some(less) = compared.share.less_than_own() {
+        return (Inconclusive, format!("{what}, with {less} than its own limit"));
     }
     if matches!(ending, Ending::NotStarted(_)) {
         return (Failed, what);
@@ -285,10 +290,35 @@ pub fn conclude(ending: &Ending, compared: Compared<'_>) -> (RehearsalVerdict, S
     if same_end && said_the_same(compared.original_lines, compared.lines) {
         return (Failed, format!("{what}, as the container does"));
     }
-    match compared.needs.first() {
-        Some(need) => (Inconclusive, format!("{what}, and it cannot reach `{need}`")),
+    match compared.lacks(ending) {
+        Some(lack) => (Inconclusive, format!("{what}, and {lack}")),
         None => (Failed, format!("{what}, and it needs nothing that it could not reach")),
     }
+}
+
+/// What went wrong; an error is what the end proves by itself.
+fn bad_end(ending: &Ending) -> Result<String, (RehearsalVerdict, String)> {
+    use RehearsalVerdict::{Inconclusive, Passed};
+    Err(match ending {
+        Ending::Works { secs, healthy: true } => {
+            (Passed, format!("the clone was healthy after {secs} s"))
+        }
+        Ending::Works { secs, healthy: false } => (Passed, format!("the clone ran for {secs} s")),
+        Ending::NotHealthyYet => {
+            (Inconclusive, "the clone did not become healthy in its time".to_owned())
+        }
+        Ending::Ended { out_of_memory: true, .. } => {
+            (Inconclusive, "the clone needs more memory than it may have".to_owned())
+        }
+        Ending::Unhealthy => return Ok("the clone's health check fails".to_owned()),
+        Ending::Ended { exit_code: Some(code), .. } => {
+            return Ok(format!("the clone ended with exit code {code}"));
+        }
+        Ending::Ended { exit_code: None, .. } => return Ok("the clone ended".to_owned()),
+        Ending::NotStarted(why) => {
+            return Ok(format!("the clone could not be started: {why}"));
+        }
+    })
 }
 
 #[cfg(test)]

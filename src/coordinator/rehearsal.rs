@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use selfheal_agents::fix_engineer::actions::Act as _;
 use selfheal_agents::fix_engineer::rehearsal::{
-    Changed, Compared, Ending, Terms, changed_by, conclude, ending, rehearses, room_for_clone,
-    seen_at, unsafe_because,
+    Changed, Compared, Ending, Share, Terms, changed_by, conclude, ending, rehearses,
+    room_for_clone, seen_at, unsafe_because,
 };
 use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::model::{
@@ -132,9 +132,10 @@ impl Inner {
     ) -> Proof {
         let terms = Terms::of(original, self.rules().plan_lifetime / 2);
         let not_possible = |why: String| (RehearsalVerdict::NotPossible, why, vec![]);
-        if let Err(why) = self.stage(incident, fix, original, clone, terms).await {
-            return not_possible(why);
-        }
+        let share = match self.stage(incident, fix, original, clone, terms).await {
+            Ok(share) => share,
+            Err(why) => return not_possible(why),
+        };
         let (ending, seen) = match self.run_clone(clone, terms).await {
             Ok(seen) => seen,
             Err(error) => return not_possible(error.to_string()),
@@ -148,6 +149,7 @@ impl Inner {
             original_lines: &self.words_of(&original.name, Some(back)).await,
             lines: &lines,
             needs: &needs_of(&original.name, &self.inventory.borrow()),
+            share,
         };
         let (verdict, why) = conclude(&ending, compared);
         if verdict == RehearsalVerdict::Passed {
@@ -157,7 +159,7 @@ impl Inner {
         (verdict, why, kept)
     }
 
-    /// Makes the clone; an error says why there is none.
+    /// Makes the clone and answers how much it got; an error says why there is none.
     async fn stage(
         &self,
         incident: &Incident,
@@ -165,7 +167,7 @@ impl Inner {
         original: &ContainerFacts,
         name: &str,
         terms: Terms,
-    ) -> Result<(), String> {
+    ) -> Result<Share, String> {
         let inventory = Arc::clone(&self.inventory.borrow());
         if let Some(why) = unsafe_because(original, inventory.containers.values()) {
             return Err(why);
@@ -173,6 +175,7 @@ impl Inner {
         let host = self.world.host.host().await.map_err(|error| error.to_string())?;
         let room = room_for_clone(&host).ok_or("the host has too little memory to spare")?;
         let tried = self.tried(fix, original).await?;
+        let share = tried.share(original, room);
         let at_most = TimeDelta::from_std(terms.at_most).unwrap_or(LEFT_OVER);
         let clone = RehearsalClone {
             name: name.to_owned(),
@@ -184,7 +187,7 @@ impl Inner {
             files: tried.files,
         };
         let staged = self.world.runtime.stage(&clone, &tried.from, &tried.with).await;
-        staged.map_err(|error| error.to_string())
+        staged.map(|()| share).map_err(|error| error.to_string())
     }
 
     /// How the container is made, and what the fix makes of it.
@@ -296,6 +299,17 @@ impl Tried {
     fn of(from: Blueprint) -> Self {
         let with = Remake::default();
         Self { from, with, files: vec![], memory_bytes: None, cpu_nanos: None }
+    }
+
+    /// How much of the host a clone gets of what the container would have with the fix.
+    fn share(&self, original: &ContainerFacts, room: (u64, u64)) -> Share {
+        let memory = self.memory_bytes.or(original.limits.memory_bytes);
+        Share {
+            // The highest number stands for no limit.
+            own_memory_bytes: memory.filter(|bytes| *bytes < u64::MAX),
+            own_cpu_nanos: self.cpu_nanos.or(original.cpu_limit_nanos),
+            room,
+        }
     }
 
     fn take(&mut self, changed: Changed, original: &ContainerFacts) -> Result<(), String> {

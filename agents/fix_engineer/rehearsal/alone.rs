@@ -59,13 +59,37 @@ fn names_one(line: &str, needs: &[String]) -> bool {
     line.split(|c| !in_name(c)).any(|word| needs.iter().any(|need| need == word))
 }
 
-/// Whether both are silent, or have a line in common but for its numbers.
+/// What lines have in them that tell of a fault, in small letters.
+const FAULTS: [&str; 11] = [
+    "error",
+    "exception",
+    "fatal",
+    "panic",
+    "traceback",
+    "emerg",
+    "critical",
+    "abort",
+    "fail",
+    "cannot",
+    "unable",
+];
+/// How many of the last lines count: what comes before them is of the start, and the same in all.
+const LAST: usize = 3;
+
+/// Whether both are silent, or have one of their last lines in common but for its numbers: of
+/// those that tell of a fault, or of all where none does.
 pub(super) fn said_the_same(one: &[String], other: &[String]) -> bool {
     let bare = |line: &String| -> String {
         line.chars().filter(|c| !c.is_ascii_digit()).collect::<String>().trim().to_lowercase()
     };
     let telling = |lines: &[String]| -> Vec<String> {
-        lines.iter().map(bare).filter(|line| line.chars().count() >= TELLING).collect()
+        let mut lines: Vec<String> =
+            lines.iter().map(bare).filter(|line| line.chars().count() >= TELLING).collect();
+        let of_fault = |line: &String| FAULTS.iter().any(|word| line.contains(word));
+        if lines.iter().any(of_fault) {
+            lines.retain(of_fault);
+        }
+        lines.split_off(lines.len().saturating_sub(LAST))
     };
     let (one, other) = (telling(one), telling(other));
     (one.is_empty() && other.is_empty()) || one.iter().any(|line| other.contains(line))

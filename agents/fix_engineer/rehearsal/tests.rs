@@ -44,8 +44,77 @@ fn verdict(
         original_lines: &original_lines,
         lines: &lines,
         needs: &needs,
+        share: WHOLE,
     };
     conclude(ending, compared).0
+}
+
+/// What a host with plenty of room gives.
+const WHOLE: Share =
+    Share { own_memory_bytes: None, own_cpu_nanos: None, room: (MOST_MEMORY, CORE * MOST_CORES) };
+
+/// What it proves that a clone without needs ended up so, while its container ended otherwise.
+fn verdict_of_new(ending: &Ending, original: &ContainerFacts, share: Share) -> RehearsalVerdict {
+    let lines = texts(&["KeyError: 'SHOP_URL'"]);
+    let compared = Compared { original, original_lines: &[], lines: &lines, needs: &[], share };
+    conclude(ending, compared).0
+}
+
+#[test]
+fn a_clone_that_got_less_than_its_limit_proves_nothing_by_a_bad_end() {
+    let fits = Share { own_memory_bytes: Some(1 << 30), own_cpu_nanos: Some(CORE), ..WHOLE };
+    let web = dead(2);
+    assert_eq!(verdict_of_new(&ended(1), &web, fits), RehearsalVerdict::Failed);
+    let memory = Share { room: ((1 << 30) - 1, CORE), ..fits };
+    let cpu = Share { room: (1 << 30, CORE - 1), ..fits };
+    for less in [memory, cpu] {
+        for end in [ended(1), Ending::Unhealthy, Ending::NotStarted("no".to_owned())] {
+            let seen = verdict_of_new(&end, &web, less);
+            assert_eq!(seen, RehearsalVerdict::Inconclusive, "{end:?} {less:?}");
+        }
+    }
+}
+
+#[test]
+fn without_a_limit_little_room_explains_an_end_of_another_kind_only() {
+    let tight = Share { room: (MOST_MEMORY - 1, CORE * MOST_CORES), ..WHOLE };
+    let slow = Share { room: (MOST_MEMORY, CORE), ..WHOLE };
+    let web = dead(2);
+    assert_eq!(verdict_of_new(&ended(1), &web, tight), RehearsalVerdict::Inconclusive);
+    assert_eq!(verdict_of_new(&ended(1), &web, slow), RehearsalVerdict::Failed);
+    assert_eq!(verdict_of_new(&Ending::Unhealthy, &web, slow), RehearsalVerdict::Inconclusive);
+    let said = texts(&["KeyError: 'SHOP_URL'"]);
+    let alike =
+        Compared { original: &web, original_lines: &said, lines: &said, needs: &[], share: tight };
+    assert_eq!(conclude(&ended(2), alike).0, RehearsalVerdict::Failed, "as the container does");
+}
+
+#[test]
+fn what_the_container_may_write_and_a_clone_may_not_counts_as_a_need() {
+    let with = |writable| ContainerFacts {
+        mounts: vec![mount("/srv/data", "/data", writable)],
+        ..dead(2)
+    };
+    assert_eq!(verdict_of_new(&ended(1), &with(false), WHOLE), RehearsalVerdict::Failed);
+    assert_eq!(verdict_of_new(&ended(1), &with(true), WHOLE), RehearsalVerdict::Inconclusive);
+    let (web, said) = (with(true), texts(&["KeyError: 'SHOP_URL'"]));
+    let alike =
+        Compared { original: &web, original_lines: &said, lines: &said, needs: &[], share: WHOLE };
+    assert_eq!(conclude(&ended(2), alike).0, RehearsalVerdict::Failed);
+}
+
+#[test]
+fn the_same_banner_at_the_start_is_not_the_same_fault() {
+    let banner = "Shop server 4.2 starts, listening soon";
+    let one = [banner, "reading the settings", "KeyError: 'SHOP_URL'"];
+    let other = [banner, "reading the settings", "ValueError: bad port"];
+    let needs = ["db"];
+    assert_eq!(verdict(&ended(1), (1, &one), &other, &needs), RehearsalVerdict::Inconclusive);
+    assert_eq!(verdict(&ended(1), (1, &one), &one, &needs), RehearsalVerdict::Failed);
+    let calm = [banner, "loading", "step the first", "step the second", "bye for now"];
+    let also = [banner, "loading", "phase the first", "phase the second", "so long, all"];
+    assert_eq!(verdict(&ended(1), (1, &calm), &also, &needs), RehearsalVerdict::Inconclusive);
+    assert_eq!(verdict(&ended(1), (1, &calm), &calm, &needs), RehearsalVerdict::Failed);
 }
 
 #[test]
