@@ -1,4 +1,4 @@
-//! From what Docker says of a container to a clone of it that is alone and can do no harm.
+//! From what Docker says of a container to a clone of it that is alone and lasts no longer than its trial.
 //!
 //! Its invariant: of how a container is run only what is listed here goes into the clone, so an
 //! option nobody here has heard of opens nothing. What the container may write, the clone only
@@ -53,6 +53,10 @@ const HARMLESS: [&str; 22] = [
     "SYS_PTRACE",
     "SYS_RESOURCE",
 ];
+/// Runtimes that give a container nothing of the host by themselves; Docker's own has no name.
+const PLAIN_RUNTIMES: [&str; 5] = ["", "runc", "io.containerd.runc.v2", "runsc", "kata"];
+/// Processes and threads that a clone has at most, where its container has no limit of its own.
+const MOST_PROCESSES: i64 = 4096;
 /// What a clone writes to its log at most.
 const LOG_SIZE: &str = "1m";
 /// Where memory runs short, a clone goes before anything that works.
@@ -68,6 +72,11 @@ impl Document {
         let host = &self.0["HostConfig"];
         if host["Privileged"] == json!(true) {
             return Err("it is privileged: a clone could do anything".to_owned());
+        }
+        let runtime = text(&host["Runtime"]);
+        if !PLAIN_RUNTIMES.contains(&runtime) {
+            // That of a graphics card hands it out by what stands in the environment.
+            return Err(format!("its runtime `{runtime}` could give a clone what others use"));
         }
         for field in ["Devices", "DeviceRequests", "VolumesFrom"] {
             if !list(&host[field]).is_empty() {
@@ -140,6 +149,9 @@ impl Document {
             ("Mounts", json!(mounts)),
         ] {
             host.insert(field.to_owned(), value);
+        }
+        if known["PidsLimit"].as_i64().is_none_or(|most| most <= 0) {
+            host.insert("PidsLimit".to_owned(), json!(MOST_PROCESSES));
         }
         if !clone.files.is_empty() {
             // The copies go into the clone's own layer.

@@ -92,6 +92,19 @@ fn a_clone_gets_the_lower_of_its_own_limits_and_what_there_is() {
 }
 
 #[test]
+fn a_clone_has_a_limit_of_processes_also_where_its_container_has_none() {
+    for (own, expected) in [
+        (Value::Null, MOST_PROCESSES),
+        (json!(0), MOST_PROCESSES),
+        (json!(-1), MOST_PROCESSES),
+        (json!(70), 70),
+    ] {
+        let body = body_of(&document(|d| d["HostConfig"]["PidsLimit"] = own.clone()));
+        assert_eq!(body["HostConfig"]["PidsLimit"], json!(expected), "{own}");
+    }
+}
+
+#[test]
 fn what_would_not_be_alone_is_not_cloned() {
     for (field, value) in [
         ("Privileged", json!(true)),
@@ -101,6 +114,7 @@ fn what_would_not_be_alone_is_not_cloned() {
         ("PidMode", json!("host")),
         ("IpcMode", json!("container:db")),
         ("UTSMode", json!("host")),
+        ("Runtime", json!("nvidia")),
         ("CapAdd", json!(["CAP_SYS_ADMIN"])),
         ("CapAdd", json!(["NET_RAW", "ALL"])),
     ] {
@@ -113,6 +127,7 @@ fn what_would_not_be_alone_is_not_cloned() {
     let fine = document(|d| {
         d["HostConfig"]["CapAdd"] = json!(["CAP_NET_ADMIN", "sys_nice"]);
         d["HostConfig"]["IpcMode"] = json!("private");
+        d["HostConfig"]["Runtime"] = json!("runc");
         d["HostConfig"]["NetworkMode"] = json!("host");
     });
     assert_eq!(fine.check_clone(), Ok(()));
