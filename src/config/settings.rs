@@ -165,9 +165,9 @@ pub struct Healing {
     #[serde(with = "duration")]
     #[schemars(with = "DurationText")]
     pub plan_lifetime: Duration,
-    /// Which fixes are first tried on a clone of the container, which is alone and can do no
-    /// harm: with `true` those that change its configuration, image or limits, with `false`
-    /// none. Without it those that make the container again.
+    /// Which fixes are first tried on a clone of the container, which is on no network and only
+    /// reads what lasts: with `true` those that change its configuration, image or limits, with
+    /// `false` none. Without it those that make the container again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rehearse: Option<bool>,
     /// How many fixes an hour.
