@@ -214,6 +214,9 @@ pub struct Incident {
     /// The rehearsal of the fix proposed or applied last, if there was one.
     #[serde(default)]
     pub rehearsal: Option<Rehearsal>,
+    /// Those that failed, the newest of each fix, oldest first.
+    #[serde(default)]
+    pub failed_rehearsals: Vec<Rehearsal>,
     /// The window, once a fix was applied.
     pub validation: Option<Validation>,
     /// What happened, oldest first.
@@ -242,6 +245,7 @@ impl Incident {
             shadow: None,
             backups: vec![],
             rehearsal: None,
+            failed_rehearsals: vec![],
             validation: None,
             timeline: vec![],
         };

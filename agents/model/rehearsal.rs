@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FixId, IncidentId, Timestamp};
+use super::{FixId, Incident, IncidentId, Timestamp};
 
 /// Which fixes are rehearsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +60,34 @@ pub struct Rehearsal {
     pub why: String,
     /// What the clone wrote last, cleaned; empty where it works.
     pub lines: Vec<String>,
+}
+
+/// So many failed rehearsals of one incident are kept.
+const MOST_KEPT: usize = 8;
+
+impl Incident {
+    /// Takes this for its newest rehearsal, and remembers it if it failed.
+    pub fn rehearsed(&mut self, rehearsal: Rehearsal) {
+        let failed = &mut self.failed_rehearsals;
+        failed.retain(|known| !known.is_of(&rehearsal.fix, &rehearsal.basis));
+        if rehearsal.verdict == RehearsalVerdict::Failed {
+            failed.push(rehearsal.clone());
+            failed.drain(..failed.len().saturating_sub(MOST_KEPT));
+        }
+        self.rehearsal = Some(rehearsal);
+    }
+
+    /// What is known of how this fix did on a clone of this very container.
+    pub fn rehearsal_of(&self, fix: &str, basis: &str) -> Option<&Rehearsal> {
+        let mut known = self.rehearsal.iter().chain(&self.failed_rehearsals);
+        known.find(|known| known.is_of(fix, basis))
+    }
+}
+
+impl Rehearsal {
+    fn is_of(&self, fix: &str, basis: &str) -> bool {
+        self.fix == fix && self.basis == basis
+    }
 }
 
 /// What a clone is to be, beside what the fix makes of the container.
@@ -126,6 +154,45 @@ pub fn rehearsed_container(name: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::TargetId;
+
+    #[test]
+    fn an_incident_knows_each_fix_that_failed_until_it_does_otherwise() {
+        let id = IncidentId(uuid::Uuid::nil());
+        let at = Timestamp::UNIX_EPOCH;
+        let mut incident = Incident::open(id, TargetId::container("web"), vec![], at);
+        let rehearsal = |fix: &str, verdict| Rehearsal {
+            fix: fix.to_owned(),
+            basis: "this web".to_owned(),
+            started_at: at,
+            took_secs: 1.0,
+            verdict,
+            why: String::new(),
+            lines: vec![],
+        };
+        incident.rehearsed(rehearsal("one", RehearsalVerdict::Failed));
+        incident.rehearsed(rehearsal("two", RehearsalVerdict::Failed));
+        let verdict = |incident: &Incident, fix: &str, basis: &str| {
+            incident.rehearsal_of(fix, basis).map(|known| known.verdict)
+        };
+        for fix in ["one", "two"] {
+            assert_eq!(
+                verdict(&incident, fix, "this web"),
+                Some(RehearsalVerdict::Failed),
+                "{fix}"
+            );
+            assert_eq!(verdict(&incident, fix, "another web"), None);
+        }
+        incident.rehearsed(rehearsal("one", RehearsalVerdict::Passed));
+        incident.rehearsed(rehearsal("two", RehearsalVerdict::Failed));
+        assert_eq!(verdict(&incident, "one", "this web"), None, "it has not failed any more");
+        for number in 0..20 {
+            incident.rehearsed(rehearsal(&format!("fix {number}"), RehearsalVerdict::Failed));
+        }
+        assert_eq!(incident.failed_rehearsals.len(), MOST_KEPT);
+        assert!(verdict(&incident, "fix 12", "this web").is_some());
+        assert!(verdict(&incident, "fix 11", "this web").is_none());
+    }
 
     #[test]
     fn a_clone_is_known_by_its_name_and_nothing_else_is_taken_for_one() {

@@ -11,7 +11,7 @@ use selfheal_agents::fix_engineer::{self, Proposals, plan};
 use selfheal_agents::learning_engine::History;
 use selfheal_agents::model::{
     Actor, ContainerFacts, ContainerStatus, Finding, Fix, Hold, Incident, IncidentId,
-    IncidentState, Rehearsal, TargetId, Timestamp, time_ordered_id,
+    IncidentState, TargetId, Timestamp, time_ordered_id,
 };
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::{self, Evidence, Explained, UNUSUAL_LINES};
@@ -248,8 +248,7 @@ impl Inner {
             None => Proposals::default(),
         };
         let warnings = runbook.map_or_else(Vec::new, |r| r.avoid.clone());
-        let tried = incident.rehearsal.as_ref();
-        let (chosen, holds) = self.choose(&one, proposals, warnings, tried, bench).await?;
+        let (chosen, holds) = self.choose(&incident, &one, proposals, warnings, bench).await?;
         match chosen {
             Ok(approved) => {
                 let spent = (approved.fix().target.clone(), approved.fix().fix_type.clone());
@@ -273,17 +272,17 @@ impl Inner {
     /// The first fix the gate lets through; else the best one with all reasons against it.
     async fn choose(
         &self,
+        incident: &Incident,
         one: &Explained,
         proposals: Proposals,
         warnings: Vec<String>,
-        tried: Option<&Rehearsal>,
         bench: &Bench<'_>,
     ) -> StoreResult<(Result<ApprovedFix, Option<Box<Fix>>>, Vec<Hold>)> {
         let mut best = None;
         for mut fix in proposals.fixes {
             fix.warnings.clone_from(&warnings);
             let mut facts = self.facts(&one.diagnosis, &fix, bench).await?;
-            facts.failed_rehearsal = failed_before(tried, &fix, bench);
+            facts.failed_rehearsal = failed_before(incident, &fix, bench);
             match policy::decide(fix.clone(), &facts) {
                 Ok(approved) => return Ok((Ok(approved), vec![])),
                 Err(holds) => best = best.or(Some((fix, holds))),

@@ -76,13 +76,12 @@ impl Inner {
     /// it failed and wants it all the same.
     fn is_settled(&self, incident: &Incident, approved: &ApprovedFix, basis: &str) -> bool {
         let now = self.world.clock.now();
-        incident.rehearsal.as_ref().is_some_and(|known| {
-            let same = known.fix == approved.fix().summary && known.basis == basis;
+        incident.rehearsal_of(&approved.fix().summary, basis).is_some_and(|known| {
             let fresh =
                 policy::too_old(known.started_at, now, self.rules().plan_lifetime).is_none();
             match known.verdict {
-                RehearsalVerdict::Failed => same && approved.approved_by().is_some(),
-                _ => same && fresh,
+                RehearsalVerdict::Failed => approved.approved_by().is_some(),
+                _ => fresh,
             }
         })
     }
@@ -117,8 +116,7 @@ impl Inner {
         );
         incident.note(self.world.clock.now(), Actor::FixEngineer, text);
         let (fix, basis) = (fix.summary.clone(), basis_of_container(original));
-        incident.rehearsal =
-            Some(Rehearsal { fix, basis, started_at, took_secs, verdict, why, lines });
+        incident.rehearsed(Rehearsal { fix, basis, started_at, took_secs, verdict, why, lines });
         self.save(incident).await;
         Ok(verdict)
     }
@@ -353,15 +351,11 @@ fn needs_of(container: &str, inventory: &Inventory) -> Vec<String> {
 }
 
 /// What became of the clone this very fix was tried on lately, if that failed.
-pub(super) fn failed_before(
-    tried: Option<&Rehearsal>,
-    fix: &Fix,
-    bench: &Bench<'_>,
-) -> Option<String> {
-    let known = tried.filter(|known| known.verdict == RehearsalVerdict::Failed)?;
+pub(super) fn failed_before(incident: &Incident, fix: &Fix, bench: &Bench<'_>) -> Option<String> {
     let name = rehearses(fix, bench.rules.rehearse)?;
     let now = bench.seen.inventory.containers.get(name)?;
-    let same = known.fix == fix.summary && known.basis == basis_of_container(now);
+    let known = incident.rehearsal_of(&fix.summary, &basis_of_container(now))?;
+    let failed = known.verdict == RehearsalVerdict::Failed;
     let lately = bench.seen.now - known.started_at < SPEAKS_FOR;
-    (same && lately).then(|| known.why.clone())
+    (failed && lately).then(|| known.why.clone())
 }
