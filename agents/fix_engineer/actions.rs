@@ -60,6 +60,11 @@ pub trait Act: Send + Sync {
     fn is_unknowable(&self) -> bool {
         false
     }
+    /// Whether what it brings about also comes when nobody does anything, as a session ends: then
+    /// that it is so does not tell that somebody did it.
+    fn comes_by_itself(&self) -> bool {
+        false
+    }
     /// Clears away what was kept for an undo, once the fix has proved itself. May be repeated.
     async fn settle(&self, _world: &World, _before: &Captured) -> WorldResult<()> {
         Ok(())
@@ -192,6 +197,9 @@ impl Act for Action {
     }
     fn is_unknowable(&self) -> bool {
         self.act().is_unknowable()
+    }
+    fn comes_by_itself(&self) -> bool {
+        self.act().comes_by_itself()
     }
     async fn settle(&self, world: &World, before: &Captured) -> WorldResult<()> {
         self.act().settle(world, before).await

@@ -26,6 +26,9 @@ pub struct ShadowRow {
     pub would_have_acted: usize,
     /// Of these, how often it then worked again because somebody else had done the same.
     pub same_way: usize,
+    /// How often somebody had done the same and the fault was back within the hour.
+    #[serde(default)]
+    pub came_back: usize,
     /// How often it worked again although nobody had done that.
     pub by_itself: usize,
     /// How often a person let it run.
@@ -61,8 +64,9 @@ impl History {
     /// How often this fix was confirmed on the target since it last failed there.
     ///
     /// A fix that was kept counts, whoever let it run; so does what somebody else did in its
-    /// stead, if it worked again then. A failure for whatever issue, or a person's word that there
-    /// was nothing to mend, begins the count anew.
+    /// stead, if it worked again then. A failure for whatever issue, a fault that was back after
+    /// somebody did the same, or a person's word that there was nothing to mend, begins the count
+    /// anew.
     pub fn confirmed(&self, issue_type: &str, fix_type: &str, target: &TargetId) -> usize {
         let outcomes = self
             .outcomes
@@ -76,7 +80,7 @@ impl History {
             .filter(|s| s.fix_type == fix_type && s.target == *target && s.issue_type == issue_type)
             .filter_map(|s| match s.end {
                 ShadowEnd::SameWay => Some((s.ended_at, true)),
-                ShadowEnd::Dismissed => Some((s.ended_at, false)),
+                ShadowEnd::Dismissed | ShadowEnd::CameBack => Some((s.ended_at, false)),
                 ShadowEnd::ByItself | ShadowEnd::Approved => None,
             });
         let mut verdicts: Vec<(Timestamp, bool)> = outcomes.chain(shadows).collect();
@@ -91,6 +95,7 @@ impl History {
             let row = self.row(&mut rows, &run.target, &run.issue_type, &run.fix_type, run.at);
             match run.end {
                 ShadowEnd::SameWay => row.same_way += 1,
+                ShadowEnd::CameBack => row.came_back += 1,
                 ShadowEnd::ByItself => row.by_itself += 1,
                 ShadowEnd::Approved => row.approved += 1,
                 ShadowEnd::Dismissed => row.dismissed += 1,
@@ -121,6 +126,7 @@ impl History {
             since: at,
             would_have_acted: 0,
             same_way: 0,
+            came_back: 0,
             by_itself: 0,
             approved: 0,
             dismissed: 0,
@@ -206,6 +212,8 @@ mod tests {
         let dismissed = run(3, ShadowEnd::Dismissed);
         assert_eq!(confirmed(vec![], vec![same(1), dismissed, same(5)]), 1);
         assert_eq!(confirmed(vec![outcome(3, "another", false)], vec![same(1)]), 0);
+        let came_back = run(3, ShadowEnd::CameBack);
+        assert_eq!(confirmed(vec![], vec![same(1), came_back, same(5)]), 1);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Shadow {
 pub enum ShadowEnd {
     /// It works again, and somebody else had done the same.
     SameWay,
+    /// The same, and within the hour the fault was back.
+    CameBack,
     /// It works again, and nobody had done that.
     ByItself,
     /// A person let the fix run: its own outcome says whether that was right.

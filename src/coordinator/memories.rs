@@ -8,8 +8,8 @@ use selfheal_agents::fix_engineer::remembered::Remembered;
 use selfheal_agents::health_monitor;
 use selfheal_agents::learning_engine::{History, Release};
 use selfheal_agents::model::{
-    ContainerFacts, ErrorCount, FindingSource, HealthReport, Incident, IncidentState, TargetId,
-    TargetReport, Timestamp, Verdict,
+    Autonomy, ContainerFacts, ErrorCount, FindingSource, HealthReport, Incident, IncidentState,
+    TargetId, TargetReport, Timestamp, Verdict,
 };
 use selfheal_agents::ports::{IncidentQuery, Memory, StoreError, StoreResult};
 use selfheal_agents::root_cause::Explained;
@@ -84,10 +84,13 @@ impl Inner {
         keep_in(self.store.as_ref(), name, value).await
     }
 
-    /// Every outcome with what people released.
+    /// Every outcome with what people released, and with what was only proposed where that decides.
     pub(super) async fn history(&self) -> StoreResult<History> {
         let releases: Vec<Release> = self.recall(RELEASES).await?.unwrap_or_default();
-        let shadows = shadow::runs(self.store.as_ref()).await?;
+        let shadows = match self.rules().autonomy {
+            Autonomy::Earned => shadow::runs(self.store.as_ref()).await?,
+            Autonomy::Full => vec![],
+        };
         Ok(History::new(self.store.outcomes(None).await?, releases).with_shadows(shadows))
     }
 
@@ -164,17 +167,7 @@ impl Inner {
     async fn forget_after_a_while(&self, seen: &Seen) -> StoreResult<()> {
         let known: BTreeMap<String, Timestamp> = self.recall(GONE).await?.unwrap_or_default();
         let mut gone = BTreeMap::new();
-        let mut remembered = self.store.values(REMEMBERED).await?;
-        remembered.extend(self.store.values(KNOWN_LINES).await?);
-        remembered.extend(self.store.values(WARM_UPS).await?);
-        for (name, _) in remembered {
-            // A container may be called like a prefix.
-            let container =
-                [REMEMBERED, KNOWN_LINES, WARM_UPS].iter().find_map(|p| name.strip_prefix(p));
-            let container = container.unwrap_or(&name);
-            if seen.inventory.containers.contains_key(container) {
-                continue;
-            }
+        for name in self.names_of_gone(seen).await? {
             let since = known.get(&name).copied().unwrap_or(seen.now);
             if seen.now - since > GONE_FOR {
                 self.store.set_value(&name, None).await?;
@@ -186,6 +179,23 @@ impl Inner {
             return Ok(());
         }
         self.keep_in_mind(GONE, &gone).await
+    }
+
+    /// The names of what is remembered of containers, and of other targets, that are not there.
+    async fn names_of_gone(&self, seen: &Seen) -> StoreResult<Vec<String>> {
+        let is_there = |target: &TargetId| {
+            seen.inventory.targets.contains_key(target) || seen.report.target(target).is_some()
+        };
+        let mut gone = shadow::names_of_gone(self.store.as_ref(), is_there).await?;
+        for prefix in [REMEMBERED, KNOWN_LINES, WARM_UPS] {
+            let is_gone = |name: &String| {
+                let container = name.strip_prefix(prefix).unwrap_or(name);
+                !seen.inventory.containers.contains_key(container)
+            };
+            let names = self.store.values(prefix).await?.into_iter().map(|(name, _)| name);
+            gone.extend(names.filter(is_gone));
+        }
+        Ok(gone)
     }
 
     /// Tells the detector what was known of the lines of containers that it meets for the first time.

@@ -1,5 +1,5 @@
 //! Takes a success back when the fault returns: what is broken again within the hour was not
-//! mended, however well it went through its window.
+//! mended, however well it went through its window, and whoever did it.
 //!
 //! Asked in every cycle before it decides, so that the decision knows. It judges only the fix: why
 //! the fault returned, the new diagnosis says.
@@ -7,13 +7,15 @@
 use chrono::TimeDelta;
 use selfheal_agents::fix_engineer::actions::Action;
 use selfheal_agents::model::{
-    Actor, Fix, Incident, Outcome, RuntimeEventKind, TargetId, Timestamp, ValidationStatus,
+    Actor, Fix, Incident, Outcome, RuntimeEventKind, ShadowEnd, ShadowRun, TargetId, Timestamp,
+    ValidationStatus,
 };
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::Explained;
 
 use super::look::Seen;
 use super::repair::fixes;
+use super::shadow;
 use super::state::Inner;
 use super::window::stopped_by_person;
 
@@ -39,7 +41,45 @@ impl Inner {
                 self.came_back(incident, outcome, seen.now).await?;
             }
         }
+        self.take_back_confirmations(explained, seen).await
+    }
+
+    /// The same where somebody else had done what a fix in shadow would have: it would have failed,
+    /// too.
+    async fn take_back_confirmations(
+        &self,
+        explained: &[Explained],
+        seen: &Seen,
+    ) -> StoreResult<()> {
+        for back in explained {
+            let (blamed, issue_type) = (&back.diagnosis.blamed, &back.diagnosis.issue_type);
+            let runs = shadow::runs_about(self.store.as_ref(), blamed, issue_type).await?;
+            for run in runs {
+                let confirmed =
+                    run.end == ShadowEnd::SameWay && seen.now - run.ended_at <= RETURNS_WITHIN;
+                if !confirmed || somebody_elses(blamed, run.ended_at, seen) {
+                    continue;
+                }
+                let Some(incident) = self.store.incident(run.incident).await? else { continue };
+                let relieves = |f: &Fix| f.fix_type == run.fix_type && only_relieves(f);
+                if !fixes(&incident).iter().any(relieves) && !self.is_dismissed(back).await? {
+                    self.came_back_to_others(incident, run, seen.now).await;
+                }
+            }
+        }
         Ok(())
+    }
+
+    async fn came_back_to_others(&self, mut incident: Incident, run: ShadowRun, now: Timestamp) {
+        let minutes = (now - run.ended_at).num_minutes();
+        let text = format!(
+            "it came back {minutes} min after somebody had done what `{}` would have: that counts \
+             as a failure",
+            run.fix_type
+        );
+        self.keep_run(&ShadowRun { end: ShadowEnd::CameBack, ..run }).await;
+        incident.note(now, Actor::LearningEngine, text);
+        self.save(&mut incident).await;
     }
 
     async fn came_back(

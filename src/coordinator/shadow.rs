@@ -24,13 +24,39 @@ fn name_of(target: &TargetId, issue_type: &str, fix_type: &str) -> String {
     format!("{SHADOWS}{target}.{issue_type}.{fix_type}")
 }
 
+fn readable(values: Vec<(String, serde_json::Value)>) -> impl Iterator<Item = ShadowRun> {
+    values
+        .into_iter()
+        .filter_map(|(_, value)| serde_json::from_value::<Vec<ShadowRun>>(value).ok())
+        .flatten()
+}
+
 /// Every time a fix would have been applied, as far as that is kept.
 pub(super) async fn runs(store: &dyn Store) -> StoreResult<Vec<ShadowRun>> {
-    let values = store.values(SHADOWS).await?;
-    let readable = values
-        .into_iter()
-        .filter_map(|(_, value)| serde_json::from_value::<Vec<ShadowRun>>(value).ok());
-    Ok(readable.flatten().collect())
+    Ok(readable(store.values(SHADOWS).await?).collect())
+}
+
+/// What was recorded of the fixes for one kind of trouble of one target.
+pub(super) async fn runs_about(
+    store: &dyn Store,
+    target: &TargetId,
+    issue_type: &str,
+) -> StoreResult<Vec<ShadowRun>> {
+    let runs = readable(store.values(&name_of(target, issue_type, "")).await?);
+    Ok(runs.filter(|run| run.target == *target && run.issue_type == issue_type).collect())
+}
+
+/// The names under which runs are kept of targets that are not there, or that nobody can read.
+pub(super) async fn names_of_gone(
+    store: &dyn Store,
+    is_there: impl Fn(&TargetId) -> bool,
+) -> StoreResult<Vec<String>> {
+    let mut gone = store.values(SHADOWS).await?;
+    gone.retain(|(_, value)| {
+        let runs = serde_json::from_value::<Vec<ShadowRun>>(value.clone()).unwrap_or_default();
+        !runs.iter().any(|run| is_there(&run.target))
+    });
+    Ok(gone.into_iter().map(|(name, _)| name).collect())
 }
 
 /// What would have been done, and what came without it.
@@ -69,6 +95,12 @@ impl Inner {
         for step in &fix.steps {
             let captured = self.as_it_is(step).await;
             before = before.zip(captured).map(|(all, one)| [all, vec![one]].concat());
+        }
+        // What is so already would not tell that somebody did it.
+        if let Some(known) = &before
+            && self.is_so(&fix, known).await
+        {
+            before = None;
         }
         incident.shadow = Some(Shadow { fix: Box::new(fix), since: now, before });
     }
@@ -116,16 +148,35 @@ impl Inner {
     /// Whether all that would have been done is done, though not by Selfheal.
     async fn was_done(&self, shadow: &Shadow) -> bool {
         let Some(before) = &shadow.before else { return false };
-        let steps = shadow.fix.steps.iter().zip(before);
+        // What was stored holds no password, and servers may be reached elsewhere now.
+        let Ok(fix) = self.executor.ready(shadow.fix.as_ref().clone()).await else { return false };
+        self.is_so(&fix, before).await
+    }
+
+    /// Whether every repair of a fix is in effect, by something that somebody must have done.
+    async fn is_so(&self, fix: &Fix, before: &[Captured]) -> bool {
+        let steps = fix.steps.iter().zip(before);
         for (step, before) in steps.filter(|(step, _)| step.role == StepRole::Repair) {
-            if !matches!(step.action.is_applied(&self.world, before).await, Ok(true)) {
+            let tells = !step.action.comes_by_itself() && self.is_the_same(step, before).await;
+            if !tells || !matches!(step.action.is_applied(&self.world, before).await, Ok(true)) {
                 return false;
             }
         }
         true
     }
 
-    async fn keep_run(&self, run: &ShadowRun) {
+    /// Whether the container whose life a step is about is still that one: to make it anew is
+    /// something else than to start it again, though it runs since then.
+    async fn is_the_same(&self, step: &Step, before: &Captured) -> bool {
+        let (Captured::Container { id, .. }, target) = (before, step.action.target()) else {
+            return true;
+        };
+        let Some(name) = target.container_name() else { return true };
+        self.world.runtime.container(name).await.is_ok_and(|now| now.id == *id)
+    }
+
+    /// Replaces what is known of the run's incident, or adds it.
+    pub(super) async fn keep_run(&self, run: &ShadowRun) {
         let name = name_of(&run.target, &run.issue_type, &run.fix_type);
         let store = self.store.as_ref();
         let kept = async {

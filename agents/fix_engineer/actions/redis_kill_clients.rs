@@ -77,6 +77,10 @@ impl Act for RedisKillClients {
         Ok(())
     }
 
+    fn comes_by_itself(&self) -> bool {
+        true
+    }
+
     fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
         Some(&mut self.endpoint)
     }

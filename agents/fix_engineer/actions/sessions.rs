@@ -98,6 +98,10 @@ macro_rules! ends_sessions {
                 Ok(())
             }
 
+            fn comes_by_itself(&self) -> bool {
+                true
+            }
+
             fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
                 Some(&mut self.endpoint)
             }

@@ -7,13 +7,14 @@ use super::ago;
 use crate::cli::output::Style;
 use crate::cli::table::{Cell, Tone, cell, table, word};
 
-const HEADS: [&str; 9] = [
+const HEADS: [&str; 10] = [
     "TARGET",
     "ISSUE",
     "FIX",
     "SINCE",
     "WOULD ACT",
     "SAME WAY",
+    "CAME BACK",
     "BY ITSELF",
     "DISMISSED",
     "EARNED",
@@ -47,6 +48,7 @@ fn cells(row: &ShadowRow, report: &ShadowReport, style: &Style) -> Vec<Cell> {
         cell(ago(row.since, style.now)),
         cell(row.would_have_acted),
         cell(row.same_way),
+        cell(row.came_back),
         cell(row.by_itself),
         cell(row.dismissed),
         earned,

@@ -285,6 +285,7 @@ fn the_shadow_report_says_what_came_without_each_fix() {
         since: start(),
         would_have_acted,
         same_way,
+        came_back: 0,
         by_itself: would_have_acted - same_way,
         approved: 0,
         dismissed: 0,

@@ -1,7 +1,14 @@
 //! Stories of fixes that must first earn that they run by themselves.
 
+use selfheal_agents::fix_engineer::actions::{
+    Action, ContainerStart, PostgresTerminate, RedisSetMemory,
+};
 use selfheal_agents::learning_engine::{ShadowReport, ShadowRow};
-use selfheal_agents::model::{Autonomy, ContainerFacts, LogFile, LogFolder, LogSurvey};
+use selfheal_agents::model::{
+    Autonomy, Captured, Confidence, ContainerFacts, DatabaseEndpoint, DatabaseFacts, Fix, FixId,
+    IncidentId, Ledger, LogFile, LogFolder, LogSurvey, RedisFacts, RuntimeEventKind, ServerSetting,
+    Session, Shadow, Step, StepRole,
+};
 
 use super::*;
 
@@ -14,8 +21,14 @@ fn rules() -> Rules {
     Rules { autonomy: Autonomy::Earned, earned_after: 2, ..Rules::default() }
 }
 
-/// The web server hangs, and a person restarts it a minute later.
+/// The web server hangs, a person restarts it a minute later, and it works on for an hour: to be
+/// back earlier would speak against the restart.
 async fn a_person_mends_it(stage: &Stage) {
+    a_person_restarts_it(stage).await;
+    stage.pass(4000).await;
+}
+
+async fn a_person_restarts_it(stage: &Stage) {
     stage.fake.hang("web");
     stage.look().await;
     stage.pass(60).await;
@@ -52,6 +65,7 @@ async fn what_is_not_earned_is_only_told_and_what_people_did_instead_earns_it() 
     stage.pass(5).await;
     stage.look().await;
     assert_eq!(counts(&report(&stage).await.rows[0]), [1, 1, 0, 0, 0, 1]);
+    stage.pass(4000).await;
     a_person_mends_it(&stage).await;
     let known = report(&stage).await;
     assert_eq!(counts(&known.rows[0]), [2, 2, 0, 0, 0, 2]);
@@ -124,6 +138,166 @@ async fn a_persons_word_that_nothing_was_wrong_speaks_against_the_fix() {
     let waits = stage.incidents().await.remove(0);
     stage.coordinator.dismiss(waits.id, "ada").await.unwrap();
     assert_eq!(counts(&report(&stage).await.rows[0]), [2, 1, 0, 1, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_did_speaks_against_the_fix_where_the_fault_is_back_within_the_hour() {
+    let stage = earning();
+    stage.look().await;
+    a_person_restarts_it(&stage).await;
+    assert_eq!(report(&stage).await.rows[0].confirmed, 1);
+    stage.pass(1800).await;
+    stage.fake.hang("web");
+    stage.look().await;
+    stage.pass(5).await;
+    let row = report(&stage).await.rows.remove(0);
+    assert_eq!((counts(&row), row.came_back), ([2, 0, 0, 0, 1, 0], 1));
+    let earlier = stage.incidents().await.pop().unwrap();
+    assert_eq!(
+        earlier.timeline.last().unwrap().text,
+        "it came back 30 min after somebody had done what `container.restart` would have: that \
+         counts as a failure"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_was_made_anew_was_not_restarted() {
+    let stage = earning();
+    stage.look().await;
+    stage.fake.hang("web");
+    stage.look().await;
+    stage.pass(60).await;
+    let started_at = Some(stage.fake.clock().now());
+    stage.fake.remove("web");
+    stage.fake.add(ContainerFacts { id: "another".to_owned(), started_at, ..healthy("web") });
+    stage.fake.emit("web", RuntimeEventKind::Create);
+    stage.pass(30).await;
+    stage.look().await;
+    assert_eq!(counts(&report(&stage).await.rows[0]), [1, 0, 1, 0, 0, 0]);
+}
+
+/// A fix of one step.
+pub(super) fn fix_of(target: TargetId, action: Action, proposed_at: Timestamp) -> Fix {
+    Fix {
+        id: FixId(uuid::Uuid::nil()),
+        fix_type: action.name().to_owned(),
+        target,
+        issue_type: "some-trouble".to_owned(),
+        summary: String::new(),
+        steps: vec![Step { action, role: StepRole::Repair }],
+        ledger: Ledger::with_base(90, "base"),
+        original_confidence: Confidence::literal(90),
+        confidence: Confidence::literal(90),
+        interruption_secs: 0,
+        quiet: false,
+        warnings: vec![],
+        proposed_at,
+    }
+}
+
+fn at_address(host: &str) -> DatabaseEndpoint {
+    DatabaseEndpoint {
+        host: host.to_owned(),
+        port: 1,
+        user: None,
+        password: None,
+        database: None,
+        tls: false,
+    }
+}
+
+/// How the shadow of such a fix of a server in `web` ends, by what was captured when it began;
+/// the server is reached so and answers so now.
+async fn end_of(action: Action, before: Captured, now_at: Endpoint, facts: Facts) -> [usize; 6] {
+    let id = action.target();
+    let fake = shop();
+    fake.answers(&now_at, facts);
+    let mut rules = rules();
+    rules.declared.targets.push(Target {
+        endpoint: Some(now_at),
+        container: Some("web".to_owned()),
+        ..Target::bare(id.clone())
+    });
+    let stage = Stage::new(fake, rules);
+    stage.look().await;
+    let now = stage.fake.clock().now();
+    let mut incident = Incident::open(IncidentId(uuid::Uuid::nil()), id.clone(), vec![], now);
+    let fix = Box::new(fix_of(id, action, now));
+    incident.shadow = Some(Shadow { fix, since: now, before: Some(vec![before]) });
+    stage.coordinator.inner.end_shadow(&mut incident).await;
+    counts(&report(&stage).await.rows[0])
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_are_gone_do_not_say_that_somebody_ended_them() {
+    let endpoint = Endpoint::Postgres(at_address("web"));
+    let who = "a program".to_owned();
+    let session = Session { pid: 7, backend_start: None, address: String::new(), who };
+    let end = Action::PostgresTerminate(PostgresTerminate {
+        target: TargetId::lossy(TargetKind::Postgres, "orders"),
+        endpoint: endpoint.clone(),
+        sessions: vec![session],
+    });
+    let facts = Facts::Postgres(DatabaseFacts { reachable: true, ..DatabaseFacts::default() });
+    assert_eq!(end_of(end, Captured::Sessions, endpoint, facts).await, [1, 0, 1, 0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_is_asked_where_it_is_reached_now_and_not_where_it_was() {
+    let raise = Action::RedisSetMemory(RedisSetMemory {
+        target: TargetId::lossy(TargetKind::Redis, "cache"),
+        endpoint: Endpoint::Redis(at_address("10.0.0.7")),
+        from_bytes: 1 << 20,
+        to_bytes: 2 << 20,
+    });
+    let setting = ServerSetting::RedisMaxmemory;
+    let before = Captured::Setting { setting, value: Some((1 << 20).to_string()) };
+    let maxmemory_bytes = Some(2 << 20);
+    let facts =
+        Facts::Redis(RedisFacts { reachable: true, maxmemory_bytes, ..RedisFacts::default() });
+    let now_at = Endpoint::Redis(at_address("10.0.0.9"));
+    assert_eq!(end_of(raise, before, now_at, facts).await, [1, 1, 0, 0, 0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_so_when_the_shadow_begins_does_not_say_that_somebody_did_it() {
+    let stage = earning();
+    stage.look().await;
+    let (web, now) = (TargetId::container("web"), stage.fake.clock().now());
+    let mut incident = Incident::open(IncidentId(uuid::Uuid::nil()), web.clone(), vec![], now);
+    let start = Action::ContainerStart(ContainerStart { container: "web".to_owned() });
+    incident.fix = Some(fix_of(web, start, now));
+    incident.hold_for(vec![Hold::Shadow { confirmed: 0, needed: 2 }], now);
+    stage.coordinator.inner.cast_shadow(&mut incident, now).await;
+    assert!(incident.shadow.is_some());
+    stage.coordinator.inner.end_shadow(&mut incident).await;
+    assert_eq!(counts(&report(&stage).await.rows[0]), [1, 0, 1, 0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_watched_of_a_container_is_forgotten_a_while_after_it_is_gone() {
+    let stage = earning();
+    stage.fake.add(healthy("api"));
+    stage.look().await;
+    for name in ["web", "api"] {
+        stage.fake.hang(name);
+    }
+    stage.look().await;
+    stage.pass(60).await;
+    for name in ["web", "api"] {
+        stage.fake.recover(name);
+    }
+    stage.look().await;
+    assert_eq!(report(&stage).await.rows.len(), 2);
+    stage.fake.remove("api");
+    for _ in 0..2 {
+        stage.look().await;
+        assert_eq!(report(&stage).await.rows.len(), 2, "it may be made anew");
+        stage.fake.clock().advance_secs(16 * 86_400);
+    }
+    stage.look().await;
+    let left = report(&stage).await.rows;
+    assert_eq!(left.iter().map(|row| row.target.name()).collect::<Vec<_>>(), ["web"]);
 }
 
 #[tokio::test(start_paused = true)]
