@@ -13,8 +13,8 @@ use crate::model::Timestamp;
 
 /// Starts of one service that are remembered: the newest.
 const STARTS_KEPT: usize = 10;
-/// The share of starts that were over within the usual time: one odd start among many says little.
-const USUAL_SHARE: f64 = 0.9;
+/// Of fewer starts the middle one is the usual one: the longest may be the odd one.
+const MANY: usize = 5;
 /// What takes longer is no start any more.
 const LONGEST: Duration = Duration::from_mins(30);
 /// A start that is first seen later than this was not watched from its beginning.
@@ -35,17 +35,15 @@ impl WarmUps {
         self.took_secs.drain(..surplus);
     }
 
-    /// How long nearly all of them took, and a quarter more; `None` before the first.
+    /// How long all but the longest took, or the middle one of few, and a quarter more; `None`
+    /// before the first.
     pub fn usual(&self) -> Option<Duration> {
         let mut sorted = self.took_secs.clone();
         sorted.sort_unstable();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "at most the number of starts kept"
-        )]
-        let rank = (sorted.len() as f64 * USUAL_SHARE).ceil() as usize;
-        let usual = sorted.get(rank.checked_sub(1)?)?;
+        // One odd start says little. Of two the longer one counts: a window that is too long costs
+        // time, and one that is too short takes back a fix that helped.
+        let rank = if sorted.len() < MANY { sorted.len() / 2 } else { sorted.len() - 2 };
+        let usual = sorted.get(rank)?;
         Some((Duration::from_secs(*usual) * 5 / 4).min(LONGEST))
     }
 }
@@ -168,7 +166,9 @@ mod tests {
         };
         assert_eq!(usual(&[]), None);
         assert_eq!(usual(&[240]), Some(300));
-        assert_eq!(usual(&[4, 240, 8]), Some(300), "of few the longest");
+        assert_eq!(usual(&[8, 240]), Some(300), "of two the longer");
+        assert_eq!(usual(&[4, 240, 8]), Some(10), "of few the middle one");
+        assert_eq!(usual(&[8, 1500, 16, 8, 8]), Some(20), "one odd start in five");
         let odd = [8, 8, 8, 8, 1600, 8, 8, 8, 8, 8];
         assert_eq!(usual(&odd), Some(10), "one odd start in ten");
         assert_eq!(usual(&[1800]), Some(1800), "never more than half an hour");

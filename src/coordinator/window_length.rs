@@ -4,28 +4,36 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use selfheal_agents::fix_engineer::actions::Action;
 use selfheal_agents::health_monitor::{self, Sight, WarmUps};
 use selfheal_agents::model::{
-    ContainerFacts, HealthStatus, Incident, RuntimeEventKind, TargetId, TargetReport, Timestamp,
-    Verdict,
+    ContainerFacts, Fix, HealthStatus, Incident, RuntimeEventKind, TargetId, TargetReport,
+    Timestamp, Verdict,
 };
+use selfheal_agents::ports::IncidentQuery;
 
 use super::look::Seen;
+use super::repair::fixes;
 use super::state::{Inner, lock};
 use super::validation::LeastWindow;
 use super::window::{View, primary};
 
 /// How far back lives are looked at.
 const LIVES_BACK: TimeDelta = TimeDelta::hours(1);
+/// What takes longer while an incident is open about it was rather mended by somebody than slow.
+const LONGEST_IN_TROUBLE: Duration = Duration::from_mins(10);
+/// How long before a start an incident may have begun whose fix touched it since.
+const INCIDENTS_BACK: TimeDelta = TimeDelta::days(1);
 /// Before the name of each container whose starts were watched.
 pub(super) const WARM_UPS: &str = "warm_up.";
 
 impl Inner {
     /// The configured length, or longer: where the container died again and again, it must outlive
-    /// the longest of these lives by a quarter; where its starts take long, half the configured
-    /// length must be left once it works.
+    /// the longest of these lives by a quarter; where the fix starts it and its starts take long,
+    /// half the configured length must be left once it works.
     pub(super) async fn least_window(
         &self,
+        fix: &Fix,
         container: Option<&str>,
         now: Timestamp,
     ) -> LeastWindow {
@@ -34,6 +42,9 @@ impl Inner {
         let id = TargetId::container(name);
         let events = self.store.events(Some(&id), now - LIVES_BACK).await.unwrap_or_default();
         let life = health_monitor::longest_life(&events, now).unwrap_or_default() * 5 / 4;
+        if !starts(fix, name) {
+            return configured.max(life).into();
+        }
         let known = self.recall::<WarmUps>(&warm_ups_name(name)).await.ok().flatten();
         let warm_up = known.and_then(|known| known.usual()).unwrap_or_default();
         LeastWindow { window: configured.max(life).max(warm_up + configured / 2), warm_up }
@@ -47,7 +58,7 @@ impl Inner {
             };
             let took = lock(&self.starts).see(&facts.name, started_at, sight, seen.now);
             if let Some(took) = took {
-                self.keep_warm_up(&facts.name, took).await;
+                self.keep_warm_up(&facts.name, started_at, took).await;
             }
         }
         lock(&self.starts).keep_only(|name| seen.inventory.containers.contains_key(name));
@@ -71,11 +82,38 @@ impl Inner {
             starts.see(&name, started_at, Sight::Works(recovered_at), recovered_at)
         };
         if let Some(took) = took {
-            self.keep_warm_up(&name, took).await;
+            self.keep_warm_up(&name, started_at, took).await;
         }
     }
 
-    async fn keep_warm_up(&self, container: &str, took: Duration) {
+    /// Whether it works because it was mended, and not because its start was over: a fix touched it
+    /// since, or it took long while people knew of it. So it is taken where that is not known.
+    pub(super) async fn was_mended(
+        &self,
+        container: &str,
+        started_at: Timestamp,
+        took: Duration,
+    ) -> bool {
+        let since = Some(started_at - INCIDENTS_BACK);
+        let query = IncidentQuery { since, ..IncidentQuery::default() };
+        let Ok(incidents) = self.store.incidents(&query).await else { return true };
+        let is_its = |id: &TargetId| self.container_behind(id).as_deref() == Some(container);
+        // The fix that started it was decided on before.
+        let touched = |fix: &Fix| fix.proposed_at > started_at && fix.touches().iter().any(is_its);
+        let in_trouble = |incident: &Incident| {
+            let meanwhile = started_at..=started_at + took;
+            meanwhile.contains(&incident.opened_at) && incident.targets().iter().any(is_its)
+        };
+        incidents.iter().any(|incident| {
+            incident.validation.is_some() && fixes(incident).iter().any(touched)
+                || took > LONGEST_IN_TROUBLE && in_trouble(incident)
+        })
+    }
+
+    async fn keep_warm_up(&self, container: &str, started_at: Timestamp, took: Duration) {
+        if self.was_mended(container, started_at, took).await {
+            return;
+        }
         let name = warm_ups_name(container);
         let Ok(known) = self.recall::<WarmUps>(&name).await else { return };
         let mut known = known.unwrap_or_default();
@@ -84,6 +122,17 @@ impl Inner {
             tracing::error!(container.name = container, %error, "how long its start took is not kept");
         }
     }
+}
+
+/// Whether a fix starts the container, or may: what a person's own command does nobody knows.
+fn starts(fix: &Fix, container: &str) -> bool {
+    fix.steps.iter().any(|step| match &step.action {
+        Action::ContainerStart(_) | Action::ContainerRestart(_) | Action::ContainerRecreate(_) => {
+            step.action.target() == TargetId::container(container)
+        }
+        Action::RunCommand(_) => true,
+        _ => false,
+    })
 }
 
 fn warm_ups_name(container: &str) -> String {

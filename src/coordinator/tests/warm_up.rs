@@ -1,23 +1,29 @@
 //! Stories of services that take long to start.
 
-use selfheal_agents::model::ContainerFacts;
+use selfheal_agents::fix_engineer::actions::{
+    Action, ContainerRestart, ContainerSetMemory, ContainerSignal,
+};
+use selfheal_agents::model::{ContainerFacts, IncidentId, MemoryLimits};
 
+use super::shadow::fix_of;
 use super::*;
+use crate::coordinator::validation;
 
 /// What such a start takes, in seconds.
 const START_SECS: u64 = 240;
 
 /// A service without a health check that answers from outside only so long after each start, and
 /// something that it needs.
-fn slow_starter() -> (FakeWorld, Rules) {
+fn slow_starter(secs: u64) -> (FakeWorld, Rules) {
     let target = served_by("web");
     let fake = old_world(|w| {
         let labels = labels(&[("selfheal.depends-on", "db")]);
         w.add(ContainerFacts { labels, ..container("web") }).add(healthy("db"));
         let clock = w.clock().clone();
+        let limit = chrono::TimeDelta::from_std(Duration::from_secs(secs)).unwrap();
         w.works_while("web", move |scene| {
             let started = scene.container("web").and_then(|facts| facts.started_at);
-            started.is_some_and(|at| clock.now() - at >= chrono::TimeDelta::seconds(240))
+            started.is_some_and(|at| clock.now() - at >= limit)
         });
         if let Some(endpoint) = &target.endpoint {
             let answer = HttpFacts { ok: true, status: Some(200), ..HttpFacts::default() };
@@ -32,12 +38,16 @@ fn slow_starter() -> (FakeWorld, Rules) {
 /// A person starts it again while Selfheal only observes; afterwards what was learnt is there for
 /// a Selfheal that may act.
 async fn after_a_watched_start(meanwhile: impl FnOnce(&FakeWorld)) -> Stage {
-    let (fake, rules) = slow_starter();
+    after_a_watched_start_of(START_SECS, meanwhile).await
+}
+
+async fn after_a_watched_start_of(secs: u64, meanwhile: impl FnOnce(&FakeWorld)) -> Stage {
+    let (fake, rules) = slow_starter(secs);
     let observing = Stage::new(fake.clone(), Rules { mode: Mode::Observe, ..rules.clone() });
     observing.look().await;
     fake.world().runtime.restart("web", None, 10).await.unwrap();
     meanwhile(&fake);
-    for _ in 0..26 {
+    for _ in 0..secs / 10 + 2 {
         observing.pass(10).await;
         observing.look().await;
     }
@@ -119,4 +129,67 @@ async fn a_quick_service_keeps_the_window_of_the_settings() {
     assert_eq!(windows.last(), Some(&120), "{windows:?}");
     let known = stage.store.value("warm_up.web").await.unwrap();
     assert!(known.is_some(), "its starts were watched");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_works_only_after_long_trouble_was_mended_and_not_slow() {
+    let stage = after_a_watched_start_of(1500, |_| {}).await;
+    let incident = fate_of_a_repair(&stage).await;
+    assert_eq!(incident.validation.unwrap().window_secs, 120);
+}
+
+fn signal() -> Action {
+    let (container, signal) = ("web".to_owned(), "HUP".to_owned());
+    Action::ContainerSignal(ContainerSignal { container, signal })
+}
+
+fn restart() -> Action {
+    let container = "web".to_owned();
+    Action::ContainerRestart(ContainerRestart { container, stop_timeout_secs: 10, signal: None })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_within_which_a_fix_touched_the_container_teaches_nothing() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    let (web, started_at) = (TargetId::container("web"), stage.fake.clock().now());
+    let mended = || stage.coordinator.inner.was_mended("web", started_at, Duration::from_mins(5));
+    let decided = |secs: i64, action| {
+        let at = started_at + chrono::TimeDelta::seconds(secs);
+        let id = IncidentId(uuid::Uuid::nil());
+        let mut incident = Incident::open(id, web.clone(), vec![], at);
+        incident.fix = Some(fix_of(web.clone(), action, at));
+        incident
+    };
+    let applied = |mut incident: Incident| {
+        let window = validation::open(started_at, Duration::from_mins(2).into(), None, None);
+        incident.validation = Some(window);
+        incident
+    };
+    assert!(!mended().await);
+    stage.store.save_incident(&decided(60, signal())).await.unwrap();
+    assert!(!mended().await, "it was only proposed");
+    stage.store.save_incident(&applied(decided(60, signal()))).await.unwrap();
+    assert!(mended().await);
+    stage.store.save_incident(&applied(decided(-2, restart()))).await.unwrap();
+    assert!(!mended().await, "that is what started it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_starts_the_container_is_given_the_time_of_a_start() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    let took = serde_json::json!({ "took_secs": [START_SECS] });
+    stage.store.set_value("warm_up.web", Some(&took)).await.unwrap();
+    let now = stage.fake.clock().now();
+    let window = async |action| {
+        let fix = fix_of(TargetId::container("web"), action, now);
+        stage.coordinator.inner.least_window(&fix, Some("web"), now).await
+    };
+    let limits = MemoryLimits::default();
+    let raise = ContainerSetMemory { container: "web".to_owned(), limits, make_room: None };
+    for quiet in [signal(), Action::ContainerSetMemory(raise)] {
+        assert_eq!(window(quiet).await, Duration::from_mins(2).into());
+    }
+    assert_eq!(window(restart()).await.warm_up, Duration::from_secs(300));
 }
