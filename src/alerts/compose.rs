@@ -57,13 +57,7 @@ pub fn alert_for(incident: &Incident, event: AlertEvent) -> Alert {
         what_you_must_do(incident, event)
     );
     Alert {
-        // Who approved it does not know yet that it failed on a clone.
-        key: format!(
-            "{} {}{}",
-            incident.id,
-            event.as_str(),
-            if is_rehearsed(incident, event) { " rehearsed" } else { "" }
-        ),
+        key: format!("{} {}", incident.id, event.as_str()),
         event: event.as_str().to_owned(),
         severity,
         title: clean(&title, TITLE_CHARS),

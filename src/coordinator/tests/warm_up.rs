@@ -191,5 +191,5 @@ async fn only_what_starts_the_container_is_given_the_time_of_a_start() {
     for quiet in [signal(), Action::ContainerSetMemory(raise)] {
         assert_eq!(window(quiet).await, Duration::from_mins(2).into());
     }
-    assert_eq!(window(restart()).await.warm_up, Duration::from_secs(300));
+    assert_eq!(window(restart()).await.warm_up, Duration::from_mins(5));
 }

@@ -153,7 +153,7 @@ async fn a_command_that_may_take_longer_now_is_undone_as_before() {
     let run = Run::of(&case);
     let mut progress = run.prepared(&case).await;
     run.executor.apply(&mut progress).await.unwrap();
-    let (limit, environment) = (Duration::from_secs(60), vec!["HOME".to_owned()]);
+    let (limit, environment) = (Duration::from_mins(1), vec!["HOME".to_owned()]);
     run.fake.declares(Command { limit, environment, ..flush(true, true) });
     let end = run.executor.rollback(&mut progress, "a test").await.unwrap();
     assert!(matches!(end, RollbackEnd::RolledBack { .. }), "{end:?}");
