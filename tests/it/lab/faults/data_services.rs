@@ -17,7 +17,13 @@ fn start_postgres(stack: &mut Stack) -> Result<()> {
         .env("POSTGRES_USER", "shop")
         .env("POSTGRES_PASSWORD", "not-a-secret")
         .env("POSTGRES_DB", "shop");
-    stack.start(postgres)
+    stack.start(postgres)?;
+    // Whoever asks before that makes it say that it is starting, which is another story.
+    until("the database is ready", MADE_WITHIN, || {
+        let said = stack.log("postgres");
+        anyhow::ensure!(said.contains("ready to accept connections"), "it says {said}");
+        Ok(())
+    })
 }
 
 /// The application with its data services, to which it logs in as this role.
