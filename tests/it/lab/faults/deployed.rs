@@ -76,8 +76,10 @@ const LICENCE: &str = "/srv/licence";
 const LICENSED_RELEASE: &str = "ENV RELEASE=1\nENTRYPOINT [\"/bin/sh\", \"-c\", \
                                 \"sleep 0.3; test -e /srv/licence/key || exit 3; exec /usr/bin/lab-app\"]";
 
+/// It writes nowhere: a clone has all that it has.
 fn licensed(stack: &Stack, image: &str) -> anyhow::Result<Service> {
-    Ok(released(image).mount(&stack.folder("licence")?, LICENCE))
+    let service = app().made_from(image).with(&["--restart=always"]);
+    Ok(service.mount(&stack.folder("licence")?, LICENCE))
 }
 
 /// Somebody deployed a newer image that cannot start, and took away what the one before needs: the
