@@ -107,6 +107,8 @@ impl Server {
         let made = Command::new(install)
             .args(common)
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
+            // Each server that starts empties its folder for temporary tables, whosever they are.
+            .env("TMPDIR", folder.path())
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -129,7 +131,8 @@ impl Server {
             .arg(format!("--port={port}"))
             .arg(format!("--socket={}", folder.path().join("socket").display()))
             .arg(format!("--init-file={}", users.display()))
-            .args(settings);
+            .args(settings)
+            .env("TMPDIR", folder.path());
         let server = Self::start(&mut command, port, folder);
         until("mariadb accepts", START, || {
             Ok(std::net::TcpStream::connect(("127.0.0.1", port)).map(drop)?)
