@@ -70,7 +70,7 @@ impl ErrorDetector {
             .iter()
             .map(|(container, batch)| (container, self.count(report, container, batch, catalogue)))
             .collect();
-        self.fade(report);
+        self.fade(report, catalogue);
         let mut findings = checks::findings(report, catalogue, &self.numbers);
         findings.extend(self.log_findings(report, catalogue));
         // Its log of an earlier life may say the same; then the log's finding stays.
@@ -176,16 +176,19 @@ impl ErrorDetector {
         new
     }
 
-    /// Drops signs that are too old, or of a life that is over and done with.
-    fn fade(&mut self, report: &HealthReport) {
-        self.windows.retain(|(home, ..), window| {
+    /// Drops signs that are too old, of a life that is over and done with, or from before what
+    /// shows that they are over.
+    fn fade(&mut self, report: &HealthReport, catalogue: &Catalogue) {
+        self.windows.retain(|(home, id, _), window| {
             if report.target(home).is_none() {
                 return window.reported_at >= report.at - FORGOTTEN;
             }
             window.reported_at = report.at;
             let now = last_moment(report, &window.container);
             let born = proven_life(report, &window.container);
-            window.prune(born.map_or(now - WINDOW, |born| born.max(now - WINDOW)))
+            let over = catalogue.get(id).and_then(|runbook| over_since(report, runbook, window));
+            let oldest = [born, over].into_iter().flatten().fold(now - WINDOW, Timestamp::max);
+            window.prune(oldest)
         });
         if self.counted.len() > MAX_WINDOWS {
             self.counted.retain(|container, _| report.target(container).is_some());
@@ -287,6 +290,17 @@ fn proven_life(report: &HealthReport, container: &TargetId) -> Option<Timestamp>
     let facts = report.target(container)?.state.container()?;
     let born = facts.started_at.filter(|_| facts.is_up())?;
     (report.at - born >= PROVEN_LIFE).then_some(born)
+}
+
+/// When what shows that the runbook's trouble is over was seen last, in the container that wrote
+/// of it.
+fn over_since(report: &HealthReport, runbook: &Runbook, window: &Window) -> Option<Timestamp> {
+    let over = runbook.over_when.as_ref()?;
+    let of_container = report.targets.iter().filter(|target| {
+        container_of_target(report, target.id()).as_ref() == Some(&window.container)
+    });
+    let seen = of_container.flat_map(|target| &target.observations).filter(|seen| over.fits(seen));
+    seen.map(|seen| seen.at).max()
 }
 
 /// Whether a container does not run and that is as it should be: what it logged on its way

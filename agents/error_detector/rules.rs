@@ -32,6 +32,7 @@ pub(super) fn faults(file: &str, runbook: &Runbook) -> Vec<String> {
     for signature in &runbook.signatures {
         signature_faults(signature, &mut patterns, &mut faults);
     }
+    over_faults(runbook, &mut faults);
     example_faults(runbook, &patterns, &mut faults);
     weight_faults(runbook, &mut faults);
     for condition in conditions(runbook) {
@@ -166,6 +167,22 @@ fn signature_faults<'a>(
             }
         }
         _ => faults.push("a [[signature]] needs exactly one of `log` and `check`".to_owned()),
+    }
+}
+
+/// What shows that lines are over must be able to, and there must be lines.
+fn over_faults(runbook: &Runbook, faults: &mut Vec<String>) {
+    let Some(over) = &runbook.over_when else { return };
+    word_faults(&over.check, &over.is, faults);
+    if over.is.is_empty() {
+        faults.push("`over_when` names no words in `is`".to_owned());
+    }
+    let speaks = |signature: &Signature| signature.log.is_some() && signature.side.is_server();
+    if !runbook.signatures.iter().any(speaks) {
+        faults.push(
+            "`over_when` is for lines of the program itself, and there is no `log` of it"
+                .to_owned(),
+        );
     }
 }
 

@@ -405,3 +405,6 @@ mod sides;
 
 /// What changed runbooks make of lines that were counted before.
 mod reload;
+
+/// What shows that a trouble told of in a log is over.
+mod over;

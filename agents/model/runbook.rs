@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Category, ChangeKind, ContainerFacts, Difference, Severity, TargetKind, TunableRole, Verdict,
+    Category, ChangeKind, ContainerFacts, Difference, Observation, Severity, TargetKind,
+    TunableRole, Verdict,
 };
 
 /// One runbook.
@@ -32,6 +33,9 @@ pub struct Runbook {
     /// What it looks like; one match is enough.
     #[serde(rename = "signature", default)]
     pub signatures: Vec<Signature>,
+    /// What shows that it is over: lines from before that was seen count no more.
+    #[serde(default)]
+    pub over_when: Option<CheckSays>,
     /// What it means.
     pub diagnosis: DiagnosisTemplate,
     /// What makes it more or less likely.
@@ -129,6 +133,23 @@ pub struct Signature {
     pub verdict: Option<Verdict>,
     /// Who writes the line: the program in trouble itself, or a client of it.
     pub side: Side,
+}
+
+/// A check of the target, or of what runs in the same container, that says one of these words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckSays {
+    /// The check's name.
+    pub check: String,
+    /// The values that count.
+    pub is: Vec<String>,
+}
+
+impl CheckSays {
+    /// Whether the observation is of this check and one of the words.
+    pub fn fits(&self, observation: &Observation) -> bool {
+        observation.check == self.check && self.is.contains(&observation.value.to_string())
+    }
 }
 
 /// Which side of a connection writes a line.

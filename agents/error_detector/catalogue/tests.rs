@@ -94,6 +94,8 @@ fn each_rule_refuses_what_breaks_it() {
         ("check = \"http.status\"", "check = \"http.state\"", "did you mean `http.status`?"),
         ("is = [\"429\"]", "at_least = 2", "does not go with the check"),
         ("is = [\"429\"]", "side = \"client\"", "it is for logs"),
+        ("title =", "over_when = { check = \"http.state\", is = [\"ok\"] }\ntitle =", "no check"),
+        ("title =", "over_when = { check = \"http.status\", is = [] }\ntitle =", "names no words"),
         ("base = 70", "base = 0", "not between 1 and 100"),
         ("weight = 10", "weight = 60", "beyond 50"),
         ("weight = 10", "weight = 0", "weighs nothing"),

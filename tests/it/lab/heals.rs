@@ -192,6 +192,8 @@ each_fault! {
             touched: Some(&["postgres", "app"]),
             ..Repair::of("app", &["container.restart"])
         };
+    a_service_that_was_started_before_its_database_is_restarted:
+        START_ORDER, Repair::of("app", &["container.restart"]);
     a_volume_full_of_logs_gets_room:
         LOGS_FULL, Repair::of("app", &["logs.trim"]).without_docker();
     a_lock_held_for_ever_is_given_back:
