@@ -4,8 +4,8 @@
 //! complete or not made at all. It does not write to disk; the store does, before anything
 //! is applied.
 
-use crate::fix_engineer::actions::{Act, Action};
-use crate::model::{Backup, BackupId, Captured, Fix, IncidentId, Timestamp};
+use crate::fix_engineer::actions::{Act, Action, Reversal};
+use crate::model::{Backup, BackupId, Captured, FileContent, Fix, IncidentId, Timestamp};
 use crate::ports::{World, WorldError, WorldResult};
 
 /// Captures what each step of `fix` will touch.
@@ -38,35 +38,51 @@ pub async fn take(
 pub async fn overtaken(world: &World, fix: &Fix, backup: &Backup) -> WorldResult<Vec<String>> {
     let mut changed = vec![];
     for ((step, before), left) in fix.steps.iter().zip(&backup.captured).zip(&backup.left_behind) {
-        match (before, &step.action) {
-            (Captured::File(file), _) => {
-                let now = match world.files.read(&file.path).await {
-                    Err(WorldError::NotFound { .. }) => {
-                        changed.push(format!("{} was removed since", file.path));
-                        continue;
-                    }
-                    now => now?,
-                };
-                if now.sha256 != file.sha256 && Some(&now.sha256) != left.as_ref() {
-                    changed.push(format!("{} was changed since", file.path));
-                }
-            }
-            (Captured::Limits { id, limits }, Action::ContainerSetMemory(set)) => {
-                let now = match world.runtime.container(&set.container).await {
-                    Err(WorldError::NotFound { .. }) => {
-                        changed.push(format!("container `{}` was removed since", set.container));
-                        continue;
-                    }
-                    now => now?,
-                };
-                if now.id != *id {
-                    changed.push(format!("container `{}` was made anew since", set.container));
-                } else if now.limits != *limits && now.limits != set.limits {
-                    changed.push(format!("the limits of `{}` were changed since", set.container));
-                }
-            }
-            _ => changed.extend(step.action.overtaken(world, before).await?),
-        }
+        let is_undone = step.action.reversal() == Reversal::Undo;
+        let what = match before {
+            Captured::File(file) => file_overtaken(world, file, left.as_deref()).await?,
+            _ if is_undone => match is_another(world, &step.action, before).await? {
+                None => step.action.overtaken(world, before).await?,
+                another => another,
+            },
+            _ => step.action.overtaken(world, before).await?,
+        };
+        changed.extend(what);
     }
     Ok(changed)
+}
+
+async fn file_overtaken(
+    world: &World,
+    file: &FileContent,
+    left: Option<&str>,
+) -> WorldResult<Option<String>> {
+    let now = match world.files.read(&file.path).await {
+        Err(WorldError::NotFound { .. }) => {
+            return Ok(Some(format!("{} was removed since", file.path)));
+        }
+        now => now?,
+    };
+    let known = now.sha256 == file.sha256 || Some(&*now.sha256) == left;
+    Ok((!known).then(|| format!("{} was changed since", file.path)))
+}
+
+/// Whether the container that the step changed is gone, or another by the same name.
+async fn is_another(
+    world: &World,
+    action: &Action,
+    before: &Captured,
+) -> WorldResult<Option<String>> {
+    let target = action.target();
+    let (Some(id), Some(name)) = (before.container_id(), target.container_name()) else {
+        return Ok(None);
+    };
+    match world.runtime.container(name).await {
+        Err(WorldError::NotFound { .. }) => {
+            Ok(Some(format!("container `{name}` was removed since")))
+        }
+        Err(error) => Err(error),
+        Ok(now) if now.id == id => Ok(None),
+        Ok(_) => Ok(Some(format!("container `{name}` was made anew since"))),
+    }
 }

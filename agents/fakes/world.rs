@@ -72,6 +72,8 @@ pub(super) struct State {
     /// What blueprints were drawn from, by the container's id.
     pub(super) drawn: BTreeMap<String, ContainerFacts>,
     failures: BTreeMap<String, VecDeque<Failure>>,
+    /// The port functions that were called.
+    called: BTreeSet<String>,
     /// How late a question is answered, and whether it is answered then.
     stalls: BTreeMap<String, Stall>,
     wakers: Vec<Waker>,
@@ -434,7 +436,14 @@ impl FakeWorld {
 
     /// The failure injected for this call, if any.
     pub(super) fn injected(&self, operation: &str) -> Option<Failure> {
-        self.state().failures.get_mut(operation)?.pop_front()
+        let mut state = self.state();
+        state.called.insert(operation.to_owned());
+        state.failures.get_mut(operation)?.pop_front()
+    }
+
+    /// The port functions that were called so far, by the names [`Self::fail_next`] takes.
+    pub fn called(&self) -> BTreeSet<String> {
+        self.state().called.clone()
     }
 
     /// Every change asked of the world, in order and in a person's words, such as

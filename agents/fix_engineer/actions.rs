@@ -39,6 +39,10 @@ pub trait Act: Send + Sync {
     fn reversal(&self) -> Reversal;
     /// The command a person would type for the same effect.
     fn by_hand(&self) -> String;
+    /// The command a person would type to restore `before`; `None` for a post-condition.
+    fn undo_by_hand(&self, _before: &Captured) -> Option<String> {
+        None
+    }
     /// Expected interruption of the service, in seconds.
     fn interruption_secs(&self) -> u64;
     /// What it will touch, as it is now; goes into the backup.
@@ -200,6 +204,9 @@ impl Act for Action {
     }
     fn comes_by_itself(&self) -> bool {
         self.act().comes_by_itself()
+    }
+    fn undo_by_hand(&self, before: &Captured) -> Option<String> {
+        self.act().undo_by_hand(before)
     }
     async fn settle(&self, world: &World, before: &Captured) -> WorldResult<()> {
         self.act().settle(world, before).await

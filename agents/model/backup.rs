@@ -165,6 +165,19 @@ pub enum Captured {
     Command,
 }
 
+impl Captured {
+    /// Docker's id of the container whose life, limits or networks these are.
+    pub fn container_id(&self) -> Option<&str> {
+        match self {
+            Self::Container { id, .. }
+            | Self::Limits { id, .. }
+            | Self::CpuLimit { id, .. }
+            | Self::Networks { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+}
+
 /// Everything a fix will touch, as it was before the first step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Backup {

@@ -90,7 +90,8 @@ impl IncidentState {
 
     /// The only place that knows which state may follow which.
     ///
-    /// `Resolved -> RolledBack` is a person taking a kept fix back;
+    /// `Resolved -> RolledBack` is a person taking a kept fix back, `Stuck -> RolledBack` one whose
+    /// second try succeeds;
     /// `Validating -> Fixing` is a follow-up step of the same repair.
     pub const fn may_become(self, next: Self) -> bool {
         use IncidentState::{
@@ -104,6 +105,7 @@ impl IncidentState {
                 | (Fixing, Validating | RolledBack | Stuck | Held)
                 | (Validating, Fixing | Resolved | RolledBack | Stuck)
                 | (Resolved, RolledBack | Stuck)
+                | (Stuck, RolledBack)
         )
     }
 }
@@ -219,6 +221,9 @@ pub struct Incident {
     pub failed_rehearsals: Vec<Rehearsal>,
     /// The window, once a fix was applied.
     pub validation: Option<Validation>,
+    /// What a person has to run, in order, where a fix could not be taken back.
+    #[serde(default)]
+    pub by_hand: Vec<String>,
     /// What happened, oldest first.
     pub timeline: Vec<TimelineEntry>,
 }
@@ -247,6 +252,7 @@ impl Incident {
             rehearsal: None,
             failed_rehearsals: vec![],
             validation: None,
+            by_hand: vec![],
             timeline: vec![],
         };
         let text = incident
@@ -382,10 +388,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_stuck_or_rolled_back() {
-        for closed in [IncidentState::Stuck, IncidentState::RolledBack] {
-            assert!(IncidentState::ALL.iter().all(|next| !closed.may_become(*next)));
-        }
+    fn nothing_leaves_rolled_back_and_stuck_is_left_only_by_taking_it_back() {
+        let next_of = |state: IncidentState| {
+            IncidentState::ALL.into_iter().filter(move |next| state.may_become(*next))
+        };
+        assert_eq!(next_of(IncidentState::RolledBack).count(), 0);
+        assert!(next_of(IncidentState::Stuck).eq([IncidentState::RolledBack]));
     }
 
     #[test]

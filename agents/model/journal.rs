@@ -99,8 +99,11 @@ pub enum JournalEntry {
     RolledBack,
     /// Neither: a person must look. Final.
     Stuck {
-        /// Why, with what to do.
+        /// Why, and where the state before is.
         reason: String,
+        /// What a person has to run in its place, in order.
+        #[serde(default)]
+        by_hand: Vec<String>,
     },
 }
 

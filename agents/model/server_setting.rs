@@ -38,6 +38,19 @@ impl ServerSetting {
         Self::POSTGRES.into_iter().find(|setting| setting.name() == name)
     }
 
+    /// The command a person would type to set it; without a value the server's own default counts.
+    pub fn command(self, value: Option<&str>) -> String {
+        let name = self.name();
+        if !self.is_of_postgres() {
+            return format!("redis-cli CONFIG SET {name} {}", value.unwrap_or("0"));
+        }
+        let change = match value {
+            Some(value) => format!("SET {name} = {value}"),
+            None => format!("RESET {name}"),
+        };
+        format!("psql -c 'ALTER SYSTEM {change}' -c 'SELECT pg_reload_conf()'")
+    }
+
     /// Whether it is one of PostgreSQL's.
     pub fn is_of_postgres(self) -> bool {
         Self::POSTGRES.contains(&self)

@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use selfheal_agents::fix_engineer::actions::Act;
-use selfheal_agents::model::{Fix, Hold, Incident, Severity, TargetId, Timestamp, clean};
+use selfheal_agents::model::{
+    Fix, Hold, Incident, IncidentState, Severity, TargetId, Timestamp, clean,
+};
 use selfheal_agents::ports::Alert;
 
 /// What an alert tells of an incident.
@@ -301,11 +303,25 @@ fn body(incident: &Incident, event: AlertEvent) -> String {
     if let Some(fix) = &incident.fix {
         sections.push(steps(fix, event));
     }
+    if event == AlertEvent::Stuck {
+        sections.extend(left_to_do(incident));
+    }
     if let Some(evidence) = evidence(incident) {
         sections.push(evidence);
     }
     sections.push(next_commands(incident, event));
     sections.join("\n\n")
+}
+
+/// Why a fix could not be taken back, and what a person runs in its place.
+fn left_to_do(incident: &Incident) -> Vec<String> {
+    let mut told = incident.timeline.iter().rev();
+    let stuck = told.find(|entry| entry.state == Some(IncidentState::Stuck));
+    let why = stuck.map(|entry| section("Why not all was taken back", [entry.text.clone()]));
+    let commands = incident.by_hand.iter().map(|command| format!("$ {command}"));
+    let by_hand = (!incident.by_hand.is_empty())
+        .then(|| section("What takes it back by hand, in this order", commands));
+    why.into_iter().chain(by_hand).collect()
 }
 
 /// Whether it is told that the fix failed on a clone.
@@ -344,12 +360,16 @@ fn steps(fix: &Fix, event: AlertEvent) -> String {
     let heading = match event {
         AlertEvent::Held => "What would repair it (and by hand)",
         AlertEvent::Recovered => "What would have repaired it (and by hand)",
+        AlertEvent::Stuck => "What was done",
         _ => "What was done (and by hand)",
     };
     let mut lines = vec![];
     for (number, step) in (1..).zip(&fix.steps) {
         lines.push(format!("{number}. {}", step.action.describe()));
-        lines.push(format!("   $ {}", step.action.by_hand()));
+        // Whoever is to undo it must not be shown how to do it again.
+        if event != AlertEvent::Stuck {
+            lines.push(format!("   $ {}", step.action.by_hand()));
+        }
     }
     lines.extend(fix.warnings.iter().map(|warning| format!("Never: {warning}")));
     section(heading, lines)

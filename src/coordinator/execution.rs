@@ -47,8 +47,10 @@ pub(super) enum RollbackEnd {
     },
     /// A person must look.
     Stuck {
-        /// Why, with what to do.
+        /// Why, and where the state before is.
         reason: String,
+        /// What a person has to run in its place, in order.
+        by_hand: Vec<String>,
     },
 }
 
@@ -291,7 +293,7 @@ impl Executor {
                 let unchecked = || "it has no check, so that is not known".to_owned();
                 let why = known.untold.unwrap_or_else(unchecked);
                 let error = WorldError::Refused { what: "telling whether it ran".to_owned(), why };
-                return self.stuck(progress, index, step, &error).await;
+                return self.stuck(progress, &backup, index, &error).await;
             }
             if !known.intended || step.action.reversal() != Reversal::Undo {
                 continue;
@@ -310,11 +312,11 @@ impl Executor {
             }
             self.record(progress, JournalEntry::UndoIntent { step: index }).await?;
             if let Err(error) = self.undo(step, before).await {
-                return self.stuck(progress, index, step, &error).await;
+                return self.stuck(progress, &backup, index, &error).await;
             }
             self.record(progress, JournalEntry::Undone { step: index }).await?;
         }
-        if let Some(stuck) = self.reactivate(progress, &fix, &mut undone).await? {
+        if let Some(stuck) = self.reactivate(progress, &backup, &mut undone).await? {
             return Ok(stuck);
         }
         self.record(progress, JournalEntry::RolledBack).await?;
@@ -327,12 +329,13 @@ impl Executor {
     async fn reactivate(
         &self,
         progress: &mut Progress,
-        fix: &Fix,
+        backup: &Backup,
         undone: &mut Vec<String>,
     ) -> Result<Option<RollbackEnd>, StoreError> {
         if undone.is_empty() {
             return Ok(None);
         }
+        let fix = progress.fix.clone();
         for (index, step) in fix.steps.iter().enumerate() {
             let known = progress.step(index);
             let due = step.role == StepRole::Activate && known.intended;
@@ -346,7 +349,9 @@ impl Executor {
                     Ok(before) => before,
                     // Whoever makes it anew starts it with what was restored.
                     Err(WorldError::NotFound { .. }) => continue,
-                    Err(error) => return self.stuck(progress, index, step, &error).await.map(Some),
+                    Err(error) => {
+                        return self.stuck(progress, backup, index, &error).await.map(Some);
+                    }
                 },
             };
             if !in_doubt {
@@ -354,7 +359,7 @@ impl Executor {
                 self.record(progress, entry).await?;
             }
             if let Err(error) = self.effect(step, &before, in_doubt).await {
-                return self.stuck(progress, index, step, &error).await.map(Some);
+                return self.stuck(progress, backup, index, &error).await.map(Some);
             }
             self.record(progress, JournalEntry::Reactivated { step: index }).await?;
             undone.push(format!("again: {}", step.action.describe()));
@@ -369,10 +374,11 @@ impl Executor {
     async fn stuck(
         &self,
         progress: &mut Progress,
+        backup: &Backup,
         index: usize,
-        step: &Step,
         error: &WorldError,
     ) -> Result<RollbackEnd, StoreError> {
+        let step = progress.fix.steps[index].clone();
         let failed = JournalEntry::UndoFailed { step: index, error: error.to_string() };
         self.record(progress, failed).await?;
         let reason = format!(
@@ -380,8 +386,10 @@ impl Executor {
             step.action.describe(),
             progress.backup
         );
-        self.record(progress, JournalEntry::Stuck { reason: reason.clone() }).await?;
-        Ok(RollbackEnd::Stuck { reason })
+        let by_hand = left_to_do(progress, backup);
+        let entry = JournalEntry::Stuck { reason: reason.clone(), by_hand: by_hand.clone() };
+        self.record(progress, entry).await?;
+        Ok(RollbackEnd::Stuck { reason, by_hand })
     }
 
     async fn backup_of(&self, progress: &Progress) -> Result<Backup, StoreError> {
@@ -396,6 +404,23 @@ impl Executor {
         progress.take(&entry);
         Ok(())
     }
+}
+
+/// What a person has to run where undoing stopped: the undo of each step that was begun, newest
+/// first, and then what lets the old state take effect.
+fn left_to_do(progress: &Progress, backup: &Backup) -> Vec<String> {
+    let steps = || progress.fix.steps.iter().enumerate();
+    let undos = steps().rev().filter_map(|(index, step)| {
+        let known = progress.step(index);
+        let is_due = known.intended && !known.undone;
+        is_due.then(|| step.action.undo_by_hand(&backup.captured[index])).flatten()
+    });
+    let activates = steps().filter_map(|(index, step)| {
+        let known = progress.step(index);
+        let is_due = step.role == StepRole::Activate && known.intended && !known.reactivated;
+        is_due.then(|| step.action.by_hand())
+    });
+    undos.chain(activates).collect()
 }
 
 fn untold(step: &Step) -> String {

@@ -250,14 +250,17 @@ impl Inner {
         let _writing = self.writing.lock().await;
         let mut incident = self.incident_or_error(backup.incident).await?;
         let undone = match end {
-            RollbackEnd::Stuck { reason } => {
-                self.get_stuck(&mut incident, &reason).await;
+            RollbackEnd::Stuck { reason, by_hand } => {
+                self.get_stuck(&mut incident, &reason, by_hand).await;
                 return Err(RequestError::Failed(reason));
             }
             RollbackEnd::RolledBack { undone } => undone,
         };
         let text = format!("{} rolled back; {}", backup.id, undone.join("; "));
         let person = Actor::Person(who.to_owned());
+        if incident.state() == IncidentState::Stuck {
+            self.come_unstuck(&mut incident).await;
+        }
         if incident.state() == IncidentState::RolledBack {
             // An earlier fix of the same repair.
             incident.note(self.world.clock.now(), person, text);

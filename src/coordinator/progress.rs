@@ -53,6 +53,8 @@ pub(super) enum Phase {
     Stuck {
         /// Why.
         reason: String,
+        /// What a person has to run in its place, in order.
+        by_hand: Vec<String>,
     },
 }
 
@@ -139,7 +141,9 @@ impl Progress {
             JournalEntry::Proven => self.phase = Phase::Settling,
             JournalEntry::Kept => self.phase = Phase::Kept,
             JournalEntry::RolledBack => self.phase = Phase::RolledBack,
-            JournalEntry::Stuck { reason } => self.phase = Phase::Stuck { reason: reason.clone() },
+            JournalEntry::Stuck { reason, by_hand } => {
+                self.phase = Phase::Stuck { reason: reason.clone(), by_hand: by_hand.clone() };
+            }
         }
     }
 }

@@ -163,7 +163,10 @@ impl Inner {
             Some(Phase::RolledBack) => {
                 (IncidentState::RolledBack, "taken back, as the journal says".to_owned())
             }
-            Some(Phase::Stuck { reason }) => (IncidentState::Stuck, reason),
+            Some(Phase::Stuck { reason, by_hand }) => {
+                self.get_stuck(incident, &reason, by_hand).await;
+                return Ok(());
+            }
             // Still under way: whoever works on it writes the incident.
             Some(_) => return Ok(()),
             None => (IncidentState::Held, "interrupted before anything was touched".to_owned()),

@@ -42,6 +42,12 @@ impl Act for ConfigRestore {
         format!("restore {} from its last good version", self.file)
     }
 
+    fn undo_by_hand(&self, before: &Captured) -> Option<String> {
+        let Captured::File(file) = before else { return None };
+        let checksum = file.sha256.get(..12).unwrap_or(&file.sha256);
+        Some(format!("put back {} as it was (SHA-256 {checksum}..., in the backup)", self.file))
+    }
+
     fn interruption_secs(&self) -> u64 {
         0
     }

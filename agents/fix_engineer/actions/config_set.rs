@@ -42,6 +42,10 @@ impl Act for ConfigSet {
         format!("edit {}: set {} to {}", self.file, self.key, self.to)
     }
 
+    fn undo_by_hand(&self, _before: &Captured) -> Option<String> {
+        Some(format!("edit {}: set {} back to {}", self.file, self.key, self.from))
+    }
+
     fn interruption_secs(&self) -> u64 {
         0
     }

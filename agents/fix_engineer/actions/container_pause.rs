@@ -37,6 +37,10 @@ impl Act for ContainerPause {
     }
 
     /// How long it is frozen is a person's decision.
+    fn undo_by_hand(&self, _before: &Captured) -> Option<String> {
+        Some(format!("docker unpause {}", self.container))
+    }
+
     fn interruption_secs(&self) -> u64 {
         0
     }

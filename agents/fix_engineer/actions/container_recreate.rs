@@ -96,6 +96,13 @@ impl Act for ContainerRecreate {
         }
     }
 
+    fn undo_by_hand(&self, _before: &Captured) -> Option<String> {
+        let (name, aside) = (&self.container, self.aside());
+        Some(format!(
+            "docker rm --force {name} && docker rename {aside} {name} && docker start {name}"
+        ))
+    }
+
     fn interruption_secs(&self) -> u64 {
         u64::from(self.stop_timeout_secs) + MAKING_SECS
     }

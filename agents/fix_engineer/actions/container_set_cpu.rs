@@ -48,6 +48,12 @@ impl Act for ContainerSetCpu {
         format!("docker update --cpus {:.2} {}", cores(self.limit_nanos), self.container)
     }
 
+    fn undo_by_hand(&self, before: &Captured) -> Option<String> {
+        let Captured::CpuLimit { limit_nanos, .. } = before else { return None };
+        let limit = limit_nanos.map_or(0.0, cores);
+        Some(format!("docker update --cpus {limit:.2} {}", self.container))
+    }
+
     fn interruption_secs(&self) -> u64 {
         0
     }
@@ -75,23 +81,11 @@ impl Act for ContainerSetCpu {
     }
 
     async fn overtaken(&self, world: &World, before: &Captured) -> WorldResult<Option<String>> {
-        let Captured::CpuLimit { id, limit_nanos } = before else {
-            return Ok(None);
-        };
-        let now = match world.runtime.container(&self.container).await {
-            Err(crate::ports::WorldError::NotFound { .. }) => {
-                return Ok(Some(format!("container `{}` was removed since", self.container)));
-            }
-            now => now?,
-        };
-        let known = [*limit_nanos, Some(self.limit_nanos)].contains(&now.cpu_limit_nanos);
-        Ok(if now.id != *id {
-            Some(format!("container `{}` was made anew since", self.container))
-        } else if known {
-            None
-        } else {
-            Some(format!("the processor limit of `{}` was changed since", self.container))
-        })
+        let Captured::CpuLimit { limit_nanos, .. } = before else { return Ok(None) };
+        let now = world.runtime.container(&self.container).await?.cpu_limit_nanos;
+        let known = [*limit_nanos, Some(self.limit_nanos)].contains(&now);
+        let what = || format!("the processor limit of `{}` was changed since", self.container);
+        Ok((!known).then(what))
     }
 }
 

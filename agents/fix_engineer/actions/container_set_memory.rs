@@ -29,6 +29,12 @@ fn shown(limit: Option<u64>) -> String {
     limit.map_or_else(|| "unlimited".to_owned(), |bytes| format!("{} MiB", bytes / MIB))
 }
 
+fn update_by_hand(container: &str, limits: MemoryLimits) -> String {
+    let argument = |limit: Option<u64>| limit.map_or(-1, |b| i64::try_from(b).unwrap_or(-1));
+    let (memory, swap) = (argument(limits.memory_bytes), argument(limits.memory_swap_bytes));
+    format!("docker update --memory {memory} --memory-swap {swap} {container}")
+}
+
 #[async_trait]
 impl Act for ContainerSetMemory {
     fn target(&self) -> TargetId {
@@ -48,13 +54,12 @@ impl Act for ContainerSetMemory {
     }
 
     fn by_hand(&self) -> String {
-        let argument = |limit: Option<u64>| limit.map_or(-1, |b| i64::try_from(b).unwrap_or(-1));
-        format!(
-            "docker update --memory {} --memory-swap {} {}",
-            argument(self.limits.memory_bytes),
-            argument(self.limits.memory_swap_bytes),
-            self.container
-        )
+        update_by_hand(&self.container, self.limits)
+    }
+
+    fn undo_by_hand(&self, before: &Captured) -> Option<String> {
+        let Captured::Limits { limits, .. } = before else { return None };
+        Some(update_by_hand(&self.container, *limits))
     }
 
     fn interruption_secs(&self) -> u64 {
@@ -92,6 +97,13 @@ impl Act for ContainerSetMemory {
             }
             other => other,
         }
+    }
+
+    async fn overtaken(&self, world: &World, before: &Captured) -> WorldResult<Option<String>> {
+        let Captured::Limits { limits, .. } = before else { return Ok(None) };
+        let now = world.runtime.container(&self.container).await?.limits;
+        let known = now == *limits || now == self.limits;
+        Ok((!known).then(|| format!("the limits of `{}` were changed since", self.container)))
     }
 }
 

@@ -43,6 +43,10 @@ impl Act for ContainerStop {
         format!("docker stop -t {} {}", self.stop_timeout_secs, self.container)
     }
 
+    fn undo_by_hand(&self, _before: &Captured) -> Option<String> {
+        Some(format!("docker stop {} && docker start {}", self.in_favour_of, self.container))
+    }
+
     fn interruption_secs(&self) -> u64 {
         u64::from(self.stop_timeout_secs)
     }

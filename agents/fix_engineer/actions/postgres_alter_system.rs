@@ -43,11 +43,6 @@ impl PostgresAlterSystem {
         let (from, to) = (shown(self.setting, self.from), shown(self.setting, self.to));
         format!("change {} of `{}` from {from} to {to}", self.setting.name(), self.target)
     }
-
-    fn command(&self) -> String {
-        let (name, to) = (self.setting.name(), self.to);
-        format!("psql -c 'ALTER SYSTEM SET {name} = {to}' -c 'SELECT pg_reload_conf()'")
-    }
 }
 
 changes_a_setting!(PostgresAlterSystem);

@@ -42,10 +42,6 @@ impl RedisSetMemory {
             self.to_bytes / MIB
         )
     }
-
-    fn command(&self) -> String {
-        format!("redis-cli CONFIG SET maxmemory {}", self.to_bytes)
-    }
 }
 
 changes_a_setting!(RedisSetMemory);

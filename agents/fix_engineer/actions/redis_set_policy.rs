@@ -73,10 +73,6 @@ impl RedisSetPolicy {
             self.policy.as_str()
         )
     }
-
-    fn command(&self) -> String {
-        format!("redis-cli CONFIG SET maxmemory-policy {}", self.policy.as_str())
-    }
 }
 
 changes_a_setting!(RedisSetPolicy);

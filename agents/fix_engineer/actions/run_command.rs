@@ -70,8 +70,11 @@ impl Act for RunCommand {
     }
 
     fn by_hand(&self) -> String {
-        let words: Vec<String> = self.command.argv.iter().map(|word| quoted(word)).collect();
-        redact(&words.join(" ")).into_owned()
+        as_typed(&self.command.argv)
+    }
+
+    fn undo_by_hand(&self, _before: &Captured) -> Option<String> {
+        self.command.undo.as_deref().map(as_typed)
     }
 
     fn interruption_secs(&self) -> u64 {
@@ -114,6 +117,12 @@ impl Act for RunCommand {
     fn is_unknowable(&self) -> bool {
         self.command.check.is_none()
     }
+}
+
+/// A command as a person would type it, without what may be a secret.
+fn as_typed(argv: &[String]) -> String {
+    let words: Vec<String> = argv.iter().map(|word| quoted(word)).collect();
+    redact(&words.join(" ")).into_owned()
 }
 
 /// A word as a person would type it.

@@ -59,6 +59,10 @@ impl Change<'_> {
         Ok((!known).then(|| format!("`{name}` of `{}`", self.target)))
     }
 
+    pub(super) fn undo_by_hand(&self, before: &Captured) -> Option<String> {
+        self.before(before).ok().map(|value| self.setting.command(value))
+    }
+
     fn before<'a>(&self, before: &'a Captured) -> WorldResult<Option<&'a str>> {
         match before {
             Captured::Setting { setting, value } if *setting == self.setting => {
@@ -70,8 +74,7 @@ impl Change<'_> {
 }
 
 /// Writes the [`super::Act`] of an action that changes one setting. The type has the methods
-/// `change` (what is changed to what), `what` (in words) and `command` (by hand), and the fields
-/// `target` and `endpoint`.
+/// `change` (what is changed to what) and `what` (in words), and the fields `target` and `endpoint`.
 macro_rules! changes_a_setting {
     ($action:ty) => {
         #[async_trait]
@@ -89,7 +92,12 @@ macro_rules! changes_a_setting {
             }
 
             fn by_hand(&self) -> String {
-                self.command()
+                let change = self.change();
+                change.setting.command(Some(&change.to))
+            }
+
+            fn undo_by_hand(&self, before: &Captured) -> Option<String> {
+                self.change().undo_by_hand(before)
             }
 
             fn interruption_secs(&self) -> u64 {

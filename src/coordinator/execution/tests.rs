@@ -16,8 +16,9 @@ use selfheal_agents::fix_engineer::actions::{
 };
 use selfheal_agents::model::{
     Backend, Command, Confidence, ConfigState, ContainerStatus, DatabaseEndpoint, DatabaseFacts,
-    Endpoint, Facts, ImageName, Ledger, LogFile, LogFolder, LogSurvey, MemoryLimits, RedisClient,
-    RedisFacts, ServerSetting, Session, SettingFacts, TargetId, Timestamp,
+    Endpoint, Facts, ImageName, Ledger, LogFile, LogFolder, LogSurvey, MemoryLimits,
+    NetworkAttachment, RedisClient, RedisFacts, ServerSetting, Session, SettingFacts, TargetId,
+    Timestamp,
 };
 use selfheal_agents::ports::{Backups, Clock, Journal};
 use uuid::Uuid;
@@ -134,6 +135,7 @@ fn cases() -> Vec<Case> {
                 attachment: network("shop", "worker"),
             }))],
         ),
+        case("name", world(nameless), vec![repair(give_name())]),
         case("config", world(|_| {}), vec![repair(config_set()), activate()]),
         case(
             "restore",
@@ -168,6 +170,20 @@ fn cases() -> Vec<Case> {
         case("redis clients", world(full_cache), vec![repair(redis_clients())]),
         commands::case(true, true),
     ]
+}
+
+/// On its network, but not by the name that others know it by.
+fn nameless(fake: &FakeWorld) {
+    let known = network("shop", "worker");
+    fake.change("worker", |c| {
+        c.networks = vec![NetworkAttachment { aliases: vec!["old".to_owned()], ..known }];
+    });
+}
+
+fn give_name() -> Action {
+    let attachment =
+        NetworkAttachment { aliases: vec!["api".to_owned()], ..network("shop", "worker") };
+    Action::NetworkConnect(NetworkConnect { container: worker(), attachment })
 }
 
 fn set_cpu() -> Action {
@@ -382,13 +398,18 @@ fn incident() -> IncidentId {
 /// What of the world a fix may change, as one comparable text.
 fn picture(fake: &FakeWorld) -> String {
     let facts = fake.facts("worker");
-    let networks: Vec<&str> = facts.networks.iter().map(|n| n.network.as_str()).collect();
+    let on = |n: &NetworkAttachment| (n.network.clone(), n.aliases.clone(), n.fixed_ip.clone());
+    let networks: Vec<_> = facts.networks.iter().map(on).collect();
+    // One that was frozen before stays thawed: its action has no undo.
+    let by_us = fake.effects().iter().any(|effect| effect == "pause worker");
+    let is_frozen = by_us && facts.status == ContainerStatus::Paused;
     let settings = fake.server_settings();
     let limits = (facts.limits, facts.cpu_limit_nanos);
     let old_runs = fake.has("old-worker").then(|| fake.facts("old-worker").is_up());
-    let made = (facts.id, facts.image_id, facts.environment.len(), fake.names());
+    let made = (facts.id, facts.image_id, facts.environment, fake.names());
     let ran = fake.is_done("flush");
-    format!("{limits:?} {networks:?} {} {settings:?} {old_runs:?} {made:?} {ran}", fake.text(FILE))
+    let file = fake.text(FILE);
+    format!("{limits:?} {networks:?} {file} {settings:?} {old_runs:?} {made:?} {ran} {is_frozen}")
 }
 
 struct Run {
@@ -554,68 +575,83 @@ async fn interrupted_at_any_record_a_rollback_is_finished_by_the_next_start() {
     }
 }
 
-/// The calls of the world by which steps take effect.
-const EFFECTS: [&str; 21] = [
-    "start",
-    "restart",
-    "signal",
-    "pause",
-    "unpause",
-    "set_memory_limits",
-    "set_cpu_limit",
-    "stop",
-    "connect_network",
-    "replace",
-    "terminate_backends",
-    "set_setting",
-    "load_config",
-    "kill_clients",
-    "set_aside",
-    "make",
-    "put_back",
-    "remove",
-    "container",
-    "command",
-    "check command",
-];
+/// Every case, once for each call of the world that applying it makes: whatever a new action calls
+/// fails here too.
+async fn each_call_of_each_case() -> Vec<(Case, String)> {
+    let mut all = vec![];
+    for (index, case) in cases().into_iter().enumerate() {
+        let run = Run::of(&case);
+        let mut progress = run.prepared(&case).await;
+        run.executor.apply(&mut progress).await.unwrap();
+        let fresh = |call| (cases().swap_remove(index), call);
+        all.extend(run.fake.called().into_iter().map(fresh));
+    }
+    all
+}
+
+/// Takes back what failed and sees that the world is as before.
+async fn is_as_before(run: &Run, case: &Case, call: &str, before: &str) {
+    run.fake.clock().advance_secs(1);
+    let end = run.executor.rollback(&mut run.found().await, "a test").await.unwrap();
+    assert!(matches!(end, RollbackEnd::RolledBack { .. }), "{}: {end:?}", case.name);
+    assert_eq!(picture(&run.fake), before, "{} without {call}", case.name);
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_step_that_fails_for_good_leaves_the_world_as_it_was() {
-    for operation in EFFECTS {
-        for case in cases() {
-            let run = Run::of(&case);
-            let before = picture(&run.fake);
-            let mut progress = run.prepared(&case).await;
-            let refusal = Failure::Refused("no".to_owned());
-            // The refusal hits the effect only; undoing works again.
-            run.fake.fail_next(operation, &refusal, 1);
-            if run.executor.apply(&mut progress).await.unwrap() == ApplyEnd::Applied {
-                continue;
-            }
-            run.fake.clock().advance_secs(1);
-            let end = run.executor.rollback(&mut progress, "a test").await.unwrap();
-            assert!(matches!(end, RollbackEnd::RolledBack { .. }), "{}: {end:?}", case.name);
-            assert_eq!(picture(&run.fake), before, "{} without {operation}", case.name);
+    for (case, call) in each_call_of_each_case().await {
+        let run = Run::of(&case);
+        let before = picture(&run.fake);
+        let mut progress = run.prepared(&case).await;
+        // The refusal hits the effect only; undoing works again.
+        run.fake.fail_next(&call, &Failure::Refused("no".to_owned()), 1);
+        if run.executor.apply(&mut progress).await.unwrap() != ApplyEnd::Applied {
+            is_as_before(&run, &case, &call, &before).await;
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_step_that_fails_when_it_is_half_done_is_undone_all_the_same() {
-    for operation in EFFECTS {
-        for case in cases() {
-            let run = Run::of(&case);
-            let before = picture(&run.fake);
-            let mut progress = run.prepared(&case).await;
-            run.fake.fail_next(operation, &Failure::TimedOutAfterwards, 1);
-            run.fake.fail_next(operation, &Failure::Refused("no".to_owned()), 1);
-            if run.executor.apply(&mut progress).await.unwrap() == ApplyEnd::Applied {
-                continue;
-            }
-            run.fake.clock().advance_secs(1);
-            let end = run.executor.rollback(&mut run.found().await, "a test").await.unwrap();
-            assert!(matches!(end, RollbackEnd::RolledBack { .. }), "{}: {end:?}", case.name);
-            assert_eq!(picture(&run.fake), before, "{} without {operation}", case.name);
+    for (case, call) in each_call_of_each_case().await {
+        let run = Run::of(&case);
+        let before = picture(&run.fake);
+        let mut progress = run.prepared(&case).await;
+        run.fake.fail_next(&call, &Failure::TimedOutAfterwards, 1);
+        run.fake.fail_next(&call, &Failure::Refused("no".to_owned()), 1);
+        if run.executor.apply(&mut progress).await.unwrap() != ApplyEnd::Applied {
+            is_as_before(&run, &case, &call, &before).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_taken_back_of_a_container_that_was_made_anew_since() {
+    for case in cases() {
+        let run = Run::of(&case);
+        let mut progress = run.prepared(&case).await;
+        run.fake.clock().advance_secs(1);
+        run.executor.apply(&mut progress).await.unwrap();
+        let overtaken = async || run.executor.overtaken(&progress).await.unwrap();
+        assert_eq!(overtaken().await, Vec::<String>::new(), "{}", case.name);
+        for name in run.fake.names() {
+            run.fake.change(&name, |c| c.id = format!("another-{name}"));
+        }
+        let backup = run.store.backup(&progress.backup).await.unwrap().unwrap();
+        let is_of_container = case.steps.iter().zip(&backup.captured).any(|(step, before)| {
+            before.container_id().is_some() && step.action.reversal() == Reversal::Undo
+        });
+        assert_eq!(!overtaken().await.is_empty(), is_of_container, "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn every_undo_can_be_typed_by_a_person() {
+    for case in cases() {
+        for step in case.steps.iter().filter(|s| s.action.reversal() == Reversal::Undo) {
+            let before = step.action.capture(&case.fake.world()).await.unwrap();
+            let command = step.action.undo_by_hand(&before);
+            assert!(command.is_some_and(|c| c != step.action.by_hand()), "{}", case.name);
         }
     }
 }
@@ -680,8 +716,12 @@ async fn an_undo_that_fails_again_and_again_is_stuck_and_says_where_the_old_stat
     run.executor.apply(&mut progress).await.unwrap();
     run.fake.fail_next("replace", &Failure::Refused("read-only".to_owned()), 100);
     let end = run.executor.rollback(&mut progress, "a test").await.unwrap();
-    let RollbackEnd::Stuck { reason } = end else { panic!("{end:?}") };
+    let RollbackEnd::Stuck { reason, by_hand } = end else { panic!("{end:?}") };
     assert!(reason.contains(progress.backup.as_str()), "{reason}");
+    assert_eq!(
+        by_hand,
+        ["edit /srv/worker/config.json: set delay_s back to 0.5", "docker restart -t 1 worker"]
+    );
     assert_eq!(run.store.unfinished_fixes().await.unwrap(), vec![], "stuck is final");
 }
 

@@ -1,6 +1,7 @@
 //! Stories in which somebody else acts while Selfheal repairs or watches.
 
 use selfheal_agents::fakes::Failure;
+use selfheal_agents::fix_engineer::actions::Act as _;
 use selfheal_agents::ports::{Journal, Memory};
 
 use super::*;
@@ -239,4 +240,66 @@ async fn what_a_program_writes_itself_is_its_data_and_not_restored() {
     stage.pass(400).await;
     assert_eq!(fake.text("/srv/web/nginx.conf"), GOOD, "{:#?}", stage.incidents().await);
     assert_eq!(fake.text("/srv/web/state.json"), "{\"visitors\": 7}");
+}
+
+/// The worker's window fails and its file cannot be put back.
+async fn stuck() -> Stage {
+    let stage = turned().await;
+    stage.fake.fail_next("replace", &Failure::Refused("read-only".to_owned()), 3);
+    stage.fake.crash("worker", 1);
+    stage.pass(30).await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Stuck);
+    stage
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stuck_is_told_with_what_to_type_and_left_alone() {
+    let stage = stuck().await;
+    let incident = only(&stage.incidents().await).clone();
+    let wanted = [
+        "edit /srv/worker/config.json: set delay_s back to 1".to_owned(),
+        incident.fix.as_ref().unwrap().steps[1].action.by_hand(),
+    ];
+    assert_eq!(incident.by_hand, wanted);
+    let effects = stage.fake.effects();
+    stage.look().await;
+    stage.pass(400).await;
+    stage.look().await;
+    assert_eq!(stage.fake.effects(), effects, "it is left alone, although it lies still");
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_a_person_has_taken_it_back_what_was_stuck_is_healed_again() {
+    let stage = stuck().await;
+    let backup = only(&stage.incidents().await).backups[0].clone();
+    stage.coordinator.rollback(&backup, "ada", false).await.unwrap();
+    assert_eq!(stage.fake.text(FILE), BEFORE);
+    let incident = only(&stage.incidents().await).clone();
+    assert_eq!(incident.state(), IncidentState::RolledBack);
+    assert_eq!(incident.by_hand, Vec::<String>::new());
+    let freezes = freezes::read(stage.store.as_ref()).await.unwrap();
+    assert_eq!(freezes, [], "nobody has to lift a freeze for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cut_off_before_it_told_that_it_is_stuck_it_tells_so_after_the_next_start() {
+    let stage = turned().await;
+    stage.fake.fail_next("replace", &Failure::Refused("read-only".to_owned()), 100);
+    // Its records: rolling back, intent, failed, stuck.
+    stage.store.interrupt(3, Interruption::AfterWrite);
+    stage.fake.crash("worker", 1);
+    until_looked_at(&stage).await;
+    stage.pass(2).await;
+    assert!(!stage.alerts().await.contains(&"stuck".to_owned()), "it was cut off before that");
+    stage.cancel.cancel();
+    stage.pass(1).await;
+    let (_, rules) = rate_limited();
+    let next = Stage::on(stage.fake.clone(), rules, stage.store.clone());
+    next.look().await;
+    let incidents = next.incidents().await;
+    let stuck = |incident: &Incident| incident.state() == IncidentState::Stuck;
+    assert!(incidents.iter().any(stuck), "{incidents:#?}");
+    assert!(next.alerts().await.contains(&"stuck".to_owned()));
+    let freezes = freezes::read(next.store.as_ref()).await.unwrap();
+    assert!(!freezes.is_empty(), "it is left alone");
 }

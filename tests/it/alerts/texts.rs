@@ -3,8 +3,8 @@
 use selfheal::alerts::{AlertEvent, alert_for, blind, stopped, unreadable};
 use selfheal_agents::fix_engineer::actions::{Action, ContainerStart};
 use selfheal_agents::model::{
-    Backup, Category, Diagnosis, Fix, Hold, Incident, Ledger, LedgerSource, Mode, Severity, Step,
-    StepRole, TargetId, Validation, ValidationVerdict,
+    Actor, Backup, Category, Diagnosis, Fix, Hold, Incident, IncidentState, Ledger, LedgerSource,
+    Mode, Severity, Step, StepRole, TargetId, Validation, ValidationVerdict,
 };
 use selfheal_agents::ports::Alert;
 
@@ -121,6 +121,12 @@ fn a_fix_that_was_taken_back_says_why() {
 fn a_stuck_fix_calls_for_a_person_at_once() {
     let mut incident = crashed();
     incident.severity = Severity::Warning;
+    let why = "`set delay_s` could not be taken back: the file is read-only; the state before is in \
+               backup_20251019_170002";
+    incident.by_hand = vec!["edit /srv/web.json: set delay_s back to 0.5".to_owned()];
+    for state in [IncidentState::Diagnosed, IncidentState::Fixing, IncidentState::Stuck] {
+        incident.become_state(state, at(2), Actor::FixEngineer, why).unwrap();
+    }
     insta::assert_snapshot!(shown(&alert_for(&incident, AlertEvent::Stuck)));
 }
 

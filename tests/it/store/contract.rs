@@ -186,7 +186,7 @@ async fn a_fix_is_unfinished_until_its_last_record_is_final(store: &impl Store) 
     }
     assert_eq!(store.unfinished_fixes().await.unwrap(), [fix_id(3), fix_id(1), fix_id(2)]);
     append(1, JournalEntry::Kept).await;
-    append(3, JournalEntry::Stuck { reason: "the undo failed".to_owned() }).await;
+    append(3, JournalEntry::Stuck { reason: "the undo failed".to_owned(), by_hand: vec![] }).await;
     assert_eq!(store.unfinished_fixes().await.unwrap(), [fix_id(2)]);
     append(2, JournalEntry::RolledBack).await;
     assert_eq!(store.unfinished_fixes().await.unwrap(), []);

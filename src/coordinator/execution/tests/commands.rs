@@ -78,7 +78,7 @@ async fn a_command_that_nobody_can_ask_is_never_run_twice_and_its_interruption_i
         assert!(fate.ran <= 1, "it was run {} times", fate.ran);
         match (fate.applied, fate.taken_back) {
             (None | Some(ApplyEnd::Applied), None) => assert!(fate.is_done),
-            (Some(ApplyEnd::Failed { .. }), Some(RollbackEnd::Stuck { reason })) => {
+            (Some(ApplyEnd::Failed { .. }), Some(RollbackEnd::Stuck { reason, .. })) => {
                 assert!(reason.contains("flush"), "{reason}");
                 stuck += 1;
             }
@@ -172,7 +172,7 @@ async fn a_command_that_was_cut_off_is_not_told_as_if_it_had_done_nothing() {
         assert!(matches!(end, ApplyEnd::Failed { .. }), "{end:?}");
         let end = run.executor.rollback(&mut run.found().await, "a test").await.unwrap();
         match end {
-            RollbackEnd::Stuck { reason } => {
+            RollbackEnd::Stuck { reason, .. } => {
                 assert!(!undo && !check, "{reason}");
                 assert!(reason.contains("it had not ended after 30s"), "{reason}");
             }
@@ -196,7 +196,7 @@ async fn an_interrupted_command_whose_check_cannot_be_asked_is_not_run_again_and
     let end = run.executor.apply(&mut run.found().await).await.unwrap();
     assert!(matches!(end, ApplyEnd::Failed { .. }), "{end:?}");
     let end = run.executor.rollback(&mut run.found().await, "a test").await.unwrap();
-    let RollbackEnd::Stuck { reason } = end else { panic!("{end:?}") };
+    let RollbackEnd::Stuck { reason, .. } = end else { panic!("{end:?}") };
     assert!(reason.contains("an earlier run of it is still going"), "{reason}");
     assert_eq!(run.fake.ran("flush"), 1);
 }
