@@ -62,6 +62,8 @@ each_fault! {
     leaked_connections_are_not_given_back_by_who_needs_one: CONNECTIONS_LEAKED
     leaked_connections_to_mysql_are_not_given_back_by_who_needs_one: MYSQL_CONNECTIONS_LEAKED
     a_bad_value_is_not_mended_by_a_restart: BAD_VALUE
+    a_spinning_program_spins_until_restarted: SPINNING
+    a_leak_ends_with_the_program: MEMORY_LEAK
     a_memory_limit_too_low_is_not_mended_by_a_restart: MEMORY_TOO_LOW
     a_broken_configuration_is_not_mended_by_a_restart: BROKEN_CONFIGURATION
     a_lost_network_is_not_mended_at_the_application: NETWORK_LOST

@@ -6,6 +6,7 @@
 
 mod data_services;
 mod deployed;
+mod greedy;
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub(crate) use data_services::{
     DEPENDENT_GAVE_UP, LOCK_HELD, MYSQL_CONNECTIONS_LEAKED, NETWORK_LOST, START_ORDER,
 };
 pub(crate) use deployed::{BAD_IMAGE_UPDATE, LOST_VARIABLE, NO_WAY_BACK};
+pub(crate) use greedy::{MEMORY_LEAK, SPINNING};
 
 const GOOD_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080; } }\n";
 const BROKEN_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080 } }\n";

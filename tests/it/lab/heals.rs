@@ -180,6 +180,9 @@ each_fault! {
     a_full_cache_gets_room: CACHE_FULL, Repair::inside("redis", "redis", &["redis.set_memory"]);
     a_database_off_its_network_is_brought_back:
         NETWORK_LOST, Repair::of("postgres", &["network.connect"]);
+    a_spinning_program_is_restarted: SPINNING, Repair::of("app", &["container.restart"]);
+    a_program_that_leaked_is_started_again:
+        MEMORY_LEAK, Repair::of("app", &["container.start", "container.set_memory"]);
     a_memory_limit_that_is_too_low_is_raised:
         MEMORY_TOO_LOW, Repair::of("app", &["container.set_memory"]);
     a_left_over_makes_room_for_its_successor:
