@@ -38,6 +38,10 @@ impl Commands for FakeWorld {
             CommandPart::Undo => "undo command",
             CommandPart::Check => "check command",
         };
+        if !self.answered(&format!("{operation} {name}"), command.limit).await {
+            let (what, why) = (format!("the command `{name}`"), "it had not ended".to_owned());
+            return Err(WorldError::Untold { what, why });
+        }
         self.call(operation, name, |state| {
             if !state.commands.get(name).is_some_and(|today| today.does_the_same_as(command)) {
                 let (what, why) = (format!("the command `{name}`"), "not declared so".to_owned());

@@ -414,8 +414,8 @@ impl FakeWorld {
     }
 
     /// From now on `question` (`probe http://shop/`, or with `container`, `usage`, `logs`,
-    /// `restart` or `unstage` before a container's name) is answered, or known not to be answered in time,
-    /// when `stall` ends.
+    /// `restart` or `unstage` before a container's name, or `command` before a command's) is
+    /// answered, or known not to be answered in time, when `stall` ends.
     pub fn stall(
         &self,
         question: &str,

@@ -162,10 +162,13 @@ pub(super) async fn rollback(
         return Err(Failure::new(Exit::Usage, what).next("selfheal backups"));
     }
     let app = started(settings).await?;
-    if !app.coordinator.taken_up_within(TAKING_UP).await {
+    // Also what goes on beside the cycles: the end of this process would cut it off.
+    let is_over = app.coordinator.taken_up_within(TAKING_UP).await
+        && tokio::time::timeout(TAKING_UP, app.coordinator.applied()).await.is_ok();
+    if !is_over {
         app.cancel.cancel();
-        let what =
-            "what the last run left under way is not finished: Docker or the store does not answer";
+        let what = "what the last run left under way is not finished: Docker, the store or a command of \
+             yours takes its time";
         return Err(Failure::new(Exit::Unreachable, what).next("selfheal doctor"));
     }
     let done = app.coordinator.rollback(id, who, force).await;

@@ -2,16 +2,35 @@
 //!
 //! Runs before the first cycle. The journal, not the incident, is the truth: an incident may
 //! be one write behind it. Nothing is healed until this is done, and nothing that a person asks
-//! for is applied or taken back.
+//! for is applied or taken back. Only what runs a person's command, which may take as long as its
+//! limit, goes on beside the first cycles, as any repair does: under a lease on what it touches.
 
 use std::sync::Arc;
 
+use selfheal_agents::fix_engineer::actions::Action;
 use selfheal_agents::health_monitor::take_inventory;
 use selfheal_agents::model::{Actor, FixId, Hold, Incident, IncidentState, ResultStatus};
 use selfheal_agents::ports::StoreResult;
 
+use super::leases::Lease;
 use super::progress::{Phase, Progress};
 use super::state::Inner;
+
+/// A fix that was being applied or undone.
+struct Interrupted {
+    incident: Incident,
+    progress: Progress,
+    /// Nobody else works there meanwhile.
+    lease: Lease,
+}
+
+impl Interrupted {
+    /// Whether it may take longer than a cycle can wait.
+    fn takes_its_time(&self) -> bool {
+        let steps = &self.progress.fix.steps;
+        steps.iter().any(|step| matches!(step.action, Action::RunCommand(_)))
+    }
+}
 
 impl Inner {
     /// Brings every interrupted fix to an end or back into its window.
@@ -32,39 +51,75 @@ impl Inner {
                 }
             }
         }
+        let mut beside = vec![];
         for fix in unfinished {
-            self.recover_fix(fix).await?;
+            beside.extend(self.recover_fix(fix).await?);
         }
         for mut incident in self.store.open_incidents().await? {
             self.agree_with_journal(&mut incident).await?;
+        }
+        // Begun last: nothing above may meet an incident that one of them is about to write.
+        for interrupted in beside {
+            let inner = Arc::clone(self);
+            self.tracker.spawn(async move { inner.go_on(interrupted).await });
         }
         self.set_taken_up(true);
         Ok(true)
     }
 
-    async fn recover_fix(self: &Arc<Self>, fix: FixId) -> StoreResult<()> {
+    /// Brings a fix to its end; answers the one that is to go on beside the cycles.
+    async fn recover_fix(self: &Arc<Self>, fix: FixId) -> StoreResult<Option<Interrupted>> {
         let Some(mut progress) = self.executor.progress(fix).await? else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(mut incident) = self.store.incident(progress.incident).await? else {
             tracing::error!(fix.id = %fix, "a fix in the journal belongs to no incident");
-            return Ok(());
+            return Ok(None);
         };
-        let lease = self.leases.take(progress.fix.touches(), &self.world.clock);
-        let at_work = matches!(progress.phase, Phase::Applying | Phase::RollingBack { .. });
-        if lease.is_none() && at_work {
-            // Somebody is at work on it in this very process, and brings it to its end.
-            return Ok(());
-        }
         if progress.phase == Phase::Applying && !progress.is_begun() {
-            return self.recover_unbegun(incident, progress).await;
+            self.recover_unbegun(incident, progress).await?;
+            return Ok(None);
         }
         let earlier = incident.earlier_fixes.iter().any(|known| known.id == fix);
         if earlier && progress.phase == Phase::Validating {
-            return self.recover_root(incident, progress).await;
+            self.recover_root(incident, progress).await?;
+            return Ok(None);
         }
-        let now = self.world.clock.now();
         incident.fix = Some(progress.fix.clone());
+        match progress.phase {
+            Phase::Applying | Phase::RollingBack { .. } => {
+                return Ok(self.take_in_hand(incident, progress).await);
+            }
+            Phase::Validating => self.back_into_window(&mut incident, &progress).await,
+            Phase::Settling => self.executor.keep(&mut progress).await?,
+            Phase::Kept | Phase::RolledBack | Phase::Stuck { .. } => {}
+        }
+        Ok(None)
+    }
+
+    /// Goes on with a fix at once, or answers it where nobody can wait for it.
+    async fn take_in_hand(
+        self: &Arc<Self>,
+        mut incident: Incident,
+        progress: Progress,
+    ) -> Option<Interrupted> {
+        let Some(lease) = self.leases.take(progress.fix.touches(), &self.world.clock) else {
+            // Somebody works there, on this one or on another; whoever is left comes after them.
+            self.save(&mut incident).await;
+            self.watch(incident.id);
+            return None;
+        };
+        let interrupted = Interrupted { incident, progress, lease };
+        if interrupted.takes_its_time() {
+            return Some(interrupted);
+        }
+        self.go_on(interrupted).await;
+        None
+    }
+
+    async fn go_on(self: &Arc<Self>, interrupted: Interrupted) {
+        let Interrupted { mut incident, mut progress, lease } = interrupted;
+        let now = self.world.clock.now();
         let age = (now - progress.planned_at).to_std().unwrap_or_default();
         match progress.phase.clone() {
             // The world it was meant for is gone: it is taken back rather than finished.
@@ -81,12 +136,9 @@ impl Inner {
                 incident.note(now, Actor::Recovery, "interrupted while undoing; going on");
                 self.take_back(&mut incident, &reason, ResultStatus::Applied).await;
             }
-            Phase::Validating => self.back_into_window(&mut incident, &progress).await,
-            Phase::Settling => self.executor.keep(&mut progress).await?,
-            Phase::Kept | Phase::RolledBack | Phase::Stuck { .. } => {}
+            _ => {}
         }
         drop(lease);
-        Ok(())
     }
 
     /// A fix of which no step was begun is decided anew: a freeze, a mode or a person may

@@ -116,3 +116,60 @@ async fn where_nothing_may_be_done_not_even_the_check_is_run_to_tell_what_others
     let row = stage.coordinator.shadow_report().await.unwrap().rows.remove(0);
     assert_eq!((row.same_way, row.by_itself), (0, 1), "whether a person ran it was not asked");
 }
+
+/// A start after Selfheal was interrupted while that part of the command ran, which takes 25 s when
+/// it is gone on with.
+async fn interrupted(part: &str, cures: bool) -> Stage {
+    let files = [("ours/cache-stale.toml".to_owned(), RUNBOOK.to_owned())];
+    let catalogue = Arc::new(Catalogue::load(files).0);
+    let (fake, store) = (shop(), Arc::<MemoryStore>::default());
+    fake.declares(flush("web"));
+    let start = || {
+        let (catalogue, world) = (Arc::clone(&catalogue), fake.world());
+        Stage::knowing(catalogue, fake.clone(), world, Rules::default(), Arc::clone(&store))
+    };
+    let stage = start();
+    stage.look().await;
+    fake.works_while("web", move |scene| cures && scene.is_done("flush"));
+    fake.stall(part, |_| Box::pin(std::future::pending()));
+    stage.look().await;
+    stage.pass(30).await;
+    stage.cancel.cancel();
+    stage.pass(1).await;
+    answers_after(&fake, part, Duration::from_secs(25));
+    start()
+}
+
+/// Looks without waiting, and finds the command at work.
+async fn looks_meanwhile(stage: &Stage) {
+    let begun = stage.fake.clock().now();
+    stage.look().await;
+    let took = stage.fake.clock().now() - begun;
+    assert!(took < chrono::TimeDelta::seconds(5), "{took}");
+    let backup = only(&stage.incidents().await).backups.last().expect("it was made first").clone();
+    let refused = stage.coordinator.rollback(&backup, "ada", true).await;
+    let Err(RequestError::Conflict(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("is being repaired"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_command_that_is_gone_on_with_after_an_interruption() {
+    let stage = interrupted("command flush", true).await;
+    looks_meanwhile(&stage).await;
+    stage.pass(300).await;
+    assert_eq!(stage.fake.effects(), ["command flush"]);
+    let incidents = stage.incidents().await;
+    assert_eq!(only(&incidents).state(), IncidentState::Resolved, "{incidents:#?}");
+    assert_eq!(stage.outcomes().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_command_that_is_undone_after_an_interruption() {
+    let stage = interrupted("undo command flush", false).await;
+    looks_meanwhile(&stage).await;
+    stage.coordinator.applied().await;
+    let incidents = stage.incidents().await;
+    let undone = incidents.last().expect("the first one");
+    assert_eq!(undone.state(), IncidentState::RolledBack, "{undone:#?}");
+    assert!(!stage.fake.is_done("flush"));
+}
