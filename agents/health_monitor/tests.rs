@@ -528,6 +528,18 @@ async fn a_transaction_that_idles_is_told_until_none_idles_for_nearly_as_long() 
 }
 
 #[tokio::test]
+async fn of_sessions_that_nobody_may_see_nothing_is_told() {
+    for (blocked, told) in [(None, false), (Some(0), true)] {
+        let facts = DatabaseFacts { reachable: true, blocked, ..Default::default() };
+        let report = probed("postgres:db", Facts::Postgres(facts)).await;
+        let observed = &report.target(&id("postgres:db")).unwrap().observations;
+        for check in ["postgres.blocked", "postgres.idle_in_transaction"] {
+            assert_eq!(observed.iter().any(|o| o.check == check), told, "{check}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn redis_tells_refused_writes_and_loading() {
     let full = RedisFacts {
         reachable: true,

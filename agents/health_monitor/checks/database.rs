@@ -85,7 +85,16 @@ fn named(backend: &Backend) -> String {
     format!("session {} ({})", backend.pid, clean(&who, 120))
 }
 
-fn sessions(names: &Names, facts: &DatabaseFacts, context: &Context<'_>) -> [Measured; 2] {
+/// Who may not see others, or was not answered in time, learns nothing of what stands in the way:
+/// then nothing is told of it.
+fn sessions(names: &Names, facts: &DatabaseFacts, context: &Context<'_>) -> Vec<Measured> {
+    let blocked = facts.blocked.map(|blocked| waiting(names, facts, blocked, context));
+    let is_known = blocked.is_some() || !facts.idle_in_transaction.is_empty();
+    let idle = is_known.then(|| idling(names, facts, context));
+    idle.into_iter().chain(blocked).collect()
+}
+
+fn idling(names: &Names, facts: &DatabaseFacts, context: &Context<'_>) -> Measured {
     let longest = facts.idle_in_transaction.first();
     let secs = longest.map_or(0.0, |session| session.state_secs);
     let text = longest.map_or_else(
@@ -93,12 +102,14 @@ fn sessions(names: &Names, facts: &DatabaseFacts, context: &Context<'_>) -> [Mea
         |session| format!("{} idles in a transaction for {secs:.0} s", named(session)),
     );
     let limit = names.limits(context).idle_in_transaction_secs;
-    let idle = Measured::number(names.idle_in_transaction, secs, "s", limit, text);
-    let blocked = facts.blocked.unwrap_or(0);
+    Measured::number(names.idle_in_transaction, secs, "s", limit, text)
+}
+
+fn waiting(names: &Names, facts: &DatabaseFacts, blocked: u32, context: &Context<'_>) -> Measured {
     let text = facts.blockers.first().map_or_else(
         || format!("{blocked} sessions wait for a lock"),
         |blocker| format!("{blocked} sessions wait for a lock, most for {}", named(blocker)),
     );
     let limit = names.limits(context).blocked;
-    [idle, Measured::number(names.blocked, f64::from(blocked), "", limit, text)]
+    Measured::number(names.blocked, f64::from(blocked), "", limit, text)
 }
