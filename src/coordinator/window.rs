@@ -188,12 +188,30 @@ impl Inner {
             };
             let own = primary(&view.inventory, &dependent, Some(&name));
             let mut needs = own.iter().flat_map(|id| graph.needed_by(id));
-            let waits = needs.any(|need| !own.contains(&need) && failing.contains(&need));
+            let waits = needs.any(|need| {
+                !own.contains(&need)
+                    && failing.contains(&need)
+                    && !self.comes_after(&dependent, &need, &own, &graph)
+            });
             let settled = view.look.at >= recovered_at + settle(facts);
             if failing.contains(&id) && !waits && settled && !already.contains(&dependent) {
                 return self.restart_dependent(incident, &dependent, facts, view).await;
             }
         }
+    }
+
+    /// Whether both need one another, so that neither would ever be first, and `need` is the one
+    /// that waits: the later by name.
+    fn comes_after(
+        &self,
+        dependent: &TargetId,
+        need: &TargetId,
+        own: &BTreeSet<TargetId>,
+        graph: &Graph,
+    ) -> bool {
+        let need_in = self.container_behind(need).map(|name| TargetId::container(&name));
+        let later = need_in.as_ref().unwrap_or(need) > dependent;
+        later && graph.needed_by(need).iter().any(|id| own.contains(id))
     }
 
     async fn restart_dependent(

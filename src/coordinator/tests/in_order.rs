@@ -39,6 +39,29 @@ async fn a_chain_that_gave_up_is_restarted_in_the_order_of_its_needs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_that_need_one_another_the_first_by_name_is_restarted_first() {
+    let stage = Stage::new(
+        old_world(|w| {
+            w.add(container("store"));
+            for (name, needs) in [("gateway", "store,orders"), ("orders", "store,gateway")] {
+                let labels = labels(&[("selfheal.depends-on", needs)]);
+                w.add(ContainerFacts { labels, ..healthy(name) });
+            }
+        }),
+        Rules::default(),
+    );
+    stage.look().await;
+    stage.fake.crash("store", 1);
+    for name in ["gateway", "orders"] {
+        gives_up(&stage.fake, name, "store");
+    }
+    stage.pass(900).await;
+    assert_eq!(stage.fake.effects(), ["start store", "restart gateway", "restart orders"]);
+    let incidents = stage.incidents().await;
+    assert_eq!(only(&incidents).state(), IncidentState::Resolved, "{:#?}", incidents[0].timeline);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_level_that_does_not_come_well_ends_the_chain() {
     let stage = Stage::new(chain(), Rules::default());
     stage.look().await;
