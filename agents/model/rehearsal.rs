@@ -105,6 +105,8 @@ pub struct RehearsalClone {
     pub own_memory_bytes: Option<u64>,
     /// The most processor time it gets, in billionths of a core; a lower limit of its own stays.
     pub cpu_nanos: u64,
+    /// Its own limit of that once the fix is applied, where that changes it.
+    pub own_cpu_nanos: Option<u64>,
     /// Files that are other than the container's, in the container's own paths.
     pub files: Vec<CloneFile>,
 }

@@ -181,7 +181,8 @@ impl Inner {
             expires_at: self.world.clock.now() + at_most + LEFT_OVER,
             memory_bytes: room.0,
             own_memory_bytes: tried.memory_bytes,
-            cpu_nanos: tried.cpu_nanos.map_or(room.1, |own| own.min(room.1)),
+            cpu_nanos: room.1,
+            own_cpu_nanos: tried.cpu_nanos,
             files: tried.files,
         };
         let staged = self.world.runtime.stage(&clone, &tried.from, &tried.with).await;

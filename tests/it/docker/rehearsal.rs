@@ -20,6 +20,7 @@ fn clone_of(bench: &Bench, name: &str) -> RehearsalClone {
         memory_bytes: 64 * MIB,
         own_memory_bytes: None,
         cpu_nanos: 500_000_000,
+        own_cpu_nanos: None,
         files: vec![],
     };
     bench.clears_away(&clone.name);

@@ -137,6 +137,7 @@ impl Document {
             kept.map(|field| ((*field).to_owned(), known[*field].clone())).collect();
         let own = clone.own_memory_bytes.map_or_else(|| known["Memory"].clone(), Value::from);
         let memory = at_most(&own, clone.memory_bytes);
+        let cpu = json!(clone.own_cpu_nanos.unwrap_or_else(|| own_cpu(known)));
         for (field, value) in [
             ("NetworkMode", json!("none")),
             ("RestartPolicy", json!({ "Name": "no" })),
@@ -144,7 +145,7 @@ impl Document {
             ("ExtraHosts", json!(self.own_names())),
             ("Memory", json!(memory)),
             ("MemorySwap", json!(memory)),
-            ("NanoCpus", json!(at_most(&json!(own_cpu(known)), clone.cpu_nanos))),
+            ("NanoCpus", json!(at_most(&cpu, clone.cpu_nanos))),
             ("OomScoreAdj", json!(FIRST_TO_GO)),
             ("Mounts", json!(mounts)),
         ] {

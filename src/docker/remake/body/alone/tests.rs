@@ -13,6 +13,7 @@ fn clone() -> RehearsalClone {
         memory_bytes: 100 * MIB,
         own_memory_bytes: None,
         cpu_nanos: 1_000_000_000,
+        own_cpu_nanos: None,
         files: vec![],
     }
 }
@@ -89,6 +90,22 @@ fn a_clone_gets_the_lower_of_its_own_limits_and_what_there_is() {
     assert_eq!(limits(|host| host["NanoCpus"] = json!(5)).1, 5);
     assert_eq!(limits(|host| host["CpuQuota"] = json!(50_000)).1, 500_000_000);
     assert_eq!(limits(|host| host["CpuQuota"] = json!(-1)).1, 1_000_000_000);
+}
+
+#[test]
+fn a_clone_has_the_limits_that_the_fix_gives_it() {
+    let document = document(|d| {
+        d["HostConfig"]["Memory"] = json!(7 * MIB);
+        d["HostConfig"]["NanoCpus"] = json!(5);
+    });
+    let image = ImageName { id: "sha256:good".to_owned(), name: "shop:1".to_owned() };
+    let source = Source { image, by_name: false };
+    for (own, expected) in [(50, 50), (2_000_000_000, 1_000_000_000)] {
+        let fixed =
+            RehearsalClone { own_memory_bytes: Some(9 * MIB), own_cpu_nanos: Some(own), ..clone() };
+        let host = &document.clone_body(&source, &Remake::default(), &fixed)["HostConfig"];
+        assert_eq!((&host["Memory"], &host["NanoCpus"]), (&json!(9 * MIB), &json!(expected)));
+    }
 }
 
 #[test]
