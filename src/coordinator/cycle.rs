@@ -11,7 +11,7 @@ use selfheal_agents::fix_engineer::{self, Proposals, plan};
 use selfheal_agents::learning_engine::History;
 use selfheal_agents::model::{
     Actor, ContainerFacts, ContainerStatus, Finding, Fix, Hold, Incident, IncidentId,
-    IncidentState, TargetId, Timestamp, time_ordered_id,
+    IncidentState, TargetId, Timestamp, Verdict, time_ordered_id,
 };
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::{self, Evidence, Explained, UNUSUAL_LINES};
@@ -369,15 +369,21 @@ impl Inner {
 /// Incidents about what this cycle did not look at and that is not known to work again: many
 /// small cycles must not do what one over everything would not.
 fn failing_elsewhere(open: &[Incident], seen: &Seen) -> usize {
-    let works = |incident: &Incident| {
-        incident.validation.as_ref().is_some_and(|window| window.recovered_at.is_some())
+    open.iter().filter(|i| seen.report.target(&i.target).is_none() && is_failing(i)).count()
+}
+
+/// Incidents but for this one that are not known to work again, also about what was looked at.
+pub(super) fn failing_beside(incident: &Incident, open: &[Incident], seen: &Seen) -> usize {
+    let well = |other: &Incident| {
+        seen.report.target(&other.target).is_some_and(|target| target.verdict() == Verdict::Ok)
     };
-    let understood = |incident: &Incident| {
-        incident.diagnosis.as_ref().is_none_or(|d| d.issue_type != UNUSUAL_LINES)
-    };
-    open.iter()
-        .filter(|i| seen.report.target(&i.target).is_none() && !works(i) && understood(i))
-        .count()
+    open.iter().filter(|i| i.id != incident.id && !well(i) && is_failing(i)).count()
+}
+
+fn is_failing(incident: &Incident) -> bool {
+    let works = incident.validation.as_ref().is_some_and(|window| window.recovered_at.is_some());
+    let understood = incident.diagnosis.as_ref().is_none_or(|d| d.issue_type != UNUSUAL_LINES);
+    !works && understood
 }
 
 fn diagnosed(incident: &mut Incident, one: &Explained, now: Timestamp) {

@@ -23,7 +23,7 @@ use selfheal_agents::ports::WorldError;
 use selfheal_agents::root_cause::basis_of_container;
 use tokio::time::Instant;
 
-use super::cycle::Bench;
+use super::cycle::{Bench, failing_beside};
 use super::leases::Lease;
 use super::policy::{self, ApprovedFix};
 use super::state::{Inner, TICK};
@@ -258,17 +258,24 @@ impl Inner {
         let (_senses, seen) = self.look_until_answered(&incident.target, &rules).await;
         let _writing = self.writing.lock().await;
         let targets = incident.targets();
+        if seen.put_off.contains(&incident.target) {
+            let what =
+                format!("`{}` answers late, and how it is now is not known", incident.target);
+            return Err(vec![Hold::FactsMissing { what }]);
+        }
         if !seen.findings.iter().any(|f| f.is_trouble() && targets.contains(&f.target)) {
             return Err(stale(format!("`{}` works again", incident.target)));
         }
         let diagnosis = incident.diagnosis.as_ref();
         let diagnosis = diagnosis.ok_or_else(|| stale("nobody is blamed any more".to_owned()))?;
         let history = self.history().await.map_err(|error| unknown(&error))?;
+        let open = self.store.open_incidents().await.map_err(|error| unknown(&error))?;
+        let roots = 1 + failing_beside(incident, &open, &seen);
         let bench = Bench {
             seen: &seen,
             rules: &rules,
             history: &history,
-            roots: 1,
+            roots: u32::try_from(roots).unwrap_or(u32::MAX),
             dry_run: false,
             begun: Mutex::default(),
         };

@@ -13,10 +13,17 @@ const GOOD: &str = "sha256:web";
 
 /// A web that was seen to work for long, in front of a database.
 async fn proven(rules: Rules) -> Stage {
+    proven_beside(&[], rules).await
+}
+
+async fn proven_beside(others: &[&str], rules: Rules) -> Stage {
     let fake = old_world(|w| {
         let mut web = container("web");
         web.labels = labels(&[("selfheal.depends-on", "db")]);
         w.add(web).add(container("db")).image(GOOD, &[]);
+        for other in others {
+            w.add(healthy(other));
+        }
     });
     let stage = Stage::new(fake, rules);
     stage.look().await;
@@ -67,6 +74,24 @@ async fn what_works_on_a_clone_is_applied_and_the_clone_is_gone_and_never_was_a_
     assert_eq!(stage.fake.names(), ["db", "web"]);
     let told = stage.store.events(None, stage.fake.clock().now() - TimeDelta::hours(1)).await;
     assert!(!told.unwrap().iter().any(|e| e.target.name().contains("rehearsal")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_much_else_fails_while_a_clone_is_tried_nothing_is_touched() {
+    let others = ["c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8"];
+    let stage = proven_beside(&others, Rules::default()).await;
+    is_updated(&stage).await;
+    stage.pass(1).await;
+    assert_eq!(stage.fake.clones().len(), 1, "{:?}", stage.incidents().await);
+    for other in others {
+        stage.fake.hang(other);
+    }
+    stage.look().await;
+    stage.pass(120).await;
+    assert_eq!(stage.fake.effects(), Vec::<String>::new());
+    let incidents = stage.incidents().await;
+    let holds: Vec<&str> = about_web(&incidents).holds.iter().map(Hold::name).collect();
+    assert!(holds.contains(&"common_cause"), "{holds:?}");
 }
 
 #[tokio::test(start_paused = true)]
