@@ -8,6 +8,7 @@
 
 mod blocking;
 mod certificate;
+mod command;
 mod http;
 mod mysql;
 mod postgres;

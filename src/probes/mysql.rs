@@ -11,7 +11,6 @@ mod sessions;
 use std::time::{Duration, Instant};
 
 use selfheal_agents::model::{DatabaseEndpoint, DatabaseFacts};
-use selfheal_agents::ports::{WorldError, WorldResult};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection};
 
@@ -21,8 +20,6 @@ const ALL_TAKEN: u16 = 1040;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Nobody waits long to hear that all places are taken.
 const TRIES_TO_ASK: u32 = 4;
-/// The longest a person would wait for one command.
-const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn ask(endpoint: &DatabaseEndpoint, limit: Duration) -> DatabaseFacts {
     let mut facts = DatabaseFacts::default();
@@ -102,21 +99,4 @@ fn word_of(error: &sqlx::Error, endpoint: &DatabaseEndpoint) -> String {
         },
     };
     word.map_or_else(|| super::reason(error, endpoint.password.as_ref()), str::to_owned)
-}
-
-/// Gives up after [`LIMIT`].
-async fn within<T>(
-    what: String,
-    endpoint: &DatabaseEndpoint,
-    asked: impl Future<Output = Result<T, sqlx::Error>>,
-) -> WorldResult<T> {
-    match tokio::time::timeout(LIMIT, asked).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error @ sqlx::Error::Database(_))) => Err(WorldError::Refused {
-            what,
-            why: super::reason(&error, endpoint.password.as_ref()),
-        }),
-        Ok(Err(error)) => Err(WorldError::Unreachable { what, why: word_of(&error, endpoint) }),
-        Err(_) => Err(WorldError::TimedOut { what, limit: LIMIT }),
-    }
 }

@@ -11,12 +11,12 @@ mod config;
 use std::time::{Duration, Instant};
 
 use selfheal_agents::model::{Backend, DatabaseEndpoint, DatabaseFacts, Session, Timestamp, clean};
-use selfheal_agents::ports::{WorldError, WorldResult};
+use selfheal_agents::ports::WorldResult;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
-/// The longest a person would wait for one command.
-const LIMIT: Duration = Duration::from_secs(5);
+use super::command::{LIMIT, within};
+
 /// Names come from strangers.
 const LONGEST_NAME: usize = 64;
 
@@ -170,24 +170,7 @@ pub(super) async fn terminate(
         return Ok(0);
     }
     let what = format!("ending sessions of PostgreSQL at {}", super::address(endpoint));
-    within(what, endpoint, end_sessions(endpoint, &pids, &starts)).await
-}
-
-/// Gives up after [`LIMIT`].
-async fn within<T>(
-    what: String,
-    endpoint: &DatabaseEndpoint,
-    asked: impl Future<Output = Result<T, sqlx::Error>>,
-) -> WorldResult<T> {
-    match tokio::time::timeout(LIMIT, asked).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error @ sqlx::Error::Database(_))) => Err(WorldError::Refused {
-            what,
-            why: super::reason(&error, endpoint.password.as_ref()),
-        }),
-        Ok(Err(error)) => Err(WorldError::Unreachable { what, why: word_of(&error, endpoint) }),
-        Err(_) => Err(WorldError::TimedOut { what, limit: LIMIT }),
-    }
+    within(what, endpoint, word_of, end_sessions(endpoint, &pids, &starts)).await
 }
 
 async fn end_sessions(

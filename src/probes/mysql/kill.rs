@@ -9,7 +9,8 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::sessions::clients;
-use super::{PAUSE, enter, number, within};
+use super::{PAUSE, enter, number, word_of};
+use crate::probes::command::within;
 
 /// `ER_NO_SUCH_THREAD`: it has gone by itself.
 const GONE: u16 = 1094;
@@ -32,15 +33,25 @@ pub(in crate::probes) async fn end(
                 Err(error) => return Err(error),
             }
         }
-        // One that was killed gives its locks and its place back only when it has noticed.
-        while clients(&mut session).await?.iter().any(|one| ended.contains(&one.id)) {
+        // One that was killed gives its locks and its place back only when it has noticed and
+        // taken back what it did; until then it is there, at whatever command.
+        while is_there(&mut session, &ended).await? {
             tokio::time::sleep(PAUSE).await;
         }
         // Failing to say goodbye changes nothing of what was done.
         let _ = session.close().await;
         Ok(u32::try_from(ended.len()).unwrap_or(u32::MAX))
     };
-    within(what, endpoint, asked).await
+    within(what, endpoint, word_of, asked).await
+}
+
+/// Whether one of these sessions is still there.
+async fn is_there(session: &mut MySqlConnection, ids: &[i64]) -> Result<bool, sqlx::Error> {
+    let all: Vec<(i64,)> =
+        sqlx::query_as("SELECT CAST(id AS SIGNED) FROM information_schema.processlist")
+            .fetch_all(session)
+            .await?;
+    Ok(all.iter().any(|(id,)| ids.contains(id)))
 }
 
 /// Those of `wanted` that are there and sleep.

@@ -9,7 +9,8 @@ use selfheal_agents::ports::{WorldError, WorldResult};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::{LIMIT, connect, within};
+use super::{connect, word_of};
+use crate::probes::command::{LIMIT, within};
 
 /// Between two looks whether the files are loaded.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -26,7 +27,7 @@ pub(in crate::probes) async fn setting(
         read(&mut session, setting).await
     };
     let what = said("reading", setting, endpoint);
-    let (written, _, works_with, _) = within(what, endpoint, asked).await?;
+    let (written, _, works_with, _) = within(what, endpoint, word_of, asked).await?;
     let in_force = written.as_ref().is_none_or(|written| *written == works_with);
     Ok(SettingNow { value: written, in_force })
 }
@@ -78,7 +79,7 @@ pub(in crate::probes) async fn set(
             None => Ok(()),
         })
     };
-    refusal(what.clone(), endpoint, within(what, endpoint, asked).await?)
+    refusal(what.clone(), endpoint, within(what, endpoint, word_of, asked).await?)
 }
 
 /// The text for `ALTER SYSTEM`, which takes no parameters. The name is one of ours; a value with
@@ -96,7 +97,7 @@ pub(in crate::probes) async fn loaded_at(endpoint: &DatabaseEndpoint) -> WorldRe
         let mut session = connect(endpoint, LIMIT).await?;
         loaded_micros(&mut session).await
     };
-    let micros = within(what.clone(), endpoint, asked).await?;
+    let micros = within(what.clone(), endpoint, word_of, asked).await?;
     Timestamp::from_timestamp_micros(micros)
         .ok_or_else(|| WorldError::Refused { what, why: "its clock is not to be read".to_owned() })
 }
@@ -111,7 +112,7 @@ pub(in crate::probes) async fn load(endpoint: &DatabaseEndpoint) -> WorldResult<
         load_files(&mut session).await?;
         Ok(Ok(()))
     };
-    refusal(what.clone(), endpoint, within(what, endpoint, asked).await?)
+    refusal(what.clone(), endpoint, within(what, endpoint, word_of, asked).await?)
 }
 
 /// Why its files should not be loaded now. A setting that waits for a restart keeps no other from

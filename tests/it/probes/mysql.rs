@@ -154,6 +154,46 @@ async fn who_blocks_whom_is_told_and_only_a_sleeping_blocker_is_ended() {
 }
 
 #[tokio::test]
+async fn who_was_ended_is_gone_with_all_it_did_when_that_is_told() {
+    let Some(server) = Server::mariadb(&[]) else { return };
+    let mut holder = client(&server, "app").await.unwrap();
+    make_jobs(&mut holder).await;
+    holder.execute("START TRANSACTION").await.unwrap();
+    // So much takes a while to take back.
+    holder.execute("INSERT INTO jobs SELECT seq FROM seq_2_to_300000").await.unwrap();
+    let facts = ask_until(&server, |facts| !facts.idle_in_transaction.is_empty()).await;
+    assert_eq!(end(&server, "root", &facts.idle_in_transaction).await, 1);
+
+    let mut root = client(&server, "root").await.unwrap();
+    let pid = facts.idle_in_transaction[0].pid;
+    let there = "SELECT count(*) FROM information_schema.processlist WHERE id = ?";
+    let (there,): (i64,) = sqlx::query_as(there).bind(pid).fetch_one(&mut root).await.unwrap();
+    assert_eq!(there, 0);
+}
+
+#[tokio::test]
+async fn the_rights_that_the_settings_name_are_enough_to_see_and_end_who_is_in_the_way() {
+    let Some(server) = Server::mariadb(&[]) else { return };
+    let mut root = client(&server, "root").await.unwrap();
+    let user = format!("CREATE USER watch@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'");
+    root.execute(sqlx::AssertSqlSafe(user)).await.unwrap();
+    let rights = "GRANT PROCESS, CONNECTION ADMIN ON *.* TO watch@'127.0.0.1'";
+    root.execute(rights).await.unwrap();
+    let mut holder = client(&server, "app").await.unwrap();
+    make_jobs(&mut holder).await;
+    holder.execute("START TRANSACTION").await.unwrap();
+    holder.execute("UPDATE jobs SET id = 1").await.unwrap();
+    let seen = ask_until(&server, |facts| !facts.idle_in_transaction.is_empty()).await;
+    let facts = ask_with(&endpoint(server.port, "watch", PASSWORD), LIMIT).await;
+    assert_eq!(facts.blocked, Some(0), "{facts:?}");
+    let holds = |facts: &DatabaseFacts| {
+        facts.idle_in_transaction.iter().any(|idle| idle.pid == seen.idle_in_transaction[0].pid)
+    };
+    assert!(holds(&facts), "{facts:?}");
+    assert_eq!(end(&server, "watch", &facts.idle_in_transaction).await, 1);
+}
+
+#[tokio::test]
 async fn who_may_see_only_himself_learns_that_it_answers() {
     let Some(server) = Server::mariadb(&[]) else { return };
     let facts = ask_with(&endpoint(server.port, "app", PASSWORD), LIMIT).await;

@@ -95,6 +95,37 @@ async fn a_backup_is_told_while_its_program_is_connected() {
 }
 
 #[tokio::test]
+async fn the_rights_that_the_settings_name_are_enough_to_see_and_end_who_is_in_the_way() {
+    let Some(server) = Server::postgres(&[]) else { return };
+    let mut operator = client(&server, "postgres", "operator").await;
+    for made in [
+        format!("CREATE ROLE watch LOGIN PASSWORD '{PASSWORD}'"),
+        format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'"),
+        "GRANT pg_monitor, pg_signal_backend TO watch".to_owned(),
+    ] {
+        operator.execute(sqlx::AssertSqlSafe(made)).await.unwrap();
+    }
+    let mut holder = client(&server, "app", "orders").await;
+    holder.execute("BEGIN").await.unwrap();
+    let Endpoint::Postgres(known) = endpoint(server.port, PASSWORD) else { unreachable!() };
+    let watch = Endpoint::Postgres(DatabaseEndpoint {
+        user: Some("watch".to_owned()),
+        database: Some("postgres".to_owned()),
+        ..known
+    });
+    let facts = ask_with(&watch, LIMIT).await;
+    let [idle] = facts.idle_in_transaction.as_slice() else { panic!("{facts:?}") };
+    assert_eq!((idle.user.as_str(), facts.blocked), ("app", Some(0)), "{facts:?}");
+    let session = Session {
+        pid: idle.pid,
+        backend_start: idle.backend_start,
+        address: idle.address.clone(),
+        who: String::new(),
+    };
+    assert_eq!(Probes::new().terminate_backends(&watch, &[session]).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_an_answer_and_is_not_shown() {
     let Some(server) = Server::postgres(&[]) else { return };
     let facts = ask_with(&endpoint(server.port, "hunter2-hunter2"), LIMIT).await;
