@@ -179,6 +179,11 @@ pub trait HostSensor: Send + Sync {
 pub trait Prober: Send + Sync {
     /// Asks once. That the service is down is an answer, not an error.
     async fn probe(&self, endpoint: &Endpoint, limit: Duration) -> Facts;
+    /// Asks only whether the service does its work: cheap enough for every few seconds. What is
+    /// not asked stays empty.
+    async fn glance(&self, endpoint: &Endpoint, limit: Duration) -> Facts {
+        self.probe(endpoint, limit).await
+    }
     /// Ends these sessions of PostgreSQL or MySQL, each recognised by more than its number;
     /// returns how many were ended. Sessions that are gone are no error; one of MySQL that works
     /// or belongs to the server stays.

@@ -4,7 +4,7 @@
 //! is an answer, not an error. Reasons are words that a check can show (`refused`,
 //! `timeout`, `dns`, `tls`, `auth`, …) or a short cleaned text; a password is in none of
 //! them. It keeps no connection between two questions: whether a new client gets in is
-//! what is asked.
+//! what is asked. Only who refused our login is left alone for a while, see [`refusals`].
 
 mod blocking;
 mod certificate;
@@ -13,6 +13,7 @@ mod http;
 mod mysql;
 mod postgres;
 mod redis;
+mod refusals;
 mod tcp;
 
 use std::io;
@@ -32,6 +33,16 @@ const LONGEST_REASON: usize = 200;
 #[derive(Debug, Default)]
 pub struct Probes {
     http: http::HttpProbe,
+    refusals: refusals::Refusals,
+}
+
+/// How much is asked of a database server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Whether it answers.
+    Answer,
+    /// Whatever it tells of itself.
+    Everything,
 }
 
 impl Probes {
@@ -41,18 +52,33 @@ impl Probes {
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self::default()
     }
+
+    async fn ask(&self, endpoint: &Endpoint, limit: Duration, extent: Extent) -> Facts {
+        if let Some(refused) = self.refusals.known(endpoint) {
+            return refused;
+        }
+        let answer = match endpoint {
+            Endpoint::Postgres(endpoint) => {
+                Facts::Postgres(postgres::ask(endpoint, limit, extent).await)
+            }
+            Endpoint::Mysql(endpoint) => Facts::Mysql(mysql::ask(endpoint, limit, extent).await),
+            Endpoint::Redis(endpoint) => Facts::Redis(redis::ask(endpoint, limit).await),
+            Endpoint::Http(endpoint) => Facts::Http(self.http.ask(endpoint, limit).await),
+            Endpoint::Tcp { host, port } => Facts::Tcp(tcp::ask(host, *port, limit).await),
+        };
+        self.refusals.note(endpoint, &answer);
+        answer
+    }
 }
 
 #[async_trait]
 impl Prober for Probes {
     async fn probe(&self, endpoint: &Endpoint, limit: Duration) -> Facts {
-        match endpoint {
-            Endpoint::Postgres(endpoint) => Facts::Postgres(postgres::ask(endpoint, limit).await),
-            Endpoint::Mysql(endpoint) => Facts::Mysql(mysql::ask(endpoint, limit).await),
-            Endpoint::Redis(endpoint) => Facts::Redis(redis::ask(endpoint, limit).await),
-            Endpoint::Http(endpoint) => Facts::Http(self.http.ask(endpoint, limit).await),
-            Endpoint::Tcp { host, port } => Facts::Tcp(tcp::ask(host, *port, limit).await),
-        }
+        self.ask(endpoint, limit, Extent::Everything).await
+    }
+
+    async fn glance(&self, endpoint: &Endpoint, limit: Duration) -> Facts {
+        self.ask(endpoint, limit, Extent::Answer).await
     }
 
     async fn terminate_backends(

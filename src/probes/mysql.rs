@@ -14,6 +14,8 @@ use selfheal_agents::model::{DatabaseEndpoint, DatabaseFacts};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection};
 
+use super::Extent;
+
 /// `ER_CON_COUNT_ERROR`.
 const ALL_TAKEN: u16 = 1040;
 /// Between two tries to get in.
@@ -21,9 +23,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Nobody waits long to hear that all places are taken.
 const TRIES_TO_ASK: u32 = 4;
 
-pub(super) async fn ask(endpoint: &DatabaseEndpoint, limit: Duration) -> DatabaseFacts {
+pub(super) async fn ask(
+    endpoint: &DatabaseEndpoint,
+    limit: Duration,
+    extent: Extent,
+) -> DatabaseFacts {
     let mut facts = DatabaseFacts::default();
-    let outcome = tokio::time::timeout(limit, fill(&mut facts, endpoint)).await;
+    let outcome = tokio::time::timeout(limit, fill(&mut facts, endpoint, extent)).await;
     // What was answered before the time ran out stays.
     if !facts.reachable {
         facts.error = match outcome {
@@ -36,13 +42,20 @@ pub(super) async fn ask(endpoint: &DatabaseEndpoint, limit: Duration) -> Databas
 }
 
 /// Reachable once `SELECT 1` is answered; what a later question refuses stays unknown.
-async fn fill(facts: &mut DatabaseFacts, endpoint: &DatabaseEndpoint) -> Result<(), sqlx::Error> {
+async fn fill(
+    facts: &mut DatabaseFacts,
+    endpoint: &DatabaseEndpoint,
+    extent: Extent,
+) -> Result<(), sqlx::Error> {
     let start = Instant::now();
     let mut session = enter(endpoint, TRIES_TO_ASK).await?;
     sqlx::raw_sql("SELECT 1").execute(&mut session).await?;
     facts.latency_ms = Some(super::elapsed_ms(start));
     facts.reachable = true;
-    let read = sessions::read(facts, &mut session).await;
+    let read = match extent {
+        Extent::Everything => sessions::read(facts, &mut session).await,
+        Extent::Answer => Ok(()),
+    };
     // Without a goodbye the server writes of an aborted connection each time.
     let closed = session.close().await;
     read.and(closed)

@@ -15,6 +15,7 @@ use selfheal_agents::ports::WorldResult;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
+use super::Extent;
 use super::command::{LIMIT, within};
 
 /// Names come from strangers.
@@ -26,9 +27,13 @@ const BACKUP_PROGRAMS: [&str; 4] = ["pg_basebackup", "pg_dump", "pg_dumpall", "p
 /// Columns of `pg_stat_activity` that make a [`Backend`].
 type BackendRow = (i32, Option<i64>, Option<String>, Option<f64>, Option<String>, Option<String>);
 
-pub(super) async fn ask(endpoint: &DatabaseEndpoint, limit: Duration) -> DatabaseFacts {
+pub(super) async fn ask(
+    endpoint: &DatabaseEndpoint,
+    limit: Duration,
+    extent: Extent,
+) -> DatabaseFacts {
     let mut facts = DatabaseFacts::default();
-    let outcome = tokio::time::timeout(limit, fill(&mut facts, endpoint, limit)).await;
+    let outcome = tokio::time::timeout(limit, fill(&mut facts, endpoint, limit, extent)).await;
     // What was answered before the time ran out stays.
     if facts.reachable {
         return facts;
@@ -54,18 +59,29 @@ async fn fill(
     facts: &mut DatabaseFacts,
     endpoint: &DatabaseEndpoint,
     limit: Duration,
+    extent: Extent,
 ) -> Result<(), sqlx::Error> {
     let start = Instant::now();
     let mut session = connect(endpoint, limit).await?;
     sqlx::query("SELECT 1").execute(&mut session).await?;
     facts.latency_ms = Some(super::elapsed_ms(start));
     facts.reachable = true;
-    read_counts(facts, &mut session).await?;
-    facts.idle_in_transaction = idle_in_transaction(&mut session).await?;
-    (facts.blockers, facts.blocked) = blocking::blockers(&mut session).await?;
-    facts.settings = config::settings(&mut session).await?;
-    facts.config = config::state(&mut session).await?;
+    if extent == Extent::Everything {
+        read_all(facts, &mut session).await?;
+    }
     session.close().await
+}
+
+async fn read_all(
+    facts: &mut DatabaseFacts,
+    session: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
+    read_counts(facts, session).await?;
+    facts.idle_in_transaction = idle_in_transaction(session).await?;
+    (facts.blockers, facts.blocked) = blocking::blockers(session).await?;
+    facts.settings = config::settings(session).await?;
+    facts.config = config::state(session).await?;
+    Ok(())
 }
 
 async fn connect(

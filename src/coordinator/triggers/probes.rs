@@ -124,7 +124,7 @@ impl Asked {
     async fn ask(&self) -> bool {
         let Ok(_place) = self.places.acquire().await else { return false };
         let limit = self.settings.limit;
-        let answer = timeout(limit + GRACE, self.prober.probe(&self.endpoint, limit)).await;
+        let answer = timeout(limit + GRACE, self.prober.glance(&self.endpoint, limit)).await;
         answer.is_ok_and(|facts| works(&facts))
     }
 

@@ -46,6 +46,20 @@ async fn client(server: &Server, user: &str) -> Result<MySqlConnection, sqlx::Er
     MySqlConnection::connect_with(&options).await
 }
 
+#[tokio::test]
+async fn a_glance_tells_whether_it_answers_and_nothing_more() {
+    let Some(server) = Server::mariadb(&[]) else { return };
+    let probes = Probes::new();
+    let Facts::Mysql(facts) = probes.glance(&endpoint(server.port, "root", PASSWORD), LIMIT).await
+    else {
+        panic!("facts of another kind");
+    };
+    let latency_ms = facts.latency_ms;
+    assert!(latency_ms.is_some(), "{facts:?}");
+    let only = DatabaseFacts { reachable: true, latency_ms, ..DatabaseFacts::default() };
+    assert_eq!(facts, only);
+}
+
 /// Asks until the answer is as wanted.
 async fn ask_until(server: &Server, wanted: impl Fn(&DatabaseFacts) -> bool) -> DatabaseFacts {
     let deadline = std::time::Instant::now() + LIMIT;

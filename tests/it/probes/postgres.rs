@@ -74,6 +74,20 @@ async fn a_healthy_postgres_tells_its_connections() {
 }
 
 #[tokio::test]
+async fn a_glance_tells_whether_it_answers_and_nothing_more() {
+    let Some(server) = Server::postgres(&[]) else { return };
+    let probes = Probes::new();
+    let Facts::Postgres(facts) = probes.glance(&endpoint(server.port, PASSWORD), LIMIT).await
+    else {
+        panic!("facts of another kind");
+    };
+    let latency_ms = facts.latency_ms;
+    assert!(latency_ms.is_some(), "{facts:?}");
+    let only = DatabaseFacts { reachable: true, latency_ms, ..DatabaseFacts::default() };
+    assert_eq!(facts, only);
+}
+
+#[tokio::test]
 async fn a_standby_is_in_recovery_until_it_is_promoted() {
     let Some(server) = Server::postgres_standby() else { return };
     let facts = ask(&server).await;
