@@ -10,6 +10,7 @@ mod daemon;
 mod decide;
 mod demo;
 mod doctor;
+mod drill;
 mod follow;
 mod knowledge;
 mod local;
@@ -69,6 +70,7 @@ async fn dispatch(cli: Cli) -> Outcome {
             daemon::run(sources).await
         }
         Command::DemoService { port } => demo::serve(port).await,
+        Command::Drill(ref asked) if asked.list => drill::list(asked, out),
         Command::Doctor => doctor::run(&sources(&cli.global), cli.global.url.as_deref(), out).await,
         command => {
             let loaded = load(&sources(&cli.global))?;
@@ -85,6 +87,7 @@ async fn dispatch(cli: Cli) -> Outcome {
                 }
                 Command::Explain { id } => read::incident(client, &settings, &id, false, out).await,
                 Command::Targets { id } => read::targets(client, &settings, id, out).await,
+                Command::Drill(asked) => drill::run(&asked, client, &settings, out).await,
                 Command::Demo => demo::run(&settings, out).await,
                 Command::Shadow => read::shadow(client, &settings, out).await,
                 Command::Backups => read::backups(client, &settings, out).await,

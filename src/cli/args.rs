@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use selfheal_agents::model::TargetId;
 
+use super::drill::Drill;
 use super::rca::Rca;
 
 const EXAMPLES: &str = "\
@@ -14,6 +15,7 @@ First steps:
   selfheal check --dry-run     look at everything, change nothing
   selfheal run                 start; the page is at http://127.0.0.1:8003
   selfheal demo                see a container broken and healed
+  selfheal drill --list        the same with a stack of your own
 
 Exit codes: 0 all healthy or done; 1 something is wrong and was not healed;
 2 wrong usage or settings; 3 the daemon or Docker cannot be reached.";
@@ -187,6 +189,15 @@ pub enum Command {
         touches nothing else on this machine, and removes everything it made. A running Selfheal \
         leaves that container alone.")]
     Demo,
+    /// Break a marked throw-away stack and see what the running Selfheal does about it
+    #[command(
+        after_help = "Only containers with the label selfheal.drill=true are touched, one at a \
+        time and while all of them are well; whatever Selfheal does not heal is put back. A crash \
+        and a hang are made from the host, so that they look like one: that needs root.\n\n\
+        Examples:\n  selfheal drill --list\n  selfheal drill\n  selfheal drill --target \
+        container:web --only crash,stop --yes"
+    )]
+    Drill(Drill),
     /// What runs in the container of the demo.
     #[command(hide = true)]
     DemoService {

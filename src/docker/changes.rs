@@ -230,6 +230,11 @@ impl Docker {
         self.within(&what, limit, self.client.stop_container(&before.id, Some(options))).await
     }
 
+    /// Whether Docker removes the container as soon as it ends (`--rm`), with its nameless volumes.
+    pub async fn removes_itself(&self, name: &str) -> WorldResult<bool> {
+        Ok(self.inspect(name).await?.host_config.auto_remove)
+    }
+
     pub(super) async fn join_network(
         &self,
         name: &str,

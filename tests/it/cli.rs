@@ -331,3 +331,22 @@ fn rca_says_what_is_wrong_with_its_files_and_exits_with_2() {
     assert!(ask("issue.csv", "shop", "Average").contains("no node `shop`"));
     assert!(ask("issue.csv", "site", "p95").contains("no latency p95 of `site`"));
 }
+
+#[test]
+fn what_there_is_to_drill_is_told_without_docker_and_nothing_is_drilled_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = said(selfheal(folder.path()).args(["drill", "--list"]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    for drill in ["crash", "hang", "network", "stop"] {
+        assert!(out.lines().any(|line| line.starts_with(&format!("{drill}\t"))), "{out}");
+    }
+    let one = ["drill", "--list", "--only", "stop", "--json"];
+    let (_, out, _) = said(selfheal(folder.path()).args(one));
+    let listed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(listed[0]["drill"], "stop", "{out}");
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{out}");
+
+    let (code, out, err) = said(selfheal(folder.path()).args(["drill", "--yes"]));
+    assert_eq!((code, out.as_str()), (3, ""));
+    assert!(err.contains("none.sock") && err.contains("next: selfheal doctor"), "{err}");
+}

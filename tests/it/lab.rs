@@ -12,6 +12,7 @@
 mod by_hand;
 mod daemon;
 mod daemonless;
+mod drills;
 mod engine;
 mod faults;
 mod figures;

@@ -62,6 +62,11 @@ impl Selfheal {
         Ok(selfheal)
     }
 
+    /// Its settings file.
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.folder.join("selfheal.toml")
+    }
+
     /// Its data folder.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.join("data")

@@ -38,9 +38,14 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Listens on a socket in the stack's folder.
+    /// Listens for Selfheal on a socket in the stack's folder.
     pub(crate) fn before(stack: &Stack) -> Result<Self> {
-        let socket = stack.folder("relay")?.join("docker.sock");
+        Self::on(stack, "docker.sock")
+    }
+
+    /// One more, on a socket of this name, whose changes are written down by themselves.
+    pub(crate) fn on(stack: &Stack, name: &str) -> Result<Self> {
+        let socket = stack.folder("relay")?.join(name);
         let listener = UnixListener::bind(&socket).context("listen for Selfheal")?;
         let changes = Arc::new(Mutex::new(vec![]));
         let view = View { label: stack.label(), prefix: stack.name(""), changes: changes.clone() };
