@@ -34,7 +34,7 @@ use self::site::Site;
 use self::stack::Member;
 use super::client::Client;
 use super::daemon::{start_log, wait_for_the_end};
-use super::follow::follow;
+use super::follow::follow_incidents;
 use super::output::{Exit, Failure, Outcome, Output, tell};
 use crate::config::{Logs, Settings};
 use crate::docker::Docker;
@@ -193,7 +193,7 @@ fn healed_lately(plan: &[Planned<'_>], incidents: &[IncidentRow]) -> Vec<String>
 async fn play(plan: &[Planned<'_>], site: &Site, patience: Duration) -> Vec<Row> {
     let interrupted = CancellationToken::new();
     let heard = tokio::spawn(hear(interrupted.clone()));
-    let following = follow(&site.client).await;
+    let following = follow_incidents(&site.client).await;
     let mut rows: Vec<Row> = vec![];
     for Planned { kind, member, obstacle } in plan {
         let expected = kind.expected(member);

@@ -5,7 +5,7 @@ use reqwest::Response;
 use super::client::Client;
 use super::output::tell;
 use super::render::live_line;
-use crate::coordinator::LiveEvent;
+use crate::coordinator::{Happening, LiveEvent};
 
 /// The longest unfinished part of the stream that is kept, in bytes.
 const LONGEST: usize = 1024 * 1024;
@@ -21,16 +21,26 @@ impl Drop for Following {
 
 /// Follows `client`'s daemon from now on. A daemon that does not tell is no error.
 pub(super) async fn follow(client: &Client) -> Option<Following> {
-    let response = client.events().await.ok().filter(|answer| answer.status().is_success())?;
-    Some(Following(tokio::spawn(show(response))))
+    follow_what(client, |_| true).await
 }
 
-async fn show(mut response: Response) {
+/// The same with nothing but what becomes of incidents.
+pub(super) async fn follow_incidents(client: &Client) -> Option<Following> {
+    follow_what(client, |what| matches!(what, Happening::Incident { .. })).await
+}
+
+async fn follow_what(client: &Client, wanted: fn(&Happening) -> bool) -> Option<Following> {
+    let response = client.events().await.ok().filter(|answer| answer.status().is_success())?;
+    Some(Following(tokio::spawn(show(response, wanted))))
+}
+
+async fn show(mut response: Response, wanted: fn(&Happening) -> bool) {
     let mut lines = Lines::default();
     while let Ok(Some(chunk)) = response.chunk().await {
         for line in lines.take(&chunk) {
             let event = line.strip_prefix("data:").map(str::trim_start);
             let event: Option<LiveEvent> = event.and_then(|text| serde_json::from_str(text).ok());
+            let event = event.filter(|event| wanted(&event.what));
             if let Some(text) = event.and_then(|event| live_line(&event.what)) {
                 tell(text);
             }

@@ -53,7 +53,7 @@ impl Kind {
             Self::Crash => "it is started again, by Docker where it has a restart policy",
             Self::Hang => "it is restarted",
             Self::Network => "it is connected again by its old names; told, if nobody misses it",
-            Self::Stop => "it is left alone, unless somebody fails without it",
+            Self::Stop => "it is left alone, unless another container fails without it",
         }
     }
 
@@ -74,7 +74,7 @@ impl Kind {
             Self::Crash => "restarted by Docker",
             Self::Hang => "restarted",
             Self::Network => "connected again",
-            Self::Stop if member.is_missed() => "left alone, or started for who needs it",
+            Self::Stop if !member.needed_by.is_empty() => "left alone, or started for who needs it",
             Self::Stop => "left alone",
         }
     }

@@ -128,8 +128,8 @@ impl Site {
                 }
             }
             let seen = self.look().await;
-            let look = look_of(&seen, member, fault, broken.elapsed(), &did);
-            if let Some(end) = course.look(&look) {
+            let look = look_of(&seen, kind, member, fault, &did);
+            if let Some(end) = course.look(&Look { after: broken.elapsed(), ..look }) {
                 break end;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -175,13 +175,18 @@ impl Site {
     }
 }
 
-fn look_of(seen: &Seen, member: &Member, fault: &Fault, after: Duration, did: &[Did]) -> Look {
+fn look_of(seen: &Seen, kind: Kind, member: &Member, fault: &Fault, did: &[Did]) -> Look {
     let now = seen.containers.get(&member.id).and_then(Option::as_ref);
+    let mut suffering = seen.suffering(&member.id);
+    if kind == Kind::Stop {
+        // Who stops a service wants its own address silent: that alone is no reason to start it.
+        suffering.retain(|id| member.endpoints.iter().all(|(own, _)| own != id));
+    }
     Look {
-        after,
+        after: Duration::ZERO,
         mended: now.is_some_and(|facts| fault.is_mended(facts)),
         well: seen.trouble().is_none(),
-        suffering: seen.suffering(&member.id),
+        suffering,
         told: did.iter().any(Did::is_over),
     }
 }
@@ -218,4 +223,28 @@ fn health_time(facts: &ContainerFacts) -> Duration {
         let failing = (check.interval + check.timeout) * (check.retries + 1);
         failing + check.start_period.min(LONGEST_START) + check.interval
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use selfheal_agents::model::Endpoint;
+
+    use super::super::stack::tests::member;
+    use super::*;
+
+    #[test]
+    fn its_own_address_misses_what_lost_its_network_and_not_what_a_person_stopped() {
+        let (own, other): (TargetId, TargetId) =
+            ("http:web".parse().unwrap(), "http:app".parse().unwrap());
+        let endpoint = Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 1 };
+        let web = Member { endpoints: vec![(own.clone(), endpoint)], ..member("web") };
+        let seen =
+            Seen { failing: BTreeSet::from([own.clone(), other.clone()]), ..Seen::default() };
+        let missed = |kind| {
+            let fault = Fault::prepare(kind, &web).unwrap();
+            look_of(&seen, kind, &web, &fault, &[]).suffering
+        };
+        assert_eq!(missed(Kind::Network), BTreeSet::from([own, other.clone()]));
+        assert_eq!(missed(Kind::Stop), BTreeSet::from([other]));
+    }
 }
