@@ -24,6 +24,7 @@ mod execution;
 mod flapping;
 pub mod freezes;
 mod good_state;
+mod last_looks;
 mod late;
 mod leases;
 mod live;

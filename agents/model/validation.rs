@@ -46,10 +46,14 @@ pub enum ValidationVerdict {
 pub struct Validation {
     /// When the last step was applied.
     pub started_at: Timestamp,
-    /// When the window ends.
+    /// When the window ends: once its whole length has been watched, so it is put off by every
+    /// while in which nobody watched, and moves with a clock that is set.
     pub ends_at: Timestamp,
     /// Until then failures do not count: the service is starting.
     pub grace_until: Timestamp,
+    /// Length of that time, in seconds.
+    #[serde(default)]
+    pub grace_secs: u64,
     /// Length of the window, in seconds.
     pub window_secs: u64,
     /// Error lines a minute before the fault; `None` when unknown.

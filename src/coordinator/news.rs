@@ -15,6 +15,7 @@ use selfheal_agents::root_cause::Explained;
 
 use super::look::Seen;
 use super::state::{Inner, lock};
+use super::validation;
 use super::window::primary;
 
 /// What is new, in words, by the incident in whose window it was noticed.
@@ -72,7 +73,7 @@ fn concerns(one: &Explained, incident: &Incident, fix: &Fix, seen: &Seen) -> boo
 /// Whether the finding began with the fix and not with the start that belongs to it, and no incident
 /// told of it before.
 fn is_new(finding: &Finding, window: &Validation, open: &[Incident], seen: &Seen) -> bool {
-    let began = finding.first_seen > window.started_at && seen.now > window.grace_until;
+    let began = finding.first_seen > validation::since(window) && seen.now > window.grace_until;
     let of_the_start = matches!(finding.source, FindingSource::Log { .. })
         && finding.last_seen <= window.grace_until;
     let told = open.iter().flat_map(|incident| &incident.findings).any(|f| f.key == finding.key);

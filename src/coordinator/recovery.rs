@@ -12,9 +12,11 @@ use selfheal_agents::health_monitor::take_inventory;
 use selfheal_agents::model::{Actor, FixId, Hold, Incident, IncidentState, ResultStatus};
 use selfheal_agents::ports::StoreResult;
 
+use super::last_looks::Moment;
 use super::leases::Lease;
 use super::progress::{Phase, Progress};
 use super::state::Inner;
+use super::validation;
 
 /// A fix that was being applied or undone.
 struct Interrupted {
@@ -186,7 +188,13 @@ impl Inner {
 
     async fn back_into_window(self: &Arc<Self>, incident: &mut Incident, progress: &Progress) {
         if incident.state() == IncidentState::Validating {
-            incident.note(self.world.clock.now(), Actor::Recovery, "the window goes on");
+            let now = Moment::now(self.world.clock.as_ref());
+            let container = self.container_of(&progress.fix).await;
+            if let Some(window) = &mut incident.validation {
+                validation::take_up(window, now.at, container.as_ref());
+            }
+            self.last_looks.note(incident.id, now);
+            incident.note(now.at, Actor::Recovery, "the window goes on");
             self.save(incident).await;
             self.watch(incident.id);
         } else {

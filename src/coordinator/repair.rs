@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use selfheal_agents::health_monitor::take_inventory;
 use selfheal_agents::model::{
@@ -14,6 +15,7 @@ use selfheal_agents::ports::StoreResult;
 
 use super::cycle;
 use super::execution::{ApplyEnd, RollbackEnd};
+use super::last_looks::Moment;
 use super::leases::Lease;
 use super::policy::ApprovedFix;
 use super::progress::{Phase, Progress};
@@ -153,12 +155,10 @@ impl Inner {
 
     /// Opens the window of a fix whose steps are all applied.
     pub(super) async fn open_window(&self, incident: &mut Incident, fix: &Fix) {
-        let now = self.world.clock.now();
+        let moment = Moment::now(self.world.clock.as_ref());
+        let now = moment.at;
         let name = self.container_behind(&fix.target);
-        let container = match &name {
-            Some(name) => self.world.runtime.container(name).await.ok(),
-            None => None,
-        };
+        let container = self.container_of(fix).await;
         let onset = incident.findings.iter().map(|finding| finding.first_seen).min();
         let onset = onset.unwrap_or(incident.opened_at).min(incident.opened_at);
         let logs_of = name.as_deref().map(TargetId::container);
@@ -173,6 +173,7 @@ impl Inner {
         self.save(incident).await;
         self.senses_forget(&fix.target).await;
         self.asked.forget();
+        self.last_looks.note(incident.id, moment);
         self.watch(incident.id);
     }
 
@@ -181,20 +182,26 @@ impl Inner {
         let Some(fix) = incident.fix.clone() else {
             return;
         };
-        let Some(opened) = incident.validation.clone() else {
+        let Some(mut opened) = incident.validation.clone() else {
             return;
         };
+        let now = Moment::now(self.world.clock.as_ref());
+        let passed = self.last_looks.passed(incident.id, now);
+        let watched = passed.map_or(Duration::ZERO, |p| validation::keep_time(&mut opened, p));
         let view = self.view(incident, &fix, &opened).await;
         let (healthy, detail) =
             (view.look.condition == validation::Condition::Well, view.look.detail.clone());
         self.tell(super::Happening::Validation { incident: incident.id, healthy, detail });
         let mut window = opened;
         let was_recovered = window.recovered_at.is_some();
-        let verdict = validation::judge(&mut window, view.look.clone());
+        let verdict = validation::judge(&mut window, view.look.clone(), watched);
         let recovered_now = !was_recovered && window.recovered_at.is_some();
         incident.validation = Some(window);
         match verdict {
-            Some(ValidationVerdict::Kept) => self.keep(incident).await,
+            Some(ValidationVerdict::Kept) => {
+                self.last_looks.note(incident.id, now);
+                self.keep(incident).await;
+            }
             Some(ValidationVerdict::RolledBack) => {
                 // Whoever works there now is done soon; the next look judges again.
                 let Some(_lease) = self.lease_for(incident) else { return };
@@ -203,6 +210,7 @@ impl Inner {
                 self.take_back(incident, &why, ResultStatus::Applied).await;
             }
             None => {
+                self.last_looks.note(incident.id, now);
                 if recovered_now {
                     self.learn_repaired_start(incident, &view).await;
                     self.look_again(incident);
@@ -384,6 +392,12 @@ impl Inner {
         }
         let all: Vec<ContainerFacts> = containers.into_values().collect();
         Ok(take_inventory(&all, &self.rules().declared))
+    }
+
+    /// The container that a fix repairs, as it is now; `None` where there is none to be seen.
+    pub(super) async fn container_of(&self, fix: &Fix) -> Option<ContainerFacts> {
+        let name = self.container_behind(&fix.target)?;
+        self.world.runtime.container(&name).await.ok()
     }
 
     /// The container a target runs in, from the last inventory.

@@ -18,6 +18,7 @@ use super::clones::Clones;
 use super::driver::Work;
 use super::error_rate::CalmErrors;
 use super::execution::Executor;
+use super::last_looks::LastLooks;
 use super::late::Waited;
 use super::leases::{Lease, Leases};
 use super::live::Live;
@@ -71,6 +72,8 @@ pub(super) struct Inner {
     pub(super) blind: Mutex<Option<Blind>>,
     /// Incidents whose window runs.
     pub(super) watched: Mutex<BTreeSet<IncidentId>>,
+    /// When each of them was last looked at.
+    pub(super) last_looks: LastLooks,
     /// The monitor that looks at each of them.
     eyes: Mutex<BTreeMap<IncidentId, HealthMonitor>>,
     /// What the world is being asked.
@@ -142,6 +145,7 @@ impl Inner {
             starts: Mutex::default(),
             blind: Mutex::default(),
             watched: Mutex::default(),
+            last_looks: LastLooks::default(),
             eyes: Mutex::default(),
             asked: Asked::default(),
             news: News::default(),
@@ -156,7 +160,7 @@ impl Inner {
     }
 
     pub(super) async fn look_in_turn(self: Arc<Self>, id: IncidentId, _turn: Turn) {
-        self.look_after(id).await;
+        Box::pin(self.look_after(id)).await;
     }
 
     async fn look_after(self: &Arc<Self>, id: IncidentId) {
@@ -191,8 +195,8 @@ impl Inner {
                 self.take_back(&mut incident, &reason, result).await;
             }
             Ok(_) if incident.state() == IncidentState::Validating => {
-                let due = incident.validation.as_ref().map(validation::next_look);
-                if due.is_some_and(|due| self.world.clock.now() >= due) {
+                let wait = incident.validation.as_ref().map(validation::wait);
+                if wait.is_some_and(|wait| self.last_looks.are_over(incident.id, wait)) {
                     self.look_at_window(&mut incident).await;
                 }
             }
@@ -250,6 +254,7 @@ impl Inner {
     /// Looks after it no more.
     pub(super) fn unwatch(&self, id: IncidentId) {
         lock(&self.watched).remove(&id);
+        self.last_looks.forget(id);
         lock(&self.eyes).remove(&id);
     }
 

@@ -635,6 +635,7 @@ async fn interrupted_at_any_record_of_a_repair_the_next_start_brings_it_to_an_en
 mod at_start;
 mod broken_off;
 mod causes;
+mod clocks;
 mod commands;
 mod flapping;
 mod gate;

@@ -2,22 +2,26 @@
 //!
 //! Pure: samples in, a verdict out. The window is a durable record on the incident, so a
 //! restart of Selfheal goes on with it. It lasts as long as the service needs to start and
-//! be probed, and ends early on clear failure. It does not take the samples.
+//! be probed, and ends early on clear failure. Only watched time counts: neither a clock that is
+//! set nor a while in which Selfheal was away makes it shorter. It does not take the samples.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{
-    ContainerFacts, ErrorCount, HealthCheck, Timestamp, Validation, ValidationSample,
+    ContainerFacts, ErrorCount, HealthCheck, HealthStatus, Timestamp, Validation, ValidationSample,
     ValidationVerdict,
 };
 
 use super::error_rate;
+use super::last_looks::Passed;
 
 /// Failed samples in a row, after the grace time, that end the window early.
 const FAILURES: u32 = 3;
 /// Time a program without a health check gets to come up.
 const LEAST_GRACE: Duration = Duration::from_secs(10);
+/// A clock that goes so much wrong between two looks was set; less is its own drift.
+const DRIFT: TimeDelta = TimeDelta::seconds(1);
 /// Samples kept for the chart; the oldest healthy ones make room.
 const SAMPLES_KEPT: usize = 240;
 /// Between samples while it is not yet, or no longer, well.
@@ -94,6 +98,7 @@ pub(super) fn open(
         started_at: now,
         ends_at: now + window,
         grace_until: now + grace,
+        grace_secs: grace.as_secs(),
         window_secs: window.as_secs(),
         baseline_errors_per_minute: baseline.map(|usual| 60.0 * usual.lines as f64 / usual.secs),
         baseline,
@@ -115,19 +120,77 @@ fn until_docker_knows(check: &HealthCheck) -> Duration {
     check.start_period + (check.interval + check.timeout) * check.retries.max(1)
 }
 
-/// Takes in one look and decides, if it can.
-pub(super) fn judge(validation: &mut Validation, look: Look) -> Option<ValidationVerdict> {
+/// Moves the deadlines by what the clock went on, or was set back, while nobody watched. Before a
+/// look; answers how long somebody watched since the last one.
+pub(super) fn keep_time(validation: &mut Validation, passed: Passed) -> Duration {
+    let watched = TimeDelta::from_std(passed.watched).unwrap_or_default();
+    let unwatched = passed.by_clock - watched;
+    if unwatched.abs() > DRIFT {
+        validation.ends_at += unwatched;
+        validation.grace_until += unwatched;
+        validation.last_signature_at = validation.last_signature_at.map(|at| at + unwatched);
+    }
+    passed.watched
+}
+
+/// Goes on with a window that the last run of Selfheal left: what it had still to last, it lasts
+/// from now on. A container that was started meanwhile gets the time of its start anew.
+pub(super) fn take_up(
+    validation: &mut Validation,
+    now: Timestamp,
+    container: Option<&ContainerFacts>,
+) {
+    let left_at = last_look(validation);
+    keep_time(validation, Passed { by_clock: now - left_at, watched: Duration::ZERO });
+    let starts_anew = container.is_none_or(|facts| {
+        facts.health == Some(HealthStatus::Starting)
+            || facts.started_at.is_some_and(|started_at| started_at > left_at)
+    });
+    if starts_anew {
+        validation.grace_until = now + Duration::from_secs(validation.grace_secs);
+        validation.ends_at = validation.ends_at.max(validation.grace_until);
+        validation.failing_in_a_row = 0;
+    }
+}
+
+/// When it was last looked at, or opened.
+fn last_look(validation: &Validation) -> Timestamp {
+    validation.samples.last().map_or(validation.started_at, |sample| sample.at)
+}
+
+/// When the window would have been opened if it had been watched all the time, by the clock as it
+/// goes now.
+fn opened_at(validation: &Validation) -> Timestamp {
+    validation.ends_at - Duration::from_secs(validation.window_secs)
+}
+
+/// Whether the clock was set back since the window was opened.
+pub(super) fn is_set_back(validation: &Validation) -> bool {
+    opened_at(validation) < validation.started_at
+}
+
+/// What happened from then on, happened after the fix, by the clock as it goes now.
+pub(super) fn since(validation: &Validation) -> Timestamp {
+    opened_at(validation).min(validation.started_at)
+}
+
+/// Takes in one look and decides, if it can; `watched` is how long somebody watched since the last.
+pub(super) fn judge(
+    validation: &mut Validation,
+    look: Look,
+    watched: Duration,
+) -> Option<ValidationVerdict> {
     validation.deaths = look.deaths;
     if look.signature_again && look.at > validation.grace_until {
         validation.last_signature_at = Some(look.at);
     }
-    count_errors(validation, &look);
+    count_errors(validation, &look, watched);
     match look.condition {
         Condition::Well => {
             validation.failing_in_a_row = 0;
             validation.recovered_at.get_or_insert(look.at);
         }
-        Condition::Bad if look.at > validation.grace_until || validation.recovered_at.is_some() => {
+        Condition::Bad if look.at > validation.grace_until || has_come_up(validation) => {
             validation.failing_in_a_row += 1;
         }
         Condition::Bad | Condition::Starting | Condition::Unknown => {}
@@ -141,8 +204,15 @@ pub(super) fn judge(validation: &mut Validation, look: Look) -> Option<Validatio
     validation.verdict
 }
 
+/// Whether it worked already since its start.
+fn has_come_up(validation: &Validation) -> bool {
+    let from = validation.grace_until - Duration::from_secs(validation.grace_secs);
+    validation.recovered_at.is_some_and(|at| at >= from)
+        || validation.samples.iter().any(|sample| sample.healthy && sample.at >= from)
+}
+
 fn verdict(validation: &Validation, look: &Look) -> Option<(ValidationVerdict, String)> {
-    let after = (look.at - validation.started_at).num_seconds();
+    let after = (look.at - since(validation)).num_seconds();
     if look.deaths > 0 {
         let why = format!("it died again {after} s after the fix");
         return Some((ValidationVerdict::RolledBack, why));
@@ -171,19 +241,19 @@ fn verdict(validation: &Validation, look: &Look) -> Option<(ValidationVerdict, S
 }
 
 /// Counts the error lines since the start was over: programs that come up complain. Where the grace
-/// time is most of the window, its second half must do.
-fn count_errors(validation: &mut Validation, look: &Look) {
+/// time is most of the window, its second half must do. What was written while nobody watched is
+/// of an unknown length of time.
+fn count_errors(validation: &mut Validation, look: &Look, watched: Duration) {
     let from = validation.grace_until.min(half_time(validation));
-    let before = validation.samples.last().map_or(validation.started_at, |sample| sample.at);
-    if before >= from {
+    if watched > Duration::ZERO && look.at - watched >= from {
         validation.errors.lines += look.error_lines;
-        validation.errors.secs += (look.at - before).as_seconds_f64();
+        validation.errors.secs += watched.as_secs_f64();
     }
 }
 
 /// The middle of the window.
 fn half_time(validation: &Validation) -> Timestamp {
-    validation.started_at + (validation.ends_at - validation.started_at) / 2
+    validation.ends_at - Duration::from_secs(validation.window_secs) / 2
 }
 
 /// Whether it complains more than usual, in words; `level` is how often chance may say so.
@@ -196,7 +266,7 @@ fn complains(validation: &Validation, level: f64) -> Option<String> {
 }
 
 fn at_the_end(validation: &Validation, look: &Look) -> (ValidationVerdict, String) {
-    let minutes = (look.at - validation.started_at).as_seconds_f64() / 60.0;
+    let minutes = (look.at - opened_at(validation)).as_seconds_f64() / 60.0;
     if let Some(why) = complains(validation, END_LEVEL) {
         return (ValidationVerdict::RolledBack, format!("it answers, but {why}"));
     }
@@ -220,15 +290,17 @@ fn keep_sample(validation: &mut Validation, look: Look) {
     });
 }
 
-/// When to look again.
-pub(super) fn next_look(validation: &Validation) -> Timestamp {
+/// How long after the last look to look again.
+pub(super) fn wait(validation: &Validation) -> Duration {
     let Some(last) = validation.samples.last() else {
-        return validation.started_at;
+        return Duration::ZERO;
     };
     let wait = if last.healthy { EASY_LOOK } else { CLOSE_LOOK };
-    let next = last.at + TimeDelta::from_std(wait).unwrap_or_default();
     // The last look falls on the end of the window, not after it.
-    if last.at < validation.ends_at { next.min(validation.ends_at) } else { next }
+    match (validation.ends_at - last.at).to_std() {
+        Ok(left) if left > Duration::ZERO => wait.min(left),
+        _ => wait,
+    }
 }
 
 #[cfg(test)]
@@ -252,6 +324,12 @@ mod tests {
             signature_again: false,
             detail: "seen".to_owned(),
         }
+    }
+
+    /// Takes in a look where somebody watched all the time.
+    fn judge(validation: &mut Validation, look: Look) -> Option<ValidationVerdict> {
+        let watched = (look.at - last_look(validation)).to_std().unwrap();
+        super::judge(validation, look, watched)
     }
 
     fn window() -> Validation {
@@ -408,11 +486,53 @@ mod tests {
     #[test]
     fn looks_come_close_until_it_is_well_and_one_falls_on_the_end() {
         let mut validation = window();
-        assert_eq!(next_look(&validation), at(0));
+        assert_eq!(wait(&validation), Duration::ZERO);
         judge(&mut validation, look(1, Condition::Starting));
-        assert_eq!(next_look(&validation), at(2));
+        assert_eq!(wait(&validation), CLOSE_LOOK);
+        judge(&mut validation, look(5, Condition::Well));
+        assert_eq!(wait(&validation), EASY_LOOK);
         judge(&mut validation, look(118, Condition::Well));
-        assert_eq!(next_look(&validation), at(120));
+        assert_eq!(wait(&validation), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_nobody_watched_puts_the_end_off_and_a_clock_set_back_brings_it_near() {
+        let hour = TimeDelta::hours(1);
+        for by_clock in [hour, -hour] {
+            let mut validation = window();
+            judge(&mut validation, look(20, Condition::Well));
+            let watched = Duration::from_secs(5);
+            let passed = Passed { by_clock: by_clock + TimeDelta::seconds(5), watched };
+            assert_eq!(keep_time(&mut validation, passed), watched);
+            assert_eq!(validation.ends_at, at(120) + by_clock);
+            assert_eq!(validation.grace_until, at(10) + by_clock);
+            assert_eq!(since(&validation), at(0).min(at(0) + by_clock));
+            assert_eq!(is_set_back(&validation), by_clock < TimeDelta::zero());
+        }
+    }
+
+    #[test]
+    fn errors_written_while_nobody_watched_prove_nothing() {
+        let mut validation = after_an_hour_with(0);
+        judge(&mut validation, noisy(30, 0));
+        take_up(&mut validation, at(3600), None);
+        let verdict = super::judge(&mut validation, noisy(3600, 500), Duration::ZERO);
+        assert_eq!(verdict, None);
+    }
+
+    #[test]
+    fn only_what_was_started_while_selfheal_was_away_gets_its_start_anew() {
+        for (started_at, fails) in [(at(-1), true), (at(3590), false)] {
+            let mut facts = healthy("web");
+            facts.started_at = Some(started_at);
+            let mut validation = window();
+            judge(&mut validation, look(100, Condition::Well));
+            take_up(&mut validation, at(3600), Some(&facts));
+            for second in 3600..=3609 {
+                super::judge(&mut validation, look(second, Condition::Bad), CLOSE_LOOK);
+            }
+            assert_eq!(validation.verdict.is_some(), fails, "started at {started_at}");
+        }
     }
 
     #[test]

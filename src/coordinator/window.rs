@@ -20,13 +20,16 @@ use super::look::Seen;
 use super::policy;
 use super::state::{Inner, TICK};
 use super::survey::Noticed;
-use super::validation::{Condition, Look};
+use super::validation::{self, Condition, Look};
 
 /// Time a dependent gets to notice that its dependency is back, beside its own health
 /// check's interval.
 const SETTLE: TimeDelta = TimeDelta::seconds(3);
 /// No dependent's health check is waited for longer than this.
 const LONGEST_SETTLE: TimeDelta = TimeDelta::seconds(30);
+
+/// How far back the log is read after the clock was set back.
+const SINCE_SET_BACK: TimeDelta = TimeDelta::seconds(5);
 
 /// What one look at an incident in its window saw.
 pub(super) struct View {
@@ -54,14 +57,14 @@ impl Inner {
         let primary = primary(&inventory, &fix.target, repaired.as_deref());
         let mut scope: BTreeSet<TargetId> = incident.targets().into_iter().collect();
         scope.extend(primary.iter().cloned());
-        let events = self.events_since(window.started_at).await;
+        let events = self.events_in(window).await;
         // The window's own eyes: they know what answered before, and looking closely here
         // does not move the hold times of the cycles.
         let mut monitor = self.eyes_of(incident.id).await;
         let report = tokio::select! {
             report = monitor.observe(&self.world, &inventory, Some(&scope), &events) => report,
             // An exit is believed at once: nobody waits for what hangs meanwhile.
-            deaths = self.deaths_since(repaired.as_deref(), window.started_at) => {
+            deaths = self.deaths_in(window, repaired.as_deref()) => {
                 return dead(self.world.clock.now(), deaths);
             }
         };
@@ -87,7 +90,7 @@ impl Inner {
         let look = Look {
             at: now,
             condition,
-            deaths: crashes(&events, repaired.as_deref(), window.started_at).max(down),
+            deaths: crashes(&events, repaired.as_deref(), validation::since(window)).max(down),
             error_lines: error_detector::error_lines(&logs),
             latency_ms: latency(&report, &primary),
             new_trouble: self.news_of(incident.id),
@@ -97,11 +100,12 @@ impl Inner {
         View { look, inventory, report, events }
     }
 
-    /// Waits until the container has died since then, if it does; answers how often.
-    async fn deaths_since(&self, container: Option<&str>, since: Timestamp) -> u32 {
+    /// Waits until the container has died since the fix, if it does; answers how often.
+    async fn deaths_in(&self, window: &Validation, container: Option<&str>) -> u32 {
         loop {
             tokio::time::sleep(TICK).await;
-            let deaths = crashes(&self.events_since(since).await, container, since);
+            let events = self.events_in(window).await;
+            let deaths = crashes(&events, container, validation::since(window));
             if deaths > 0 {
                 return deaths;
             }
@@ -122,9 +126,17 @@ impl Inner {
         }
     }
 
-    async fn events_since(&self, since: Timestamp) -> BTreeMap<TargetId, Vec<RuntimeEvent>> {
+    /// What happened since the fix.
+    async fn events_in(&self, window: &Validation) -> BTreeMap<TargetId, Vec<RuntimeEvent>> {
         let mut by_target: BTreeMap<TargetId, Vec<RuntimeEvent>> = BTreeMap::new();
-        for event in self.store.events(None, since).await.unwrap_or_default() {
+        let mut events =
+            self.store.events(None, validation::since(window)).await.unwrap_or_default();
+        if validation::is_set_back(window) {
+            // What lies ahead was before the clock was set back; it has been judged.
+            let now = self.world.clock.now();
+            events.retain(|event| event.at <= now);
+        }
+        for event in events {
             by_target.entry(event.target.clone()).or_default().push(event);
         }
         by_target
@@ -139,7 +151,9 @@ impl Inner {
         let Some(facts) = facts else {
             return LogBatch::default();
         };
-        let since = window.samples.last().map_or(window.started_at, |sample| sample.at);
+        let last_look = window.samples.last().map_or(window.started_at, |sample| sample.at);
+        // By a clock that was set back, the last look lies ahead.
+        let since = if last_look > now { now - SINCE_SET_BACK } else { last_look };
         let cursor = LogCursor { at: since, seen_at: 0 };
         let read = self.world.runtime.logs(&facts.name, Some(cursor), 2000).await;
         let mut logs = read.unwrap_or_default();
@@ -166,7 +180,9 @@ impl Inner {
     /// Restarts a dependent that still fails although all it needs works again: one after the
     /// other, in the order of their needs, each only once the one before is well.
     pub(super) async fn follow_up(self: &Arc<Self>, incident: &mut Incident, view: &View) {
-        let Some(recovered_at) = incident.validation.as_ref().and_then(works_since) else {
+        let Some(recovered_at) =
+            incident.validation.as_ref().and_then(|v| works_since(v, view.look.at))
+        else {
             return;
         };
         if view.look.condition != Condition::Well {
@@ -282,9 +298,10 @@ impl Inner {
 }
 
 /// Since when what was repaired last works; who needs it has to have had time to notice.
-fn works_since(window: &Validation) -> Option<Timestamp> {
-    let well = window.samples.iter().find(|sample| sample.healthy).map(|sample| sample.at);
-    well.max(window.recovered_at)
+/// What lies ahead is of before the clock was set back.
+fn works_since(window: &Validation, now: Timestamp) -> Option<Timestamp> {
+    let well = window.samples.iter().find(|sample| sample.healthy && sample.at <= now);
+    well.map(|sample| sample.at).max(window.recovered_at.filter(|at| *at <= now))
 }
 
 fn blind(now: Timestamp, reason: String) -> View {
