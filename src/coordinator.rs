@@ -38,6 +38,7 @@ mod queue;
 mod record;
 mod recovery;
 mod rehearsal;
+mod remains;
 mod repair;
 mod retries;
 mod returns;

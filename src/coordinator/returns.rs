@@ -119,7 +119,7 @@ fn is_back(one: &Explained, incident: &Incident, outcome: &Outcome, seen: &Seen)
 
 /// Whether the fix makes room for a while and mends nothing: that it is needed again is no surprise,
 /// and the budget bounds how often.
-fn only_relieves(fix: &Fix) -> bool {
+pub(super) fn only_relieves(fix: &Fix) -> bool {
     fix.quiet || fix.steps.iter().all(|step| matches!(step.action, Action::LogsTrim(_)))
 }
 

@@ -15,6 +15,7 @@ use selfheal_agents::model::{
 
 use super::error_rate;
 use super::last_looks::Passed;
+use super::remains::Remains;
 
 /// Failed samples in a row, after the grace time, that end the window early.
 const FAILURES: u32 = 3;
@@ -61,6 +62,8 @@ pub(super) struct Look {
     pub(super) new_trouble: Option<String>,
     /// Whether the log said again what the diagnosis was made from.
     pub(super) signature_again: bool,
+    /// What checks still tell of what was to be mended.
+    pub(super) remains: Remains,
     pub(super) detail: String,
 }
 
@@ -232,7 +235,14 @@ fn verdict(validation: &Validation, look: &Look) -> Option<(ValidationVerdict, S
     match look.condition {
         // Fails closed: as long as nothing can be seen, nothing is proven either way.
         Condition::Unknown => None,
-        Condition::Well => Some(at_the_end(validation, look)),
+        Condition::Well => match &look.remains {
+            Remains::Nothing => Some(at_the_end(validation, look)),
+            Remains::Untold => None,
+            Remains::Trouble(what) => {
+                let why = format!("what was found is still there: {what}");
+                Some((ValidationVerdict::RolledBack, why))
+            }
+        },
         Condition::Starting | Condition::Bad => {
             let why = format!("it does not work at the end of the window: {}", look.detail);
             Some((ValidationVerdict::RolledBack, why))
@@ -322,6 +332,7 @@ mod tests {
             latency_ms: None,
             new_trouble: None,
             signature_again: false,
+            remains: Remains::Nothing,
             detail: "seen".to_owned(),
         }
     }
@@ -481,6 +492,24 @@ mod tests {
         judge(&mut late, complains(90));
         let verdict = judge(&mut late, look(120, Condition::Well));
         assert_eq!(verdict, Some(ValidationVerdict::RolledBack));
+    }
+
+    #[test]
+    fn what_was_found_must_be_gone_at_the_end_and_only_then() {
+        let still = |seconds| {
+            let remains = Remains::Trouble("it uses 90 MiB of 100 MiB".to_owned());
+            Look { remains, ..look(seconds, Condition::Well) }
+        };
+        let mut validation = window();
+        assert_eq!(judge(&mut validation, still(119)), None);
+        let untold = Look { remains: Remains::Untold, ..look(120, Condition::Well) };
+        assert_eq!(judge(&mut validation, untold), None, "it may be back, and may be not");
+        let mut gone = validation.clone();
+        let verdict = judge(&mut gone, look(125, Condition::Well));
+        assert_eq!(verdict, Some(ValidationVerdict::Kept));
+        assert_eq!(judge(&mut validation, still(125)), Some(ValidationVerdict::RolledBack));
+        let why = validation.why.unwrap();
+        assert_eq!(why, "what was found is still there: it uses 90 MiB of 100 MiB");
     }
 
     #[test]

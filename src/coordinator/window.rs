@@ -18,6 +18,7 @@ use selfheal_agents::root_cause::Graph;
 use super::cycle::Bench;
 use super::look::Seen;
 use super::policy;
+use super::remains::Remains;
 use super::state::{Inner, TICK};
 use super::survey::Noticed;
 use super::validation::{self, Condition, Look};
@@ -95,6 +96,11 @@ impl Inner {
             latency_ms: latency(&report, &primary),
             new_trouble: self.news_of(incident.id),
             signature_again: self.says_it_again(fix, &logs),
+            remains: if frozen {
+                Remains::Nothing
+            } else {
+                self.remains(incident, fix, &primary, &inventory, &report)
+            },
             detail,
         };
         View { look, inventory, report, events }
@@ -313,6 +319,7 @@ fn blind(now: Timestamp, reason: String) -> View {
         latency_ms: None,
         new_trouble: None,
         signature_again: false,
+        remains: Remains::Nothing,
         detail: reason,
     };
     View {

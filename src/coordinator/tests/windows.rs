@@ -1,6 +1,6 @@
 //! Stories of validation windows: how long they are, and how many run beside each other.
 
-use selfheal_agents::model::{Confidence, ContainerFacts, HealthStatus};
+use selfheal_agents::model::{Confidence, ContainerFacts, HealthStatus, Usage};
 
 use super::*;
 
@@ -230,4 +230,59 @@ async fn trouble_less_bad_than_what_was_cured_is_told_and_does_not_bring_that_ba
     assert_eq!(new.unwrap().severity, selfheal_agents::model::Severity::Warning);
     stage.pass(300).await;
     assert_eq!(stage.incidents().await.pop().unwrap().state(), IncidentState::Resolved);
+}
+
+/// A container that keeps a processor busy uses so much of it now, in percent.
+fn uses_processor(fake: &FakeWorld, percent: f64) {
+    fake.uses("web", Usage { cpu_percent: Some(percent), ..Usage::default() });
+}
+
+/// A busy container that was just restarted for it.
+async fn restarted_for_being_busy() -> Stage {
+    let fake = shop();
+    uses_processor(&fake, 120.0);
+    let rules = Rules { threshold: Confidence::literal(50), ..Rules::default() };
+    let stage = Stage::new(fake, rules);
+    stage.look().await;
+    stage.pass(310).await;
+    assert_eq!(stage.fake.effects(), ["restart web"]);
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Validating);
+    stage
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fix_is_kept_when_its_warning_is_gone() {
+    let stage = restarted_for_being_busy().await;
+    uses_processor(&stage.fake, 10.0);
+    stage.pass(130).await;
+    let incidents = stage.incidents().await;
+    assert_eq!(only(&incidents).state(), IncidentState::Resolved, "{incidents:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fix_whose_warning_is_still_there_at_the_end_has_failed_although_all_works() {
+    let stage = restarted_for_being_busy().await;
+    stage.pass(60).await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Validating);
+    stage.pass(70).await;
+    let first = stage.incidents().await.pop().unwrap();
+    assert_eq!(first.state(), IncidentState::RolledBack, "{:#?}", first.timeline);
+    let why = first.validation.unwrap().why.unwrap();
+    assert!(why.starts_with("what was found is still there: it uses 120 %"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_climbs_again_at_the_end_is_waited_for() {
+    for (percent, expected) in [(120.0, IncidentState::RolledBack), (10.0, IncidentState::Resolved)]
+    {
+        let stage = restarted_for_being_busy().await;
+        uses_processor(&stage.fake, 10.0);
+        stage.pass(60).await;
+        uses_processor(&stage.fake, 120.0);
+        stage.pass(100).await;
+        assert_eq!(only(&stage.incidents().await).state(), IncidentState::Validating);
+        uses_processor(&stage.fake, percent);
+        stage.pass(230).await;
+        assert_eq!(stage.incidents().await.pop().unwrap().state(), expected, "{percent}");
+    }
 }
