@@ -111,16 +111,22 @@ pub(super) fn unanswered_crashes(
 /// A life longer than this is no period that a validation window could wait for.
 const LONGEST_PERIOD: Duration = Duration::from_mins(10);
 
-/// The longest time between two ends that nobody asked for, or two kills for memory, of those that
-/// followed each other within ten minutes; `None` where none did.
+/// The longest time from a start to an end that nobody asked for or a kill for memory, or between two
+/// of these, of at most ten minutes; `None` where none was so short.
 pub fn longest_life(events: &[RuntimeEvent], now: Timestamp) -> Option<Duration> {
     let crashes = deaths(events).into_iter().filter(Death::is_crash).map(|death| death.at);
     let mut ends: Vec<Timestamp> = crashes.collect();
     ends.sort_unstable();
     let kills = oom_episodes(events, now, Duration::from_hours(1));
+    let starts: Vec<Timestamp> =
+        events.iter().filter(|e| e.kind == RuntimeEventKind::Start).map(|e| e.at).collect();
     let lives = |ends: &[Timestamp]| {
+        let since_start = ends.iter().filter_map(|end| {
+            let begun = starts.iter().filter(|start| *start <= end).max()?;
+            (*end - *begun).to_std().ok()
+        });
         let gaps = ends.windows(2).filter_map(|pair| (pair[1] - pair[0]).to_std().ok());
-        gaps.filter(|gap| *gap <= LONGEST_PERIOD).max()
+        since_start.chain(gaps).filter(|life| *life <= LONGEST_PERIOD).max()
     };
     lives(&ends).max(lives(&kills))
 }
@@ -233,5 +239,10 @@ mod tests {
         assert_eq!(longest(&[die(1), kill(99, "15"), die(100), die(131)]), Some(130));
         let oom = |secs| event(secs, RuntimeEventKind::Oom);
         assert_eq!(longest(&[oom(1), oom(2), oom(71)]), Some(70));
+        let start = |secs| event(secs, RuntimeEventKind::Start);
+        assert_eq!(longest(&[start(1), die(241)]), Some(240), "the first death of its life");
+        assert_eq!(longest(&[start(1), oom(91)]), Some(90));
+        assert_eq!(longest(&[start(1), die(602)]), None, "too long for a period");
+        assert_eq!(longest(&[die(1), start(20)]), None, "this life goes on");
     }
 }

@@ -97,6 +97,8 @@ async fn a_start_that_waited_for_something_else_does_not_lengthen_windows() {
         });
     })
     .await;
+    // Then its life is too long to be waited for.
+    stage.pass(600).await;
     let incident = fate_of_a_repair(&stage).await;
     assert_eq!(incident.validation.unwrap().window_secs, 120);
 }
