@@ -23,7 +23,7 @@ const FAILURES: u32 = 3;
 const LEAST_GRACE: Duration = Duration::from_secs(10);
 /// A clock that goes so much wrong between two looks was set; less is its own drift.
 const DRIFT: TimeDelta = TimeDelta::seconds(1);
-/// Samples kept for the chart; the oldest healthy ones make room.
+/// Samples kept for the chart.
 const SAMPLES_KEPT: usize = 240;
 /// Between samples while it is not yet, or no longer, well.
 const CLOSE_LOOK: Duration = Duration::from_secs(1);
@@ -289,7 +289,7 @@ fn at_the_end(validation: &Validation, look: &Look) -> (ValidationVerdict, Strin
 
 fn keep_sample(validation: &mut Validation, look: Look) {
     if validation.samples.len() >= SAMPLES_KEPT {
-        validation.samples.remove(1);
+        thin(&mut validation.samples);
     }
     validation.samples.push(ValidationSample {
         at: look.at,
@@ -298,6 +298,19 @@ fn keep_sample(validation: &mut Validation, look: Look) {
         latency_ms: look.latency_ms,
         detail: look.detail,
     });
+}
+
+/// Drops the sample that is missed least: where there is one, a healthy one, and of these the one
+/// whose neighbours are nearest to each other; never the first or the last. The next one takes over
+/// its error lines.
+fn thin(samples: &mut Vec<ValidationSample>) {
+    let gap = |at: &usize| samples[at + 1].at - samples[at - 1].at;
+    let between = 1..samples.len().saturating_sub(1);
+    let healthy = between.clone().filter(|at| samples[*at].healthy).min_by_key(gap);
+    if let Some(at) = healthy.or_else(|| between.min_by_key(gap)) {
+        let dropped = samples.remove(at);
+        samples[at].error_lines += dropped.error_lines;
+    }
 }
 
 /// How long after the last look to look again.
@@ -565,10 +578,27 @@ mod tests {
     }
 
     #[test]
-    fn samples_are_bounded_and_the_first_is_kept() {
+    fn samples_are_thinned_evenly_and_what_was_not_well_is_kept() {
         let mut validation = open(at(0), Duration::from_secs(100_000).into(), None, None);
         for second in 1..1000 {
-            judge(&mut validation, look(second, Condition::Well));
+            let condition = if second < 90 { Condition::Starting } else { Condition::Well };
+            let error_lines = 1;
+            judge(&mut validation, Look { error_lines, ..look(second, condition) });
+        }
+        let samples = &validation.samples;
+        assert_eq!(samples.len(), SAMPLES_KEPT);
+        assert_eq!(samples.iter().filter(|sample| !sample.healthy).count(), 89);
+        assert_eq!((samples[0].at, samples[SAMPLES_KEPT - 1].at), (at(1), at(999)));
+        let widest = samples.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
+        assert!(widest <= TimeDelta::seconds(2 * 910 / 151), "an even chart: {widest}");
+        assert_eq!(samples.iter().map(|sample| sample.error_lines).sum::<u64>(), 999);
+    }
+
+    #[test]
+    fn a_window_in_which_nothing_is_well_is_bounded_too() {
+        let mut validation = open(at(0), Duration::from_secs(100_000).into(), None, None);
+        for second in 1..1000 {
+            judge(&mut validation, look(second, Condition::Starting));
         }
         assert_eq!(validation.samples.len(), SAMPLES_KEPT);
         assert_eq!(validation.samples[0].at, at(1));
