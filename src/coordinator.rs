@@ -14,6 +14,7 @@
 
 mod api;
 mod asked;
+mod baselines;
 mod circumstances;
 mod clones;
 mod cycle;

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{ErrorCount, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// Fewer lines in the window are too few to speak of.
 const LEAST_LINES: u64 = 10;
@@ -21,13 +22,18 @@ const LATELY: TimeDelta = TimeDelta::hours(6);
 const SPANS: usize = 100;
 
 /// Error lines of one target in the times when nothing was wrong with it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct CalmErrors {
+    /// Not written down: how much was read since, the next run cannot know.
+    #[serde(skip)]
     read_to: Option<Timestamp>,
+    /// When this run wrote it down; `None` as long as it did not.
+    #[serde(skip)]
+    written_at: Option<Timestamp>,
     spans: VecDeque<Span>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Span {
     from: Timestamp,
     to: Timestamp,
@@ -49,12 +55,24 @@ impl CalmErrors {
 
     /// What was usual before the fault that began at `onset`; `None` when that is not known.
     pub(super) fn before(&self, onset: Timestamp) -> Option<ErrorCount> {
-        let calm = self.spans.iter().filter(|span| span.to <= onset);
+        let is_lately = |span: &&Span| span.to <= onset && onset - span.to <= LATELY;
+        let calm = self.spans.iter().filter(is_lately);
         let count = calm.fold(ErrorCount::default(), |sum, span| ErrorCount {
             lines: sum.lines + span.lines,
             secs: sum.secs + (span.to - span.from).as_seconds_f64(),
         });
         (count.secs > 0.0).then_some(count)
+    }
+
+    /// Whether it says something that was not written down for so long, or never by this run.
+    pub(super) fn is_unwritten_for(&self, long: TimeDelta, now: Timestamp) -> bool {
+        let written_lately = |at: Timestamp| at <= now && now - at < long;
+        !self.spans.is_empty() && !self.written_at.is_some_and(written_lately)
+    }
+
+    /// It is written down.
+    pub(super) fn written(&mut self, now: Timestamp) {
+        self.written_at = Some(now);
     }
 }
 
@@ -136,6 +154,23 @@ mod tests {
         calm.read(70, false, at(240));
         assert_eq!(calm.before(at(200)), Some(count(5, 120.0)));
         assert_eq!(calm.before(at(50)), None);
+    }
+
+    #[test]
+    fn what_was_written_down_is_known_to_the_next_run_and_the_time_between_is_not() {
+        let mut calm = CalmErrors::default();
+        let often = TimeDelta::minutes(15);
+        calm.read(0, false, at(0));
+        assert!(!calm.is_unwritten_for(often, at(0)), "there is nothing to write");
+        calm.read(5, false, at(60));
+        assert!(calm.is_unwritten_for(often, at(60)));
+        calm.written(at(60));
+        assert!(!calm.is_unwritten_for(often, at(959)));
+        assert!(calm.is_unwritten_for(often, at(960)));
+        let written = serde_json::to_value(&calm).unwrap();
+        let mut next: CalmErrors = serde_json::from_value(written).unwrap();
+        next.read(900, false, at(300));
+        assert_eq!(next.before(at(300)), Some(count(5, 60.0)));
     }
 
     #[test]

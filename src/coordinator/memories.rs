@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use selfheal_agents::error_detector::{self, ErrorDetector};
+use selfheal_agents::error_detector::ErrorDetector;
 use selfheal_agents::fix_engineer::remembered::Remembered;
 use selfheal_agents::health_monitor;
 use selfheal_agents::learning_engine::{History, Release};
 use selfheal_agents::model::{
-    Autonomy, ContainerFacts, ErrorCount, FindingSource, HealthReport, Incident, IncidentState,
-    TargetId, TargetReport, Timestamp, Verdict,
+    Autonomy, ContainerFacts, FindingSource, HealthReport, Incident, IncidentState, TargetId,
+    TargetReport, Timestamp, Verdict,
 };
 use selfheal_agents::ports::{IncidentQuery, Memory, StoreError, StoreResult};
 use selfheal_agents::root_cause::Explained;
 use serde::de::DeserializeOwned;
 
+use super::baselines::ERROR_RATES;
 use super::good_state::is_settled;
 use super::look::Seen;
 use super::state::{Inner, lock};
@@ -135,7 +136,7 @@ impl Inner {
 
     /// Takes down how the healthy ones are, so that it can be restored.
     pub(super) async fn remember(&self, seen: &Seen, scope: &Scope) {
-        self.remember_error_rates(seen);
+        self.remember_error_rates(seen).await;
         self.learn_starts(seen).await;
         if *scope == Scope::All {
             let observations: Vec<_> = health_monitor::lasting(&seen.report).cloned().collect();
@@ -187,7 +188,7 @@ impl Inner {
             seen.inventory.targets.contains_key(target) || seen.report.target(target).is_some()
         };
         let mut gone = shadow::names_of_gone(self.store.as_ref(), is_there).await?;
-        for prefix in [REMEMBERED, KNOWN_LINES, WARM_UPS] {
+        for prefix in [REMEMBERED, KNOWN_LINES, WARM_UPS, ERROR_RATES] {
             let is_gone = |name: &String| {
                 let container = name.strip_prefix(prefix).unwrap_or(name);
                 !seen.inventory.containers.contains_key(container)
@@ -242,20 +243,6 @@ impl Inner {
         if let Err(error) = self.store.set_log_cursors(&seen.read_to).await {
             tracing::error!(%error, "log positions are not kept");
         }
-    }
-
-    fn remember_error_rates(&self, seen: &Seen) {
-        let mut rates = lock(&self.error_rates);
-        for (id, batch) in &seen.logs {
-            let ill = seen.findings.iter().any(|f| f.target == *id && f.is_trouble());
-            let lines = error_detector::error_lines(batch);
-            rates.entry(id.clone()).or_default().read(lines, ill, seen.now);
-        }
-    }
-
-    /// A target's usual error lines before a fault; `None` when they are not known.
-    pub(super) fn error_baseline(&self, target: &TargetId, onset: Timestamp) -> Option<ErrorCount> {
-        lock(&self.error_rates).get(target)?.before(onset)
     }
 
     /// Leaves out log findings that are over: a repair has answered them, or the log has been

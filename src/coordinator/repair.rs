@@ -162,7 +162,7 @@ impl Inner {
         let onset = incident.findings.iter().map(|finding| finding.first_seen).min();
         let onset = onset.unwrap_or(incident.opened_at).min(incident.opened_at);
         let logs_of = name.as_deref().map(TargetId::container);
-        let baseline = self.error_baseline(logs_of.as_ref().unwrap_or(&fix.target), onset);
+        let baseline = self.error_baseline(logs_of.as_ref().unwrap_or(&fix.target), onset).await;
         let window = self.least_window(fix, name.as_deref(), now).await;
         let opened = validation::open(now, window, container.as_ref(), baseline);
         let text = format!("applied; watching for {} s", opened.window_secs);

@@ -286,3 +286,38 @@ async fn a_value_that_climbs_again_at_the_end_is_waited_for() {
         assert_eq!(stage.incidents().await.pop().unwrap().state(), expected, "{percent}");
     }
 }
+
+/// What becomes of a fix after which the container works and floods its log, if Selfheal saw it
+/// calm for an hour and was then started again.
+async fn flooding_after_a_restart(is_calm: bool) -> (IncidentState, String) {
+    let stage = Stage::new(shop(), Rules::default());
+    for _ in 0..12 {
+        stage.pass(300).await;
+        if is_calm {
+            stage.look().await;
+        }
+    }
+    stage.cancel.cancel();
+    stage.pass(1).await;
+    let next = Stage::on(stage.fake.clone(), Rules::default(), stage.store.clone());
+    next.look().await;
+    next.fake.crash("web", 1);
+    // Its start is over.
+    next.pass(70).await;
+    for _ in 0..60 {
+        next.fake.log("web", "ERROR the cache was cold");
+    }
+    next.pass(180).await;
+    let first = next.incidents().await.pop().unwrap();
+    let why = first.validation.as_ref().and_then(|v| v.why.clone());
+    (first.state(), why.unwrap_or_default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_usual_is_known_after_a_restart_too() {
+    let (became, why) = flooding_after_a_restart(true).await;
+    assert_eq!(became, IncidentState::RolledBack, "{why}");
+    assert!(why.contains("error lines where"), "{why}");
+    let (became, why) = flooding_after_a_restart(false).await;
+    assert_eq!(became, IncidentState::Resolved, "nobody knows what is usual: {why}");
+}
