@@ -300,7 +300,8 @@ fn over_since(report: &HealthReport, runbook: &Runbook, window: &Window) -> Opti
         container_of_target(report, target.id()).as_ref() == Some(&window.container)
     });
     let seen = of_container.flat_map(|target| &target.observations).filter(|seen| over.fits(seen));
-    seen.map(|seen| seen.at).max()
+    // A line that was read after the report began is counted at its beginning, and may be newer.
+    seen.map(|seen| seen.at.min(report.at)).max()
 }
 
 /// Whether a container does not run and that is as it should be: what it logged on its way

@@ -386,6 +386,8 @@ pub trait Journal: Send + Sync {
     async fn journal(&self, fix: FixId) -> StoreResult<Vec<JournalRecord>>;
     /// Fixes without a final record, oldest first.
     async fn unfinished_fixes(&self) -> StoreResult<Vec<FixId>>;
+    /// Gives up what room was kept back for a full disk, so that something can be undone there.
+    async fn make_room(&self);
 }
 
 /// Outcomes of fixes.

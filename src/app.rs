@@ -146,7 +146,14 @@ pub fn freeze_of(set_aside: &Path) -> Freeze {
         "the database was damaged and is set aside as {}; look, then `selfheal unfreeze`",
         set_aside.display()
     );
-    Freeze { target: None, until: None, reason, by: "selfheal".to_owned(), safety_stop: false }
+    Freeze {
+        target: None,
+        until: None,
+        reason,
+        by: "selfheal".to_owned(),
+        safety_stop: false,
+        stuck: None,
+    }
 }
 
 /// A user's own runbooks lie in `knowledge` in the data directory.

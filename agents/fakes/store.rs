@@ -29,6 +29,7 @@ pub struct MemoryStore {
 struct Kept {
     refusing: Option<String>,
     mute: Option<StoreError>,
+    made_room: bool,
     interruption: Option<(usize, Interruption)>,
     incidents: BTreeMap<IncidentId, Incident>,
     journal: Vec<JournalRecord>,
@@ -80,6 +81,11 @@ impl MemoryStore {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the room kept back for a full disk was given up.
+    pub fn made_room(&self) -> bool {
+        self.kept().made_room
     }
 
     fn read(&self) -> StoreResult<MutexGuard<'_, Kept>> {
@@ -233,6 +239,10 @@ impl Journal for MemoryStore {
 
     async fn unfinished_fixes(&self) -> StoreResult<Vec<FixId>> {
         Ok(self.read()?.unfinished())
+    }
+
+    async fn make_room(&self) {
+        self.kept().made_room = true;
     }
 }
 

@@ -8,6 +8,7 @@
 mod dotenv;
 mod ini;
 mod json;
+mod nginx;
 mod plain;
 mod python;
 mod search;
@@ -75,11 +76,16 @@ fn format_of(path: &str) -> Option<Format> {
         },
         "yaml" | "yml" => own("YAML", yaml::walk, plain::parse),
         "ini" | "cfg" => own("INI", ini::walk, plain::parse),
-        "conf" | "cnf" | "properties" => own("key and value lines", ini::walk_conf, plain::parse),
+        "conf" | "cnf" | "properties" => own("key and value lines", walk_conf, plain::parse),
         "env" => own("an .env file", dotenv::walk, plain::parse),
         "py" => own("Python constants", python::walk, plain::parse_grouped),
         _ => return None,
     })
+}
+
+/// `.conf` is what nginx reads as well as plain lines.
+fn walk_conf(text: &str, search: &mut Search<'_>) -> Result<(), Fault> {
+    if nginx::is_like(text) { nginx::walk(text, search) } else { ini::walk_conf(text, search) }
 }
 
 /// The number that `key` has in the file.

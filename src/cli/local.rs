@@ -116,7 +116,8 @@ pub(super) async fn freeze(
 ) -> Result<FreezeState, Failure> {
     let until = request.until(Utc::now()).map_err(|what| Failure::new(Exit::Usage, what))?;
     let (reason, target) = (request.reason(), request.target.clone());
-    let freeze = Freeze { target, until, reason, by: clean(who, 80), safety_stop: false };
+    let freeze =
+        Freeze { target, until, reason, by: clean(who, 80), safety_stop: false, stuck: None };
     let store = own_store(settings).await?;
     let freezes = freezes::add(&store, freeze.clone(), Utc::now()).await?;
     Ok(FreezeState::frozen(&freeze, freezes))

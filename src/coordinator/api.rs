@@ -126,6 +126,9 @@ pub struct TargetSummary {
     /// What is odd in its log: good to know, and no trouble by itself.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Limits that fixes changed on it and that are lost when it is made anew.
+    #[serde(default)]
+    pub turned: Vec<String>,
 }
 
 /// One incident in a list.
@@ -212,6 +215,9 @@ pub struct Freeze {
     /// Whether it is Selfheal's own safety stop, because too many fixes failed.
     #[serde(default)]
     pub safety_stop: bool,
+    /// The incident whose fix could not be taken back, where Selfheal keeps its hands off for that.
+    #[serde(default)]
+    pub stuck: Option<IncidentId>,
 }
 
 impl Freeze {
@@ -223,6 +229,7 @@ impl Freeze {
             reason: why,
             by: "selfheal".to_owned(),
             safety_stop: true,
+            stuck: None,
         }
     }
 }

@@ -102,7 +102,7 @@ impl Inner {
             took_ms: started.elapsed().as_secs_f64() * 1000.0,
             status: status(&incidents, &seen.findings, &seen.report.blind),
             agents,
-            targets: summaries::targets(&seen, &rules, &incidents),
+            targets: summaries::targets(&seen, &rules, &incidents, &self.turned().await),
             late: seen.put_off.iter().cloned().collect(),
             rising: seen.report.rising.keys().cloned().collect(),
             findings: seen.findings.clone(),

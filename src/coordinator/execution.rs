@@ -368,7 +368,15 @@ impl Executor {
     }
 
     async fn undo(&self, step: &Step, before: &Captured) -> WorldResult<()> {
-        patiently(step, || step.action.undo(&self.world, before)).await
+        patiently(step, || async {
+            let undone = step.action.undo(&self.world, before).await;
+            if undone.is_err() {
+                // A full disk may be what is in its way.
+                self.store.make_room().await;
+            }
+            undone
+        })
+        .await
     }
 
     async fn stuck(

@@ -1,8 +1,9 @@
 //! What is frozen is kept in the store, so that it outlives the program and can be changed where
 //! none runs.
 //!
-//! The safety stop is a freeze of everything that Selfheal itself begins. A person's freeze stands
-//! beside it and does not replace it: what ends by itself must not end it too.
+//! The safety stop is a freeze of everything that Selfheal itself begins, and so is that of a target on
+//! which a fix is stuck. A person's freeze stands beside these and does not replace them: what ends by
+//! itself must not end it too.
 
 use selfheal_agents::model::{TargetId, Timestamp};
 use selfheal_agents::ports::{Memory, StoreResult};
@@ -74,8 +75,8 @@ pub(super) fn in_force(mut freezes: Vec<Freeze>, now: Timestamp) -> Vec<Freeze> 
 }
 
 pub(super) fn with(mut freezes: Vec<Freeze>, freeze: Freeze) -> Vec<Freeze> {
-    freezes
-        .retain(|known| known.target != freeze.target || known.safety_stop != freeze.safety_stop);
+    let kind = |freeze: &Freeze| (freeze.target.clone(), freeze.safety_stop, freeze.stuck);
+    freezes.retain(|known| kind(known) != kind(&freeze));
     freezes.push(freeze);
     freezes
 }

@@ -19,6 +19,7 @@ use super::baselines::ERROR_RATES;
 use super::good_state::is_settled;
 use super::look::Seen;
 use super::state::{Inner, lock};
+use super::turned::TURNED;
 use super::window_length::WARM_UPS;
 use super::{Freeze, Scope, freezes, shadow};
 
@@ -188,7 +189,7 @@ impl Inner {
             seen.inventory.targets.contains_key(target) || seen.report.target(target).is_some()
         };
         let mut gone = shadow::names_of_gone(self.store.as_ref(), is_there).await?;
-        for prefix in [REMEMBERED, KNOWN_LINES, WARM_UPS, ERROR_RATES] {
+        for prefix in [REMEMBERED, KNOWN_LINES, WARM_UPS, ERROR_RATES, TURNED] {
             let is_gone = |name: &String| {
                 let container = name.strip_prefix(prefix).unwrap_or(name);
                 !seen.inventory.containers.contains_key(container)

@@ -11,7 +11,7 @@ use selfheal_agents::model::{
     Actor, Backup, BackupId, Hold, Incident, IncidentId, IncidentState, Outcome, ResultStatus,
     TargetId, Timestamp, ValidationStatus,
 };
-use selfheal_agents::ports::StoreError;
+use selfheal_agents::ports::{StoreError, StoreResult};
 use tokio::sync::MutexGuard;
 
 use super::cycle::Bench;
@@ -258,15 +258,7 @@ impl Inner {
         };
         let text = format!("{} rolled back; {}", backup.id, undone.join("; "));
         let person = Actor::Person(who.to_owned());
-        if incident.state() == IncidentState::Stuck {
-            self.come_unstuck(&mut incident).await;
-        }
-        if incident.state() == IncidentState::RolledBack {
-            // An earlier fix of the same repair.
-            incident.note(self.world.clock.now(), person, text);
-        } else {
-            self.go(&mut incident, IncidentState::RolledBack, person, text);
-        }
+        self.was_taken_back(&mut incident, fix, person, text).await;
         self.save(&mut incident).await;
         self.unwatch(incident.id);
         let outcome = Outcome::of(
@@ -285,6 +277,26 @@ impl Inner {
         Ok(RollbackDone { undone, ..RollbackDone::new(&backup.id) })
     }
 
+    /// An earlier fix of a repair changes nothing about where its incident stands.
+    async fn was_taken_back(
+        &self,
+        incident: &mut Incident,
+        fix: &selfheal_agents::model::Fix,
+        who: Actor,
+        text: String,
+    ) {
+        let is_newest = incident.fix.as_ref().is_some_and(|newest| newest.id == fix.id);
+        let is_stuck = incident.state() == IncidentState::Stuck;
+        if is_stuck && is_newest {
+            self.come_unstuck(incident).await;
+        }
+        if (is_stuck && !is_newest) || incident.state() == IncidentState::RolledBack {
+            incident.note(self.world.clock.now(), who, text);
+        } else {
+            self.go(incident, IncidentState::RolledBack, who, text);
+        }
+    }
+
     /// Stops automatic fixes; a second freeze of the same target replaces the first.
     pub(super) async fn set_freeze(
         &self,
@@ -299,11 +311,16 @@ impl Inner {
             reason: selfheal_agents::model::clean(reason, 300),
             by: selfheal_agents::model::clean(who, 80),
             safety_stop: false,
+            stuck: None,
         };
-        let _freezing = self.freezing.lock().await;
-        self.change_freezes(freezes::with(self.freezes_in_force(), freeze.clone())).await?;
+        self.add_freeze(freeze.clone()).await?;
         tracing::info!(by = who, reason, "automatic fixes are frozen");
         Ok(freeze)
+    }
+
+    pub(super) async fn add_freeze(&self, freeze: Freeze) -> StoreResult<()> {
+        let _freezing = self.freezing.lock().await;
+        self.change_freezes(freezes::with(self.freezes_in_force(), freeze)).await
     }
 
     /// Ends a freeze; returns whether there was one.

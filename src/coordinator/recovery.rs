@@ -65,6 +65,7 @@ impl Inner {
             let inner = Arc::clone(self);
             self.tracker.spawn(async move { inner.go_on(interrupted).await });
         }
+        self.free_what_was_taken_back().await?;
         self.set_taken_up(true);
         Ok(true)
     }

@@ -235,6 +235,9 @@ impl Inner {
                 return;
             }
             self.learn(incident, &fix, ResultStatus::Applied, ValidationStatus::Passed).await;
+            if let Err(error) = self.remember_turned(&fix).await {
+                tracing::error!(%error, "a changed limit is not remembered");
+            }
         }
         let why = incident.validation.as_ref().and_then(|v| v.why.clone()).unwrap_or_default();
         self.go(incident, IncidentState::Resolved, Actor::Validation, format!("kept: {why}"));
@@ -301,48 +304,6 @@ impl Inner {
         self.save(incident).await;
         self.unwatch(incident.id);
         self.alert(incident, crate::alerts::AlertEvent::RolledBack).await;
-    }
-
-    /// Undoing failed: loud, and hands off this target until a person looked.
-    ///
-    /// The incident is written last: cut off before that, the next start does it all again.
-    pub(super) async fn get_stuck(
-        &self,
-        incident: &mut Incident,
-        reason: &str,
-        by_hand: Vec<String>,
-    ) {
-        incident.by_hand = by_hand;
-        if incident.state() == IncidentState::Stuck {
-            let now = self.world.clock.now();
-            incident.note(now, Actor::FixEngineer, reason);
-        } else {
-            self.go(incident, IncidentState::Stuck, Actor::FixEngineer, reason.to_owned());
-        }
-        let why = format!("a fix could not be taken back here: {reason}");
-        for target in hands_off(incident) {
-            if let Err(error) = self.set_freeze(Some(target), None, &why, HANDS_OFF).await {
-                tracing::error!(%error, "the stuck target could not be frozen");
-            }
-        }
-        self.alert(incident, crate::alerts::AlertEvent::Stuck).await;
-        self.save(incident).await;
-        self.unwatch(incident.id);
-    }
-
-    /// What was stuck is taken back after all: its targets may be healed again.
-    pub(super) async fn come_unstuck(&self, incident: &mut Incident) {
-        incident.by_hand.clear();
-        for target in hands_off(incident) {
-            let ours = |freeze: &super::Freeze| {
-                freeze.target.as_ref() == Some(&target) && freeze.by == HANDS_OFF
-            };
-            if self.freezes_in_force().iter().any(ours)
-                && let Err(error) = self.end_freeze(Some(&target), HANDS_OFF).await
-            {
-                tracing::error!(%error, "a freeze that is not needed any more stays");
-            }
-        }
     }
 
     async fn learn(
@@ -412,16 +373,4 @@ impl Inner {
 /// Every fix of an incident, oldest first.
 pub(super) fn fixes(incident: &Incident) -> Vec<Fix> {
     incident.earlier_fixes.iter().chain(incident.fix.as_ref()).cloned().collect()
-}
-
-/// Who freezes a target on which a fix could not be taken back.
-const HANDS_OFF: &str = "selfheal";
-
-/// What is not to be touched once a fix could not be taken back.
-fn hands_off(incident: &Incident) -> Vec<TargetId> {
-    let mut targets = incident.fix.as_ref().map(Fix::touches).unwrap_or_default();
-    if !targets.contains(&incident.target) {
-        targets.push(incident.target.clone());
-    }
-    targets
 }

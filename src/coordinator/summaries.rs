@@ -3,6 +3,7 @@
 use selfheal_agents::model::{Incident, IncidentState, Observation, TargetReport, Verdict};
 
 use super::look::Seen;
+use super::turned::{self, AllTurned};
 use super::{IncidentSummary, Rules, TargetSummary};
 
 /// An incident in one line.
@@ -31,8 +32,18 @@ pub(super) fn incident(incident: &Incident) -> IncidentSummary {
 }
 
 /// Every target looked at.
-pub(super) fn targets(seen: &Seen, rules: &Rules, incidents: &[Incident]) -> Vec<TargetSummary> {
-    seen.report.targets.iter().map(|report| target(report, seen, rules, incidents)).collect()
+pub(super) fn targets(
+    seen: &Seen,
+    rules: &Rules,
+    incidents: &[Incident],
+    turned: &AllTurned,
+) -> Vec<TargetSummary> {
+    let of = |report: &TargetReport| {
+        let container = report.state.container();
+        let turned = container.map_or_else(Vec::new, |facts| turned::told(turned, facts));
+        TargetSummary { turned, ..target(report, seen, rules, incidents) }
+    };
+    seen.report.targets.iter().map(of).collect()
 }
 
 fn target(
@@ -69,6 +80,7 @@ fn target(
             .filter(|finding| finding.is_pattern() && finding.target == *id)
             .map(|finding| finding.message.clone())
             .collect(),
+        turned: vec![],
     }
 }
 

@@ -36,11 +36,11 @@ impl Act for ContainerPause {
         format!("docker pause {}", self.container)
     }
 
-    /// How long it is frozen is a person's decision.
     fn undo_by_hand(&self, _before: &Captured) -> Option<String> {
         Some(format!("docker unpause {}", self.container))
     }
 
+    /// How long it is frozen is a person's decision.
     fn interruption_secs(&self) -> u64 {
         0
     }

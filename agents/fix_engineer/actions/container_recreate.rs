@@ -96,10 +96,13 @@ impl Act for ContainerRecreate {
         }
     }
 
-    fn undo_by_hand(&self, _before: &Captured) -> Option<String> {
-        let (name, aside) = (&self.container, self.aside());
+    /// By the old one's id, whatever it is called by now; nothing is removed.
+    fn undo_by_hand(&self, before: &Captured) -> Option<String> {
+        let (blueprint, _) = made(before).ok()?;
+        let (name, old) = (&self.container, short(&blueprint.id));
         Some(format!(
-            "docker rm --force {name} && docker rename {aside} {name} && docker start {name}"
+            "docker stop {name}; docker rename {name} {name}-failed; docker rename {old} {name} && \
+             docker start {name}"
         ))
     }
 

@@ -29,6 +29,13 @@ fn cores(nanos: u64) -> f64 {
     nanos as f64 / CORE as f64
 }
 
+/// By period and quota, as Selfheal sets it: Docker takes `--cpus` no more once these are set, and
+/// reads its 0 as "as it is".
+fn update_by_hand(container: &str, limit_nanos: Option<u64>) -> String {
+    let quota = limit_nanos.map_or_else(|| "-1".to_owned(), |nanos| (nanos / 10_000).to_string());
+    format!("docker update --cpu-period 100000 --cpu-quota {quota} {container}")
+}
+
 #[async_trait]
 impl Act for ContainerSetCpu {
     fn target(&self) -> TargetId {
@@ -45,13 +52,12 @@ impl Act for ContainerSetCpu {
     }
 
     fn by_hand(&self) -> String {
-        format!("docker update --cpus {:.2} {}", cores(self.limit_nanos), self.container)
+        update_by_hand(&self.container, Some(self.limit_nanos))
     }
 
     fn undo_by_hand(&self, before: &Captured) -> Option<String> {
         let Captured::CpuLimit { limit_nanos, .. } = before else { return None };
-        let limit = limit_nanos.map_or(0.0, cores);
-        Some(format!("docker update --cpus {limit:.2} {}", self.container))
+        Some(update_by_hand(&self.container, *limit_nanos))
     }
 
     fn interruption_secs(&self) -> u64 {

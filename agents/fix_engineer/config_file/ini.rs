@@ -1,5 +1,6 @@
 //! Lines of `key = value`, with or without `[sections]`.
 
+use super::plain::without_unit;
 use super::search::{Fault, Kind, Search, offset};
 
 /// INI: `key = value` or `key: value`.
@@ -39,6 +40,7 @@ fn lines(
         if trail.is_end() {
             let begin = start + offset(line, value);
             let word = bare_value(value);
+            let word = if is_conf { without_unit(word) } else { word };
             let inner = offset(value, word);
             search.see(trail, begin + inner..begin + inner + word.len(), Kind::Scalar);
         }

@@ -1,7 +1,7 @@
 //! Decimal numbers as configuration files spell them.
 //!
 //! Invariant: what [`write()`] writes, [`parse`] reads back to the bit. Numbers in other
-//! bases, with units, with a leading zero (octal in some formats) or without a value
+//! bases, with a leading zero (octal in some formats) or without a value
 //! (`nan`, `inf`) are not plain and never touched.
 
 /// Reads `12`, `-0.5`, `.5`, `5.`, `1e-3`.
@@ -35,6 +35,17 @@ pub(super) fn parse_grouped(text: &str) -> Option<f64> {
                 && is_digit(text.as_bytes().get(at + 1))
         });
     if is_grouped_well { parse(&text.replace('_', "")) } else { None }
+}
+
+/// The units of time and size that nginx ("Configuration file measurement units") and PostgreSQL
+/// ("Parameter Names and Values") know; the number before one counts in it.
+const UNITS: [&str; 17] =
+    ["us", "ms", "s", "min", "m", "h", "d", "w", "M", "y", "k", "K", "kB", "MB", "GB", "TB", "g"];
+
+/// The number of `65s` or `4MB`; a word without a unit as it is.
+pub(super) fn without_unit(word: &str) -> &str {
+    let number = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    if !number.is_empty() && UNITS.contains(&&word[number.len()..]) { number } else { word }
 }
 
 fn is_digits(text: &str) -> bool {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 type File = (&'static str, &'static str, &'static [(&'static str, f64)]);
 
 /// Each format with numbers, and everything around them that must stay.
-const FILES: [File; 12] = [
+const FILES: [File; 14] = [
     (
         "/srv/app/config.json",
         "{\r\n  \"upstream\": { \"delay_s\" : 0.5,\t\"urls\": [\"a:1\", \"b\"] },\r\n  \"list\": [1, {\"n\": -2e3}],\r\n  \"a.b\": 7\r\n}\r\n",
@@ -72,6 +72,21 @@ const FILES: [File; 12] = [
             ("LIMITS.retry.2.1", 5.0),
         ],
     ),
+    (
+        "nginx.conf",
+        "worker_processes auto; # of all\nevents { worker_connections 512; }\nhttp {\n  log_format a '{ 9; }';\n  keepalive_timeout 65s;# seconds\n  server {\n    listen 80 default_server;\n    set $x ${y}z;\n    location / { proxy_read_timeout 30; client_max_body_size 8m; }\n  }\n}\n",
+        &[
+            ("events.worker_connections", 512.0),
+            ("http.keepalive_timeout", 65.0),
+            ("http.server.location.proxy_read_timeout", 30.0),
+            ("http.server.location.client_max_body_size", 8.0),
+        ],
+    ),
+    (
+        "postgresql.auto.conf",
+        "max_wal_size = '1GB'\nstatement_timeout = 30s # long\nname = 4x\n",
+        &[("max_wal_size", 1.0), ("statement_timeout", 30.0)],
+    ),
     ("empty_values.yaml", "a:\nb:\n  c:\n  d: 4\n", &[("b.d", 4.0)]),
 ];
 
@@ -113,6 +128,12 @@ fn a_key_that_is_not_one_number_is_refused_with_its_line() {
         ("a.toml", "a = 1\n\"a.b\" = 2\n[c]\nx = 0x10\n", "c.x", "plain decimal number (line 4)"),
         ("a.toml", "\"a.b\" = 2\n[a]\nb = 1\n", "a.b", "more than once (lines 1 and 3)"),
         ("a.toml", "a = nan\n", "a", "is not a plain decimal number (line 1)"),
+        ("a.conf", "a 1;\nb {\n a 4x;\n}\n", "b.a", "plain decimal number (line 3)"),
+        ("a.conf", "s { a 1; }\ns { a 2; }\n", "s.a", "more than once (lines 1 and 2)"),
+        ("a.conf", "s { a 1;\n", "s.a", "does not end (line 2)"),
+        ("a.conf", "a 1;\n}\n", "a", "did not begin (line 2)"),
+        ("a.conf", "a 1 2;\n", "a", "plain decimal number (line 1)"),
+        ("a.conf", "a 'x;\n", "a", "a quotation mark is missing (line 1)"),
         ("a.yaml", "a: 1\nb: 2\na: 3\n", "a", "more than once (lines 1 and 3)"),
         ("a.yaml", "a: 1\n  more\n", "a", "is not a plain decimal number (line 1)"),
         ("a.yaml", "a: '5'\n", "a", "is not a plain decimal number (line 1)"),

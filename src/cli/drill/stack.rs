@@ -200,6 +200,7 @@ pub(super) mod tests {
             symptom_of: None,
             holds: vec![],
             notes: vec![],
+            turned: vec![],
         }
     }
 
@@ -232,6 +233,7 @@ pub(super) mod tests {
             reason: String::new(),
             by: String::new(),
             safety_stop: false,
+            stuck: None,
         }
     }
 

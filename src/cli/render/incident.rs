@@ -61,6 +61,12 @@ pub(crate) fn incident(detail: &IncidentDetail, with_timeline: bool, style: &Sty
     if let Some(fix) = &detail.fix_detail {
         steps(&mut text, fix);
     }
+    if !detail.by_hand.is_empty() {
+        text.push_str("\n\nWhat takes it back by hand, in this order");
+        for command in &detail.by_hand {
+            let _ = write!(text, "\n  $ {}", clean(command, 400));
+        }
+    }
     if let Some(rehearsal) = &detail.rehearsal {
         rehearsed(&mut text, rehearsal);
     }

@@ -66,8 +66,7 @@ pub(crate) fn overview(view: &Overview, style: &Style) -> String {
     for blind in &status.blind {
         let _ = write!(text, "\n{} {}", paint(style, "blind", Tone::Warning), clean(blind, 400));
     }
-    let bad: Vec<&TargetSummary> =
-        view.targets.iter().filter(|t| t.verdict != Verdict::Ok || !t.notes.is_empty()).collect();
+    let bad: Vec<&TargetSummary> = view.targets.iter().filter(|t| deserves_a_line(t)).collect();
     if !bad.is_empty() {
         let _ = write!(text, "\n\n{}", targets_table(bad.into_iter(), style));
     }
@@ -117,6 +116,11 @@ fn headline(view: &Overview, style: &Style) -> String {
     paint(style, &format!("{bad} of {watched} not well, {open} open."), Tone::Bad)
 }
 
+/// Whether the overview shows it: it is not well, or there is something to know of it.
+fn deserves_a_line(target: &TargetSummary) -> bool {
+    target.verdict != Verdict::Ok || !target.notes.is_empty() || !target.turned.is_empty()
+}
+
 fn targets_table<'a>(rows: impl Iterator<Item = &'a TargetSummary>, style: &Style) -> String {
     let rows: Vec<_> = rows
         .map(|target| {
@@ -127,7 +131,7 @@ fn targets_table<'a>(rows: impl Iterator<Item = &'a TargetSummary>, style: &Styl
             for hold in &target.holds {
                 let _ = write!(what, "; {hold}");
             }
-            for note in &target.notes {
+            for note in target.notes.iter().chain(&target.turned) {
                 let _ = write!(what, "; {}", clean(note, 400));
             }
             vec![
@@ -173,6 +177,9 @@ pub(crate) fn target(target: &TargetDetail, style: &Style) -> String {
     }
     for note in &summary.notes {
         let _ = write!(text, "\nin its log {}", clean(note, 400));
+    }
+    for turned in &summary.turned {
+        let _ = write!(text, "\nturned     {}", clean(turned, 400));
     }
     for hold in &target.holds_in_words {
         let _ = write!(text, "\nheld       {}", clean(hold, 400));

@@ -35,6 +35,7 @@ fn target(name: &str, verdict: Verdict, detail: &str) -> TargetSummary {
         symptom_of: None,
         holds: vec![],
         notes: vec![],
+        turned: vec![],
     }
 }
 
@@ -188,6 +189,7 @@ fn status_of_a_frozen_and_of_an_absent_daemon_says_so() {
         reason: "upgrade".to_owned(),
         by: "ada".to_owned(),
         safety_stop: false,
+        stuck: None,
     });
     let view = screen(Some("http://127.0.0.1:8003"), &frozen, &[]);
     let text = overview(&view, &style(true));

@@ -599,6 +599,7 @@ async fn is_as_before(run: &Run, case: &Case, call: &str, before: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn a_step_that_fails_for_good_leaves_the_world_as_it_was() {
+    let mut failed = BTreeSet::new();
     for (case, call) in each_call_of_each_case().await {
         let run = Run::of(&case);
         let before = picture(&run.fake);
@@ -606,9 +607,11 @@ async fn a_step_that_fails_for_good_leaves_the_world_as_it_was() {
         // The refusal hits the effect only; undoing works again.
         run.fake.fail_next(&call, &Failure::Refused("no".to_owned()), 1);
         if run.executor.apply(&mut progress).await.unwrap() != ApplyEnd::Applied {
+            failed.insert(case.name);
             is_as_before(&run, &case, &call, &before).await;
         }
     }
+    assert_eq!(failed, cases().iter().map(|case| case.name).collect(), "each can fail");
 }
 
 #[tokio::test(start_paused = true)]
@@ -723,6 +726,19 @@ async fn an_undo_that_fails_again_and_again_is_stuck_and_says_where_the_old_stat
         ["edit /srv/worker/config.json: set delay_s back to 0.5", "docker restart -t 1 worker"]
     );
     assert_eq!(run.store.unfinished_fixes().await.unwrap(), vec![], "stuck is final");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_finds_no_room_gets_what_was_kept_back() {
+    let case = cases().into_iter().find(|c| c.name == "config").unwrap();
+    let run = Run::of(&case);
+    let mut progress = run.prepared(&case).await;
+    run.executor.apply(&mut progress).await.unwrap();
+    assert!(!run.store.made_room(), "nothing failed so far");
+    run.fake.fail_next("replace", &Failure::Refused("No space left on device".to_owned()), 1);
+    let end = run.executor.rollback(&mut progress, "a test").await.unwrap();
+    assert!(matches!(end, RollbackEnd::RolledBack { .. }), "{end:?}");
+    assert!(run.store.made_room());
 }
 
 #[tokio::test(start_paused = true)]

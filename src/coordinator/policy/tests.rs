@@ -86,6 +86,7 @@ fn freeze(target: Option<TargetId>, until: Option<Timestamp>) -> Freeze {
         reason: "moving house".to_owned(),
         by: "ada".to_owned(),
         safety_stop: false,
+        stuck: None,
     }
 }
 

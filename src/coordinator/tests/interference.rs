@@ -303,3 +303,19 @@ async fn cut_off_before_it_told_that_it_is_stuck_it_tells_so_after_the_next_star
     let freezes = freezes::read(next.store.as_ref()).await.unwrap();
     assert!(!freezes.is_empty(), "it is left alone");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_persons_freeze_outlives_what_was_stuck_beside_it() {
+    let stage = turned().await;
+    stage.fake.fail_next("replace", &Failure::Refused("read-only".to_owned()), 3);
+    let worker = TargetId::container("worker");
+    stage.coordinator.freeze(Some(worker.clone()), None, "moving house", "ada").await.unwrap();
+    stage.fake.crash("worker", 1);
+    stage.pass(30).await;
+    let incident = only(&stage.incidents().await).clone();
+    assert_eq!(incident.state(), IncidentState::Stuck);
+    stage.coordinator.rollback(&incident.backups[0], "ada", false).await.unwrap();
+    let freezes = freezes::read(stage.store.as_ref()).await.unwrap();
+    let left: Vec<&str> = freezes.iter().map(|freeze| freeze.by.as_str()).collect();
+    assert_eq!(left, ["ada"]);
+}

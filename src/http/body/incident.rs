@@ -207,7 +207,10 @@ impl Decisions {
                 IncidentState::Open | IncidentState::Diagnosed | IncidentState::Held
             ),
             rollback: !incident.backups.is_empty()
-                && matches!(incident.state(), IncidentState::Resolved | IncidentState::Validating),
+                && matches!(
+                    incident.state(),
+                    IncidentState::Resolved | IncidentState::Validating | IncidentState::Stuck
+                ),
         }
     }
 }
@@ -226,6 +229,8 @@ pub struct IncidentDetail {
     pub ledger: Ledger,
     /// The fix, step by step.
     pub fix_detail: Option<FixRow>,
+    /// What a person has to run, in order, where the fix could not be taken back.
+    pub by_hand: Vec<String>,
     /// How it changes files.
     pub diff: Vec<FileDiff>,
     /// Backups made for it, oldest first.
@@ -260,6 +265,7 @@ impl IncidentDetail {
             diagnosis: incident.diagnosis.clone(),
             ledger: ledger.cloned().unwrap_or_default(),
             fix_detail: incident.fix.as_ref().map(FixRow::from),
+            by_hand: incident.by_hand.clone(),
             diff,
             backups: incident.backups.iter().map(BackupId::to_string).collect(),
             rehearsal: incident.rehearsal.clone(),

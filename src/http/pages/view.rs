@@ -139,6 +139,7 @@ pub(super) struct TargetCard {
     quiet_word: &'static str,
     holds: Vec<String>,
     notes: Vec<String>,
+    turned: Vec<String>,
     incident: Option<IncidentId>,
     symptom_of: Option<String>,
 }
@@ -160,6 +161,7 @@ impl TargetCard {
             quiet_word: if target.excluded { "never touched" } else { "not ours" },
             holds: target.holds.iter().map(ToString::to_string).collect(),
             notes: target.notes.clone(),
+            turned: target.turned.clone(),
             incident: target.incident,
             symptom_of: target.symptom_of.as_ref().map(ToString::to_string),
         }

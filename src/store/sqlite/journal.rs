@@ -52,6 +52,14 @@ impl Journal for SqliteStore {
             .collect()
     }
 
+    async fn make_room(&self) {
+        if let Ok(writer) = self.writer()
+            && writer.reserve.release()
+        {
+            tracing::warn!("the reserve for a full disk was given up, so that a fix can be undone");
+        }
+    }
+
     /// Those whose *last* record is not final: a kept fix that a person began to take back
     /// is unfinished again.
     async fn unfinished_fixes(&self) -> StoreResult<Vec<FixId>> {

@@ -43,6 +43,11 @@ impl Selfheal {
         Self::with_settings(stack, "", "")
     }
 
+    /// The same with further settings, on a machine that is busy with other stacks.
+    pub(crate) fn among_others(stack: &Stack, more: &str) -> Result<Self> {
+        Self::with_settings(stack, &format!("{UNDER_LOAD}\n"), more)
+    }
+
     fn with_settings(stack: &Stack, settings: &str, more: &str) -> Result<Self> {
         let (relay, mailbox, port) = (Relay::before(stack)?, Mailbox::open()?, free_port()?);
         let folder = stack.folder("selfheal")?;

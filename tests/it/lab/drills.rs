@@ -170,9 +170,10 @@ fn what_a_drill_broke_is_put_back_when_it_is_interrupted_or_nobody_heals() -> Re
     let started = stack.inspect("app", "{{.State.StartedAt}}")?;
     let process = selfheal.process().to_string();
     let arguments = ["--yes", "--only", "hang", "--patience", "1s"];
+    // Selfheal is quick: it must be gone before it could mend what hangs.
     let unhealed = drills.run_until_broken(&arguments, |_| {
-        ensure!(stack.get("app", "/").is_err(), "it answers though it hangs");
         ensure!(Command::new("kill").args(["-KILL", &process]).status()?.success(), "not killed");
+        ensure!(stack.get("app", "/").is_err(), "it answers though it hangs");
         Ok(())
     })?;
     let row = unhealed.row("hang")?;

@@ -3,6 +3,8 @@
 //! Run by `scripts/bench` alone. A time limit as a test would fail on a busy machine and
 //! prove nothing on a quick one; what the figures mean stands in tests/bench/README.md.
 
+mod report;
+
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,11 @@ fn time_to_repair(fault: &Fault, stack: &Stack) -> Result<f64> {
     let failed = Instant::now();
     until("the service works again", LIMIT, || fault.judge(stack))?;
     Ok(failed.elapsed().as_secs_f64())
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// How often each repair is measured; the median counts.
@@ -70,9 +77,9 @@ fn times_to_repair() -> Result<()> {
             let took = time_to_repair(&fault, &stack).with_context(|| selfheal.last_words())?;
             runs.push(took);
         }
-        runs.sort_by(f64::total_cmp);
+        let middle = median(runs);
         for (other, reference) in others {
-            print(&format!("repair of a {what}"), runs[RUNS / 2], "s", other, reference);
+            print(&format!("repair of a {what}"), middle, "s", other, reference);
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ const RECORD_LIMIT: Duration = Duration::from_mins(1);
 const STAYS: Duration = Duration::from_secs(2);
 
 /// What the repair must look like from outside and in the record.
-struct Repair {
+pub(super) struct Repair {
     /// The service that must be repaired.
     role: &'static str,
     /// The kind of target that is changed: `container`, or the data service in it.
@@ -30,9 +30,9 @@ struct Repair {
     /// where this says nothing.
     touched: Option<&'static [&'static str]>,
     /// The fix types that are right.
-    fix_types: &'static [&'static str],
+    pub(super) fix_types: &'static [&'static str],
     /// Further settings.
-    settings: fn(&Stack) -> Result<String>,
+    pub(super) settings: fn(&Stack) -> Result<String>,
 }
 
 impl Repair {
@@ -101,11 +101,24 @@ fn is_healed(fault: &Fault, repair: &Repair, stack: &Stack, selfheal: &Selfheal)
     let own = [repair.role];
     let mut to_blame = repair.blamed.unwrap_or(&own).iter();
     ensure!(to_blame.any(|role| blamed.ends_with(&stack.name(role))), "blamed {blamed}");
+    if fix_type == "container.set_memory" {
+        is_told_of_its_limit(selfheal, &name)?;
+    }
     // Last: whatever else it did until the repair had proved itself counts.
     touches_only(repair, stack, selfheal)?;
     let stats = selfheal.get("/api/monitoring/stats")?;
     ensure!(stats["total_fixes"].as_u64() >= Some(1), "nothing was learnt: {stats}");
     Ok(())
+}
+
+/// Sees that who looks is told of a raised limit, which nobody has written down yet.
+fn is_told_of_its_limit(selfheal: &Selfheal, name: &str) -> Result<()> {
+    until("the raised limit is told of", RECORD_LIMIT, || {
+        let target = selfheal.get(&format!("/api/targets/container:{name}"))?;
+        let told = target["turned"].as_array().is_some_and(|lines| !lines.is_empty());
+        ensure!(told, "{target}");
+        Ok(())
+    })
 }
 
 /// Sees that exactly the right containers were touched, in the right order.
@@ -147,14 +160,20 @@ fn worker_tunable(stack: &Stack, key: &str, role: &str) -> Result<String> {
     ))
 }
 
-/// A test for each fault.
+/// A test for each fault, and the list of them all.
 macro_rules! each_fault {
-    ($($name:ident: $fault:ident, $repair:expr;)*) => {$(
-        #[test]
-        fn $name() -> Result<()> {
-            heals(stringify!($name), &faults::$fault, &$repair)
-        }
-    )*};
+    ($($name:ident: $fault:ident, $repair:expr;)*) => {
+        $(
+            #[test]
+            fn $name() -> Result<()> {
+                heals(stringify!($name), &faults::$fault, &$repair)
+            }
+        )*
+
+        /// Every fault that is healed, by the name of its test.
+        pub(super) const ALL: &[(&str, &Fault, Repair)] =
+            &[$((stringify!($name), &faults::$fault, $repair)),*];
+    };
 }
 
 each_fault! {

@@ -107,3 +107,15 @@ async fn a_disk_too_small_for_the_reserve_is_used_without_it() {
     assert!(!disk.data_dir().join(RESERVE_FILE).exists());
     store.append(at(0), incident_id(1), fix_id(1), &planned(1)).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_was_kept_back_gives_room_to_put_a_file_back() {
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let store = open(&disk.data_dir()).await;
+    let _everything_else = disk.fill();
+    let config = disk.dir.path().join("worker.json");
+    let put_back = || std::fs::write(&config, "x".repeat(1 << 20));
+    assert_eq!(put_back().unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    store.make_room().await;
+    put_back().unwrap();
+}

@@ -18,6 +18,7 @@ fn standing(verdicts: &[(&str, Verdict)]) -> Standing {
         symptom_of: None,
         holds: vec![],
         notes: vec![],
+        turned: vec![],
     };
     Standing {
         mode: Mode::Auto,
@@ -140,6 +141,7 @@ fn a_stop_after_too_many_failures_is_told_from_a_freeze_of_somebodys() {
         reason: "moving house".to_owned(),
         by: "ada".to_owned(),
         safety_stop: false,
+        stuck: None,
     };
     let stopped = Freeze { safety_stop: true, ..by_ada.clone() };
     let shown = |freezes: Vec<Freeze>| page(&Standing { freezes, ..standing(&[]) }, &[]);

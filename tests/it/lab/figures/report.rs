@@ -1,0 +1,136 @@
+//! The report: each fault with nobody there, with Docker's own policy, and with Selfheal, as a table.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::median;
+use crate::lab::daemon::Selfheal;
+use crate::lab::engine::docker;
+use crate::lab::faults::Fault;
+use crate::lab::heals::{self, Repair};
+use crate::lab::stack::Stack;
+use crate::support::{throughout, until};
+
+/// Where the table stands.
+const TABLE: &str = "tests/bench/REPORT.md";
+/// How long a service is given to work again by itself or by Docker's policy.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long Selfheal is given.
+const LIMIT: Duration = Duration::from_mins(4);
+/// What fails is to be noticed in so long.
+const BREAK_LIMIT: Duration = Duration::from_secs(20);
+/// Works again, and not for a moment only.
+const STAYS: Duration = Duration::from_secs(2);
+/// Stacks at once.
+const AT_ONCE: usize = 2;
+
+/// Seconds from the first failing request until the service works again for good; `None` where it
+/// does not within `limit`.
+fn broken_for(fault: &Fault, stack: &Stack, limit: Duration) -> Result<Option<f64>> {
+    (fault.inject)(stack)?;
+    let fails = || match fault.judge(stack) {
+        Ok(()) => anyhow::bail!("the service works"),
+        Err(_) => Ok(()),
+    };
+    if until("the judge notices", BREAK_LIMIT, fails).is_err() {
+        // It was mended before anybody outside could notice.
+        return Ok(Some(0.0));
+    }
+    let failed = Instant::now();
+    let mut worked = failed;
+    let again = until("the service works again", limit, || {
+        fault.judge(stack)?;
+        worked = Instant::now();
+        throughout("the service stays well", STAYS, || fault.judge(stack))
+    });
+    Ok(again.is_ok().then(|| (worked - failed).as_secs_f64()))
+}
+
+/// One row: without anybody, by Docker's policy on every container, by Selfheal and what it did.
+struct Row {
+    name: String,
+    alone: Option<f64>,
+    policy: Option<f64>,
+    healed: Option<f64>,
+    fix_type: String,
+}
+
+fn measured(name: &str, fault: &Fault, repair: &Repair) -> Result<Row> {
+    let alone = broken_for(fault, &fault.staged()?, PATIENCE)?;
+    let stack = fault.staged()?;
+    let label = format!("label={}", stack.label());
+    for id in docker(&["ps", "--quiet", "--filter", &label])?.lines() {
+        docker(&["update", "--restart=always", id])?;
+    }
+    let policy = broken_for(fault, &stack, PATIENCE)?;
+    drop(stack);
+    let stack = fault.staged()?;
+    let selfheal = Selfheal::among_others(&stack, &(repair.settings)(&stack)?)?;
+    let healed = broken_for(fault, &stack, LIMIT).with_context(|| selfheal.last_words())?;
+    let incidents = selfheal.incidents()?;
+    let mut done = incidents.iter().filter_map(|i| i["fix_detail"]["fix_type"].as_str());
+    let right = done.find(|fix_type| repair.fix_types.contains(fix_type));
+    let (name, fix_type) = (name.replace('_', " "), right.unwrap_or("-").to_owned());
+    Ok(Row { name, alone, policy, healed, fix_type })
+}
+
+fn shown(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "never".to_owned(), |seconds| format!("{seconds:.1} s"))
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "# What is repaired, and by whom\n\n\
+         Written by `scripts/bench report`: each fault of the lab, from the first failing request from \
+         outside to the first of two good seconds. *Nobody* and *Docker's policy* (`--restart=always` on \
+         every container) were given 30 s. Selfheal with no setting of its own, save what may be turned; \
+         two stacks at once.\n\n\
+         | the fault, healed | nobody | Docker's policy | Selfheal | by |\n|---|---|---|---|---|\n",
+    );
+    for row in rows {
+        let [alone, policy, healed] = [row.alone, row.policy, row.healed].map(shown);
+        let by = &row.fix_type;
+        let _ = writeln!(text, "| {} | {alone} | {policy} | {healed} | `{by}` |", row.name);
+    }
+    let count = |of: fn(&Row) -> Option<f64>| rows.iter().filter(|row| of(row).is_some()).count();
+    let healed: Vec<f64> = rows.iter().filter_map(|row| row.healed).collect();
+    let _ = writeln!(
+        text,
+        "\n{} faults: repaired by nobody {}, by Docker's policy {}, by Selfheal {} (median {:.1} s).",
+        rows.len(),
+        count(|row| row.alone),
+        count(|row| row.policy),
+        healed.len(),
+        median(healed),
+    );
+    text
+}
+
+#[test]
+#[ignore = "a measurement: run scripts/bench report"]
+fn report_of_all_faults() -> Result<()> {
+    let waiting: Mutex<VecDeque<_>> = Mutex::new(heals::ALL.iter().enumerate().collect());
+    let rows = Mutex::new(vec![]);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting.lock().expect("no thread panics").pop_front();
+                    let Some((place, (name, fault, repair))) = next else { break };
+                    let row = measured(name, fault, repair).with_context(|| (*name).to_owned());
+                    rows.lock().expect("no thread panics").push((place, row));
+                }
+            });
+        }
+    });
+    let mut rows = rows.into_inner().expect("no thread panics");
+    rows.sort_by_key(|(place, _)| *place);
+    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect::<Result<_>>()?;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(TABLE);
+    std::fs::write(&file, table(&rows)).with_context(|| file.display().to_string())
+}
