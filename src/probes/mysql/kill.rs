@@ -34,8 +34,9 @@ pub(in crate::probes) async fn end(
             }
         }
         // One that was killed gives its locks and its place back only when it has noticed and
-        // taken back what it did; until then it is there, at whatever command.
-        while is_there(&mut session, &ended).await? {
+        // taken back what it did; until then it is there, at whatever command. That may take
+        // longer than one call waits: the next one goes on waiting.
+        while is_ending(&mut session, &ended, sessions).await? {
             tokio::time::sleep(PAUSE).await;
         }
         // Failing to say goodbye changes nothing of what was done.
@@ -45,13 +46,21 @@ pub(in crate::probes) async fn end(
     within(what, endpoint, word_of, asked).await
 }
 
-/// Whether one of these sessions is still there.
-async fn is_there(session: &mut MySqlConnection, ids: &[i64]) -> Result<bool, sqlx::Error> {
-    let all: Vec<(i64,)> =
-        sqlx::query_as("SELECT CAST(id AS SIGNED) FROM information_schema.processlist")
-            .fetch_all(session)
-            .await?;
-    Ok(all.iter().any(|(id,)| ids.contains(id)))
+/// Whether a session that was `ended` is still there, or a wanted one that somebody killed before.
+async fn is_ending(
+    session: &mut MySqlConnection,
+    ended: &[i64],
+    wanted: &[Session],
+) -> Result<bool, sqlx::Error> {
+    let all: Vec<(i64, String, String)> = sqlx::query_as(
+        "SELECT CAST(id AS SIGNED), host, command FROM information_schema.processlist",
+    )
+    .fetch_all(session)
+    .await?;
+    let is_wanted = |id, address: &str| wanted.iter().any(|w| w.pid == id && w.address == address);
+    Ok(all.iter().any(|(id, address, command)| {
+        ended.contains(id) || (command == "Killed" && is_wanted(*id, address))
+    }))
 }
 
 /// Those of `wanted` that are there and sleep.

@@ -186,6 +186,27 @@ async fn who_was_ended_is_gone_with_all_it_did_when_that_is_told() {
 }
 
 #[tokio::test]
+async fn who_was_killed_before_and_still_takes_back_what_it_did_is_waited_for() {
+    let Some(server) = Server::mariadb(&[]) else { return };
+    let mut holder = client(&server, "app").await.unwrap();
+    make_jobs(&mut holder).await;
+    holder.execute("START TRANSACTION").await.unwrap();
+    holder.execute("INSERT INTO jobs SELECT seq FROM seq_2_to_300000").await.unwrap();
+    let facts = ask_until(&server, |facts| !facts.idle_in_transaction.is_empty()).await;
+    let idle = &facts.idle_in_transaction;
+    let mut root = client(&server, "root").await.unwrap();
+    let kill = format!("KILL CONNECTION {}", idle[0].pid);
+    root.execute(sqlx::AssertSqlSafe(kill)).await.unwrap();
+    let there = "SELECT count(*) FROM information_schema.processlist WHERE id = ?";
+    let is_there = || sqlx::query_as::<_, (i64,)>(there).bind(idle[0].pid);
+    // Else there is nothing to wait for.
+    assert_eq!(is_there().fetch_one(&mut root).await.unwrap(), (1,));
+
+    assert_eq!(end(&server, "root", idle).await, 0);
+    assert_eq!(is_there().fetch_one(&mut root).await.unwrap(), (0,));
+}
+
+#[tokio::test]
 async fn the_rights_that_the_settings_name_are_enough_to_see_and_end_who_is_in_the_way() {
     let Some(server) = Server::mariadb(&[]) else { return };
     let mut root = client(&server, "root").await.unwrap();
