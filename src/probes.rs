@@ -4,12 +4,14 @@
 //! is an answer, not an error. Reasons are words that a check can show (`refused`,
 //! `timeout`, `dns`, `tls`, `auth`, …) or a short cleaned text; a password is in none of
 //! them. It keeps no connection between two questions: whether a new client gets in is
-//! what is asked. Only who refused our login is left alone for a while, see [`refusals`].
+//! what is asked. Only a login that was refused is not tried again for a while, see [`refusals`];
+//! that its server still answers is asked each time, see [`knock`].
 
 mod blocking;
 mod certificate;
 mod command;
 mod http;
+mod knock;
 mod mysql;
 mod postgres;
 mod redis;
@@ -54,9 +56,14 @@ impl Probes {
     }
 
     async fn ask(&self, endpoint: &Endpoint, limit: Duration, extent: Extent) -> Facts {
-        if let Some(refused) = self.refusals.known(endpoint) {
+        let start = tokio::time::Instant::now();
+        if let Some(refused) = self.refusals.known(endpoint)
+            && knock::is_answered(endpoint, limit).await
+        {
             return refused;
         }
+        // Who no longer answers is asked with what is left of the time: why, the answer says.
+        let limit = limit.saturating_sub(start.elapsed());
         let answer = match endpoint {
             Endpoint::Postgres(endpoint) => {
                 Facts::Postgres(postgres::ask(endpoint, limit, extent).await)

@@ -13,6 +13,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use selfheal_agents::model::Timestamp;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
@@ -59,6 +60,27 @@ impl Certificates {
 }
 
 async fn read_expiry(host: &str, port: u16) -> Option<Timestamp> {
+    let (connector, recorder) = trusting_nobody()?;
+    let name = ServerName::try_from(host.to_owned()).ok()?;
+    let stream = TcpStream::connect((host, port)).await.ok()?;
+    // A handshake that fails later (a client certificate is wanted) has shown it all the same.
+    let _ = connector.connect(name, stream).await;
+    let shown = recorder.shown.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&shown).ok()?;
+    Timestamp::from_timestamp(certificate.validity().not_after.timestamp(), 0)
+}
+
+/// Completes a handshake and says goodbye: one that breaks off stands in the server's log. A server
+/// that fails at it has answered all the same.
+pub(super) async fn shake_hands(host: &str, stream: TcpStream) {
+    let Some((connector, _)) = trusting_nobody() else { return };
+    let Ok(name) = ServerName::try_from(host.to_owned()) else { return };
+    if let Ok(mut stream) = connector.connect(name, stream).await {
+        let _ = stream.shutdown().await;
+    }
+}
+
+fn trusting_nobody() -> Option<(TlsConnector, Arc<Recorder>)> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let recorder = Arc::new(Recorder { provider: Arc::clone(&provider), shown: Mutex::default() });
     let config = ClientConfig::builder_with_provider(provider)
@@ -67,13 +89,7 @@ async fn read_expiry(host: &str, port: u16) -> Option<Timestamp> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned()).ok()?;
-    let stream = TcpStream::connect((host, port)).await.ok()?;
-    // A handshake that fails later (a client certificate is wanted) has shown it all the same.
-    let _ = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    let shown = recorder.shown.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-    let (_, certificate) = x509_parser::parse_x509_certificate(&shown).ok()?;
-    Timestamp::from_timestamp(certificate.validity().not_after.timestamp(), 0)
+    Some((TlsConnector::from(Arc::new(config)), recorder))
 }
 
 /// Accepts any certificate and keeps it.

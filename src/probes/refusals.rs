@@ -1,8 +1,8 @@
 //! Remembers who refused our login, so that it is not tried every few seconds.
 //!
 //! Each try stands in the server's log, and some servers lock the account after a few. Meanwhile the
-//! refusal itself is the answer. Another password or user in the settings is tried at once: that is
-//! another endpoint.
+//! refusal itself is the answer, as long as the server answers at all (see [`super::knock`]). Another
+//! password or user in the settings is tried at once: that is another endpoint.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,8 +12,10 @@ use tokio::time::Instant;
 
 /// Before the second try. A server that has just started may not know its users yet; ...
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
-/// ... before each later one twice as long, up to this.
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// ... before each later one twice as long, up to this: a login that was mended is seen soon.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Who was not asked for so long is asked by nobody.
+const REMEMBERED: Duration = Duration::from_mins(20);
 
 /// Who refused our login.
 #[derive(Debug, Default)]
@@ -42,10 +44,7 @@ impl Refusals {
         let now = Instant::now();
         let before = known.iter().find(|refusal| refusal.endpoint == *endpoint);
         let pause = before.map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE));
-        // Endpoints that the settings hold no longer are asked by nobody.
-        known.retain(|refusal| {
-            refusal.endpoint != *endpoint && now < refusal.until + 2 * LONGEST_PAUSE
-        });
+        known.retain(|refusal| refusal.endpoint != *endpoint && now < refusal.until + REMEMBERED);
         if is_refused(answer) {
             let (endpoint, answer) = (endpoint.clone(), answer.clone());
             known.push(Refusal { endpoint, answer, until: now + pause, pause });
@@ -102,7 +101,7 @@ mod tests {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        assert!((12..=20).contains(&tries), "{tries}");
+        assert!((60..=70).contains(&tries), "{tries}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -115,18 +114,18 @@ mod tests {
         }
     }
 
-    /// A server that refuses every login, and how often it was tried.
+    /// A server that refuses every login, and how often one was tried.
     async fn refusing() -> (u16, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port, tries) = (listener.local_addr().unwrap().port(), Arc::<AtomicUsize>::default());
         let counted = Arc::clone(&tries);
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::SeqCst);
                 let mut asked = [0; 1024];
                 while let Ok(read @ 1..) = client.read(&mut asked).await {
                     // Several commands may come at once; each begins with a star.
                     let said = String::from_utf8_lossy(&asked[..read]);
+                    counted.fetch_add(said.matches("AUTH").count(), Ordering::SeqCst);
                     let commands = said.matches('*').count();
                     let refusals = "-WRONGPASS invalid password\r\n".repeat(commands);
                     let _ = client.write_all(refusals.as_bytes()).await;

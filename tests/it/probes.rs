@@ -9,6 +9,7 @@ mod http;
 mod mysql;
 mod postgres;
 mod redis;
+mod refused;
 mod server;
 
 use std::time::Duration;
