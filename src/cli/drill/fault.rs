@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use selfheal_agents::fix_engineer::actions::{Act as _, NetworkConnect};
 use selfheal_agents::model::{ContainerFacts, NetworkAttachment};
 use selfheal_agents::ports::{ContainerRuntime, WorldResult};
 
@@ -121,7 +122,7 @@ impl Fault {
         if let What::Network(attachment) = &self.what
             && !is_attached(attachment, &now)
         {
-            // Names can only be given anew by leaving first.
+            // Names and an address can only be given anew by leaving first.
             docker.disconnect_network(name, &attachment.network).await?;
             docker.connect_network(name, attachment).await?;
             done = Some(format!("connected it to {} again", attachment.network));
@@ -138,9 +139,8 @@ impl Fault {
         let name = &self.before.name;
         match &self.what {
             What::Network(attachment) => {
-                let aliases: String =
-                    attachment.aliases.iter().map(|alias| format!("--alias {alias} ")).collect();
-                format!("docker network connect {aliases}{} {name}", attachment.network)
+                let (container, attachment) = (name.clone(), attachment.clone());
+                NetworkConnect { container, attachment }.by_hand()
             }
             What::Hang(_) => format!("docker restart {name}"),
             What::Crash(_) | What::Stop => format!("docker start {name}"),
@@ -148,10 +148,56 @@ impl Fault {
     }
 }
 
-/// Whether it is on the network again by all its old names.
+/// Whether it is on the network again by all its old names, and at the address chosen for it.
 fn is_attached(wanted: &NetworkAttachment, now: &ContainerFacts) -> bool {
     now.networks.iter().any(|network| {
         network.network == wanted.network
             && wanted.aliases.iter().all(|alias| network.aliases.contains(alias))
+            && (wanted.fixed_ip.is_none() || wanted.fixed_ip == network.fixed_ip)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stack::tests::member;
+    use super::*;
+
+    fn at(address: Option<&str>) -> NetworkAttachment {
+        NetworkAttachment {
+            network: "back".to_owned(),
+            aliases: vec!["db".to_owned()],
+            ip: Some("10.9.0.7".to_owned()),
+            fixed_ip: address.map(str::to_owned),
+        }
+    }
+
+    fn on(network: NetworkAttachment) -> Member {
+        let mut db = member("orders");
+        db.facts.networks = vec![network];
+        db
+    }
+
+    #[test]
+    fn a_network_is_back_only_with_all_names_and_the_chosen_address() {
+        let is_back = |before: NetworkAttachment, now: NetworkAttachment| {
+            let fault = Fault::prepare(Kind::Network, &on(before)).unwrap();
+            fault.is_mended(&on(now).facts)
+        };
+        let chosen = || at(Some("10.9.0.7"));
+        assert!(is_back(chosen(), chosen()));
+        assert!(!is_back(chosen(), at(None)), "by chance it has the same address");
+        assert!(!is_back(chosen(), at(Some("10.9.0.8"))));
+        assert!(!is_back(chosen(), NetworkAttachment { aliases: vec![], ..chosen() }));
+        let moved = NetworkAttachment { ip: Some("10.9.0.8".to_owned()), ..at(None) };
+        assert!(is_back(at(None), moved), "Docker gave it the address, and may give another");
+    }
+
+    #[test]
+    fn what_to_type_gives_the_names_and_the_chosen_address_back() {
+        let fault = Fault::prepare(Kind::Network, &on(at(Some("10.9.0.7")))).unwrap();
+        let typed = fault.by_hand();
+        assert!(typed.contains("--alias db ") && typed.contains("--ip 10.9.0.7 "), "{typed}");
+        let fault = Fault::prepare(Kind::Network, &on(at(None))).unwrap();
+        assert!(!fault.by_hand().contains("--ip"), "{}", fault.by_hand());
+    }
 }
