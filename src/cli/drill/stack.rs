@@ -1,6 +1,8 @@
 //! The throw-away stack: the marked containers, what is known of each, and whether the running
 //! Selfheal may heal them. Pure.
 
+use std::collections::BTreeSet;
+
 use selfheal_agents::model::{ContainerFacts, Endpoint, HealthStatus, Mode, Target, TargetId};
 
 use crate::cli::output::{Exit, Failure};
@@ -21,9 +23,9 @@ pub(super) struct Member {
     pub(super) endpoints: Vec<(TargetId, Endpoint)>,
     /// Targets that are no containers and ask this one.
     pub(super) asked_by: Vec<TargetId>,
-    /// Marked containers that need it.
+    /// Marked containers that need it, however far.
     pub(super) needed_by: Vec<TargetId>,
-    /// Containers that need it and are not marked.
+    /// Containers that need it, however far, and are not marked.
     pub(super) needed_by_unmarked: Vec<TargetId>,
     /// Docker removes it as soon as it ends.
     pub(super) removes_itself: bool,
@@ -40,6 +42,21 @@ impl Member {
     /// Whether somebody fails without it.
     pub(super) const fn is_missed(&self) -> bool {
         !self.needed_by.is_empty() || !self.asked_by.is_empty()
+    }
+
+    /// The same as it is now, given all containers and all the daemon's targets.
+    pub(super) fn now(
+        &self,
+        all: Vec<ContainerFacts>,
+        known: &[TargetSummary],
+    ) -> Result<Self, String> {
+        let all: Vec<ContainerFacts> = all.into_iter().filter(is_marked).collect();
+        let marked: Vec<TargetId> = all.iter().map(|c| TargetId::container(&c.name)).collect();
+        let facts = all.into_iter().find(|facts| facts.name == self.facts.name);
+        let facts = facts.ok_or("it is no longer marked")?;
+        let Self { endpoints, removes_itself, out_of_reach, .. } = self.clone();
+        let now = member(facts, &marked, known, &[]);
+        Ok(Self { endpoints, removes_itself, out_of_reach, ..now })
     }
 }
 
@@ -82,10 +99,10 @@ pub(super) fn member(
     declared: &[Target],
 ) -> Member {
     let id = TargetId::container(&facts.name);
-    let needing = known.iter().filter(|t| t.depends_on.contains(&id)).map(|t| t.id.clone());
-    let (containers, asked_by): (Vec<_>, Vec<_>) =
-        needing.partition(|t| t.container_name().is_some());
-    let (needed_by, needed_by_unmarked) = containers.into_iter().partition(|t| marked.contains(t));
+    let asking = known.iter().filter(|t| t.depends_on.contains(&id)).map(|t| t.id.clone());
+    let asked_by = asking.filter(|t| t.container_name().is_none()).collect();
+    let containers = needing(&id, known).into_iter().filter(|t| t.container_name().is_some());
+    let (needed_by, needed_by_unmarked) = containers.partition(|t| marked.contains(t));
     let own = declared.iter().filter(|t| t.container.as_deref() == Some(facts.name.as_str()));
     let endpoints = own.filter_map(|t| Some((t.id.clone(), t.endpoint.clone()?))).collect();
     Member {
@@ -98,6 +115,20 @@ pub(super) fn member(
         removes_itself: false,
         out_of_reach: None,
     }
+}
+
+/// Everything that needs this one, however far: by itself, or what runs in it or is reached there.
+fn needing(id: &TargetId, known: &[TargetSummary]) -> BTreeSet<TargetId> {
+    let mut needing = BTreeSet::new();
+    let mut open = vec![id];
+    while let Some(needed) = open.pop() {
+        for target in known.iter().filter(|target| target.depends_on.contains(needed)) {
+            if target.id != *id && needing.insert(target.id.clone()) {
+                open.push(&target.id);
+            }
+        }
+    }
+    needing
 }
 
 /// Whether this Selfheal may heal this target by itself; else why not, with what to do.
@@ -274,5 +305,50 @@ pub(super) mod tests {
         assert_eq!(seen.needed_by, [TargetId::container("app")]);
         assert_eq!(seen.needed_by_unmarked, [TargetId::container("old")]);
         assert_eq!(seen.asked_by, ["http:shop".parse().unwrap()]);
+    }
+
+    fn needs(name: &str, needed: &[&str]) -> TargetSummary {
+        let depends_on = needed.iter().map(|id| id.parse().unwrap()).collect();
+        TargetSummary { depends_on, ..watched(name) }
+    }
+
+    #[test]
+    fn a_stranger_is_seen_through_what_runs_in_the_container_or_is_reached_there() {
+        for service in ["postgres:orders", "http:shop", "container:api"] {
+            let known = [
+                needs(service, &["container:db"]),
+                needs("container:old", &[service]),
+                needs("container:other", &["container:web"]),
+            ];
+            let marked = [TargetId::container("db"), TargetId::container("api")];
+            let db = super::member(labelled("db", "true"), &marked, &known, &[]);
+            assert_eq!(db.needed_by_unmarked, [TargetId::container("old")], "through {service}");
+        }
+    }
+
+    #[test]
+    fn who_need_each_other_are_each_told_once_and_never_themselves() {
+        let known = [
+            needs("container:a", &["container:b"]),
+            needs("container:b", &["container:a", "http:c"]),
+            needs("http:c", &["container:b"]),
+        ];
+        let a = super::member(labelled("a", "true"), &[], &known, &[]);
+        assert_eq!(a.needed_by_unmarked, [TargetId::container("b")]);
+        assert!(a.asked_by.is_empty(), "the endpoint asks the other");
+    }
+
+    #[test]
+    fn what_came_to_need_it_since_it_was_planned_counts() {
+        let planned = Member { removes_itself: true, ..member("db") };
+        let all = || vec![labelled("db", "true"), container("old")];
+        let known = [needs("redis:db", &["container:db"]), needs("container:old", &["redis:db"])];
+        let now = planned.now(all(), &known).unwrap();
+        assert_eq!(now.needed_by_unmarked, [TargetId::container("old")]);
+        assert!(now.removes_itself, "what only Docker tells was asked at the beginning");
+        let unmarked = planned.now(vec![labelled("db", "false")], &known);
+        assert_eq!(unmarked.unwrap_err(), "it is no longer marked");
+        let gone = planned.now(vec![container("old")], &known);
+        assert!(gone.is_err());
     }
 }

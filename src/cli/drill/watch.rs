@@ -14,9 +14,11 @@ use super::course::{Course, End, Look};
 use super::fault::Fault;
 use super::kinds::Kind;
 use super::site::{Seen, Site};
-use super::stack::Member;
+use super::stack::{self, Member};
 use super::verdict::{self, Did, Verdict};
+use crate::cli::client::CallError;
 use crate::cli::output::tell;
+use crate::http::body::{Status, TargetList};
 
 /// How often is looked while a cure is waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -87,23 +89,28 @@ impl Site {
         }
     }
 
-    /// Waits until all is well, and prepares the fault of the container as it is then.
+    /// Waits until all is well, and prepares the fault of the container as it is then, if it may
+    /// still be broken.
     async fn begin(
         &self,
         kind: Kind,
         member: &Member,
     ) -> Result<(Fault, BTreeSet<IncidentId>), String> {
         self.calm().await?;
-        let facts = self.docker.container(&member.facts.name).await;
-        let facts = facts.map_err(|error| error.to_string())?;
-        if !super::stack::is_marked(&facts) {
-            return Err("it is no longer marked".to_owned());
+        let unanswered = |_: CallError| "the running Selfheal does not answer".to_owned();
+        let status: Status =
+            self.client.monitoring("/api/monitoring/status").await.map_err(unanswered)?;
+        let known: TargetList = self.client.get("/api/targets").await.map_err(unanswered)?;
+        // Failed fixes of earlier drills may have stopped it.
+        stack::fit(&member.id, &status, &known.targets).map_err(|failure| failure.what)?;
+        let all = self.docker.containers().await.map_err(|error| error.to_string())?;
+        let member = member.now(all, &known.targets)?;
+        if let Some(obstacle) = kind.obstacle(&member) {
+            return Err(obstacle);
         }
-        let member = Member { facts, ..member.clone() };
         let fault = Fault::prepare(kind, &member)?;
-        let known = self.incidents().await;
-        let known = known.map_err(|_| "the running Selfheal does not answer".to_owned())?;
-        Ok((fault, known.incidents.iter().map(|incident| incident.id).collect()))
+        let before = self.incidents().await.map_err(unanswered)?;
+        Ok((fault, before.incidents.iter().map(|incident| incident.id).collect()))
     }
 
     /// Looks on until the end, and until what Selfheal did has proved itself.
