@@ -152,6 +152,10 @@ async fn agree(plan: &[Planned<'_>], site: &Site, yes: bool) -> Result<(), Failu
         "The Selfheal at {} is to heal them. Each fix proves itself before the next drill begins.",
         site.client.url()
     ));
+    tell(
+        "Drills count as real: a fix that fails makes Selfheal less sure of its kind, for every \
+         container, and several that fail stop all healing by it until `selfheal unfreeze`.",
+    );
     healed_lately(plan, &site.incidents().await?.incidents).into_iter().for_each(tell);
     if yes {
         return Ok(());

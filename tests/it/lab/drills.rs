@@ -131,6 +131,7 @@ fn is_drilled(stack: &Stack, selfheal: &Selfheal, drills: &Drills<'_>) -> Result
     let ended = drills.run(&["--yes", "--target", &app, "--only", "crash,stop"])?;
     let Ended { code, card, said } = &ended;
     ensure!(*code == 0, "exit code {code}: {card}\n{said}");
+    ensure!(said.contains("selfheal unfreeze"), "not told what failed drills do: {said}");
     let crash = ended.row("crash")?;
     ensure!(crash["verdict"] == "healed" && crash["did"]["state"] == "resolved", "{crash}");
     ensure!(crash["did"]["fix_type"] == "container.start", "{crash}");
