@@ -29,8 +29,8 @@ pub(super) const WARM_UPS: &str = "warm_up.";
 
 impl Inner {
     /// The configured length, or longer: where the container died lately, soon after its start or
-    /// again and again, it must outlive the longest of these lives by a quarter; where the fix starts it and its starts take long,
-    /// half the configured length must be left once it works.
+    /// again and again, it must outlive the longest of these lives by a quarter; where the fix
+    /// starts it and its starts take long, half the configured length must be left once it works.
     pub(super) async fn least_window(
         &self,
         fix: &Fix,
