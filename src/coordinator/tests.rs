@@ -649,6 +649,7 @@ mod others;
 mod quarantine;
 mod rehearsals;
 mod remade;
+mod remains;
 mod returns;
 mod shadow;
 mod stale;

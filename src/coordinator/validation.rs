@@ -236,8 +236,9 @@ fn verdict(validation: &Validation, look: &Look) -> Option<(ValidationVerdict, S
         // Fails closed: as long as nothing can be seen, nothing is proven either way.
         Condition::Unknown => None,
         Condition::Well => match &look.remains {
-            Remains::Nothing => Some(at_the_end(validation, look)),
-            Remains::Untold => None,
+            Remains::NotYet => None,
+            Remains::Untold if look.at < waits_until(validation) => None,
+            Remains::Nothing | Remains::Untold => Some(at_the_end(validation, look)),
             Remains::Trouble(what) => {
                 let why = format!("what was found is still there: {what}");
                 Some((ValidationVerdict::RolledBack, why))
@@ -248,6 +249,11 @@ fn verdict(validation: &Validation, look: &Look) -> Option<(ValidationVerdict, S
             Some((ValidationVerdict::RolledBack, why))
         }
     }
+}
+
+/// What cannot be told by then, nobody waits for: it may never be told.
+fn waits_until(validation: &Validation) -> Timestamp {
+    validation.ends_at + Duration::from_secs(validation.grace_secs)
 }
 
 /// Counts the error lines since the start was over: programs that come up complain. Where the grace
@@ -284,7 +290,10 @@ fn at_the_end(validation: &Validation, look: &Look) -> (ValidationVerdict, Strin
         let why = "its log still says what the diagnosis was made from".to_owned();
         return (ValidationVerdict::RolledBack, why);
     }
-    (ValidationVerdict::Kept, format!("it worked for the length of the window ({minutes:.1} min)"))
+    let untold = look.remains == Remains::Untold;
+    let limits = if untold { ", as far as can be told" } else { "" };
+    let why = format!("it worked for the length of the window ({minutes:.1} min){limits}");
+    (ValidationVerdict::Kept, why)
 }
 
 fn keep_sample(validation: &mut Validation, look: Look) {

@@ -10,15 +10,15 @@ use selfheal_agents::fix_engineer::{self, plan};
 use selfheal_agents::health_monitor::{self, HealthMonitor, Inventory};
 use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, Fix, HealthReport, HealthStatus, Incident, IncidentId,
-    IncidentState, LogBatch, LogCursor, ObservedValue, RuntimeEvent, Step, TargetId, TargetReport,
-    Timestamp, Validation, Verdict,
+    IncidentState, LogBatch, LogCursor, Observation, ObservedValue, RuntimeEvent, Step, TargetId,
+    TargetReport, Timestamp, Validation, Verdict,
 };
 use selfheal_agents::root_cause::Graph;
 
 use super::cycle::Bench;
 use super::look::Seen;
 use super::policy;
-use super::remains::Remains;
+use super::remains::{self, Remains};
 use super::state::{Inner, TICK};
 use super::survey::Noticed;
 use super::validation::{self, Condition, Look};
@@ -83,7 +83,7 @@ impl Inner {
             Some(name) if facts.is_none() => {
                 (Condition::Bad, format!("container `{name}` is gone"))
             }
-            _ => condition(&report, &primary, facts, now <= window.grace_until),
+            _ => condition(fix, &report, &primary, facts, now <= window.grace_until),
         };
         // One that is down after the fix has died, even if it was too quick for its event
         // to come after the fix: exits are believed at once.
@@ -195,10 +195,11 @@ impl Inner {
             return;
         }
         let graph = Graph::new(&view.inventory.dependencies);
-        let failing = view.report.targets.iter().filter(|t| t.verdict() == Verdict::Critical);
-        let failing: BTreeSet<&TargetId> = failing.map(TargetReport::id).collect();
-        let already: BTreeSet<TargetId> =
-            super::repair::fixes(incident).iter().flat_map(Fix::touches).collect();
+        let fixes = super::repair::fixes(incident);
+        let fails = |t: &&TargetReport| fixes.iter().all(|fix| broken(fix, t).is_some());
+        let failing: BTreeSet<&TargetId> =
+            view.report.targets.iter().filter(fails).map(TargetReport::id).collect();
+        let already: BTreeSet<TargetId> = fixes.iter().flat_map(Fix::touches).collect();
         let affected: Vec<TargetId> = incident.targets();
         for id in affected {
             let Some(name) = self.container_behind(&id) else {
@@ -354,20 +355,23 @@ pub(super) fn primary(
     primary
 }
 
+/// What is broken of a target after the fix.
+fn broken<'r>(fix: &Fix, report: &'r TargetReport) -> Option<&'r Observation> {
+    let is_critical = |o: &&Observation| o.verdict == Verdict::Critical;
+    let mut critical = report.observations.iter().filter(is_critical);
+    critical.find(|o| !remains::stays_full(fix, &o.check))
+}
+
 fn condition(
+    fix: &Fix,
     report: &HealthReport,
     primary: &BTreeSet<TargetId>,
     facts: Option<&ContainerFacts>,
     starting: bool,
 ) -> (Condition, String) {
     let reports: Vec<_> = report.targets.iter().filter(|t| primary.contains(t.id())).collect();
-    if let Some(broken) = reports.iter().find(|t| t.verdict() == Verdict::Critical) {
-        let detail = broken
-            .observations
-            .iter()
-            .find(|o| o.verdict == Verdict::Critical)
-            .map_or_else(String::new, |o| o.detail.clone());
-        return (Condition::Bad, detail);
+    if let Some(broken) = reports.iter().find_map(|report| broken(fix, report)) {
+        return (Condition::Bad, broken.detail.clone());
     }
     // Under pressure slow answers prove nothing, and neither does their absence: the window
     // goes on until something can be told.

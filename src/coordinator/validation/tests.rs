@@ -193,6 +193,18 @@ fn what_was_found_must_be_gone_at_the_end_and_only_then() {
 }
 
 #[test]
+fn what_cannot_be_told_is_waited_for_as_long_as_a_start_and_what_will_show_for_longer() {
+    let remaining = |seconds, remains| Look { remains, ..look(seconds, Condition::Well) };
+    let mut validation = window();
+    assert_eq!(judge(&mut validation, remaining(129, Remains::Untold)), None);
+    assert_eq!(judge(&mut validation.clone(), remaining(500, Remains::NotYet)), None);
+    let verdict = judge(&mut validation, remaining(130, Remains::Untold));
+    assert_eq!(verdict, Some(ValidationVerdict::Kept));
+    let why = validation.why.unwrap();
+    assert!(why.ends_with(", as far as can be told"), "{why}");
+}
+
+#[test]
 fn looks_come_close_until_it_is_well_and_one_falls_on_the_end() {
     let mut validation = window();
     assert_eq!(wait(&validation), Duration::ZERO);

@@ -1,0 +1,159 @@
+//! Stories of servers that work at the end of a window, and of what checks still tell of them then.
+
+use selfheal_agents::model::{
+    Backend, Confidence, ConfigState, DatabaseEndpoint, DatabaseFacts, RedisFacts, ServerSetting,
+    SettingFacts,
+};
+
+use super::*;
+
+/// Where the server is that the container `web` runs.
+fn reached_at() -> DatabaseEndpoint {
+    DatabaseEndpoint {
+        host: "web".to_owned(),
+        port: 1,
+        user: None,
+        password: None,
+        database: None,
+        tls: false,
+    }
+}
+
+/// A server in `web` that answers so.
+fn server(kind: TargetKind, endpoint: Endpoint, facts: Facts, catalogue: Arc<Catalogue>) -> Stage {
+    let fake = shop();
+    fake.answers(&endpoint, facts);
+    let mut rules = Rules { threshold: Confidence::literal(50), ..Rules::default() };
+    rules.declared.targets.push(Target {
+        endpoint: Some(endpoint),
+        container: Some("web".to_owned()),
+        ..Target::bare(TargetId::lossy(kind, "ours"))
+    });
+    let world = fake.world();
+    Stage::knowing(catalogue, fake, world, rules, Arc::default())
+}
+
+fn postgres(facts: DatabaseFacts) -> Stage {
+    let endpoint = Endpoint::Postgres(reached_at());
+    server(TargetKind::Postgres, endpoint, Facts::Postgres(facts), built_in())
+}
+
+/// A session that forgot its transaction so many seconds ago.
+fn forgotten(pid: i64, state_secs: f64) -> Backend {
+    Backend {
+        pid,
+        backend_start: None,
+        address: String::new(),
+        state: "idle in transaction".to_owned(),
+        state_secs,
+        user: "app".to_owned(),
+        application: "jobs".to_owned(),
+        blocks: 0,
+    }
+}
+
+/// Lets what is wrong be mended, and its window end.
+async fn how_it_ends(stage: &Stage) -> (IncidentState, String) {
+    stage.look().await;
+    stage.pass(200).await;
+    let first = stage.incidents().await.pop().unwrap();
+    let why = first.validation.as_ref().and_then(|v| v.why.clone());
+    (first.state(), why.unwrap_or_default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_are_only_a_warning_by_now_were_mended() {
+    let stage = postgres(DatabaseFacts {
+        reachable: true,
+        connections: Some(28),
+        max_connections: Some(30),
+        idle_in_transaction: (1..=5).map(|pid| forgotten(pid, 70.0)).collect(),
+        blocked: Some(0),
+        ..DatabaseFacts::default()
+    });
+    let (became, why) = how_it_ends(&stage).await;
+    assert_eq!(stage.fake.effects().len(), 5, "{:?}", stage.fake.effects());
+    assert_eq!(became, IncidentState::Resolved, "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_may_evict_was_mended_although_it_stays_full() {
+    let facts = RedisFacts {
+        reachable: true,
+        used_memory_bytes: Some(100 << 20),
+        maxmemory_bytes: Some(100 << 20),
+        maxmemory_policy: Some("noeviction".to_owned()),
+        writes_rejected: true,
+        expiring_keys: Some(7),
+        ..RedisFacts::default()
+    };
+    let endpoint = Endpoint::Redis(reached_at());
+    let stage = server(TargetKind::Redis, endpoint, Facts::Redis(facts), built_in());
+    // It cannot be given more.
+    stage.fake.change("web", |facts| facts.limits.memory_bytes = Some(100 << 20));
+    let (became, why) = how_it_ends(&stage).await;
+    assert_eq!(stage.fake.effects(), ["set maxmemory-policy of redis web:1 to volatile-ttl"]);
+    assert_eq!(became, IncidentState::Resolved, "{why}");
+}
+
+const FORGETS: &str = r#"
+id = "forgets"
+title = "It forgets its transactions"
+category = "database"
+severity = "warning"
+technology = "postgresql"
+status = "reproduced"
+links = ["https://example.org/handbook#forgets"]
+applies = { kinds = ["postgres"] }
+signature = [{ check = "postgres.idle_in_transaction" }]
+diagnosis = { summary = "{target} has a forgotten transaction.", base = 90 }
+avoid = ["Do not restart it for one session."]
+
+[[fix]]
+action = "postgres.alter_system"
+why = "the server itself ends what is forgotten"
+with = { setting = "idle_in_transaction_session_timeout" }
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_on_idle_sessions_is_kept_although_one_idles_since_before() {
+    let (catalogue, broken) = Catalogue::load([("postgresql/forgets.toml".into(), FORGETS.into())]);
+    assert_eq!(broken, []);
+    let setting = ServerSetting::PostgresIdleInTransactionTimeout;
+    let facts = DatabaseFacts {
+        reachable: true,
+        idle_in_transaction: vec![forgotten(1, 400.0)],
+        blocked: Some(0),
+        settings: vec![SettingFacts { setting, value: 0, context: "user".to_owned() }],
+        config: Some(ConfigState::Loaded),
+        ..DatabaseFacts::default()
+    };
+    let endpoint = Endpoint::Postgres(reached_at());
+    let facts = Facts::Postgres(facts);
+    let stage = server(TargetKind::Postgres, endpoint, facts, Arc::new(catalogue));
+    let (became, why) = how_it_ends(&stage).await;
+    assert_eq!(stage.fake.effects().len(), 1, "{:?}", stage.fake.effects());
+    assert_eq!(became, IncidentState::Resolved, "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_lets_selfheal_in_no_more_keeps_no_window_open_for_ever() {
+    let stage = postgres(DatabaseFacts { reachable: true, ..DatabaseFacts::default() });
+    stage.look().await;
+    let answers = |facts: DatabaseFacts| {
+        stage.fake.answers(&Endpoint::Postgres(reached_at()), Facts::Postgres(facts));
+    };
+    let error = Some("connection refused".to_owned());
+    answers(DatabaseFacts { error, ..DatabaseFacts::default() });
+    stage.look().await;
+    stage.pass(5).await;
+    assert_eq!(stage.fake.effects(), ["restart web"]);
+    let error = Some("password authentication failed".to_owned());
+    let sqlstate = Some("28P01".to_owned());
+    answers(DatabaseFacts { error, sqlstate, ..DatabaseFacts::default() });
+    stage.pass(300).await;
+    let first = stage.incidents().await.pop().unwrap();
+    assert_eq!(first.state(), IncidentState::Resolved, "{:#?}", first.timeline);
+    let why = first.validation.unwrap().why.unwrap();
+    assert!(why.ends_with("as far as can be told"), "{why}");
+}
