@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::state::lock;
 
 /// What happened in a longer pause between two looks nobody saw: no more of it counts as watched.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// One moment, by the clock and by the time that only goes on.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,14 @@ pub(super) struct Passed {
     pub(super) by_clock: TimeDelta,
     /// Of that, how long somebody watched.
     pub(super) watched: Duration,
+}
+
+impl Passed {
+    /// How long it took to write what was logged since the last look; zero where nobody can say: of
+    /// a longer pause only a part counts as watched, while its lines are of all of it.
+    pub(super) fn logged(self) -> Duration {
+        if self.watched < LONGEST_PAUSE { self.watched } else { Duration::ZERO }
+    }
 }
 
 /// When each window was last looked at.

@@ -124,7 +124,7 @@ fn until_docker_knows(check: &HealthCheck) -> Duration {
 }
 
 /// Moves the deadlines by what the clock went on, or was set back, while nobody watched. Before a
-/// look; answers how long somebody watched since the last one.
+/// look; answers how long it took to write what was logged since the last one, where that is known.
 pub(super) fn keep_time(validation: &mut Validation, passed: Passed) -> Duration {
     let watched = TimeDelta::from_std(passed.watched).unwrap_or_default();
     let unwatched = passed.by_clock - watched;
@@ -133,7 +133,7 @@ pub(super) fn keep_time(validation: &mut Validation, passed: Passed) -> Duration
         validation.grace_until += unwatched;
         validation.last_signature_at = validation.last_signature_at.map(|at| at + unwatched);
     }
-    passed.watched
+    passed.logged()
 }
 
 /// Goes on with a window that the last run of Selfheal left: what it had still to last, it lasts
@@ -177,7 +177,8 @@ pub(super) fn since(validation: &Validation) -> Timestamp {
     opened_at(validation).min(validation.started_at)
 }
 
-/// Takes in one look and decides, if it can; `watched` is how long somebody watched since the last.
+/// Takes in one look and decides, if it can; `watched` is how long it took to write what was logged
+/// since the last, zero where nobody knows.
 pub(super) fn judge(
     validation: &mut Validation,
     look: Look,

@@ -1,6 +1,7 @@
 use selfheal_agents::fakes::healthy;
 
 use super::*;
+use crate::coordinator::last_looks::LONGEST_PAUSE;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + TimeDelta::seconds(seconds)
@@ -239,6 +240,21 @@ fn errors_written_while_nobody_watched_prove_nothing() {
     take_up(&mut validation, at(3600), None);
     let verdict = super::judge(&mut validation, noisy(3600, 500), Duration::ZERO);
     assert_eq!(verdict, None);
+}
+
+#[test]
+fn of_a_pause_that_is_watched_in_part_neither_lines_nor_seconds_count() {
+    for (by_clock, watched, counts) in [(600, LONGEST_PAUSE, false), (50, EASY_LOOK * 10, true)] {
+        let mut validation = after_an_hour_with(600);
+        judge(&mut validation, noisy(30, 5));
+        let errors = validation.errors;
+        let passed = Passed { by_clock: TimeDelta::seconds(by_clock), watched };
+        let watched = keep_time(&mut validation, passed);
+        let usual = u64::try_from(by_clock / 6).unwrap();
+        let verdict = super::judge(&mut validation, noisy(30 + by_clock, usual), watched);
+        assert_eq!(verdict, None, "that many are usual");
+        assert_eq!(validation.errors != errors, counts, "{by_clock} s");
+    }
 }
 
 #[test]
