@@ -71,6 +71,9 @@ pub struct Validation {
     /// When the log last said what the diagnosis was made from, after the grace time.
     #[serde(default)]
     pub last_signature_at: Option<Timestamp>,
+    /// When a new start of Selfheal went on with it; `None` once it was looked at since.
+    #[serde(default)]
+    pub taken_up_at: Option<Timestamp>,
     /// Deaths of the target since the fix.
     pub deaths: u32,
     /// What was seen, oldest first, bounded.

@@ -109,6 +109,7 @@ pub(super) fn open(
         recovered_at: None,
         failing_in_a_row: 0,
         last_signature_at: None,
+        taken_up_at: None,
         deaths: 0,
         samples: vec![],
         verdict: None,
@@ -145,6 +146,8 @@ pub(super) fn take_up(
 ) {
     let left_at = last_look(validation);
     keep_time(validation, Passed { by_clock: now - left_at, watched: Duration::ZERO });
+    // It may be left again before it is looked at.
+    validation.taken_up_at = Some(now);
     let starts_anew = container.is_none_or(|facts| {
         facts.health == Some(HealthStatus::Starting)
             || facts.started_at.is_some_and(|started_at| started_at > left_at)
@@ -156,9 +159,10 @@ pub(super) fn take_up(
     }
 }
 
-/// When it was last looked at, or opened.
+/// When it was last looked at, opened or taken up.
 fn last_look(validation: &Validation) -> Timestamp {
-    validation.samples.last().map_or(validation.started_at, |sample| sample.at)
+    let sample = validation.samples.last();
+    validation.taken_up_at.unwrap_or_else(|| sample.map_or(validation.started_at, |s| s.at))
 }
 
 /// When the window would have been opened if it had been watched all the time, by the clock as it
@@ -200,6 +204,7 @@ pub(super) fn judge(
         Condition::Bad | Condition::Starting | Condition::Unknown => {}
     }
     let verdict = verdict(validation, &look);
+    validation.taken_up_at = None;
     keep_sample(validation, look);
     if let Some((verdict, why)) = verdict {
         validation.verdict = Some(verdict);
@@ -262,7 +267,8 @@ fn waits_until(validation: &Validation) -> Timestamp {
 /// of an unknown length of time.
 fn count_errors(validation: &mut Validation, look: &Look, watched: Duration) {
     let from = validation.grace_until.min(half_time(validation));
-    if watched > Duration::ZERO && look.at - watched >= from {
+    let is_known = watched > Duration::ZERO && validation.taken_up_at.is_none();
+    if is_known && look.at - watched >= from {
         validation.errors.lines += look.error_lines;
         validation.errors.secs += watched.as_secs_f64();
     }

@@ -112,3 +112,20 @@ async fn what_a_window_had_still_to_last_is_watched_after_an_hour_without_selfhe
     next.pass(40).await;
     assert_eq!(only(&next.incidents().await).state(), IncidentState::Resolved);
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_starts_in_a_row_leave_a_window_what_it_had_still_to_last() {
+    let mut stage = in_its_window().await;
+    for _ in 0..2 {
+        stage.cancel.cancel();
+        stage.pass(1).await;
+        set_clock(&stage, chrono::TimeDelta::hours(1));
+        stage = Stage::on(stage.fake.clone(), Rules::default(), stage.store.clone());
+        // Too short for a look.
+        stage.pass(2).await;
+    }
+    stage.pass(78).await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Validating);
+    stage.pass(40).await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
+}

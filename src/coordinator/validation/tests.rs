@@ -242,6 +242,40 @@ fn errors_written_while_nobody_watched_prove_nothing() {
     assert_eq!(verdict, None);
 }
 
+/// A window whose start is over, taken up an hour after its look at 30 s.
+fn taken_up() -> Validation {
+    let mut facts = healthy("web");
+    facts.started_at = Some(at(-1));
+    let mut validation = after_an_hour_with(600);
+    judge(&mut validation, noisy(30, 5));
+    take_up(&mut validation, at(3630), Some(&facts));
+    validation
+}
+
+#[test]
+fn errors_written_before_selfheal_was_back_are_not_those_of_the_seconds_since() {
+    let mut validation = taken_up();
+    let errors = validation.errors;
+    assert_eq!(super::judge(&mut validation, noisy(3635, 600), EASY_LOOK), None);
+    assert_eq!(validation.errors, errors);
+    assert_eq!(super::judge(&mut validation, noisy(3640, 1), EASY_LOOK), None);
+    assert_eq!(validation.errors.lines, errors.lines + 1);
+}
+
+#[test]
+fn a_second_start_before_a_look_puts_the_end_off_by_what_passed_since_the_first() {
+    let mut validation = taken_up();
+    assert_eq!(validation.ends_at, at(120 + 3600));
+    let mut facts = healthy("web");
+    facts.started_at = Some(at(-1));
+    take_up(&mut validation, at(3730), Some(&facts));
+    assert_eq!(validation.ends_at, at(120 + 3600 + 100));
+    assert_eq!(validation.grace_until, at(10 + 3600 + 100));
+    judge(&mut validation, look(3735, Condition::Well));
+    take_up(&mut validation, at(3745), Some(&facts));
+    assert_eq!(validation.ends_at, at(120 + 3600 + 100 + 10), "since the look");
+}
+
 #[test]
 fn of_a_pause_that_is_watched_in_part_neither_lines_nor_seconds_count() {
     for (by_clock, watched, counts) in [(600, LONGEST_PAUSE, false), (50, EASY_LOOK * 10, true)] {
