@@ -13,7 +13,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use selfheal_agents::model::Timestamp;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
@@ -77,6 +77,8 @@ pub(super) async fn shake_hands(host: &str, stream: TcpStream) {
     let Ok(name) = ServerName::try_from(host.to_owned()) else { return };
     if let Ok(mut stream) = connector.connect(name, stream).await {
         let _ = stream.shutdown().await;
+        // Until it hangs up: what it still says, left unread, would be a broken connection to it.
+        let _ = stream.read(&mut [0]).await;
     }
 }
 
