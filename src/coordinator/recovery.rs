@@ -60,12 +60,12 @@ impl Inner {
         for mut incident in self.store.open_incidents().await? {
             self.agree_with_journal(&mut incident).await?;
         }
+        self.free_what_was_taken_back().await?;
         // Begun last: nothing above may meet an incident that one of them is about to write.
         for interrupted in beside {
             let inner = Arc::clone(self);
             self.tracker.spawn(async move { inner.go_on(interrupted).await });
         }
-        self.free_what_was_taken_back().await?;
         self.set_taken_up(true);
         Ok(true)
     }
