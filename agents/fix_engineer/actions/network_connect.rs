@@ -58,7 +58,7 @@ impl Act for NetworkConnect {
 
     async fn is_applied(&self, world: &World, _before: &Captured) -> WorldResult<bool> {
         let now = world.runtime.container(&self.container).await?;
-        Ok(is_as(&self.attachment, &now.networks))
+        Ok(self.is_attached(&now.networks))
     }
 
     async fn apply(&self, world: &World, _before: &Captured) -> WorldResult<Option<String>> {
@@ -86,7 +86,7 @@ impl Act for NetworkConnect {
 
     async fn overtaken(&self, world: &World, before: &Captured) -> WorldResult<Option<String>> {
         let now = world.runtime.container(&self.container).await?.networks;
-        let known = is_as(&self.attachment, &now)
+        let known = self.is_attached(&now)
             || are_same(self.of(before_of(before)?), self.of(&now));
         let network = &self.attachment.network;
         let what = || format!("what `{}` is called on `{network}` was changed since", self.container);
@@ -98,7 +98,7 @@ impl NetworkConnect {
     /// Attaches the container like this; names can only be given anew by leaving first.
     async fn attach(&self, world: &World) -> WorldResult<()> {
         let now = world.runtime.container(&self.container).await?.networks;
-        if is_as(&self.attachment, &now) {
+        if self.is_attached(&now) {
             return Ok(());
         }
         self.leave(world, &now).await?;
@@ -114,6 +114,11 @@ impl NetworkConnect {
 
     fn of<'a>(&self, networks: &'a [NetworkAttachment]) -> Option<&'a NetworkAttachment> {
         networks.iter().find(|n| n.network == self.attachment.network)
+    }
+
+    /// Whether it is on the network, by all the names and the fixed address it is to have there.
+    pub fn is_attached(&self, networks: &[NetworkAttachment]) -> bool {
+        is_as(&self.attachment, networks)
     }
 
     fn connect_by_hand(&self, attachment: &NetworkAttachment) -> String {

@@ -33,7 +33,7 @@ pub(super) struct Fault {
 enum What {
     Crash(HeldProcesses),
     Hang(HeldProcesses),
-    Network(NetworkAttachment),
+    Network(NetworkConnect),
     Stop,
 }
 
@@ -59,7 +59,8 @@ impl Fault {
             Kind::Hang => What::Hang(processes(facts)?),
             Kind::Network => {
                 let network = network_of(member).ok_or("it is on no network of yours")?;
-                What::Network(NetworkAttachment { ip: None, ..network.clone() })
+                let attachment = NetworkAttachment { ip: None, ..network.clone() };
+                What::Network(NetworkConnect { container: facts.name.clone(), attachment })
             }
             Kind::Stop => What::Stop,
         };
@@ -72,8 +73,8 @@ impl Fault {
         match &self.what {
             What::Crash(processes) => processes.kill_main().map_err(|error| error.to_string()),
             What::Hang(processes) => processes.stop().map_err(|error| error.to_string()),
-            What::Network(attachment) => {
-                let left = docker.disconnect_network(name, &attachment.network).await;
+            What::Network(back) => {
+                let left = docker.disconnect_network(name, &back.attachment.network).await;
                 left.map_err(|error| error.to_string())
             }
             What::Stop => {
@@ -90,7 +91,7 @@ impl Fault {
             && match &self.what {
                 What::Crash(_) | What::Stop => lives_anew,
                 What::Hang(processes) => lives_anew || !processes.is_stopped(),
-                What::Network(attachment) => is_attached(attachment, now),
+                What::Network(back) => back.is_attached(&now.networks),
             }
     }
 
@@ -119,9 +120,10 @@ impl Fault {
             done = Some("let its processes go on".to_owned());
         }
         let now = docker.container(name).await?;
-        if let What::Network(attachment) = &self.what
-            && !is_attached(attachment, &now)
+        if let What::Network(back) = &self.what
+            && !back.is_attached(&now.networks)
         {
+            let attachment = &back.attachment;
             // Names and an address can only be given anew by leaving first.
             docker.disconnect_network(name, &attachment.network).await?;
             docker.connect_network(name, attachment).await?;
@@ -138,23 +140,11 @@ impl Fault {
     fn by_hand(&self) -> String {
         let name = &self.before.name;
         match &self.what {
-            What::Network(attachment) => {
-                let (container, attachment) = (name.clone(), attachment.clone());
-                NetworkConnect { container, attachment }.by_hand()
-            }
+            What::Network(back) => back.by_hand(),
             What::Hang(_) => format!("docker restart {name}"),
             What::Crash(_) | What::Stop => format!("docker start {name}"),
         }
     }
-}
-
-/// Whether it is on the network again by all its old names, and at the address chosen for it.
-fn is_attached(wanted: &NetworkAttachment, now: &ContainerFacts) -> bool {
-    now.networks.iter().any(|network| {
-        network.network == wanted.network
-            && wanted.aliases.iter().all(|alias| network.aliases.contains(alias))
-            && (wanted.fixed_ip.is_none() || wanted.fixed_ip == network.fixed_ip)
-    })
 }
 
 #[cfg(test)]
