@@ -213,6 +213,13 @@ pub struct MemoryLimits {
     pub memory_swap_bytes: Option<u64>,
 }
 
+impl MemoryLimits {
+    /// The kernel's own number for no limit, in bytes. It lifts a limit of a container that exists,
+    /// and Docker shows it afterwards; Docker refuses -1 for memory, and for swap writes it down
+    /// without telling the kernel.
+    pub const UNLIMITED_BYTES: u64 = 0x7fff_ffff_ffff_f000;
+}
+
 /// What a container uses right now.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Usage {

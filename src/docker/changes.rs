@@ -190,8 +190,7 @@ impl Docker {
     }
 
     pub(super) async fn set_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()> {
-        // Docker reads 0 as "as it is". It refuses -1 for memory, and for swap writes it down
-        // without telling the kernel.
+        // Docker reads 0 as "as it is".
         let bytes = |limit: Option<u64>| {
             Some(limit.map_or(NO_LIMIT, |bytes| i64::try_from(bytes).unwrap_or(NO_LIMIT)))
         };

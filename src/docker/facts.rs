@@ -26,9 +26,8 @@ const LONGEST_NAME: usize = 1000;
 const DEFAULT_HEALTH_TIME: Duration = Duration::from_secs(30);
 /// Docker's default number of failures in a row that make a container unhealthy.
 const DEFAULT_HEALTH_RETRIES: u32 = 3;
-/// The kernel's own number for no memory limit, in bytes. It lifts a limit of a container
-/// that exists, and Docker shows it afterwards.
-pub(super) const NO_LIMIT: i64 = 0x7fff_ffff_ffff_f000;
+/// No memory limit, in Docker's type.
+pub(super) const NO_LIMIT: i64 = MemoryLimits::UNLIMITED_BYTES.cast_signed();
 /// Docker's time over which a quota of processor time counts, in microseconds.
 const DEFAULT_CPU_PERIOD_MICROS: u64 = 100_000;
 /// Length of the id that Docker adds to a container's aliases by itself.

@@ -29,12 +29,8 @@ fn shown(limit: Option<u64>) -> String {
     limit.map_or_else(|| "unlimited".to_owned(), |bytes| format!("{} MiB", bytes / MIB))
 }
 
-/// The kernel's own number for no limit: Docker refuses -1 for memory, and for swap does not tell the
-/// kernel.
-const UNLIMITED: u64 = 0x7fff_ffff_ffff_f000;
-
 fn update_by_hand(container: &str, limits: MemoryLimits) -> String {
-    let argument = |limit: Option<u64>| limit.unwrap_or(UNLIMITED);
+    let argument = |limit: Option<u64>| limit.unwrap_or(MemoryLimits::UNLIMITED_BYTES);
     let (memory, swap) = (argument(limits.memory_bytes), argument(limits.memory_swap_bytes));
     format!("docker update --memory {memory} --memory-swap {swap} {container}")
 }
