@@ -75,5 +75,8 @@ each_fault! {
     a_rate_limit_is_not_mended_by_a_restart: RATE_LIMIT
     a_lost_variable_is_not_mended_by_a_restart: LOST_VARIABLE
     a_bad_image_is_not_mended_by_a_restart: BAD_IMAGE_UPDATE
+    a_stopped_database_of_the_whole_shop_is_not_mended_at_its_symptoms: SHOP_DATABASE_STOPPED
+    a_crashed_application_of_the_whole_shop_stays_until_started: SHOP_APPLICATION_CRASHED
+    a_rate_limit_of_the_whole_shop_is_not_mended_by_a_restart: SHOP_RATE_LIMIT
     a_way_back_that_is_closed_is_not_mended_by_going_back: NO_WAY_BACK
 }

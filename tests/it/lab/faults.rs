@@ -7,6 +7,7 @@
 mod data_services;
 mod deployed;
 mod greedy;
+mod whole_shop;
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub(crate) use data_services::{
 };
 pub(crate) use deployed::{BAD_IMAGE_UPDATE, LOST_VARIABLE, NO_WAY_BACK};
 pub(crate) use greedy::{MEMORY_LEAK, SPINNING};
+pub(crate) use whole_shop::{SHOP_APPLICATION_CRASHED, SHOP_DATABASE_STOPPED, SHOP_RATE_LIMIT};
 
 const GOOD_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080; } }\n";
 const BROKEN_SITE: &str = "server { listen 80; location / { proxy_pass http://app:8080 } }\n";

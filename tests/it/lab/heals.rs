@@ -231,4 +231,12 @@ each_fault! {
     a_rate_limited_worker_is_slowed_down:
         RATE_LIMIT,
         Repair { settings: worker_delay, ..Repair::of("worker", &["config.set"]) };
+    a_stopped_database_of_the_whole_shop_is_started_and_nobody_else_touched:
+        SHOP_DATABASE_STOPPED, Repair::of("postgres", &["container.start"]);
+    a_crashed_application_of_the_whole_shop_is_started_and_the_loud_proxy_left_alone:
+        SHOP_APPLICATION_CRASHED,
+        Repair::of("app", &["container.start", "container.restart"]);
+    a_rate_limit_beside_a_well_shop_touches_the_worker_alone:
+        SHOP_RATE_LIMIT,
+        Repair { settings: worker_delay, ..Repair::of("worker", &["config.set"]) };
 }

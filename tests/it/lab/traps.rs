@@ -61,6 +61,20 @@ fn a_broken_health_check_on_a_healthy_service_is_told_and_nothing_touched() -> R
 }
 
 #[test]
+fn a_crash_that_a_policy_mends_is_left_to_docker() -> Result<()> {
+    is_left_alone(
+        "crash with a policy",
+        |stack| stack.start(app().with(&["--restart=always"])),
+        |stack| {
+            stack.signal_from_host("app", "KILL")?;
+            stack.wait_for("app", "/")
+        },
+        "app",
+        0,
+    )
+}
+
+#[test]
 fn a_stop_by_a_person_is_respected() -> Result<()> {
     is_left_alone(
         "stop by a person",

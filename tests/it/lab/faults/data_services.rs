@@ -36,7 +36,7 @@ fn shop(role: &str) -> Service {
         .needs(&["postgres", "redis"])
 }
 
-fn start_data_services(stack: &mut Stack) -> Result<()> {
+pub(super) fn start_data_services(stack: &mut Stack) -> Result<()> {
     start_postgres(stack)?;
     stack.start(Service::new("redis", "redis"))?;
     stack.start(shop("shop").env("DATABASE_PATIENCE_S", "30"))
