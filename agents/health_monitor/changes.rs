@@ -9,6 +9,7 @@
 //! password changed is enough.
 
 mod files;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,7 @@ use crate::model::{
 use crate::ports::World;
 
 use files::FileMark;
+use terms::Terms;
 
 /// The key of all digests: whoever has only the store cannot try out guesses.
 #[derive(Clone)]
@@ -87,6 +89,9 @@ pub struct Snapshot {
     mounts: BTreeSet<String>,
     networks: BTreeSet<String>,
     files: BTreeMap<String, FileMark>,
+    /// `None` in what older versions kept.
+    #[serde(default)]
+    terms: Option<Terms>,
     /// When this was so.
     seen_at: Timestamp,
 }
@@ -126,6 +131,7 @@ impl Snapshot {
             mounts: mounts.collect(),
             networks: facts.networks.iter().map(|network| network.network.clone()).collect(),
             files: files::look(world, facts, before.map(|before| &before.files), key).await,
+            terms: Some(Terms::of(facts, key)),
             seen_at: world.clock.now(),
         })
     }
@@ -176,6 +182,12 @@ pub fn between(name: &str, before: &Snapshot, after: &Snapshot) -> Vec<Change> {
             limit_words(after.limits)
         );
         list.add(at, ChangeKind::Limits, what);
+    }
+    if let (Some(before), Some(after)) = (&before.terms, &after.terms) {
+        list.sets(at, ChangeKind::Ports, "published ports", before.ports(), after.ports());
+        for (kind, what) in before.changed(after) {
+            list.add(at, kind, what);
+        }
     }
     list.names(at, ChangeKind::Labels, "the labels", &before.labels, &after.labels);
     if is_new {

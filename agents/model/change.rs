@@ -23,10 +23,16 @@ pub enum ChangeKind {
     Mounts,
     /// The networks it is on.
     Networks,
-    /// Its memory limits.
+    /// Its limits of memory and processor.
     Limits,
+    /// The ports of the host that it publishes.
+    Ports,
+    /// How Docker checks its health.
+    HealthCheck,
     /// It was made anew.
     Deployed,
+    /// When Docker starts it again by itself.
+    RestartPolicy,
     /// Its labels.
     Labels,
     /// It was started by somebody.
@@ -35,7 +41,7 @@ pub enum ChangeKind {
 
 impl ChangeKind {
     /// Every kind, the most telling first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Image,
         Self::File,
         Self::Environment,
@@ -43,7 +49,10 @@ impl ChangeKind {
         Self::Mounts,
         Self::Networks,
         Self::Limits,
+        Self::Ports,
+        Self::HealthCheck,
         Self::Deployed,
+        Self::RestartPolicy,
         Self::Labels,
         Self::Started,
     ];
@@ -58,7 +67,10 @@ impl ChangeKind {
             Self::Mounts => "mounts",
             Self::Networks => "networks",
             Self::Limits => "limits",
+            Self::Ports => "ports",
+            Self::HealthCheck => "health_check",
             Self::Deployed => "deployed",
+            Self::RestartPolicy => "restart_policy",
             Self::Labels => "labels",
             Self::Started => "started",
         }

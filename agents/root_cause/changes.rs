@@ -32,9 +32,11 @@ const fn points_by_nearness(kind: ChangeKind) -> [i32; 3] {
         | ChangeKind::Mounts
         | ChangeKind::Networks
         | ChangeKind::Limits
+        | ChangeKind::Ports
+        | ChangeKind::HealthCheck
         | ChangeKind::Deployed => [6, 4, 2],
         // The same program with the same settings begins anew; labels are read by others.
-        ChangeKind::Started | ChangeKind::Labels => [2, 1, 0],
+        ChangeKind::Started | ChangeKind::Labels | ChangeKind::RestartPolicy => [2, 1, 0],
     }
 }
 

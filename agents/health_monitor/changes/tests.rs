@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::fakes::{FakeWorld, container, labels};
-use crate::model::{MountFacts, SecretText};
+use crate::model::{HealthCheck, MountFacts, RestartPolicy, SecretText};
 use crate::ports::Clock;
 
 const KEY: DigestKey = DigestKey::new([1; 32]);
@@ -198,4 +198,57 @@ async fn a_snapshot_holds_no_secret_and_no_digest_that_another_key_would_give() 
     assert_ne!(mine.environment, theirs.environment);
     assert_ne!(mine.command, theirs.command);
     assert_eq!(format!("{KEY:?}"), "***");
+}
+
+fn checked(facts: &mut ContainerFacts, password: &str) {
+    facts.health_check = Some(HealthCheck {
+        test: vec!["CMD-SHELL".to_owned(), format!("ask --password {password}")],
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(1),
+        retries: 3,
+        start_period: Duration::ZERO,
+    });
+}
+
+#[tokio::test]
+async fn the_terms_it_runs_on_are_told_and_no_secret_of_its_check() {
+    let found = told(
+        |fake| {
+            fake.change("web", |facts| {
+                facts.published_ports = vec![80];
+                checked(facts, "abc");
+            });
+        },
+        |fake| {
+            fake.change("web", |facts| {
+                facts.published_ports = vec![8080];
+                facts.cpu_limit_nanos = Some(1_500_000_000);
+                facts.restart_policy = RestartPolicy::UnlessStopped;
+                checked(facts, "def");
+            });
+        },
+    )
+    .await;
+    let words: Vec<_> = found.iter().map(|(kind, what, _)| (*kind, what.as_str())).collect();
+    assert_eq!(
+        words,
+        [
+            (ChangeKind::Ports, "its published ports changed (new: 8080; gone: 80)"),
+            (ChangeKind::Limits, "the processor limit changed from none to 1.5 cores"),
+            (ChangeKind::HealthCheck, "its health check changed"),
+            (ChangeKind::RestartPolicy, "its restart policy changed from no to unless-stopped"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_an_older_version_did_not_keep_has_not_changed() {
+    let fake = FakeWorld::default();
+    fake.add(container("web"));
+    fake.change("web", |facts| facts.published_ports = vec![80]);
+    let after = taken(&fake, None).await;
+    let mut old = serde_json::to_value(&after).unwrap();
+    old.as_object_mut().unwrap().remove("terms").unwrap();
+    let before: Snapshot = serde_json::from_value(old).unwrap();
+    assert_eq!(between("web", &before, &after), []);
 }
