@@ -23,7 +23,7 @@ pub use inventory::{DEMO_LABEL, Declared, Inventory, Learnt, take_inventory};
 pub use life::{Death, DeathCause, deaths, longest_life};
 pub use observe::HealthMonitor;
 pub use thresholds::{Limit, Thresholds};
-pub use trends::lasting;
+pub use trends::{forecasts, lasting};
 pub use warm_up::{Sight, Starts, WarmUps};
 
 #[cfg(test)]

@@ -177,7 +177,10 @@ mod tests {
 
     /// A value every five minutes with up to `noise` up or down.
     fn series(count: usize, noise: f64, value: impl Fn(f64) -> f64) -> Vec<Point> {
-        let mut seed = 42_u64;
+        seeded(42, count, noise, value)
+    }
+
+    fn seeded(mut seed: u64, count: usize, noise: f64, value: impl Fn(f64) -> f64) -> Vec<Point> {
         (0..count)
             .map(|at| {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -197,6 +200,23 @@ mod tests {
         assert!(found.earliest <= found.likely && found.likely <= found.latest);
         assert!(found.earliest / 3600.0 > 7.5 && found.latest / 3600.0 < 10.5, "{found:?}");
         assert!((found.an_hour - 4.0).abs() < 0.2);
+    }
+
+    #[test]
+    fn the_band_holds_what_comes_as_often_as_it_says() {
+        for (count, noise, an_hour) in [(25, 0.5, 12.0), (73, 1.0, 4.0), (145, 2.0, 2.5)] {
+            let (mut told, mut held) = (0, 0);
+            for seed in 1..=200_u64 {
+                let seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                let points = seeded(seed, count, noise, |hour| 40.0 + an_hour * hour);
+                let Some(found) = forecast(&points, 100.0) else { continue };
+                let end = 60.0 / an_hour * 3600.0 - points[count - 1].0;
+                told += 1;
+                held += u32::from((found.earliest..=found.latest).contains(&end));
+            }
+            assert!(told >= 150, "{told} of 200 rises of {an_hour} an hour were told");
+            assert!(held * 10 >= told * 8, "the band held {held} of {told} ends");
+        }
     }
 
     #[test]

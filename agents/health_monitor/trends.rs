@@ -113,6 +113,11 @@ pub fn lasting(report: &HealthReport) -> impl Iterator<Item = &Observation> {
     report.targets.iter().flat_map(|target| &target.observations).filter(lasts)
 }
 
+/// The names of all forecasts, such as `host.disk_forecast`: each wants a runbook.
+pub fn forecasts() -> impl Iterator<Item = CheckName> {
+    FOLLOWED.iter().map(|(check, _)| format!("{check}_forecast"))
+}
+
 fn base(check: &str) -> &str {
     check.split(':').next().unwrap_or(check)
 }

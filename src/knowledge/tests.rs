@@ -52,6 +52,17 @@ fn every_built_in_runbook_obeys_the_rules() {
 }
 
 #[test]
+fn every_forecast_has_a_runbook_that_explains_it() {
+    let (catalogue, _) = load(None, Keep::Everything);
+    let wanted = |check: &String| {
+        let mut signatures = catalogue.iter().flat_map(|runbook| &runbook.signatures);
+        !signatures.any(|signature| signature.check.as_ref() == Some(check))
+    };
+    let missing: Vec<_> = selfheal_agents::health_monitor::forecasts().filter(wanted).collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
 fn a_file_of_the_overlay_is_added() {
     let folder = overlay(&[("ours/own-trouble.toml", &OWN.replace("ID", "own-trouble"))]);
     let (catalogue, broken) = load(Some(folder.path()), Keep::Everything);
