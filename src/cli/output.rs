@@ -124,13 +124,18 @@ impl Output {
     }
 
     /// Writes data to standard output.
-    #[expect(clippy::unused_self, reason = "what is written goes through the one place")]
     pub(super) fn data(&self, text: &str) -> Result<(), Failure> {
+        self.part(text.trim_end()).map(drop)
+    }
+
+    /// Writes data of which more may come; answers whether anybody still reads it.
+    #[expect(clippy::unused_self, reason = "what is written goes through the one place")]
+    pub(super) fn part(&self, text: &str) -> Result<bool, Failure> {
         let mut out = io::stdout().lock();
-        let written = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
-        match written {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(|e| Failure::new(Exit::Wrong, format!("standard output: {e}"))),
+        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Failure::new(Exit::Wrong, format!("standard output: {error}"))),
         }
     }
 }

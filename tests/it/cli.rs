@@ -1,6 +1,8 @@
 //! The program itself: exit codes, what goes where, and what to type next.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::Stdio;
 
 use assert_cmd::Command;
 
@@ -349,4 +351,24 @@ fn what_there_is_to_drill_is_told_without_docker_and_nothing_is_drilled_without_
     let (code, out, err) = said(selfheal(folder.path()).args(["drill", "--yes"]));
     assert_eq!((code, out.as_str()), (3, ""));
     assert!(err.contains("none.sock") && err.contains("next: selfheal doctor"), "{err}");
+}
+
+#[test]
+fn a_line_is_explained_while_the_log_is_still_being_written() {
+    let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_selfheal"))
+        .args(["knowledge", "explain", "--known"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = explain.stdin.take().unwrap();
+    let mut said = BufReader::new(explain.stdout.take().unwrap()).lines();
+    log.write_all(b"ready\nnode: FATAL: JavaScript heap out of memory\n").unwrap();
+    // The log stays open: without an answer to the line this waits for ever, and the run ends it.
+    let first = said.next().unwrap().unwrap();
+    assert_eq!(first, "2: node: FATAL: JavaScript heap out of memory");
+    drop(log);
+    let rest: Vec<String> = said.map(Result::unwrap).collect();
+    assert_eq!(rest.last().unwrap(), "1 of 2 lines are known.");
+    assert!(explain.wait().unwrap().success());
 }
