@@ -104,8 +104,6 @@ func main() {
 			http.Error(w, "no", 500)
 			w.WriteHeader(200)
 		})
-	case "files":
-		serve(os.Args[2], func(w http.ResponseWriter, r *http.Request) { time.Sleep(2 * time.Second) })
 	case "closing":
 		s := http.Server{Addr: os.Args[2]}
 		go func() { time.Sleep(time.Second / 2); s.Close() }()
@@ -155,13 +153,6 @@ few_threads() { setpriv --reuid 65533 --regid 65533 --clear-groups bash -c 'ulim
 provoke go-threads-refused few_threads
 provoke go-handler-panic asked handler
 provoke go-header-twice asked header
-few_files() {
-  (ulimit -n 10; ./app files "127.0.0.1:$port") &
-  sleep 1
-  for _ in $(seq 15); do curl -s -m 3 "http://127.0.0.1:$port/" & done
-  wait
-}
-provoke go-accept-failing few_files
 provoke go-database-connection-lost ./app sql
 provoke go-server-closed ./app closing "127.0.0.1:$port"
 provoke go-panic ./app custom

@@ -161,9 +161,6 @@ at_end "kill $!"
 provoke nginx-name-not-resolved with_nginx "resolver 127.0.0.1:$dns ipv6=off; resolver_timeout 1s;" \
   'location ~ ^/(.*)$ { proxy_pass http://$1.internal; }' get /gone /broken /silent
 
-LISTEN=127.0.0.1:80 RUNNER=as_nobody TOP='worker_processes 1;' \
-  provoke nginx-bind-denied with_nginx "$(for t in client_body proxy fastcgi uwsgi scgi; do
-    echo "${t}_temp_path /tmp;"; done)" '' true
 LISTEN=192.0.2.7:$port provoke nginx-address-missing with_nginx '' '' true
 chmod 700 "$work"/nginx
 chmod 755 "$work"/nginx
