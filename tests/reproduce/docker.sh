@@ -141,11 +141,6 @@ provoke container-log-driver-failing starts --log-driver syslog --log-opt syslog
 provoke container-log-driver-failing starts --log-driver gelf --log-opt gelf-address=tcp://127.0.0.1:1 "$image" sleep 1
 provoke container-volume-driver-missing docker volume create --driver no-such-driver "$name"
 provoke container-mountpoint-read-only starts -v "$work/a-folder:/data:ro" -v "$work/a-file:/data/sub" "$image" sleep 1
-fork_limit() {
-  runs --pids-limit 4 "$image" sh -c 'sleep 1 & sleep 1 & sleep 1 & sleep 1 & sleep 1'
-  runs --pids-limit 4 -v /usr:/usr:ro -v /lib:/lib:ro -v /lib64:/lib64:ro "$image" /usr/bin/perl -e 'for (1..9) { defined fork or die "fork: $!\n" }'
-}
-provoke container-pids-limit fork_limit
 health_check_missing() {
   local made
   made=$(docker run -d --label "$name" --health-cmd 'curl -f http://localhost/' --health-interval 1s --health-retries 1 "$image" sleep 60)
