@@ -155,30 +155,30 @@ cookie() {
   finish
   sleep 1
   HOME=$folder bash -c "chmod 644 '$folder/.erlang.cookie'"
-  (HOME=$folder RABBITMQ_MNESIA_BASE=$folder RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 20 "$programs/rabbitmq-server")
+  (HOME=$folder RABBITMQ_MNESIA_BASE=$folder RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 90 "$programs/rabbitmq-server")
 }
 provoke rabbitmq-cookie-refused cookie
 twin() {
   serve
-  (RABBITMQ_MNESIA_BASE=$folder RABBITMQ_NODE_PORT=$(free_port) RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 20 "$programs/rabbitmq-server")
+  (RABBITMQ_MNESIA_BASE=$folder RABBITMQ_NODE_PORT=$(free_port) RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 90 "$programs/rabbitmq-server")
   finish
 }
 provoke rabbitmq-node-name-taken twin
 bad_config() {
   folder=$(mktemp -d "$work/XXXXXX")
   printf 'no.such.setting = 1\n' >"$folder/rabbitmq.conf"
-  (RABBITMQ_MNESIA_BASE=$folder RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 30 "$programs/rabbitmq-server")
+  (RABBITMQ_MNESIA_BASE=$folder RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 90 "$programs/rabbitmq-server")
   printf 'listeners.tcp.default = many many\n' >"$folder/rabbitmq.conf"
-  (RABBITMQ_MNESIA_BASE=$folder RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 30 "$programs/rabbitmq-server")
+  (RABBITMQ_MNESIA_BASE=$folder RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 90 "$programs/rabbitmq-server")
 }
 provoke rabbitmq-config-invalid bad_config
 port_taken() {
-  python3 -c "import socket, time; s = socket.socket(); s.bind(('0.0.0.0', $amqp)); s.listen(); time.sleep(25)" &
+  python3 -c "import socket, time; s = socket.socket(); s.bind(('0.0.0.0', $amqp)); s.listen(); time.sleep(120)" &
   local holder=$!
   sleep 1
   folder=$(mktemp -d "$work/XXXXXX")
   : >"$folder/rabbitmq.conf"
-  (RABBITMQ_MNESIA_BASE=$folder RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 24 "$programs/rabbitmq-server")
+  (RABBITMQ_MNESIA_BASE=$folder RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 90 "$programs/rabbitmq-server")
   kill "$holder"
 }
 provoke rabbitmq-port-taken port_taken
@@ -194,6 +194,6 @@ damaged() {
   find "$folder" -name '*.DCD' -exec sh -c 'printf rubbish > "$1"' _ {} \;
   # It leaves a dump where it stands.
   cd "$folder"
-  RABBITMQ_MNESIA_BASE=$folder RABBITMQ_LOG_BASE=$folder RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 30 "$programs/rabbitmq-server"
+  RABBITMQ_MNESIA_BASE=$folder RABBITMQ_LOG_BASE=$folder RABBITMQ_CONFIG_FILE=$folder/rabbitmq.conf timeout 90 "$programs/rabbitmq-server"
 }
 provoke rabbitmq-store-damaged damaged

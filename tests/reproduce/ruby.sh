@@ -34,18 +34,23 @@ asked() {
   shift
   "$@" &
   local pid=$!
-  sleep 3
+  wait_for bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
   curl -sk -m 3 "$path" >/dev/null
   sleep "${after:-1}"
+  local workers
+  workers=$(pgrep -P $pid)
   kill -TERM $pid
   sleep 2
-  kill -9 $pid
+  # A worker that was stopped outlives its master and keeps the port.
+  # shellcheck disable=SC2086
+  kill -9 $pid $workers
 } 2>&1
 provoke puma-tls-to-plain-port asked "https://127.0.0.1:$port/" puma -b "tcp://127.0.0.1:$port" config.ru
 echo 'workers 1; worker_timeout 6; worker_check_interval 1 rescue 0; before_fork {}; on_worker_boot { Thread.new { sleep 4; Process.kill(:STOP, $$) } }' >puma.rb
 after=16 provoke puma-worker-timeout asked "http://127.0.0.1:$port/" puma -C puma.rb -b "tcp://127.0.0.1:$port" config.ru
+port=$(free_port)
 printf 'timeout 3\nworker_processes 1\nlisten "127.0.0.1:%s"\n' "$port" >unicorn.rb
-after=6 provoke unicorn-worker-timeout asked "http://127.0.0.1:$port/slow" unicorn -c unicorn.rb config.ru
+after=10 provoke unicorn-worker-timeout asked "http://127.0.0.1:$port/slow" unicorn -c unicorn.rb config.ru
 
 cat >record.rb <<'RB'
 require "active_record"
