@@ -196,6 +196,7 @@ provoke nginx-worker-crashed with_nginx '' '' kill_worker ABRT
 openssl s_server -quiet -accept "$tls_port" -cert "$work"/one.crt -key "$work"/one.key \
   -servername shop.example -servername_fatal -cert2 "$work"/two.crt -key2 "$work"/two.key &>/dev/null &
 at_end "kill $!"
+wait_for bash -c "exec 3<>/dev/tcp/127.0.0.1/$tls_port"
 provoke nginx-upstream-sni with_nginx '' \
   "location / { proxy_pass https://127.0.0.1:$tls_port; proxy_ssl_server_name on; proxy_ssl_name other.example; }" get /
 
