@@ -487,6 +487,13 @@ pub struct Alert {
     pub at: Timestamp,
 }
 
+impl Alert {
+    /// Whether it tells that an incident ended well.
+    pub fn is_over(&self) -> bool {
+        matches!(self.event.as_str(), "resolved" | "recovered")
+    }
+}
+
 /// One alert on its way to one channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {

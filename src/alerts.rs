@@ -8,24 +8,45 @@
 //!
 //! A channel is one file below and one line in the list [`ChannelKind`].
 
+mod alertmanager;
 mod backoff;
 mod compose;
+mod discord;
 mod email;
 mod log;
+mod ntfy;
 mod outbox;
+mod pagerduty;
+mod post;
+mod slack;
+mod teams;
+mod telegram;
+mod text;
+mod threads;
 mod webhook;
 
+pub use alertmanager::Alertmanager;
 pub use compose::{
-    AlertEvent, alert_for, approved_in_vain, blind, damaged, flapping, stopped, unreadable,
+    AlertEvent, alert_for, approved_in_vain, blind, damaged, flapping, of_test, stopped, unreadable,
 };
+pub use discord::Discord;
 pub use email::{Email, EmailError};
 pub use log::Log;
+pub use ntfy::Ntfy;
+pub(crate) use ntfy::server_and_topic;
 pub use outbox::run;
-pub use webhook::{Webhook, WebhookError};
+pub use pagerduty::PagerDuty;
+pub use post::{LIMIT, PostError};
+pub use slack::Slack;
+pub use teams::Teams;
+pub use telegram::Telegram;
+pub use webhook::Webhook;
 
 use std::sync::Arc;
 
 use selfheal_agents::ports::Alert;
+
+use self::threads::Threads;
 
 /// Where alerts go.
 pub struct Channel {
@@ -38,25 +59,46 @@ pub struct Channel {
 /// The channels in force.
 pub type Channels = Vec<Arc<Channel>>;
 
+impl Channel {
+    /// Sends this once and at once, past the outbox; remembers nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not arrive, in words without secrets.
+    pub async fn try_out(&self, alert: &Alert) -> Result<(), String> {
+        self.kind.carry(&Sending { alert, threads: &Threads::none() }).await
+    }
+}
+
 /// Why an alert did not arrive, in words without secrets.
 pub(crate) type Refusal = String;
+
+/// An alert on its way, and the conversations of the channel that carries it.
+struct Sending<'a> {
+    alert: &'a Alert,
+    threads: &'a Threads,
+}
+
+/// The machine's name, so that the reader of many knows which one writes.
+fn machine() -> String {
+    sysinfo::System::host_name().unwrap_or_else(|_| "this machine".to_owned())
+}
 
 /// The one list: a channel is a line here and a file of its own with `carry`.
 macro_rules! channel_kinds {
     ($($kind:ident),+ $(,)?) => {
         /// How a channel is reached.
-        #[expect(clippy::large_enum_variant, reason = "there is a handful of them")]
         pub enum ChannelKind {
             $(#[doc = concat!("See [`", stringify!($kind), "`].")] $kind($kind),)+
         }
 
         impl ChannelKind {
             /// Sends once; bounded in time.
-            async fn carry(&self, alert: &Alert) -> Result<(), Refusal> {
-                match self { $(Self::$kind(kind) => kind.carry(alert).await,)+ }
+            async fn carry(&self, sending: &Sending<'_>) -> Result<(), Refusal> {
+                match self { $(Self::$kind(kind) => kind.carry(sending).await,)+ }
             }
         }
     };
 }
 
-channel_kinds![Log, Email, Webhook];
+channel_kinds![Log, Email, Webhook, Slack, Discord, Teams, Ntfy, Telegram, PagerDuty, Alertmanager,];

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::channels::Carried;
+pub use self::channels::of as channels;
 use crate::config::{Loaded, Settings, Sources};
 use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger};
 use crate::docker::Docker;

@@ -4,6 +4,7 @@
 //! commands need the daemon, or the store for themselves alone. Nothing here decides what
 //! is healed.
 
+mod alert;
 mod args;
 mod client;
 mod daemon;
@@ -23,7 +24,7 @@ mod settings;
 mod source;
 mod table;
 
-pub use args::{Cli, Command, Config, Global, Knowledge, Shell};
+pub use args::{Alert, Cli, Command, Config, Global, Knowledge, Shell};
 pub use output::{Exit, Failure, Outcome, tell};
 
 use chrono::Utc;
@@ -36,7 +37,7 @@ use crate::config::{Loaded, Sources, load_from};
 
 /// Does what was typed and says how it ended. Failures are told on standard error.
 pub async fn run(cli: Cli) -> Exit {
-    match dispatch(cli).await {
+    match Box::pin(dispatch(cli)).await {
         Ok(exit) => exit,
         Err(failure) => {
             tell(failure.text());
@@ -68,6 +69,10 @@ async fn dispatch(cli: Cli) -> Outcome {
                 }
             }
             daemon::run(sources).await
+        }
+        Command::Alert { what: Alert::Test { ref channel } } => {
+            let sources = sources(&cli.global);
+            Box::pin(alert::test(&sources, channel.as_deref(), out)).await
         }
         Command::DemoService { port } => demo::serve(port).await,
         Command::Drill(ref asked) if asked.list => drill::list(asked, out),

@@ -111,6 +111,26 @@ pub fn blind(what: &str, since: Timestamp) -> Alert {
     }
 }
 
+/// The alert that a person asks for to see whether a channel works.
+pub fn of_test(at: Timestamp) -> Alert {
+    Alert {
+        key: format!("test {}", at.to_rfc3339()),
+        event: "test".to_owned(),
+        severity: Severity::Info,
+        title: "This is a test by `selfheal alert test`. Nothing is broken, nothing was done, you \
+                need not do anything."
+            .to_owned(),
+        body: "An alert looks like this: its first line says what broke, what was done, the \
+               result, and what you must do.\n\nWhat to do\n  \
+               selfheal status   how everything stands"
+            .to_owned(),
+        incident: None,
+        target: None,
+        holds: vec![],
+        at,
+    }
+}
+
 /// The alert that the database was damaged and set aside at a start.
 pub fn damaged(set_aside: &Path, at: Timestamp) -> Alert {
     let aside = clean(&set_aside.display().to_string(), TITLE_CHARS - 200);

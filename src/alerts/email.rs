@@ -16,10 +16,9 @@ use std::time::Duration;
 use lettre::address::{AddressError, Envelope};
 use lettre::message::Mailbox;
 use lettre::transport::smtp::client::Certificate;
-use selfheal_agents::ports::Alert;
 
 use self::line::{Line, Server};
-use super::Refusal;
+use super::{Refusal, Sending, machine};
 use crate::config::{Email as Settings, SmtpTls};
 
 /// A mail server and who is told through it.
@@ -71,7 +70,7 @@ impl Email {
             (None, _) | (_, SmtpTls::None) => None,
             (Some(file), _) => Some(authority(file)?),
         };
-        let machine = sysinfo::System::host_name().unwrap_or_else(|_| "this machine".to_owned());
+        let machine = machine();
         let login = settings.user.as_ref().zip(settings.password.as_ref());
         Ok(Self {
             server: Server {
@@ -91,7 +90,8 @@ impl Email {
         })
     }
 
-    pub(super) async fn carry(&self, alert: &Alert) -> Result<(), Refusal> {
+    pub(super) async fn carry(&self, sending: &Sending<'_>) -> Result<(), Refusal> {
+        let alert = sending.alert;
         let letter = letter::compose(alert, &self.from, &self.to, &self.machine)?;
         let mut line = Line::new(&self.server, self.limit);
         let (mut told, mut later, mut never) = (0_usize, vec![], vec![]);

@@ -1,9 +1,8 @@
 //! The channel `log`: one line of Selfheal's own log.
 
 use selfheal_agents::model::Severity;
-use selfheal_agents::ports::Alert;
 
-use super::Refusal;
+use super::{Refusal, Sending};
 
 /// Writes alerts to the log: what a person must act on as an error, the rest as
 /// information.
@@ -15,7 +14,8 @@ impl Log {
     pub const NAME: &'static str = "log";
 
     #[expect(clippy::unused_async, reason = "channels are called alike")]
-    pub(super) async fn carry(&self, alert: &Alert) -> Result<(), Refusal> {
+    pub(super) async fn carry(&self, sending: &Sending<'_>) -> Result<(), Refusal> {
+        let alert = sending.alert;
         let incident = alert.incident.map(|id| id.to_string());
         let target = alert.target.as_ref().map(ToString::to_string);
         let (event, title) = (alert.event.as_str(), alert.title.as_str());

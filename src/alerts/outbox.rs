@@ -11,7 +11,8 @@ use selfheal_agents::ports::{Clock, Delivery, Store, StoreResult};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Channel, Channels, backoff};
+use super::threads::Threads;
+use super::{Channel, Channels, Sending, backoff};
 
 /// How often the outbox is looked at when nobody calls.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -42,6 +43,7 @@ pub async fn run(
         let stop = cancel.child_token();
         let carriers = now.into_iter().map(|channel| {
             Carrier {
+                threads: Threads::of(&channel.name, Arc::clone(&outbox)),
                 outbox: Arc::clone(&outbox),
                 clock: Arc::clone(&clock),
                 stop: stop.clone(),
@@ -84,6 +86,7 @@ async fn give_up_orphans(
 }
 
 struct Carrier {
+    threads: Threads,
     outbox: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     channel: Arc<Channel>,
@@ -135,10 +138,11 @@ impl Carrier {
     async fn send(&mut self, delivery: &Delivery) -> StoreResult<bool> {
         if !self.unmarked.contains(&delivery.id) {
             // Only the sending is broken off at the end; what arrived is always noted.
+            let sending = Sending { alert: &delivery.alert, threads: &self.threads };
             let carried = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(false),
-                carried = self.channel.kind.carry(&delivery.alert) => carried,
+                carried = self.channel.kind.carry(&sending) => carried,
             };
             if let Err(why) = carried {
                 self.note_failure(delivery, &clean(&why, 300)).await?;

@@ -1,82 +1,55 @@
 //! The channel `webhook`: `POST`s each alert as JSON to one address.
 //!
-//! The address and the headers often are secrets: neither appears in an error or a log.
-//! Redirects are not followed, so that the alert goes nowhere but where it was sent.
+//! With a secret each request is signed, so that the receiver can tell ours from a stranger's:
+//! `x-selfheal-signature` is `sha256=` and the HMAC-SHA256, in hexadecimal, of the time in
+//! `x-selfheal-timestamp` (seconds since 1970), a dot, and the body.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
+use ring::hmac;
 use selfheal_agents::model::SecretText;
 use selfheal_agents::ports::Alert;
 use serde_json::json;
 
-use super::Refusal;
+use super::post::{self, Post, PostError};
+use super::{Refusal, Sending};
 
 /// One address that gets every alert.
 pub struct Webhook {
-    client: reqwest::Client,
+    post: Post,
     url: SecretText,
-}
-
-/// Why a webhook cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum WebhookError {
-    /// A header has no proper name or value.
-    #[error("the webhook header `{0}` is not a valid header")]
-    Header(String),
-    /// The HTTP client cannot be made.
-    #[error("the webhook cannot be set up: {0}")]
-    Client(String),
+    key: Option<hmac::Key>,
 }
 
 impl Webhook {
-    /// How long one try may take.
-    pub const LIMIT: Duration = Duration::from_secs(10);
-
     /// A webhook whose tries take at most `limit`.
     pub fn new(
         url: SecretText,
         headers: &[(String, SecretText)],
+        secret: Option<&SecretText>,
         limit: Duration,
-    ) -> Result<Self, WebhookError> {
-        // Another part of the program may have installed the same provider already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            let invalid = || WebhookError::Header(name.clone());
-            let key: HeaderName = name.parse().map_err(|_| invalid())?;
-            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| invalid())?;
-            value.set_sensitive(true);
-            map.insert(key, value);
-        }
-        let client = reqwest::Client::builder()
-            .timeout(limit)
-            .redirect(Policy::none())
-            .default_headers(map)
-            .user_agent(concat!("selfheal/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| WebhookError::Client(error.without_url().to_string()))?;
-        Ok(Self { client, url })
+    ) -> Result<Self, PostError> {
+        let sign =
+            |secret: &SecretText| hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+        Ok(Self { post: Post::new(headers, limit)?, url, key: secret.map(sign) })
     }
 
-    pub(super) async fn carry(&self, alert: &Alert) -> Result<(), Refusal> {
-        let answer = self
-            .client
-            .post(self.url.expose())
-            .header("idempotency-key", idempotency_key(alert))
-            .json(&body(alert))
-            .send()
-            .await
-            .map_err(|error| in_words(&error.without_url()))?;
-        let status = answer.status();
-        if status.is_success() {
-            Ok(())
-        } else if status.is_redirection() {
-            Err(format!("it answered {status}; redirects are not followed, give the final address"))
-        } else {
-            Err(format!("it answered {status}"))
+    pub(super) async fn carry(&self, sending: &Sending<'_>) -> Result<(), Refusal> {
+        let body = body(sending.alert).to_string();
+        let mut request = self
+            .post
+            .to(self.url.expose())
+            .header("content-type", "application/json")
+            .header("idempotency-key", idempotency_key(sending.alert));
+        if let Some(key) = &self.key {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let tag = hmac::sign(key, format!("{now}.{body}").as_bytes());
+            let tag: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            request = request
+                .header("x-selfheal-timestamp", now)
+                .header("x-selfheal-signature", format!("sha256={tag}"));
         }
+        post::send(request.body(body)).await?.accepted().map(drop)
     }
 }
 
@@ -102,18 +75,4 @@ fn body(alert: &Alert) -> serde_json::Value {
         "holds": holds,
         "at": alert.at,
     })
-}
-
-fn in_words(error: &reqwest::Error) -> Refusal {
-    if error.is_timeout() {
-        return "it did not answer in time".to_owned();
-    }
-    // The sources say what the outer error leaves out, such as `connection refused`.
-    let mut words = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        words = format!("{words}: {inner}");
-        source = inner.source();
-    }
-    words
 }

@@ -1,25 +1,48 @@
 //! Which alert channels there are by the settings. The one list of them: what is queued for
 //! a channel and what carries it cannot disagree.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
+use selfheal_agents::model::SecretText;
 use tokio::sync::watch;
 
-use crate::alerts::{Channel, ChannelKind, Channels, Email, Log, Webhook};
-use crate::config::Settings;
+use crate::alerts::{
+    Alertmanager, Channel, ChannelKind, Channels, Discord, Email, LIMIT, Log, Ntfy, PagerDuty,
+    Slack, Teams, Telegram, Webhook,
+};
+use crate::config::{Secret, Settings};
 
 const LOG: &str = Log::NAME;
 const EMAIL: &str = "email";
 const WEBHOOK: &str = "webhook";
+const SLACK: &str = "slack";
+const DISCORD: &str = "discord";
+const TEAMS: &str = "teams";
+const NTFY: &str = "ntfy";
+const TELEGRAM: &str = "telegram";
+const PAGERDUTY: &str = "pagerduty";
+const ALERTMANAGER: &str = "alertmanager";
 
 /// The channels that are on, by name.
 fn on(settings: &Settings) -> Vec<&'static str> {
     let alerts = &settings.alerts;
-    [(LOG, true), (EMAIL, alerts.email.host.is_some()), (WEBHOOK, alerts.webhook.url.is_some())]
-        .into_iter()
-        .filter_map(|(name, on)| on.then_some(name))
-        .collect()
+    [
+        (LOG, true),
+        (EMAIL, alerts.email.host.is_some()),
+        (WEBHOOK, alerts.webhook.url.is_some()),
+        (SLACK, alerts.slack.url.is_some() || alerts.slack.token.is_some()),
+        (DISCORD, alerts.discord.url.is_some()),
+        (TEAMS, alerts.teams.url.is_some()),
+        (NTFY, alerts.ntfy.url.is_some()),
+        (TELEGRAM, alerts.telegram.token.is_some()),
+        (PAGERDUTY, alerts.pagerduty.routing_key.is_some()),
+        (ALERTMANAGER, alerts.alertmanager.url.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(name, on)| on.then_some(name))
+    .collect()
 }
 
 /// Their names, for the outbox, before they are in force.
@@ -28,7 +51,7 @@ pub(super) fn names(settings: &Settings) -> Vec<String> {
 }
 
 /// Where alerts go by these settings.
-pub(super) fn of(settings: &Settings) -> anyhow::Result<Channels> {
+pub fn of(settings: &Settings) -> anyhow::Result<Channels> {
     let channel = |name: &str| {
         let kind = kind(name, settings).with_context(|| format!("the setting alerts.{name}"))?;
         Ok(Arc::new(Channel { name: name.to_owned(), kind }))
@@ -77,14 +100,52 @@ fn kind(name: &str, settings: &Settings) -> anyhow::Result<ChannelKind> {
     Ok(match name {
         EMAIL => ChannelKind::Email(Email::new(&alerts.email, Email::LIMIT)?),
         WEBHOOK => {
-            let headers = alerts.webhook.headers.iter();
-            let headers: Vec<_> =
-                headers.map(|(name, value)| (name.clone(), value.to_model())).collect();
-            let url = alerts.webhook.url.as_ref().context("it has no address")?;
-            ChannelKind::Webhook(Webhook::new(url.to_model(), &headers, Webhook::LIMIT)?)
+            let headers = headers(&alerts.webhook.headers);
+            let secret = alerts.webhook.secret.as_ref().map(Secret::to_model);
+            let url = given(alerts.webhook.url.as_ref())?;
+            ChannelKind::Webhook(Webhook::new(url, &headers, secret.as_ref(), LIMIT)?)
+        }
+        SLACK => ChannelKind::Slack(slack(&alerts.slack)?),
+        DISCORD => ChannelKind::Discord(Discord::new(given(alerts.discord.url.as_ref())?, LIMIT)?),
+        TEAMS => ChannelKind::Teams(Teams::new(given(alerts.teams.url.as_ref())?, LIMIT)?),
+        NTFY => {
+            let token = alerts.ntfy.token.as_ref().map(Secret::to_model);
+            let url = given(alerts.ntfy.url.as_ref())?;
+            ChannelKind::Ntfy(Ntfy::new(&url, token.as_ref(), LIMIT)?)
+        }
+        TELEGRAM => {
+            let (token, chat) = (given(alerts.telegram.token.as_ref())?, &alerts.telegram.chat);
+            let chat = chat.as_deref().context("it has no chat")?;
+            let api = &alerts.telegram.api_url;
+            ChannelKind::Telegram(Telegram::new(&token, chat, api, LIMIT)?)
+        }
+        PAGERDUTY => {
+            let key = given(alerts.pagerduty.routing_key.as_ref())?;
+            ChannelKind::PagerDuty(PagerDuty::new(key, &alerts.pagerduty.api_url, LIMIT)?)
+        }
+        ALERTMANAGER => {
+            let headers = headers(&alerts.alertmanager.headers);
+            let url = given(alerts.alertmanager.url.as_ref())?;
+            ChannelKind::Alertmanager(Alertmanager::new(&url, &headers, LIMIT)?)
         }
         _ => ChannelKind::Log(Log),
     })
+}
+
+fn slack(settings: &crate::config::Slack) -> anyhow::Result<Slack> {
+    let Some(token) = &settings.token else {
+        return Ok(Slack::by_webhook(given(settings.url.as_ref())?, LIMIT)?);
+    };
+    let channel = settings.channel.as_deref().context("it has no channel")?;
+    Ok(Slack::by_bot(&token.to_model(), channel, &settings.api_url, LIMIT)?)
+}
+
+fn given(secret: Option<&Secret>) -> anyhow::Result<SecretText> {
+    secret.map(Secret::to_model).context("it has no address or key")
+}
+
+fn headers(settings: &BTreeMap<String, Secret>) -> Vec<(String, SecretText)> {
+    settings.iter().map(|(name, value)| (name.clone(), value.to_model())).collect()
 }
 
 #[cfg(test)]

@@ -184,6 +184,12 @@ pub enum Command {
     },
     /// Is everything there that Selfheal needs?
     Doctor,
+    /// Whether people can be told
+    Alert {
+        /// What to do
+        #[command(subcommand)]
+        what: Alert,
+    },
     /// Break a throw-away container and watch it being healed
     #[command(after_help = "Makes one small container of this program itself, needs no registry, \
         touches nothing else on this machine, and removes everything it made. A running Selfheal \
@@ -289,6 +295,18 @@ pub enum Config {
     Show,
     /// Their JSON schema
     Schema,
+}
+
+/// About alerts.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Alert {
+    /// Send a test message through every channel that is set, or through one
+    #[command(after_help = "Examples:\n  selfheal alert test\n  selfheal alert test slack\n\n\
+        Exits with 1 if one did not arrive.")]
+    Test {
+        /// Only this channel, such as slack
+        channel: Option<String>,
+    },
 }
 
 /// The shells whose completion is written.

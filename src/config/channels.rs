@@ -16,6 +16,20 @@ pub struct Alerts {
     pub email: Email,
     /// A web address that gets every alert as JSON by POST.
     pub webhook: Webhook,
+    /// Slack, by an incoming webhook or as a bot.
+    pub slack: Slack,
+    /// Discord, by a webhook.
+    pub discord: Discord,
+    /// Microsoft Teams, by a workflow.
+    pub teams: Teams,
+    /// Push messages by ntfy.
+    pub ntfy: Ntfy,
+    /// Telegram, as a bot.
+    pub telegram: Telegram,
+    /// `PagerDuty`, Events API v2.
+    pub pagerduty: PagerDuty,
+    /// Prometheus' Alertmanager, API v2.
+    pub alertmanager: Alertmanager,
 }
 
 /// E-mail by SMTP; one thread for each incident.
@@ -91,4 +105,177 @@ pub struct Webhook {
     pub url_file: Option<PathBuf>,
     /// More request headers, such as `Authorization`.
     pub headers: BTreeMap<String, Secret>,
+    /// What requests are signed with, so that the receiver can tell ours from a stranger's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+    /// A file that holds it, instead of `secret`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
+}
+
+/// Slack: `url` of an incoming webhook, which is the simple form; or `token` and `channel` of a bot,
+/// which keeps each incident in one thread.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Slack {
+    /// The address of an incoming webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// A file that holds the address, instead of `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
+    /// The token of a bot with the scope `chat:write` (`xoxb-...`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
+    /// A file that holds the token, instead of `token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// Where the bot writes: a channel's id or name. It has to be a member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// Where Slack's methods are called.
+    pub api_url: String,
+}
+
+impl Default for Slack {
+    fn default() -> Self {
+        Self {
+            url: None,
+            url_file: None,
+            token: None,
+            token_file: None,
+            channel: None,
+            api_url: "https://slack.com/api".to_owned(),
+        }
+    }
+}
+
+/// Discord, by a webhook.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Discord {
+    /// The webhook's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// A file that holds the address, instead of `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
+}
+
+/// Microsoft Teams, by a workflow that posts to a channel when a webhook request is received.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Teams {
+    /// The workflow's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// A file that holds the address, instead of `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
+}
+
+/// Push messages by ntfy.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ntfy {
+    /// The topic's address, such as `https://ntfy.sh/my-topic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// A file that holds the address, instead of `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
+    /// The token of who may write to the topic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
+    /// A file that holds the token, instead of `token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// Telegram, as a bot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telegram {
+    /// The bot's token, from @BotFather.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
+    /// A file that holds the token, instead of `token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// Where the bot writes: the number of a chat, or `@name` of a public channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat: Option<String>,
+    /// Where the Bot API is.
+    pub api_url: String,
+}
+
+impl Default for Telegram {
+    fn default() -> Self {
+        let api_url = "https://api.telegram.org".to_owned();
+        Self { token: None, token_file: None, chat: None, api_url }
+    }
+}
+
+/// `PagerDuty`: an incident of ours is one of theirs, and resolved there when it is over here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PagerDuty {
+    /// The routing key of a service's integration "Events API v2".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routing_key: Option<Secret>,
+    /// A file that holds the key, instead of `routing_key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routing_key_file: Option<PathBuf>,
+    /// Where events are sent; `https://events.eu.pagerduty.com/v2/enqueue` for an account in
+    /// the EU.
+    pub api_url: String,
+}
+
+impl Default for PagerDuty {
+    fn default() -> Self {
+        let api_url = "https://events.pagerduty.com/v2/enqueue".to_owned();
+        Self { routing_key: None, routing_key_file: None, api_url }
+    }
+}
+
+/// Prometheus' Alertmanager.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alertmanager {
+    /// Its address, such as `http://alertmanager:9093`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// A file that holds the address, instead of `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
+    /// More request headers, such as `Authorization`.
+    pub headers: BTreeMap<String, Secret>,
+}
+
+impl Alerts {
+    /// Each setting that may stand in a file instead: its name, that file, and where the secret
+    /// belongs.
+    pub(super) fn secrets(&mut self) -> Vec<(&'static str, Option<PathBuf>, &mut Option<Secret>)> {
+        let Self { email, webhook, slack, discord, teams, ntfy, telegram, pagerduty, alertmanager } =
+            self;
+        vec![
+            ("email.user", email.user_file.clone(), &mut email.user),
+            ("email.password", email.password_file.clone(), &mut email.password),
+            ("webhook.url", webhook.url_file.clone(), &mut webhook.url),
+            ("webhook.secret", webhook.secret_file.clone(), &mut webhook.secret),
+            ("slack.url", slack.url_file.clone(), &mut slack.url),
+            ("slack.token", slack.token_file.clone(), &mut slack.token),
+            ("discord.url", discord.url_file.clone(), &mut discord.url),
+            ("teams.url", teams.url_file.clone(), &mut teams.url),
+            ("ntfy.url", ntfy.url_file.clone(), &mut ntfy.url),
+            ("ntfy.token", ntfy.token_file.clone(), &mut ntfy.token),
+            ("telegram.token", telegram.token_file.clone(), &mut telegram.token),
+            (
+                "pagerduty.routing_key",
+                pagerduty.routing_key_file.clone(),
+                &mut pagerduty.routing_key,
+            ),
+            ("alertmanager.url", alertmanager.url_file.clone(), &mut alertmanager.url),
+        ]
+    }
 }

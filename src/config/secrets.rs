@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::channels::Alerts;
 use super::fault::Fault;
 use super::load::read_bounded;
 use super::settings::Settings;
@@ -19,12 +18,9 @@ pub(super) fn read_all(
     faults: &mut Vec<Fault>,
     warnings: &mut Vec<String>,
 ) {
-    let Alerts { webhook, email } = &mut settings.alerts;
-    let mut slots = vec![
-        ("alerts.webhook.url_file".to_owned(), webhook.url_file.clone(), &mut webhook.url),
-        ("alerts.email.user_file".to_owned(), email.user_file.clone(), &mut email.user),
-        ("alerts.email.password_file".to_owned(), email.password_file.clone(), &mut email.password),
-    ];
+    let channels = settings.alerts.secrets().into_iter();
+    let mut slots: Vec<_> =
+        channels.map(|(name, file, slot)| (format!("alerts.{name}_file"), file, slot)).collect();
     for (index, target) in settings.targets.iter_mut().enumerate() {
         let name = format!("target[{index}].password_file");
         slots.push((name, target.password_file.clone(), &mut target.password));

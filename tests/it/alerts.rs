@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests: one that cannot go on fails")]
 
+mod chats;
 mod delivery;
 mod mail;
 mod smtp;

@@ -7,13 +7,16 @@ use selfheal_agents::model::clean;
 use url::{Host, Url};
 
 use super::{Check, header};
-use crate::config::channels::{Alerts, Email, SmtpTls, Webhook};
+use crate::alerts::server_and_topic;
+use crate::config::channels::{Alerts, Email, SmtpTls};
 use crate::config::tree::joined;
 
 /// Notes every fault.
 pub(super) fn faults(alerts: &Alerts, check: &mut Check<'_>) {
+    one_or_the_other(alerts, check);
     email(&alerts.email, check);
-    webhook(&alerts.webhook, check);
+    addresses(alerts, check);
+    whole(alerts, check);
 }
 
 /// What is allowed but dangerous.
@@ -63,15 +66,6 @@ fn email(email: &Email, check: &mut Check<'_>) {
 }
 
 fn login(email: &Email, check: &mut Check<'_>) {
-    for (name, both) in [
-        ("user", email.user.is_some() && email.user_file.is_some()),
-        ("password", email.password.is_some() && email.password_file.is_some()),
-    ] {
-        if both {
-            let what = format!("`{name}` and `{name}_file` are both given; keep one");
-            check.wrong(&format!("alerts.email.{name}"), what);
-        }
-    }
     let user = email.user.is_some() || email.user_file.is_some();
     let password = email.password.is_some() || email.password_file.is_some();
     if user != password {
@@ -91,21 +85,85 @@ fn mailbox(name: &str, text: &str, check: &mut Check<'_>) {
     }
 }
 
-fn webhook(webhook: &Webhook, check: &mut Check<'_>) {
-    if let Some(url) = &webhook.url {
-        if webhook.url_file.is_some() {
-            check.wrong("alerts.webhook.url", "`url` and `url_file` are both given; keep one");
-        }
-        let good = Url::parse(url.expose())
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
-        if !good {
-            check.wrong(
-                "alerts.webhook.url",
-                "write an address that begins with https:// or http://",
-            );
+/// Nobody could say which of both is meant.
+fn one_or_the_other(alerts: &Alerts, check: &mut Check<'_>) {
+    for (name, file, slot) in alerts.clone().secrets() {
+        if file.is_some() && slot.is_some() {
+            let word = name.rsplit('.').next().unwrap_or(name);
+            let what = format!("`{word}` and `{word}_file` are both given; keep one");
+            check.wrong(&format!("alerts.{name}"), what);
         }
     }
-    for (name, value) in &webhook.headers {
-        header(&joined("alerts.webhook.headers", name), name, value.expose(), check);
+}
+
+fn addresses(alerts: &Alerts, check: &mut Check<'_>) {
+    for (name, _, url) in alerts.clone().secrets() {
+        let is_address = name.split_once('.').is_some_and(|(_, word)| word == "url");
+        if let Some(url) = url.as_ref().filter(|_| is_address) {
+            address(&format!("alerts.{name}"), url.expose(), check);
+        }
+    }
+    for (name, url) in [
+        ("alerts.slack.api_url", &alerts.slack.api_url),
+        ("alerts.telegram.api_url", &alerts.telegram.api_url),
+        ("alerts.pagerduty.api_url", &alerts.pagerduty.api_url),
+    ] {
+        address(name, url, check);
+    }
+    for (channel, headers) in
+        [("webhook", &alerts.webhook.headers), ("alertmanager", &alerts.alertmanager.headers)]
+    {
+        for (name, value) in headers {
+            let setting = joined(&format!("alerts.{channel}.headers"), name);
+            header(&setting, name, value.expose(), check);
+        }
+    }
+}
+
+fn address(name: &str, url: &str, check: &mut Check<'_>) {
+    let good = Url::parse(url)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    if !good {
+        check.wrong(name, "write an address that begins with https:// or http://");
+    }
+}
+
+/// What belongs together.
+fn whole(alerts: &Alerts, check: &mut Check<'_>) {
+    let Alerts { webhook, slack, ntfy, telegram, .. } = alerts;
+    let has_url = slack.url.is_some() || slack.url_file.is_some();
+    let has_token = slack.token.is_some() || slack.token_file.is_some();
+    if has_url && has_token {
+        let what = "`url` (an incoming webhook) and `token` (a bot) are both given; keep one";
+        check.wrong("alerts.slack", what);
+    }
+    if has_token != slack.channel.is_some() {
+        check.wrong("alerts.slack", "a bot needs both: `token`, and `channel` to write to");
+    }
+    if (telegram.token.is_some() || telegram.token_file.is_some()) != telegram.chat.is_some() {
+        check.wrong("alerts.telegram", "a bot needs both: `token`, and `chat` to write to");
+    }
+    if ntfy.url.as_ref().is_some_and(|url| server_and_topic(url.expose()).is_none()) {
+        check.wrong(
+            "alerts.ntfy.url",
+            "write the topic's address, such as https://ntfy.sh/my-topic",
+        );
+    }
+    for (channel, of, has_url) in [
+        (
+            "ntfy",
+            ntfy.token.is_some() || ntfy.token_file.is_some(),
+            ntfy.url.is_some() || ntfy.url_file.is_some(),
+        ),
+        (
+            "webhook",
+            webhook.secret.is_some() || webhook.secret_file.is_some(),
+            webhook.url.is_some() || webhook.url_file.is_some(),
+        ),
+    ] {
+        if of && !has_url {
+            check
+                .wrong(&format!("alerts.{channel}.url"), "`url` is missing; nothing would be sent");
+        }
     }
 }

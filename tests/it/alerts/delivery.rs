@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
-use selfheal::alerts::{self, Channel, ChannelKind, Channels, Log, Webhook};
+use selfheal::alerts::{self, Channel, ChannelKind, Channels, LIMIT, Log, Webhook};
 use selfheal::store::SqliteStore;
 use selfheal_agents::fakes::MemoryStore;
 use selfheal_agents::model::{Hold, Mode, SecretText, Timestamp};
@@ -130,13 +130,13 @@ impl Worker {
 }
 
 fn hook(address: SocketAddr, path: &str) -> Channel {
-    patient(address, path, Webhook::LIMIT)
+    patient(address, path, LIMIT)
 }
 
 fn patient(address: SocketAddr, path: &str, limit: Duration) -> Channel {
     let headers = [("Authorization".to_owned(), SecretText::new("Bearer c4n4ry"))];
     let url = SecretText::new(format!("http://{address}{path}"));
-    let webhook = Webhook::new(url, &headers, limit).expect("a good address");
+    let webhook = Webhook::new(url, &headers, None, limit).expect("a good address");
     Channel { name: "hook".to_owned(), kind: ChannelKind::Webhook(webhook) }
 }
 
@@ -326,7 +326,7 @@ async fn a_webhook_gets_the_whole_alert_and_its_headers() {
 fn a_header_that_is_none_is_refused_by_name_without_its_value() {
     let headers = [("X-Token".to_owned(), SecretText::new("c4n4ry\nX: y"))];
     let url = SecretText::new("http://127.0.0.1:9/c4n4ry");
-    let Err(refused) = Webhook::new(url, &headers, Webhook::LIMIT) else { panic!("accepted") };
+    let Err(refused) = Webhook::new(url, &headers, None, LIMIT) else { panic!("accepted") };
     let message = refused.to_string();
     assert!(message.contains("X-Token") && !message.contains("c4n4ry"), "{message}");
 }
