@@ -68,6 +68,17 @@ impl Channel {
     pub async fn try_out(&self, alert: &Alert) -> Result<(), String> {
         self.kind.carry(&Sending { alert, threads: &Threads::none() }).await
     }
+
+    /// Whether it can be reached and lets this one in, with nothing sent; `None` where only a
+    /// message would tell.
+    pub async fn check(&self) -> Option<Result<(), String>> {
+        match &self.kind {
+            ChannelKind::Email(email) => Some(email.test().await),
+            ChannelKind::Slack(slack) => slack.check().await,
+            ChannelKind::Telegram(telegram) => Some(telegram.check().await),
+            _ => None,
+        }
+    }
 }
 
 /// Why an alert did not arrive, in words without secrets.

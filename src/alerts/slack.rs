@@ -75,6 +75,16 @@ impl Slack {
         }
     }
 
+    /// Whether Slack knows the bot; `None` for an incoming webhook.
+    pub(super) async fn check(&self) -> Option<Result<(), Refusal>> {
+        let Way::Bot { api, .. } = &self.way else { return None };
+        let asked = async {
+            let request = self.post.to(&format!("{api}/auth.test"));
+            said(&post::send(request).await?.accepted()?.json(), "auth.test")
+        };
+        Some(asked.await)
+    }
+
     /// Shows in the first message how it stands now, and says the rest below it; `false` where
     /// the conversation is not there any more.
     async fn go_on(
@@ -111,14 +121,21 @@ impl Slack {
         let request = self.post.to(&format!("{api}/{method}")).json(body);
         let answer = post::send(request).await?.accepted()?.json();
         let word = |name: &str| answer[name].as_str().map(|word| clean(word, 80));
-        if answer["ok"] == true {
-            return Ok(word("channel").zip(word("ts")).ok_or_else(|| {
+        Ok(said(&answer, method).and_then(|()| {
+            word("channel").zip(word("ts")).ok_or_else(|| {
                 format!("{method} answered without a message; is the api_url Slack's?")
-            }));
-        }
-        let why = word("error").unwrap_or_else(|| "no word".to_owned());
-        Ok(Err(format!("{method} was refused: {why}{}", remedy(&why))))
+            })
+        }))
     }
+}
+
+/// Whether an answer of Slack's says that all is well; its status always does.
+fn said(answer: &Value, method: &str) -> Result<(), Refusal> {
+    if answer["ok"] == true {
+        return Ok(());
+    }
+    let why = clean(answer["error"].as_str().unwrap_or("no word of why"), 80);
+    Err(format!("{method} was refused: {why}{}", remedy(&why)))
 }
 
 fn remedy(why: &str) -> &'static str {

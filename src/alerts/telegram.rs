@@ -20,8 +20,8 @@ const BODY: usize = 1_500;
 /// A chat and the bot that writes to it.
 pub struct Telegram {
     post: Post,
-    /// The token is part of it.
-    url: SecretText,
+    /// Before the name of a method; the token is part of it.
+    base: SecretText,
     chat: String,
 }
 
@@ -34,8 +34,24 @@ impl Telegram {
         limit: Duration,
     ) -> Result<Self, PostError> {
         let api = api.trim_end_matches('/');
-        let url = SecretText::new(format!("{api}/bot{}/sendMessage", token.expose()));
-        Ok(Self { post: Post::new(&[], limit)?, url, chat: chat.to_owned() })
+        let base = SecretText::new(format!("{api}/bot{}", token.expose()));
+        Ok(Self { post: Post::new(&[], limit)?, base, chat: chat.to_owned() })
+    }
+
+    /// Whether Telegram knows the bot.
+    pub(super) async fn check(&self) -> Result<(), Refusal> {
+        self.call("getMe", &json!({})).await.map(drop)
+    }
+
+    /// Calls a method of the Bot API; answers its result.
+    async fn call(&self, method: &str, body: &Value) -> Result<Value, Refusal> {
+        let request = self.post.to(&format!("{}/{method}", self.base.expose())).json(body);
+        let mut answer = post::send(request).await?.accepted()?.json();
+        if answer["ok"] != true {
+            let why = answer["description"].as_str().unwrap_or("no word of why");
+            return Err(format!("{method} was refused: {}", clean(why, 120)));
+        }
+        Ok(answer["result"].take())
     }
 
     pub(super) async fn carry(&self, sending: &Sending<'_>) -> Result<(), Refusal> {
@@ -48,13 +64,8 @@ impl Telegram {
             message["reply_parameters"] =
                 json!({ "message_id": first, "allow_sending_without_reply": true });
         }
-        let answer = post::send(self.post.to(self.url.expose()).json(&message)).await?;
-        let answer = answer.accepted()?.json();
-        if answer["ok"] != true {
-            let why = answer["description"].as_str().unwrap_or("no word of why");
-            return Err(format!("it was refused: {}", clean(why, 120)));
-        }
-        if let (None, Some(id)) = (first, answer["result"]["message_id"].as_i64()) {
+        let sent = self.call("sendMessage", &message).await?;
+        if let (None, Some(id)) = (first, sent["message_id"].as_i64()) {
             sending.threads.remember(alert.incident, &id.to_string()).await;
         }
         Ok(())

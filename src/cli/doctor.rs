@@ -2,6 +2,7 @@
 //! to do about it. It changes nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use selfheal_agents::model::clean;
@@ -13,6 +14,7 @@ use super::client::Client;
 use super::output::{Exit, Outcome, Output, Style};
 use super::table::{Tone, cell, table, word};
 use super::{load, own_url, person};
+use crate::alerts::{Channel, Log};
 use crate::config::{Settings, Sources};
 use crate::docker::Docker;
 use crate::http::check_listen;
@@ -71,6 +73,7 @@ pub(super) async fn run(sources: &Sources, url: Option<&str>, out: Output) -> Ou
             lines.push(docker(&settings).await);
             lines.extend([data_dir(&settings.data_dir), store(&settings.data_dir).await]);
             lines.push(space(&settings.data_dir));
+            lines.extend(channels(&settings).await);
             lines.push(match daemon {
                 Some(line) => line,
                 None => port(&settings).await,
@@ -131,6 +134,37 @@ async fn docker(settings: &Settings) -> Examined {
         // What helps stands in the message: it depends on why.
         Err(error) => Examined::not(Grade::Fail, DOCKER, error, "then selfheal doctor again"),
     }
+}
+
+/// Whether people can be told: a line for each channel.
+async fn channels(settings: &Settings) -> Vec<Examined> {
+    let what = "alerts";
+    let channels = match crate::app::channels(settings) {
+        Ok(channels) => channels,
+        Err(error) => {
+            let remedy = "correct that channel in the settings";
+            return vec![Examined::not(Grade::Fail, what, format!("{error:#}"), remedy)];
+        }
+    };
+    let beyond_the_log: Vec<_> = channels.iter().filter(|c| c.name != Log::NAME).collect();
+    if beyond_the_log.is_empty() {
+        let seen = "only Selfheal's own log is told";
+        let remedy = "set [alerts.email], [alerts.slack], [alerts.ntfy] or another channel";
+        return vec![Examined::not(Grade::Warn, what, seen, remedy)];
+    }
+    let checked = futures_util::future::join_all(beyond_the_log.iter().map(|c| c.check())).await;
+    let line = |(channel, checked): (&&Arc<Channel>, Option<Result<(), String>>)| {
+        let name = &channel.name;
+        match checked {
+            None => Examined::ok(what, format!("{name} is set; `selfheal alert test` tries it")),
+            Some(Ok(())) => Examined::ok(what, format!("{name} answers and lets us in")),
+            Some(Err(why)) => {
+                let remedy = "correct it, then selfheal alert test";
+                Examined::not(Grade::Fail, what, format!("{name}: {why}"), remedy)
+            }
+        }
+    };
+    beyond_the_log.iter().zip(checked).map(line).collect()
 }
 
 fn data_dir(dir: &Path) -> Examined {

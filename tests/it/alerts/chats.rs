@@ -140,6 +140,21 @@ async fn what_slack_refuses_is_said_with_its_remedy_and_without_the_token() {
 }
 
 #[tokio::test]
+async fn a_bot_is_asked_whether_it_may_come_in_with_nothing_sent() {
+    let refused = json!({ "ok": false, "error": "invalid_auth", "description": "Unauthorized" });
+    let (service, api) = Service::answering(&[(200, json!({ "ok": true })), (200, refused)]).await;
+    let channel = |kind| Channel { name: "chat".to_owned(), kind };
+    let token = SecretText::new("1:c4n4ry");
+    let telegram = || ChannelKind::Telegram(Telegram::new(&token, "1", &api, LIMIT).unwrap());
+    assert_eq!(channel(telegram()).check().await, Some(Ok(())));
+    for kind in [telegram(), bot(&api)] {
+        let why = channel(kind).check().await.unwrap().unwrap_err();
+        assert!(!why.contains("c4n4ry") && why.to_lowercase().contains("auth"), "{why}");
+    }
+    assert_eq!(service.paths()[1..], ["/bot1:c4n4ry/getMe", "/auth.test"]);
+}
+
+#[tokio::test]
 async fn an_address_that_is_a_secret_is_in_no_refusal() {
     let (_service, address) = Service::answering(&[(404, json!("no_service"))]).await;
     let secret = |path: &str| SecretText::new(format!("{address}{path}"));
