@@ -158,7 +158,8 @@ fn message(alert: &Alert, whole: bool) -> Value {
         Standing::Critical => ":red_circle:",
     };
     let title = escaped(&cut(&alert.title, TITLE));
-    let mut blocks = vec![section(&format!("{sign} *{title}*"))];
+    // A star of a stranger would end the bold type.
+    let mut blocks = vec![section(&format!("{sign} *{}*", title.replace('*', "∗")))];
     if whole {
         let fenced = |text: String| section(&format!("```{}```", escaped(&text).replace('`', "'")));
         blocks.extend(paragraphs(&alert.body, SECTION, ALL).into_iter().map(fenced));
@@ -170,10 +171,9 @@ fn section(text: &str) -> Value {
     json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } })
 }
 
-/// As <https://docs.slack.dev/messaging/formatting-message-text> asks. A star or the like of a
-/// stranger would only end the bold type.
+/// As <https://docs.slack.dev/messaging/formatting-message-text> asks.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('*', "∗")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
