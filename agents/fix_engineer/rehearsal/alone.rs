@@ -76,15 +76,13 @@ const FAULTS: [&str; 11] = [
 /// How many of the last lines count: what comes before them is of the start, and the same in all.
 const LAST: usize = 3;
 
-/// Whether both are silent, or have one of their last lines in common but for its numbers: of
-/// those that tell of a fault, or of all where none does.
+/// Whether both are silent, or end with the same line but for its numbers, or have most of their last
+/// lines in common: of those that tell of a fault, or of all where none does.
 pub(super) fn said_the_same(one: &[String], other: &[String]) -> bool {
-    let bare = |line: &String| -> String {
-        line.chars().filter(|c| !c.is_ascii_digit()).collect::<String>().trim().to_lowercase()
-    };
     let telling = |lines: &[String]| -> Vec<String> {
+        let masked = lines.iter().map(|line| masked(line));
         let mut lines: Vec<String> =
-            lines.iter().map(bare).filter(|line| line.chars().count() >= TELLING).collect();
+            masked.filter(|line| line.chars().count() >= TELLING).collect();
         let of_fault = |line: &String| FAULTS.iter().any(|word| line.contains(word));
         if lines.iter().any(of_fault) {
             lines.retain(of_fault);
@@ -92,5 +90,27 @@ pub(super) fn said_the_same(one: &[String], other: &[String]) -> bool {
         lines.split_off(lines.len().saturating_sub(LAST))
     };
     let (one, other) = (telling(one), telling(other));
-    (one.is_empty() && other.is_empty()) || one.iter().any(|line| other.contains(line))
+    let common = one.iter().filter(|line| other.contains(line)).count();
+    one.last() == other.last() || 2 * common > one.len().max(other.len())
+}
+
+/// A line in small letters without its numbers, addresses of memory among them.
+fn masked(line: &str) -> String {
+    let is_address = |word: &str| {
+        let digits = word.strip_prefix("0x").unwrap_or(word);
+        word.contains(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_hexdigit())
+    };
+    let mask = |word: &str| -> String {
+        let (name, end) = match word.char_indices().next_back() {
+            Some((at, last)) if !last.is_alphanumeric() => word.split_at(at),
+            _ => (word, ""),
+        };
+        if is_address(name) {
+            return end.to_owned();
+        }
+        word.chars().filter(|c| !c.is_ascii_digit()).collect()
+    };
+    let small = line.to_lowercase();
+    let words = small.split_inclusive(|c: char| !c.is_alphanumeric());
+    words.map(mask).collect::<String>().trim().to_owned()
 }

@@ -118,6 +118,21 @@ fn the_same_banner_at_the_start_is_not_the_same_fault() {
 }
 
 #[test]
+fn one_complaint_in_common_is_not_the_same_fault() {
+    let same = |one: &[&str], other: &[&str]| {
+        verdict(&ended(1), (1, one), other, &["db"]) == RehearsalVerdict::Failed
+    };
+    let cache = "error: the cache is cold";
+    assert!(!same(&[cache, "error: no port is set"], &[cache, "error: the key is too short"]));
+    let (early, late) = ("error in job 7 at 0x7f3a11", "error in job 12 at 0x9bc0de");
+    assert!(same(&["error: no room", early], &["error: no port", late]), "they end the same way");
+    assert!(!same(&[late, "error: no room"], &[early, "error: no port"]));
+    let (one, two) = ("error: the first step", "error: the second step");
+    assert!(same(&[one, two, "error: so long"], &[one, two, "error: bye for now"]));
+    assert!(!same(&[one, "error: in face"], &[two, "error: in decade"]), "words are no numbers");
+}
+
+#[test]
 fn a_clone_without_a_health_check_must_outlive_what_the_container_lives() {
     let short = Terms::of(&dead(1), Duration::from_mins(5));
     assert_eq!(short.stay, LEAST_STAY);
