@@ -558,6 +558,35 @@ async fn redis_tells_refused_writes_and_loading() {
 }
 
 #[tokio::test]
+async fn a_full_cache_that_evicts_does_its_work_and_one_that_may_not_is_in_trouble() {
+    for (policy, told) in [
+        (Some("allkeys-lru"), Verdict::Ok),
+        (Some("volatile-ttl"), Verdict::Ok),
+        (Some("noeviction"), Verdict::Critical),
+        (None, Verdict::Critical),
+    ] {
+        let full = RedisFacts {
+            reachable: true,
+            used_memory_bytes: Some(100 << 20),
+            maxmemory_bytes: Some(100 << 20),
+            maxmemory_policy: policy.map(str::to_owned),
+            ..Default::default()
+        };
+        let mut bench = Bench::new();
+        let endpoint = Endpoint::Tcp { host: "10.0.0.9".to_owned(), port: 1 };
+        let target = Target { endpoint: Some(endpoint.clone()), ..Target::bare(id("redis:cache")) };
+        bench.declared.targets.push(target);
+        bench.fake.answers(&endpoint, Facts::Redis(full));
+        let mut report = bench.look_after(5).await;
+        for _ in 0..10 {
+            report = bench.look_after(120).await;
+        }
+        let seen = seen(&report, "redis:cache", "redis.memory");
+        assert_eq!(seen, ("100".to_owned(), told), "{policy:?}");
+    }
+}
+
+#[tokio::test]
 async fn http_answers_have_their_words() {
     let failed = |status, error: &str| HttpFacts {
         status,

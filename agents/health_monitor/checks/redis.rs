@@ -69,7 +69,15 @@ fn numbers(facts: &RedisFacts, context: &Context<'_>) -> Vec<Measured> {
     let memory = facts.used_memory_bytes.zip(facts.maxmemory_bytes).and_then(|(used, most)| {
         let share = percent(used as f64, most as f64)?;
         let text = format!("it uses {} MiB of {} MiB", used >> 20, most >> 20);
-        Some(Measured::number("redis.memory", share, "%", thresholds.redis_memory, text))
+        Some(match eviction(facts) {
+            // Such a cache is full when it does its work; that it finds nothing to evict, refused
+            // writes tell.
+            Some(policy) => {
+                let text = format!("{text} and evicts what it may ({policy})");
+                Measured::count("redis.memory", share, "%", Verdict::Ok, text)
+            }
+            None => Measured::number("redis.memory", share, "%", thresholds.redis_memory, text),
+        })
     });
     let clients = facts.clients.zip(facts.max_clients).and_then(|(used, most)| {
         let share = percent(f64::from(used), f64::from(most))?;
@@ -77,4 +85,11 @@ fn numbers(facts: &RedisFacts, context: &Context<'_>) -> Vec<Measured> {
         Some(Measured::number("redis.clients", share, "%", thresholds.redis_clients, text))
     });
     latency.into_iter().chain(memory).chain(clients).collect()
+}
+
+/// The policy by which it makes room for what is written, if it does.
+fn eviction(facts: &RedisFacts) -> Option<String> {
+    let policy = facts.maxmemory_policy.as_deref()?;
+    let evicts = policy.starts_with("allkeys-") || policy.starts_with("volatile-");
+    evicts.then(|| clean(policy, 40))
 }
