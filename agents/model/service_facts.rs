@@ -97,6 +97,10 @@ pub struct SettingFacts {
     pub value: i64,
     /// `pg_settings.context`: what it takes to change it, such as `sighup`.
     pub context: String,
+    /// Of whom the server was told another value, which goes before its files: a role, a database,
+    /// or a role in a database, in words.
+    #[serde(default)]
+    pub overruled_for: Option<String>,
 }
 
 /// What became of the newest configuration files of a PostgreSQL server.

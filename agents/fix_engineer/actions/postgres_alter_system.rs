@@ -108,6 +108,9 @@ fn reloadable<'f>(name: &str, facts: &'f DatabaseFacts) -> Result<&'f SettingFac
         .iter()
         .find(|now| now.setting == setting)
         .ok_or_else(|| format!("the server did not tell its `{name}`"))?;
+    if let Some(whom) = &now.overruled_for {
+        return Err(format!("somebody chose another `{name}` for {whom}, which goes before it"));
+    }
     match now.context.as_str() {
         "sighup" | "superuser" | "user" => Ok(now),
         "postmaster" => Err(format!("`{name}` of this server takes effect only by a restart")),
@@ -156,7 +159,7 @@ mod tests {
 
     fn facts(context: &str) -> DatabaseFacts {
         let setting = ServerSetting::PostgresMaxWalSize;
-        let now = SettingFacts { setting, value: 1024, context: context.to_owned() };
+        let now = SettingFacts { setting, value: 1024, context: context.to_owned(), overruled_for: None };
         DatabaseFacts { reachable: true, settings: vec![now], ..Default::default() }
     }
 
@@ -179,6 +182,14 @@ mod tests {
         let refused = reloadable("shared_buffers", &facts("sighup")).unwrap_err();
         assert!(refused.contains("not listed"), "{refused}");
         assert!(reloadable("idle_in_transaction_session_timeout", &facts("sighup")).is_err());
+    }
+
+    #[test]
+    fn what_somebody_chose_otherwise_for_a_role_is_left_to_them() {
+        let mut told = facts("sighup");
+        told.settings[0].overruled_for = Some("role clerk".to_owned());
+        let refused = reloadable("max_wal_size", &told).unwrap_err();
+        assert!(refused.contains("for role clerk"), "{refused}");
     }
 
     #[test]

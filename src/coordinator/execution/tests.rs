@@ -324,7 +324,12 @@ fn terminate() -> Action {
 /// A server with a setting that a fix may change, and rules that wait to be loaded.
 fn tuned_database(fake: &FakeWorld) {
     let setting = ServerSetting::PostgresMaxWalSize;
-    let settings = vec![SettingFacts { setting, value: 1024, context: "sighup".to_owned() }];
+    let settings = vec![SettingFacts {
+        setting,
+        value: 1024,
+        context: "sighup".to_owned(),
+        overruled_for: None,
+    }];
     let config = Some(ConfigState::RulesWaiting);
     let facts = DatabaseFacts { reachable: true, settings, config, ..Default::default() };
     fake.answers(&database(), Facts::Postgres(facts));

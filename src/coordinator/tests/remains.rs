@@ -124,7 +124,12 @@ async fn a_limit_on_idle_sessions_is_kept_although_one_idles_since_before() {
         reachable: true,
         idle_in_transaction: vec![forgotten(1, 400.0)],
         blocked: Some(0),
-        settings: vec![SettingFacts { setting, value: 0, context: "user".to_owned() }],
+        settings: vec![SettingFacts {
+            setting,
+            value: 0,
+            context: "user".to_owned(),
+            overruled_for: None,
+        }],
         config: Some(ConfigState::Loaded),
         ..DatabaseFacts::default()
     };

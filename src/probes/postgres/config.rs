@@ -6,15 +6,29 @@ use sqlx::postgres::PgConnection;
 
 pub(super) async fn settings(session: &mut PgConnection) -> Result<Vec<SettingFacts>, sqlx::Error> {
     let names = ServerSetting::POSTGRES.map(ServerSetting::name);
-    let rows: Vec<(String, String, String)> =
-        sqlx::query_as("SELECT name, setting, context FROM pg_settings WHERE name = ANY($1)")
-            .bind(names)
-            .fetch_all(session)
-            .await?;
-    let facts = rows.into_iter().filter_map(|(name, value, context)| {
+    let rows: Vec<(String, String, String, Option<String>)> = sqlx::query_as(
+        "SELECT name, setting, context,
+                (SELECT concat_ws(' in ', 'role ' || quote_ident(role.rolname),
+                                  'database ' || quote_ident(base.datname))
+                   FROM pg_db_role_setting AS told
+                   LEFT JOIN pg_roles AS role ON role.oid = told.setrole
+                   LEFT JOIN pg_database AS base ON base.oid = told.setdatabase
+                  WHERE EXISTS (SELECT FROM unnest(told.setconfig) AS one (text)
+                                 WHERE lower(split_part(text, '=', 1)) = lower(name))
+                  ORDER BY role.rolname, base.datname LIMIT 1)
+           FROM pg_settings WHERE name = ANY($1)",
+    )
+    .bind(names)
+    .fetch_all(session)
+    .await?;
+    let facts = rows.into_iter().filter_map(|(name, value, context, overruled_for)| {
         let setting = ServerSetting::of_postgres(&name)?;
         let context = clean(&context, super::LONGEST_NAME);
-        Some(SettingFacts { setting, value: value.parse().ok()?, context })
+        let overruled_for = overruled_for.map(|whom| match whom.as_str() {
+            "" => "all roles".to_owned(),
+            whom => clean(whom, super::LONGEST_NAME),
+        });
+        Some(SettingFacts { setting, value: value.parse().ok()?, context, overruled_for })
     });
     Ok(facts.collect())
 }

@@ -292,6 +292,40 @@ async fn a_setting_is_not_written_where_it_would_have_no_effect_or_the_server_re
 }
 
 #[tokio::test]
+async fn what_was_chosen_for_a_role_or_a_database_is_told() {
+    let Some(server) = Server::postgres(&[]) else { return };
+    let idle = ServerSetting::PostgresIdleInTransactionTimeout;
+    let overruled = |facts: &DatabaseFacts, setting| {
+        let now = facts.settings.iter().find(|now| now.setting == setting).unwrap();
+        now.overruled_for.clone()
+    };
+    let before = ask(&server).await;
+    assert_eq!((overruled(&before, idle), overruled(&before, WAL)), (None, None));
+
+    let mut operator = client(&server, "postgres", "operator").await;
+    let mut run = async |sql: &'static str| operator.execute(sql).await.unwrap();
+    run("CREATE ROLE \"night clerk\"").await;
+    run("ALTER ROLE \"night clerk\" SET idle_in_transaction_session_timeout = '5min'").await;
+    let facts = ask(&server).await;
+    assert_eq!(overruled(&facts, idle).as_deref(), Some("role \"night clerk\""));
+    assert_eq!(overruled(&facts, WAL), None, "that is another setting");
+
+    run("ALTER ROLE \"night clerk\" RESET ALL").await;
+    run("ALTER ROLE \"night clerk\" IN DATABASE postgres SET idle_in_transaction_session_timeout = 1").await;
+    let facts = ask(&server).await;
+    let whom = "role \"night clerk\" in database postgres";
+    assert_eq!(overruled(&facts, idle).as_deref(), Some(whom));
+
+    run("ALTER ROLE \"night clerk\" IN DATABASE postgres RESET ALL").await;
+    run("ALTER DATABASE postgres SET Idle_In_Transaction_Session_Timeout = 0").await;
+    assert_eq!(overruled(&ask(&server).await, idle).as_deref(), Some("database postgres"));
+
+    run("ALTER DATABASE postgres RESET ALL").await;
+    run("ALTER ROLE ALL SET idle_in_transaction_session_timeout = 0").await;
+    assert_eq!(overruled(&ask(&server).await, idle).as_deref(), Some("all roles"));
+}
+
+#[tokio::test]
 async fn rules_that_were_written_are_told_and_loaded() {
     let Some(server) = Server::postgres(&[]) else { return };
     let (probes, asked) = (Probes::new(), endpoint(server.port, PASSWORD));
