@@ -17,6 +17,9 @@ pub struct NetworkConnect {
     pub container: String,
     /// The network and the aliases; without them the name stays unresolvable.
     pub attachment: NetworkAttachment,
+    /// Whether it was on the network, without all its names: it has to leave first.
+    #[serde(default)]
+    pub rejoins: bool,
 }
 
 #[async_trait]
@@ -34,13 +37,13 @@ impl Act for NetworkConnect {
     }
 
     fn by_hand(&self) -> String {
-        self.connect_by_hand(&self.attachment)
+        let connect = self.connect_by_hand(&self.attachment);
+        if self.rejoins { format!("{} && {connect}", self.leave_by_hand()) } else { connect }
     }
 
     fn undo_by_hand(&self, before: &Captured) -> Option<String> {
         let Captured::Networks { networks, .. } = before else { return None };
-        let leave =
-            format!("docker network disconnect {} {}", self.attachment.network, self.container);
+        let leave = self.leave_by_hand();
         Some(match self.of(networks) {
             Some(before) => format!("{leave} && {}", self.connect_by_hand(before)),
             None => leave,
@@ -121,6 +124,10 @@ impl NetworkConnect {
         is_as(&self.attachment, networks)
     }
 
+    fn leave_by_hand(&self) -> String {
+        format!("docker network disconnect {} {}", self.attachment.network, self.container)
+    }
+
     fn connect_by_hand(&self, attachment: &NetworkAttachment) -> String {
         let aliases: String =
             attachment.aliases.iter().map(|alias| format!("--alias {alias} ")).collect();
@@ -168,9 +175,10 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
     if lost.is_empty() {
         return Err("it is on every network that it was seen on, by all its names".to_owned());
     }
-    let connect = |attachment| {
+    let connect = |attachment: NetworkAttachment| {
         let container = facts.name.clone();
-        repair(Action::NetworkConnect(NetworkConnect { container, attachment }))
+        let rejoins = facts.networks.iter().any(|n| n.network == attachment.network);
+        repair(Action::NetworkConnect(NetworkConnect { container, attachment, rejoins }))
     };
     Ok(lost.into_iter().map(connect).collect())
 }
@@ -188,7 +196,12 @@ mod tests {
         api.networks = vec![before.clone()];
         let world = fake.add(api).world();
         let wanted = NetworkAttachment { aliases: vec!["shop".to_owned()], ..before.clone() };
-        let connect = NetworkConnect { container: "api".to_owned(), attachment: wanted };
+        let container = "api".to_owned();
+        let connect = NetworkConnect { container, attachment: wanted, rejoins: true };
+        // Docker refuses to connect what is connected.
+        let typed = "docker network disconnect front api && docker network connect --alias shop \
+                     front api";
+        assert_eq!(connect.by_hand(), typed);
         let captured = connect.capture(&world).await.unwrap();
         assert!(!connect.is_applied(&world, &captured).await.unwrap(), "the name is missing");
         connect.apply(&world, &captured).await.unwrap();

@@ -60,7 +60,8 @@ impl Fault {
             Kind::Network => {
                 let network = network_of(member).ok_or("it is on no network of yours")?;
                 let attachment = NetworkAttachment { ip: None, ..network.clone() };
-                What::Network(NetworkConnect { container: facts.name.clone(), attachment })
+                let container = facts.name.clone();
+                What::Network(NetworkConnect { container, attachment, rejoins: false })
             }
             Kind::Stop => What::Stop,
         };

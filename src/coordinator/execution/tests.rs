@@ -133,6 +133,7 @@ fn cases() -> Vec<Case> {
             vec![repair(Action::NetworkConnect(NetworkConnect {
                 container: worker(),
                 attachment: network("shop", "worker"),
+                rejoins: false,
             }))],
         ),
         case("name", world(nameless), vec![repair(give_name())]),
@@ -183,7 +184,7 @@ fn nameless(fake: &FakeWorld) {
 fn give_name() -> Action {
     let attachment =
         NetworkAttachment { aliases: vec!["api".to_owned()], ..network("shop", "worker") };
-    Action::NetworkConnect(NetworkConnect { container: worker(), attachment })
+    Action::NetworkConnect(NetworkConnect { container: worker(), attachment, rejoins: true })
 }
 
 fn set_cpu() -> Action {

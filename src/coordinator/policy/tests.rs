@@ -269,6 +269,7 @@ fn a_recovery_and_an_overload_do_not_keep_from_what_helps_them() {
         Action::NetworkConnect(NetworkConnect {
             container: "web".to_owned(),
             attachment: network("app", "web"),
+            rejoins: false,
         })
     };
     let slow =

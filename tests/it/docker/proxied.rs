@@ -138,7 +138,7 @@ async fn example(name: &str, bench: &Bench) -> Vec<Action> {
                 ip: None,
                 fixed_ip: None,
             };
-            Action::NetworkConnect(NetworkConnect { container, attachment })
+            Action::NetworkConnect(NetworkConnect { container, attachment, rejoins: false })
         }
         other => panic!("no example of `{other}`"),
     }]
