@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{
@@ -17,6 +18,11 @@ use super::deployments::deployment;
 use super::policy::{self, Facts, Spent};
 use super::state::Inner;
 use super::window::{primary, settle};
+
+/// A start period is believed for so long where nobody knows how long its starts take, ...
+const LONGEST_START: Duration = Duration::from_hours(1);
+/// ... and where that is known for twice as long as they do, but never for less than this.
+const LEAST_START: Duration = Duration::from_mins(15);
 
 impl Inner {
     /// The facts about `fix` for `diagnosis`.
@@ -37,6 +43,10 @@ impl Inner {
         let up = container.is_some_and(ContainerFacts::is_up);
         let exited = container.is_some_and(ContainerFacts::is_down);
         let under_way = self.under_way(bench, fix).await;
+        let usual_start = match container {
+            Some(container) => self.usual_start(&container.name).await,
+            None => None,
+        };
         Ok(Facts {
             now: seen.now,
             mode: bench.rules.mode_for(&fix.target, &own_policy, &diagnosis.issue_type),
@@ -45,7 +55,7 @@ impl Inner {
             stopped_by_person: stopped_by_person(bench, &fix.target),
             dependents_suffer: dependents_suffer(bench, diagnosis, &fix.target),
             // An exit is believed whenever it happens; everything else waits for the start.
-            starting_until: container.filter(|_| up).and_then(start_period_end),
+            starting_until: container.filter(|_| up).and_then(|c| start_period_end(c, usual_start)),
             came_back: container.filter(|_| up).and_then(|facts| came_back(bench, facts)),
             deployment: under_way.deployment,
             backup: under_way.backup,
@@ -154,8 +164,10 @@ fn came_back(bench: &Bench<'_>, facts: &ContainerFacts) -> Option<TargetId> {
     })
 }
 
-fn start_period_end(facts: &ContainerFacts) -> Option<Timestamp> {
-    let period = facts.health_check.as_ref()?.start_period;
+/// The end of its start period, which is believed only so far; `usual` is what its starts take.
+fn start_period_end(facts: &ContainerFacts, usual: Option<Duration>) -> Option<Timestamp> {
+    let most = usual.map_or(LONGEST_START, |usual| (usual * 2).max(LEAST_START));
+    let period = facts.health_check.as_ref()?.start_period.min(most);
     Some(facts.started_at? + TimeDelta::from_std(period).ok()?)
 }
 
@@ -220,4 +232,31 @@ fn overload(bench: &Bench<'_>, exited: bool) -> Option<u32> {
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
     Some(bench.seen.report.pressure.cpu_percent.unwrap_or(100.0).clamp(0.0, 100.0) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use selfheal_agents::fakes::healthy;
+
+    use super::*;
+
+    #[test]
+    fn a_start_period_of_hours_is_believed_only_so_far() {
+        let minutes = |minutes| Duration::from_mins(minutes);
+        for (period, usual, believed) in [
+            (1, None, 1),
+            (50, None, 50),
+            (48 * 60, None, 60),
+            (48 * 60, Some(1), 15),
+            (48 * 60, Some(40), 80),
+            (5, Some(40), 5),
+        ] {
+            let mut web = healthy("web");
+            web.started_at = Some(Timestamp::UNIX_EPOCH);
+            web.health_check.as_mut().unwrap().start_period = minutes(period);
+            let end = start_period_end(&web, usual.map(minutes)).unwrap();
+            let end = end - Timestamp::UNIX_EPOCH;
+            assert_eq!(end, TimeDelta::minutes(believed), "{period} min, {usual:?}");
+        }
+    }
 }

@@ -45,9 +45,13 @@ impl Inner {
         if !starts(fix, name) {
             return configured.max(life).into();
         }
-        let known = self.recall::<WarmUps>(&warm_ups_name(name)).await.ok().flatten();
-        let warm_up = known.and_then(|known| known.usual()).unwrap_or_default();
+        let warm_up = self.usual_start(name).await.unwrap_or_default();
         LeastWindow { window: configured.max(life).max(warm_up + configured / 2), warm_up }
+    }
+
+    /// How long the starts of a container usually take; `None` where that is not known.
+    pub(super) async fn usual_start(&self, container: &str) -> Option<Duration> {
+        self.recall::<WarmUps>(&warm_ups_name(container)).await.ok()??.usual()
     }
 
     /// Follows the starts of containers that a cycle looked at.

@@ -65,6 +65,27 @@ async fn in_its_start_period_a_container_is_left_and_then_restarted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_it_is_known_how_long_starts_take_a_start_period_counts_for_twice_as_long() {
+    let fake = shop();
+    let now = fake.clock().now();
+    fake.change("web", |facts| {
+        facts.started_at = Some(now);
+        if let Some(check) = &mut facts.health_check {
+            check.start_period = Duration::from_hours(48);
+        }
+    });
+    let stage = Stage::new(fake, Rules { threshold: UNSURE, ..Rules::default() });
+    // With a quarter more that is ten minutes.
+    let known = serde_json::json!({ "took_secs": [480] });
+    stage.store.set_value("warm_up.web", Some(&known)).await.unwrap();
+    assert_eq!(held(&stage).await, ["in_start_period"]);
+    stage.pass(19 * 60).await;
+    assert_eq!(stage.fake.effects(), Vec::<String>::new());
+    stage.pass(2 * 60).await;
+    assert_eq!(stage.fake.effects(), ["restart web"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn selfheal_does_not_touch_the_container_it_runs_in() {
     let runs_in = |name: &str| {
         let name = name.to_owned();
