@@ -14,7 +14,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::{StoreError, StoreResult};
 use tokio::sync::MutexGuard;
 
-use super::cycle::Bench;
+use super::cycle::{Bench, failing_beside};
 use super::execution::RollbackEnd;
 use super::look::{Seen, Senses};
 use super::state::Inner;
@@ -91,11 +91,13 @@ impl Inner {
             )));
         }
         let history = self.history().await?;
+        let open = self.store.open_incidents().await?;
+        let roots = 1 + failing_beside(&incident, &open, &seen);
         let bench = Bench {
             seen: &seen,
             rules: &rules,
             history: &history,
-            roots: 1,
+            roots: u32::try_from(roots).unwrap_or(u32::MAX),
             dry_run: false,
             begun: Mutex::default(),
         };
