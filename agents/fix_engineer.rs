@@ -10,11 +10,13 @@ pub mod config_file;
 pub mod plan;
 pub mod rehearsal;
 pub mod remembered;
+pub mod steps;
+mod turning;
 
 use crate::learning_engine::History;
 use crate::model::{
-    Confidence, Diagnosis, Fix, FixId, FixTemplate, Ledger, LedgerSource, Provenance, Runbook,
-    Step, StepRole, TargetId, Timestamp,
+    Confidence, Course, Diagnosis, Fix, FixId, FixTemplate, Ledger, LedgerSource, Provenance,
+    Runbook, Step, StepRole, TargetId, Timestamp,
 };
 use actions::{Act, Action};
 use plan::PlanRequest;
@@ -146,6 +148,7 @@ fn complete(
         ledger,
         original_confidence,
         confidence,
+        course: Course::First,
         quiet: false,
         warnings: vec![],
         proposed_at: now,

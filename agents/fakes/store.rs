@@ -64,6 +64,11 @@ impl MemoryStore {
         self.kept().interruption = Some((nth, at));
     }
 
+    /// Whether the interruption that was asked for has come.
+    pub fn was_interrupted(&self) -> bool {
+        self.kept().interruption.is_none()
+    }
+
     /// From now on every write fails for this reason; `None` ends that.
     pub fn refuse_writes(&self, why: Option<&str>) {
         self.kept().refusing = why.map(str::to_owned);

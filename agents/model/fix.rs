@@ -42,6 +42,20 @@ pub struct Step {
     pub role: StepRole,
 }
 
+/// What a fix is to the one before it in the same incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Course {
+    /// An answer of its own.
+    #[default]
+    First,
+    /// The next step of the same setting in the same direction: the one before it helped in part.
+    /// Both stay together or go together.
+    Further,
+    /// A try of a smaller change than the one before it, which is proven and stays if this fails.
+    Back,
+}
+
 /// A proposed repair.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fix {
@@ -66,6 +80,9 @@ pub struct Fix {
     pub confidence: Confidence,
     /// Expected interruption of the service, in seconds.
     pub interruption_secs: u64,
+    /// What it is to the fix before it.
+    #[serde(default)]
+    pub course: Course,
     /// Whether it can wait: done by itself only in a quiet hour of the settings.
     #[serde(default)]
     pub quiet: bool,

@@ -53,6 +53,13 @@ pub enum ApplyMethod {
     None,
 }
 
+impl ApplyMethod {
+    /// Whether a change takes effect without an interruption of the service.
+    pub const fn is_smooth(&self) -> bool {
+        !matches!(self, Self::Restart)
+    }
+}
+
 /// A declared setting that fixes may turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tunable {
@@ -70,4 +77,7 @@ pub struct Tunable {
     pub max: f64,
     /// How a change takes effect.
     pub apply: ApplyMethod,
+    /// Whether a smaller change is tried once one has helped.
+    #[serde(default)]
+    pub walk_back: bool,
 }

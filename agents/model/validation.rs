@@ -14,6 +14,15 @@ pub struct ErrorCount {
     pub secs: f64,
 }
 
+/// How bad a trouble was before its fix, by its log.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Trouble {
+    /// Lines that say what the diagnosis was made from.
+    pub said: ErrorCount,
+    /// All error lines.
+    pub errors: ErrorCount,
+}
+
 /// One look at the service during the window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ValidationSample {
@@ -64,6 +73,15 @@ pub struct Validation {
     /// Error lines in the window once the start was over.
     #[serde(default)]
     pub errors: ErrorCount,
+    /// Lines in the window that say what the diagnosis was made from, once the start was over.
+    #[serde(default)]
+    pub said: ErrorCount,
+    /// How bad it was before the fix; only where another step of it is possible and it is known.
+    #[serde(default)]
+    pub before: Option<Trouble>,
+    /// Whether the next step was gone about already; it is not gone about twice.
+    #[serde(default)]
+    pub went_further: bool,
     /// When it first worked again; `None` until then.
     pub recovered_at: Option<Timestamp>,
     /// Failed samples in a row, after the grace time.

@@ -52,6 +52,7 @@ pub(super) fn of(
             per_target: healing.budget.per_target,
             per_action: healing.budget.per_action,
             per_host: healing.budget.per_host,
+            steps: healing.budget.steps,
             failures_in_a_row: healing.safety_stop_after,
             common_cause_share: healing.common_cause_share,
         },

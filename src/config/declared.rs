@@ -92,6 +92,10 @@ pub struct TunableSettings {
     #[serde(default = "default_apply")]
     #[schemars(with = "ApplyText")]
     pub apply: String,
+    /// Once a change has helped, try a smaller one, in a validation window of its own. Without it:
+    /// where a change needs no restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub walk_back: Option<bool>,
 }
 
 fn default_apply() -> String {
@@ -256,14 +260,18 @@ impl Settings {
 
     /// The declared tunables in the model's words.
     pub fn declared_tunables(&self) -> Vec<Tunable> {
-        let tunables = self.tunables.iter().map(|tunable| Tunable {
-            target: tunable.target.clone(),
-            file: tunable.file.to_string_lossy().into_owned(),
-            key: tunable.key.clone(),
-            role: tunable.role,
-            min: tunable.min,
-            max: tunable.max,
-            apply: parse_apply(&tunable.apply).unwrap_or_default(),
+        let tunables = self.tunables.iter().map(|tunable| {
+            let apply = parse_apply(&tunable.apply).unwrap_or_default();
+            Tunable {
+                target: tunable.target.clone(),
+                file: tunable.file.to_string_lossy().into_owned(),
+                key: tunable.key.clone(),
+                role: tunable.role,
+                min: tunable.min,
+                max: tunable.max,
+                walk_back: tunable.walk_back.unwrap_or(apply.is_smooth()),
+                apply,
+            }
         });
         tunables.collect()
     }

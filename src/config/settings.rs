@@ -218,7 +218,7 @@ impl Default for Healing {
     }
 }
 
-/// How many fixes an hour; beyond it Selfheal holds and says so.
+/// How many fixes an hour, and how many steps of a setting; beyond it Selfheal holds and says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
@@ -231,11 +231,15 @@ pub struct Budget {
     /// On the whole host.
     #[schemars(range(min = 0, max = 1000))]
     pub per_host: u32,
+    /// Steps of one declared setting that one trouble is met with, one after the other while each
+    /// helps in part; then all of them are taken back.
+    #[schemars(range(min = 1, max = 10))]
+    pub steps: u32,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { per_target: 6, per_action: 20, per_host: 30 }
+        Self { per_target: 6, per_action: 20, per_host: 30, steps: 3 }
     }
 }
 

@@ -16,6 +16,7 @@ use selfheal_agents::ports::StoreResult;
 use super::cycle::Bench;
 use super::deployments::deployment;
 use super::policy::{self, Facts, Spent};
+use super::repair::fixes;
 use super::state::Inner;
 use super::window::{primary, settle};
 
@@ -113,10 +114,10 @@ impl Inner {
         let running = open
             .iter()
             .filter(|i| matches!(i.state(), IncidentState::Fixing | IncidentState::Validating))
-            .filter_map(|i| i.fix.as_ref())
+            .flat_map(fixes)
             // One that is decided on again counts once.
             .filter(|running| running.id != fix.id)
-            .map(|f| (f.target.clone(), f.fix_type.clone()));
+            .map(|f| (f.target, f.fix_type));
         let mut spent = Spent::default();
         for (target, fix_type) in
             outcomes.into_iter().map(|o| (o.target, o.fix_type)).chain(running).chain(begun)

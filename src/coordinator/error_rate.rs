@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 const LEAST_LINES: u64 = 10;
 /// However sure the difference is, less than this multiple of the usual rate is no trouble.
 const LEAST_FACTOR: f64 = 2.0;
+/// Fewer lines before are too few to say how bad it was ...
+const LEAST_LINES_BEFORE: u64 = 5;
+/// ... and with more than this share of their rate left nothing has helped.
+const MOST_LEFT: f64 = 0.8;
 /// What is usual is what was so lately.
 const LATELY: TimeDelta = TimeDelta::hours(6);
 /// Spans kept of one target at most.
@@ -84,6 +88,14 @@ pub(super) fn is_worse(window: ErrorCount, usual: ErrorCount, level: f64) -> boo
     much_more && by_chance(window, usual) < level
 }
 
+/// Whether there are clearly fewer lines in the window than before: by chance, less than once in
+/// `1 / level` windows.
+pub(super) fn is_less(window: ErrorCount, before: ErrorCount, level: f64) -> bool {
+    let much_less = before.lines >= LEAST_LINES_BEFORE
+        && window.lines as f64 * before.secs < MOST_LEFT * before.lines as f64 * window.secs;
+    much_less && by_chance(before, window) < level
+}
+
 /// How probable so many lines or more in the window are, if the rate is the usual one; 0 to 1.
 fn by_chance(window: ErrorCount, usual: ErrorCount) -> f64 {
     if window.secs <= 0.0 || usual.secs <= 0.0 {
@@ -141,6 +153,20 @@ mod tests {
         assert!(!is_worse(window(600), hour(12_000), 0.01), "sure, and no trouble: 400 are usual");
         assert!(!is_worse(window(20), count(1, 10.0), 0.01), "ten seconds say little");
         assert!(!is_worse(window(20), count(0, 0.0), 0.01), "nothing is known");
+    }
+
+    #[test]
+    fn only_less_than_chance_and_much_less_is_less() {
+        let minute = |lines| count(lines, 60.0);
+        assert!(is_less(minute(20), minute(60), 0.01));
+        assert!(!is_less(minute(60), minute(60), 0.01), "the same");
+        assert!(!is_less(minute(90), minute(60), 0.01), "more");
+        assert!(!is_less(minute(3), minute(8), 0.01), "that is chance: 1 of 9");
+        assert!(is_less(minute(0), minute(7), 0.01), "one half to the seventh: 1 of 128");
+        assert!(!is_less(minute(0), minute(6), 0.01), "1 of 64");
+        assert!(!is_less(minute(0), count(4, 1.0), 0.01), "too few to speak of");
+        assert!(!is_less(minute(9000), minute(10_000), 0.01), "sure, and hardly any help");
+        assert!(!is_less(minute(0), count(9, 0.0), 0.01), "nothing is known");
     }
 
     #[test]

@@ -280,6 +280,25 @@ impl Executor {
         progress: &mut Progress,
         reason: &str,
     ) -> Result<RollbackEnd, StoreError> {
+        self.undo_all(progress, reason, true).await
+    }
+
+    /// The same where a fix under it is taken back next: that one's rollback lets the old state
+    /// take effect, once for both.
+    pub(super) async fn rollback_before_another(
+        &self,
+        progress: &mut Progress,
+        reason: &str,
+    ) -> Result<RollbackEnd, StoreError> {
+        self.undo_all(progress, reason, false).await
+    }
+
+    async fn undo_all(
+        &self,
+        progress: &mut Progress,
+        reason: &str,
+        activate: bool,
+    ) -> Result<RollbackEnd, StoreError> {
         if !matches!(progress.phase, Phase::RollingBack { .. }) {
             let reason = reason.to_owned();
             self.record(progress, JournalEntry::RollbackStarted { reason }).await?;
@@ -316,7 +335,7 @@ impl Executor {
             }
             self.record(progress, JournalEntry::Undone { step: index }).await?;
         }
-        if let Some(stuck) = self.reactivate(progress, &backup, &mut undone).await? {
+        if activate && let Some(stuck) = self.reactivate(progress, &backup, &mut undone).await? {
             return Ok(stuck);
         }
         self.record(progress, JournalEntry::RolledBack).await?;

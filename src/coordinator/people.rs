@@ -18,7 +18,7 @@ use super::cycle::{Bench, failing_beside};
 use super::execution::RollbackEnd;
 use super::look::{Seen, Senses};
 use super::state::Inner;
-use super::{Freeze, RequestError, RollbackDone, Rules, Scope, Trigger, freezes, policy};
+use super::{Freeze, RequestError, RollbackDone, Rules, Scope, Trigger, freezes, policy, steps};
 
 /// How long a request waits for the start to be over before it is refused. Mostly there is nothing
 /// to take up, and a start takes milliseconds.
@@ -184,8 +184,18 @@ impl Inner {
                 "nothing was done for incident {id}, so nothing can be taken back"
             )));
         };
-        let mut done = RollbackDone::new(newest);
-        for backup in incident.backups.iter().rev() {
+        let mut left = vec![];
+        for id in incident.backups.iter().rev() {
+            if self.backup_or_error(id).await?.rolled_back_at.is_none() {
+                left.push(id);
+            }
+        }
+        // One that was taken back already is named.
+        if left.is_empty() {
+            left.push(newest);
+        }
+        let mut done = RollbackDone::new(left[0]);
+        for backup in left {
             done.undone.extend(self.rollback(backup, who, force).await?.undone);
         }
         Ok(done)
@@ -263,14 +273,11 @@ impl Inner {
         self.was_taken_back(&mut incident, fix, person, text).await;
         self.save(&mut incident).await;
         self.unwatch(incident.id);
-        let outcome = Outcome::of(
-            fix,
-            incident.id,
-            self.world.clock.now(),
-            ResultStatus::Applied,
-            ValidationStatus::RolledBackByPerson,
-        );
-        self.store.record_outcome(&outcome).await?;
+        if steps::answers(&incident).iter().any(|answer| answer.id == fix.id) {
+            let (now, by_person) = (self.world.clock.now(), ValidationStatus::RolledBackByPerson);
+            let outcome = Outcome::of(fix, incident.id, now, ResultStatus::Applied, by_person);
+            self.store.record_outcome(&outcome).await?;
+        }
         let undone = if undone.is_empty() {
             vec!["nothing had to be undone: a restart leaves nothing behind".to_owned()]
         } else {

@@ -47,6 +47,8 @@ pub struct Budgets {
     pub per_action: u32,
     /// Fixes in all within an hour.
     pub per_host: u32,
+    /// Steps of one declared setting that one trouble is met with, while each helps in part.
+    pub steps: u32,
     /// Failed fixes in a row on a target that stop everything there until a person approves
     /// one.
     pub failures_in_a_row: u32,

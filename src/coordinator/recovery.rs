@@ -16,6 +16,7 @@ use super::last_looks::Moment;
 use super::leases::Lease;
 use super::progress::{Phase, Progress};
 use super::state::Inner;
+use super::steps::{is_try, together};
 use super::validation;
 
 /// A fix that was being applied or undone.
@@ -88,7 +89,9 @@ impl Inner {
             self.recover_root(incident, progress).await?;
             return Ok(None);
         }
-        incident.fix = Some(progress.fix.clone());
+        if !together(&incident).iter().any(|known| known.id == fix) {
+            incident.fix = Some(progress.fix.clone());
+        }
         match progress.phase {
             Phase::Applying | Phase::RollingBack { .. } => {
                 return Ok(self.take_in_hand(incident, progress).await);
@@ -172,10 +175,18 @@ impl Inner {
             Some(fix) => self.executor.progress(fix.id).await?,
             None => None,
         };
+        let goes_with_newest = together(&incident).iter().any(|known| known.id == root.fix.id);
         match newest.map(|progress| progress.phase) {
             None => {
                 incident.fix = incident.earlier_fixes.pop();
                 self.back_into_window(&mut incident, &root).await;
+            }
+            // What goes with it has gone already.
+            Some(Phase::RolledBack) if goes_with_newest && !incident.state().is_closed() => {
+                match self.lease_for(&incident) {
+                    Some(_lease) => self.finish_taking_back(&mut incident).await,
+                    None => self.watch(incident.id),
+                }
             }
             // The root worked before the follow-up ended; its repair stands.
             Some(Phase::Settling | Phase::Kept | Phase::RolledBack | Phase::Stuck { .. }) => {
@@ -217,7 +228,13 @@ impl Inner {
         if progress.is_none() {
             self.unstage_clones_of(incident).await;
         }
-        let (next, text) = match progress.map(|p| p.phase) {
+        let phase = progress.map(|p| p.phase);
+        if is_try(incident) && matches!(phase, None | Some(Phase::RolledBack)) {
+            let text = "interrupted while a smaller change was tried; it is undone";
+            self.stay_with_proven(incident, text).await;
+            return Ok(());
+        }
+        let (next, text) = match phase {
             Some(Phase::Settling | Phase::Kept) => {
                 (IncidentState::Resolved, "kept, as the journal says".to_owned())
             }

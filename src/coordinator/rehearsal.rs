@@ -16,7 +16,7 @@ use selfheal_agents::fix_engineer::rehearsal::{
 };
 use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::model::{
-    Actor, Blueprint, CloneFile, ContainerFacts, Fix, Hold, Incident, LogCursor, Rehearsal,
+    Actor, Blueprint, CloneFile, ContainerFacts, Course, Fix, Hold, Incident, LogCursor, Rehearsal,
     RehearsalClone, RehearsalVerdict, Remake, TargetId, clean, rehearsal_name,
 };
 use selfheal_agents::ports::WorldError;
@@ -263,7 +263,8 @@ impl Inner {
                 format!("`{}` answers late, and how it is now is not known", incident.target);
             return Err(vec![Hold::FactsMissing { what }]);
         }
-        if !seen.findings.iter().any(|f| f.is_trouble() && targets.contains(&f.target)) {
+        let is_try = approved.fix().course == Course::Back;
+        if !is_try && !seen.findings.iter().any(|f| f.is_trouble() && targets.contains(&f.target)) {
             return Err(stale(format!("`{}` works again", incident.target)));
         }
         let diagnosis = incident.diagnosis.as_ref();

@@ -9,18 +9,20 @@ use std::time::Duration;
 use selfheal_agents::health_monitor::take_inventory;
 use selfheal_agents::model::{
     Actor, ContainerFacts, Fix, Hold, Incident, IncidentState, Outcome, ResultStatus, TargetId,
-    ValidationStatus, ValidationVerdict,
+    Validation, ValidationStatus, ValidationVerdict,
 };
 use selfheal_agents::ports::StoreResult;
 
 use super::cycle;
-use super::execution::{ApplyEnd, RollbackEnd};
+use super::execution::ApplyEnd;
 use super::last_looks::Moment;
 use super::leases::Lease;
 use super::policy::ApprovedFix;
 use super::progress::{Phase, Progress};
 use super::state::Inner;
+use super::steps;
 use super::validation;
+use super::window::View;
 use super::{Scope, Trigger};
 
 impl Inner {
@@ -135,6 +137,9 @@ impl Inner {
         let now = self.world.clock.now();
         let why = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let text = format!("nothing was touched: {why}");
+        if steps::is_try(incident) {
+            return self.stay_with_proven(incident, &text).await;
+        }
         if let Some(root) = incident.earlier_fixes.pop() {
             // Only the dependent is left alone; the root's window goes on.
             incident.fix = Some(root);
@@ -164,11 +169,12 @@ impl Inner {
         let logs_of = name.as_deref().map(TargetId::container);
         let baseline = self.error_baseline(logs_of.as_ref().unwrap_or(&fix.target), onset).await;
         let window = self.least_window(fix, name.as_deref(), now).await;
+        let before = self.trouble_before(incident, fix, onset).await;
         let opened = validation::open(now, window, container.as_ref(), baseline);
         let text = format!("applied; watching for {} s", opened.window_secs);
         // A follow-up does not forget when the root began to work.
         let recovered_at = incident.validation.as_ref().and_then(|v| v.recovered_at);
-        incident.validation = Some(selfheal_agents::model::Validation { recovered_at, ..opened });
+        incident.validation = Some(Validation { recovered_at, before, ..opened });
         self.go(incident, IncidentState::Validating, Actor::FixEngineer, text);
         self.save(incident).await;
         self.senses_forget(&fix.target).await;
@@ -200,8 +206,9 @@ impl Inner {
         match verdict {
             Some(ValidationVerdict::Kept) => {
                 self.last_looks.note(incident.id, now);
-                self.keep(incident).await;
+                self.keep(incident, &view).await;
             }
+            Some(ValidationVerdict::RolledBack) if self.step_further(incident, &view).await => {}
             Some(ValidationVerdict::RolledBack) => {
                 // Whoever works there now is done soon; the next look judges again.
                 let Some(_lease) = self.lease_for(incident) else { return };
@@ -216,7 +223,9 @@ impl Inner {
                     self.look_again(incident);
                 }
                 self.save_quietly(incident).await;
-                self.follow_up(incident, &view).await;
+                if !steps::is_try(incident) {
+                    self.follow_up(incident, &view).await;
+                }
             }
         }
     }
@@ -228,17 +237,28 @@ impl Inner {
         self.queue.add(targets, Trigger::Schedule, false, None);
     }
 
-    async fn keep(&self, incident: &mut Incident) {
+    async fn keep(self: &Arc<Self>, incident: &mut Incident, view: &View) {
         for fix in fixes(incident) {
             if let Err(error) = self.keep_one(&fix).await {
                 tracing::error!(incident.id = %incident.id, %error, "the verdict is not written; looking again");
                 return;
             }
-            self.learn(incident, &fix, ResultStatus::Applied, ValidationStatus::Passed).await;
-            if let Err(error) = self.remember_turned(&fix).await {
-                tracing::error!(%error, "a changed limit is not remembered");
+        }
+        if !steps::is_try(incident) {
+            for fix in steps::answers(incident) {
+                self.learn(incident, &fix, ResultStatus::Applied, ValidationStatus::Passed).await;
+                if let Err(error) = self.remember_turned(&fix).await {
+                    tracing::error!(%error, "a changed limit is not remembered");
+                }
             }
         }
+        if !self.walk_back(incident, view).await {
+            self.resolve(incident).await;
+        }
+    }
+
+    /// Closes an incident whose fix has proved itself.
+    pub(super) async fn resolve(&self, incident: &mut Incident) {
         let why = incident.validation.as_ref().and_then(|v| v.why.clone()).unwrap_or_default();
         self.go(incident, IncidentState::Resolved, Actor::Validation, format!("kept: {why}"));
         self.save(incident).await;
@@ -250,7 +270,7 @@ impl Inner {
         self.look_again(incident);
     }
 
-    async fn keep_one(&self, fix: &Fix) -> StoreResult<()> {
+    pub(super) async fn keep_one(&self, fix: &Fix) -> StoreResult<()> {
         match self.executor.progress(fix.id).await? {
             Some(mut progress) if matches!(progress.phase, Phase::Validating | Phase::Settling) => {
                 self.executor.keep(&mut progress).await
@@ -259,54 +279,7 @@ impl Inner {
         }
     }
 
-    /// Takes back the fix applied last; what was repaired before it stands.
-    pub(super) async fn take_back(&self, incident: &mut Incident, why: &str, result: ResultStatus) {
-        let Some(fix) = incident.fix.clone() else {
-            return;
-        };
-        let end = match self.executor.progress(fix.id).await {
-            Ok(Some(mut progress)) => match self.executor.overtaken(&progress).await {
-                Ok(changed) if changed.is_empty() => {
-                    self.executor.rollback(&mut progress, why).await
-                }
-                Ok(changed) => self.executor.leave(&mut progress, why, &changed).await,
-                Err(error) => Err(error),
-            },
-            Ok(None) => Ok(RollbackEnd::RolledBack { undone: vec![] }),
-            Err(error) => Err(error),
-        };
-        let undone = match end {
-            Ok(RollbackEnd::RolledBack { undone }) => undone,
-            Ok(RollbackEnd::Stuck { reason, by_hand }) => {
-                self.learn(incident, &fix, ResultStatus::Stuck, ValidationStatus::Failed).await;
-                return self.get_stuck(incident, &reason, by_hand).await;
-            }
-            Err(error) => {
-                tracing::error!(incident.id = %incident.id, %error, "the rollback is not finished; going on with it");
-                return self.watch(incident.id);
-            }
-        };
-        self.asked.forget();
-        self.learn(incident, &fix, result, ValidationStatus::Failed).await;
-        // The root worked before its dependents were followed up; that repair stands.
-        for earlier in incident.earlier_fixes.clone() {
-            if let Err(error) = self.keep_one(&earlier).await {
-                tracing::error!(incident.id = %incident.id, %error, "an earlier verdict is not written");
-            }
-            self.learn(incident, &earlier, ResultStatus::Applied, ValidationStatus::Passed).await;
-        }
-        let done = if undone.is_empty() {
-            "nothing had to be undone".to_owned()
-        } else {
-            undone.join("; ")
-        };
-        self.go(incident, IncidentState::RolledBack, Actor::Validation, format!("{why}; {done}"));
-        self.save(incident).await;
-        self.unwatch(incident.id);
-        self.alert(incident, crate::alerts::AlertEvent::RolledBack).await;
-    }
-
-    async fn learn(
+    pub(super) async fn learn(
         &self,
         incident: &Incident,
         fix: &Fix,

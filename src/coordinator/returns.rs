@@ -152,6 +152,7 @@ mod tests {
             original_confidence: Confidence::literal(90),
             confidence: Confidence::literal(90),
             interruption_secs: 0,
+            course: selfheal_agents::model::Course::First,
             quiet,
             warnings: vec![],
             proposed_at: Timestamp::UNIX_EPOCH,

@@ -75,6 +75,7 @@ impl Default for Rules {
                 per_target: 6,
                 per_action: 20,
                 per_host: 30,
+                steps: 3,
                 failures_in_a_row: 3,
                 common_cause_share: 0.4,
             },

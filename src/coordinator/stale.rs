@@ -1,6 +1,6 @@
 //! Says what has changed between a decision and its carrying out, if anything.
 
-use selfheal_agents::model::{Category, Fix, Incident, RestartPolicy};
+use selfheal_agents::model::{Category, Course, Fix, Incident, RestartPolicy};
 use selfheal_agents::root_cause;
 
 use super::policy::{self, ApprovedFix};
@@ -33,7 +33,10 @@ impl Inner {
         // trouble is a hang, somebody's restart may have been the cure.
         let by_itself =
             now.restart_policy != RestartPolicy::No && diagnosis.category != Category::Hang;
-        let restarted = !by_itself && now.started_at.is_some_and(|at| at > diagnosis.at);
+        // The step before this one may have restarted it.
+        let before = incident.validation.as_ref().filter(|_| fix.course != Course::First);
+        let known = before.map_or(diagnosis.at, |window| diagnosis.at.max(window.started_at));
+        let restarted = !by_itself && now.started_at.is_some_and(|at| at > known);
         if !same {
             Some(format!("`{}` was made anew", fix.target))
         } else if restarted && now.is_up() {

@@ -194,6 +194,13 @@ impl Inner {
                 let result = selfheal_agents::model::ResultStatus::Applied;
                 self.take_back(&mut incident, &reason, result).await;
             }
+            // Of several that go together only some were taken back.
+            Ok(Some(progress))
+                if progress.phase == Phase::RolledBack && !incident.state().is_closed() =>
+            {
+                let Some(_lease) = self.lease_for(&incident) else { return };
+                self.finish_taking_back(&mut incident).await;
+            }
             Ok(_) if incident.state() == IncidentState::Validating => {
                 let wait = incident.validation.as_ref().map(validation::wait);
                 if wait.is_some_and(|wait| self.last_looks.are_over(incident.id, wait)) {

@@ -310,6 +310,7 @@ fn rate_limited() -> (FakeWorld, Rules) {
         min: 0.1,
         max: 10.0,
         apply: selfheal_agents::model::ApplyMethod::Restart,
+        walk_back: false,
     });
     (fake, rules)
 }
@@ -653,6 +654,7 @@ mod remains;
 mod returns;
 mod shadow;
 mod stale;
+mod steps;
 mod stopped;
 mod waits;
 mod warm_up;

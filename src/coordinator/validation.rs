@@ -31,7 +31,7 @@ const CLOSE_LOOK: Duration = Duration::from_secs(1);
 const EASY_LOOK: Duration = Duration::from_secs(5);
 /// At the end, more error lines than usual that chance brings once in a hundred windows count as a
 /// failure ...
-const END_LEVEL: f64 = 1e-2;
+pub(super) const END_LEVEL: f64 = 1e-2;
 /// ... and before it, where each look asks anew, only what chance never brings.
 const EARLY_LEVEL: f64 = 1e-6;
 
@@ -60,8 +60,8 @@ pub(super) struct Look {
     pub(super) latency_ms: Option<f64>,
     /// Trouble of another kind since the fix, in words.
     pub(super) new_trouble: Option<String>,
-    /// Whether the log said again what the diagnosis was made from.
-    pub(super) signature_again: bool,
+    /// Lines of the log that say again what the diagnosis was made from.
+    pub(super) said: u64,
     /// What checks still tell of what was to be mended.
     pub(super) remains: Remains,
     pub(super) detail: String,
@@ -106,6 +106,9 @@ pub(super) fn open(
         baseline_errors_per_minute: baseline.map(|usual| 60.0 * usual.lines as f64 / usual.secs),
         baseline,
         errors: ErrorCount::default(),
+        said: ErrorCount::default(),
+        before: None,
+        went_further: false,
         recovered_at: None,
         failing_in_a_row: 0,
         last_signature_at: None,
@@ -189,7 +192,7 @@ pub(super) fn judge(
     watched: Duration,
 ) -> Option<ValidationVerdict> {
     validation.deaths = look.deaths;
-    if look.signature_again && look.at > validation.grace_until {
+    if look.said > 0 && look.at > validation.grace_until {
         validation.last_signature_at = Some(look.at);
     }
     count_errors(validation, &look, watched);
@@ -269,8 +272,12 @@ fn count_errors(validation: &mut Validation, look: &Look, watched: Duration) {
     let from = validation.grace_until.min(half_time(validation));
     let is_known = watched > Duration::ZERO && validation.taken_up_at.is_none();
     if is_known && look.at - watched >= from {
-        validation.errors.lines += look.error_lines;
-        validation.errors.secs += watched.as_secs_f64();
+        for (count, lines) in
+            [(&mut validation.errors, look.error_lines), (&mut validation.said, look.said)]
+        {
+            count.lines += lines;
+            count.secs += watched.as_secs_f64();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Looks at a repaired service in its window, and after it at those who depend on it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use selfheal_agents::error_detector;
@@ -10,17 +10,13 @@ use selfheal_agents::fix_engineer::{self, plan};
 use selfheal_agents::health_monitor::{self, HealthMonitor, Inventory};
 use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, Fix, HealthReport, HealthStatus, Incident, IncidentId,
-    IncidentState, LogBatch, LogCursor, Observation, ObservedValue, RuntimeEvent, Step, TargetId,
-    TargetReport, Timestamp, Validation, Verdict,
+    LogBatch, LogCursor, Observation, ObservedValue, RuntimeEvent, Step, TargetId, TargetReport,
+    Timestamp, Validation, Verdict,
 };
 use selfheal_agents::root_cause::Graph;
 
-use super::cycle::Bench;
-use super::look::Seen;
-use super::policy;
 use super::remains::{self, Remains};
 use super::state::{Inner, TICK};
-use super::survey::Noticed;
 use super::validation::{self, Condition, Look};
 
 /// Time a dependent gets to notice that its dependency is back, beside its own health
@@ -36,8 +32,8 @@ const SINCE_SET_BACK: TimeDelta = TimeDelta::seconds(5);
 pub(super) struct View {
     pub(super) look: Look,
     pub(super) inventory: Arc<Inventory>,
-    report: HealthReport,
-    events: BTreeMap<TargetId, Vec<RuntimeEvent>>,
+    pub(super) report: HealthReport,
+    pub(super) events: BTreeMap<TargetId, Vec<RuntimeEvent>>,
 }
 
 impl Inner {
@@ -95,7 +91,7 @@ impl Inner {
             error_lines: error_detector::error_lines(&logs),
             latency_ms: latency(&report, &primary),
             new_trouble: self.news_of(incident.id),
-            signature_again: self.says_it_again(fix, &logs),
+            said: self.said_again(fix, &logs),
             remains: if frozen {
                 Remains::Nothing
             } else {
@@ -169,18 +165,21 @@ impl Inner {
         logs
     }
 
-    fn says_it_again(&self, fix: &Fix, logs: &LogBatch) -> bool {
+    /// How many lines say again what the diagnosis was made from.
+    pub(super) fn said_again(&self, fix: &Fix, logs: &LogBatch) -> u64 {
         let catalogue = self.catalogue();
-        // A line about something it needs does not say that this trouble is back.
-        let mut again = false;
+        let mut again = BTreeSet::new();
         catalogue.matches_in(
-            &logs.lines,
-            |line| line.text.as_bytes(),
-            |_, found| {
-                again |= found.runbook.id == fix.issue_type && found.side().is_server();
+            logs.lines.iter().enumerate(),
+            |(_, line)| line.text.as_bytes(),
+            |(index, _), found| {
+                // A line about something it needs does not say that this trouble is back.
+                if found.runbook.id == fix.issue_type && found.side().is_server() {
+                    again.insert(*index);
+                }
             },
         );
-        again
+        again.len() as u64
     }
 
     /// Restarts a dependent that still fails although all it needs works again: one after the
@@ -244,62 +243,15 @@ impl Inner {
         facts: &ContainerFacts,
         view: &View,
     ) {
-        // Cycles and other windows decide from the same history and budgets.
-        let _writing = self.writing.lock().await;
-        let (Ok(history), Some(diagnosis), Some(root)) =
-            (self.history().await, incident.diagnosis.clone(), incident.fix.clone())
-        else {
+        let (Ok(history), Some(root)) = (self.history().await, incident.fix.clone()) else {
             return;
         };
         let policy = view.inventory.targets.get(dependent).map(|target| &target.policy);
         let restart = plan::restart_of(facts, plan::stop_timeout_secs(facts, policy, None));
         let fix = fix_engineer::follow_up(dependent, &root.target, restart, view.look.at, &history);
-        let rules = self.rules();
-        let seen = Seen {
-            graph: Graph::new(&view.inventory.dependencies),
-            inventory: Arc::clone(&view.inventory),
-            report: view.report.clone(),
-            findings: incident.findings.clone(),
-            events: view.events.clone(),
-            logs: BTreeMap::new(),
-            read_to: BTreeMap::new(),
-            noticed: Noticed::default(),
-            put_off: BTreeSet::new(),
-            agents: vec![],
-            now: view.look.at,
-        };
-        let bench = Bench {
-            seen: &seen,
-            rules: &rules,
-            history: &history,
-            roots: 1,
-            dry_run: false,
-            begun: Mutex::default(),
-        };
-        let decided = match self.facts(&diagnosis, &fix, &bench).await {
-            Ok(facts) => policy::decide(fix.clone(), &facts),
-            Err(error) => {
-                tracing::error!(%error, "no decision without the store");
-                return;
-            }
-        };
-        match decided {
-            Ok(approved) => {
-                let mut followed = incident.clone();
-                followed.earlier_fixes.push(root);
-                followed.fix = Some(approved.fix().clone());
-                let begun = self.begin_repair(followed, approved).await;
-                if begun.state() == IncidentState::Fixing {
-                    *incident = begun;
-                } else {
-                    // Somebody works there; the next look tries again.
-                    self.save_quietly(incident).await;
-                }
-            }
-            Err(holds) => {
-                let text = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                tracing::info!(target.id = %dependent, holds = text, "the dependent is not restarted");
-            }
+        let why = format!("`{dependent}` still fails although `{}` works again", root.target);
+        if let Err(why) = self.begin_after(incident, fix, view, why).await {
+            tracing::info!(target.id = %dependent, why, "the dependent is not restarted");
         }
     }
 }
@@ -319,7 +271,7 @@ fn blind(now: Timestamp, reason: String) -> View {
         error_lines: 0,
         latency_ms: None,
         new_trouble: None,
-        signature_again: false,
+        said: 0,
         remains: Remains::Nothing,
         detail: reason,
     };

@@ -173,7 +173,7 @@ fn a_tunable_is_found_on_the_host_through_the_innermost_mount() {
         "web",
         &[
             ("selfheal.tunable.delay", "/etc/app/a.json#upstream.delay_s:0.1..10"),
-            ("selfheal.tunable.timeout", "/etc/app/a.json#timeout"),
+            ("selfheal.tunable.timeout", "/etc/app/a.json#timeout:walk_back"),
             ("selfheal.tunable.pool_size", "/etc/app/data/b.ini#pool"),
             ("selfheal.tunable.memory", "/etc/app/../shadow#x"),
             ("selfheal.tunable.speed", "/etc/app/a.json#x"),
@@ -186,13 +186,15 @@ fn a_tunable_is_found_on_the_host_through_the_innermost_mount() {
     ];
     let inventory = take(&[web]);
     let tunables = &inventory.targets[&id("container:web")].tunables;
-    let shown: Vec<_> =
-        tunables.iter().map(|t| (t.role, t.file.as_str(), t.key.as_str(), t.min, t.max)).collect();
+    let shown: Vec<_> = tunables
+        .iter()
+        .map(|t| (t.role, t.file.as_str(), t.key.as_str(), t.min, t.max, t.walk_back))
+        .collect();
     assert_eq!(
         shown,
         [
-            (TunableRole::Delay, "/srv/app/a.json", "upstream.delay_s", 0.1, 10.0),
-            (TunableRole::Timeout, "/srv/app/a.json", "timeout", 0.0, 300.0),
+            (TunableRole::Delay, "/srv/app/a.json", "upstream.delay_s", 0.1, 10.0, false),
+            (TunableRole::Timeout, "/srv/app/a.json", "timeout", 0.0, 300.0, true),
         ]
     );
     assert_eq!(inventory.warnings.len(), 4, "{:?}", inventory.warnings);

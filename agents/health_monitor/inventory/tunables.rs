@@ -9,6 +9,9 @@ use super::Inventory;
 use crate::model::{ApplyMethod, ContainerFacts, TargetId, Tunable, TunableRole};
 
 const PREFIX: &str = "selfheal.tunable.";
+/// At the end of a label: a smaller change may be tried once one has helped, though each try
+/// restarts the container.
+const WALK_BACK: &str = ":walk_back";
 
 /// Lowest and highest value where the label gives none.
 const fn default_limits(role: TunableRole) -> (f64, f64) {
@@ -41,9 +44,13 @@ fn from_label(container: &ContainerFacts, role: &str, value: &str) -> Result<Tun
     let role = TunableRole::ALL.into_iter().find(|r| r.as_str() == role).ok_or_else(|| {
         "the role is not delay, batch_size, timeout, pool_size or memory".to_owned()
     })?;
-    let (file, rest) = value
-        .split_once('#')
-        .ok_or_else(|| "it must read FILE#KEY or FILE#KEY:MIN..MAX".to_owned())?;
+    let (file, rest) = value.split_once('#').ok_or_else(|| {
+        "it must read FILE#KEY, FILE#KEY:MIN..MAX or either with :walk_back".to_owned()
+    })?;
+    let (rest, walk_back) = match rest.strip_suffix(WALK_BACK) {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
     let (key, (min, max)) = match rest.rsplit_once(':') {
         Some((key, limits)) if limits.contains("..") => (key, parse_limits(limits)?),
         _ => (rest, default_limits(role)),
@@ -59,6 +66,7 @@ fn from_label(container: &ContainerFacts, role: &str, value: &str) -> Result<Tun
         min,
         max,
         apply: ApplyMethod::Restart,
+        walk_back,
     })
 }
 

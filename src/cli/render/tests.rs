@@ -124,6 +124,7 @@ fn held() -> Incident {
         confidence: ledger.total(),
         ledger,
         interruption_secs: 0,
+        course: selfheal_agents::model::Course::First,
         quiet: false,
         warnings: vec!["never remove it: its data would be gone".to_owned()],
         proposed_at: start(),

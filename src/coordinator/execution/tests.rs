@@ -391,6 +391,7 @@ fn approved(steps: &[Step], now: Timestamp) -> ApprovedFix {
         original_confidence: Confidence::literal(90),
         confidence: Confidence::literal(90),
         interruption_secs: 0,
+        course: selfheal_agents::model::Course::First,
         quiet: false,
         warnings: vec![],
         proposed_at: now,

@@ -92,3 +92,30 @@ async fn who_recovers_once_the_level_before_it_works_is_left_alone() {
     stage.pass(900).await;
     assert_eq!(stage.fake.effects(), ["start store", "restart orders"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_gave_up_is_left_while_much_else_fails_at_once() {
+    const OTHERS: [&str; 5] = ["ads", "bills", "cards", "deals", "events"];
+    let stage = Stage::new(
+        old_world(|w| {
+            w.add(container("store"));
+            let needs = labels(&[("selfheal.depends-on", "store")]);
+            w.add(ContainerFacts { labels: needs, ..healthy("orders") });
+            for name in OTHERS {
+                let labels = labels(&[("selfheal.external", "true")]);
+                w.add(ContainerFacts { labels, ..container(name) });
+            }
+        }),
+        Rules::default(),
+    );
+    stage.look().await;
+    stage.fake.crash("store", 1);
+    gives_up(&stage.fake, "orders", "store");
+    stage.pass(2).await;
+    assert_eq!(stage.fake.effects(), ["start store"]);
+    for name in OTHERS {
+        stage.fake.crash(name, 1);
+    }
+    stage.pass(100).await;
+    assert_eq!(stage.fake.effects(), ["start store"]);
+}

@@ -189,6 +189,7 @@ pub(super) fn fix_of(target: TargetId, action: Action, proposed_at: Timestamp) -
         original_confidence: Confidence::literal(90),
         confidence: Confidence::literal(90),
         interruption_secs: 0,
+        course: selfheal_agents::model::Course::First,
         quiet: false,
         warnings: vec![],
         proposed_at,

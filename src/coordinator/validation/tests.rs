@@ -15,7 +15,7 @@ fn look(seconds: i64, condition: Condition) -> Look {
         error_lines: 0,
         latency_ms: None,
         new_trouble: None,
-        signature_again: false,
+        said: 0,
         remains: Remains::Nothing,
         detail: "seen".to_owned(),
     }
@@ -162,7 +162,7 @@ fn without_a_baseline_error_lines_prove_nothing() {
 
 #[test]
 fn a_log_that_still_complains_at_the_end_is_no_success_although_it_answers() {
-    let complains = |s| Look { signature_again: true, ..look(s, Condition::Well) };
+    let complains = |s| Look { said: 1, ..look(s, Condition::Well) };
     let mut early_only = window();
     judge(&mut early_only, complains(30));
     judge(&mut early_only, look(90, Condition::Well));

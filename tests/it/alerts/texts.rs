@@ -45,6 +45,7 @@ pub(super) fn crashed() -> Incident {
         summary: "start container `web`".to_owned(),
         steps: vec![Step { action: Action::ContainerStart(start), role: StepRole::Repair }],
         ledger: ledger(),
+        course: selfheal_agents::model::Course::First,
         quiet: false,
         warnings: vec!["remove the container: its data is inside".to_owned()],
         ..fix(1)

@@ -113,6 +113,7 @@ pub(crate) fn fix(n: u128) -> Fix {
         original_confidence: confidence(90),
         confidence: confidence(92),
         interruption_secs: 12,
+        course: selfheal_agents::model::Course::First,
         quiet: false,
         warnings: vec![],
         proposed_at: at(0),

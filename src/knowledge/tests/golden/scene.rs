@@ -322,6 +322,7 @@ impl Knob {
             min: self.min,
             max: self.max,
             apply: ApplyMethod::Restart,
+            walk_back: false,
         }
     }
 }
