@@ -81,7 +81,7 @@ pub async fn assemble_seeing(
         prober: probes.clone(),
         servers: probes,
         commands: Arc::new(commands.clone()),
-        logs: Arc::new(LocalLogs::new(settings.data_dir.join("trimmed_logs"))),
+        logs: Arc::new(LocalLogs::new(settings.data_dir.join(store::COPIES_DIR))),
         files: Arc::new(files.clone()),
     };
     let opened = store::open(&settings.data_dir, clock).await?;

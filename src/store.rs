@@ -22,3 +22,4 @@ pub use key::digest_key;
 pub use open::{DATABASE_FILE, Opened, open, open_read_only};
 pub use reserve::{RESERVE_BYTES, RESERVE_FILE};
 pub use sqlite::SqliteStore;
+pub use vault::COPIES_DIR;

@@ -56,7 +56,7 @@ impl LogFiles for FakeWorld {
             state.log_folder(folder)?;
             state.set_aside.push(file.name.clone());
             let (name, bytes) = (file.name.clone(), file.taken_bytes);
-            Ok(LogAside { name, bytes, sha256: None, copy: None })
+            Ok(LogAside { name, bytes, sha256: None, ends: None, copy: None })
         })
     }
 

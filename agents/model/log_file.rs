@@ -77,8 +77,22 @@ pub struct LogAside {
     pub bytes: u64,
     /// SHA-256 of its content; `None` where reading it all would have taken too long.
     pub sha256: Option<String>,
+    /// What it is known by where that took too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<LogEnds>,
     /// Where a copy was put; `None` where there was no room for one.
     pub copy: Option<String>,
+}
+
+/// The beginning and the end of a log that was too large to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEnds {
+    /// The length of each, in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the first bytes.
+    pub first_sha256: String,
+    /// SHA-256 of the last bytes.
+    pub last_sha256: String,
 }
 
 /// What a log file's name says.

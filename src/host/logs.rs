@@ -10,11 +10,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
-use selfheal_agents::model::{LogAside, LogFile, LogFolder, LogName, LogSurvey};
+use selfheal_agents::model::{LogAside, LogEnds, LogFile, LogFolder, LogName, LogSurvey};
 use selfheal_agents::ports::{LogFiles, WorldError, WorldResult};
 use sha2::{Digest as _, Sha256};
 
@@ -26,25 +26,36 @@ const LIMIT: Duration = Duration::from_mins(1);
 const GLANCE: Duration = Duration::from_millis(500);
 /// So many log files are told of one folder.
 const MOST_FILES: usize = 1000;
-/// Larger files are not copied, and their content is not read.
-const LARGEST_COPY: u64 = 512 * 1024 * 1024;
 /// So much room is left beside the copies, in bytes.
 const ROOM_LEFT: u64 = 1024 * 1024 * 1024;
-/// Copies are kept as long as backups are by default.
-const KEPT_FOR: Duration = Duration::from_hours(24 * 30);
+/// Of a file that takes too long to be read, so much of its beginning and of its end is, in bytes.
+const ENDS: u64 = 1024 * 1024;
 
 /// The logs of containers, and where copies of what is trimmed are kept.
 #[derive(Debug, Clone)]
 pub struct LocalLogs {
     aside: PathBuf,
+    patience: Patience,
     /// Folders that are being glanced at.
     glances: Arc<Mutex<BTreeSet<LogFolder>>>,
 }
 
+/// How much is done with a file before it is trimmed.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Larger files are not copied, in bytes.
+    largest_copy: u64,
+    /// Reading takes no longer: the disk is full while it lasts.
+    reading: Duration,
+}
+
 impl LocalLogs {
-    /// Keeps copies in `aside`, which is made when it is first needed.
+    /// Keeps copies in `aside`, which is made when it is first needed. How long they stay is the
+    /// store's to say, whose backups name them.
     pub fn new(aside: PathBuf) -> Self {
-        Self { aside, glances: Arc::default() }
+        let patience =
+            Patience { largest_copy: 512 * 1024 * 1024, reading: Duration::from_secs(30) };
+        Self { aside, patience, glances: Arc::default() }
     }
 }
 
@@ -77,8 +88,8 @@ impl LogFiles for LocalLogs {
     }
 
     async fn set_aside(&self, folder: &LogFolder, file: &LogFile) -> WorldResult<LogAside> {
-        let (wanted, file, aside) = (folder.clone(), file.clone(), self.aside.clone());
-        beside("copying a log of", folder, move || set_aside(&wanted, &file, &aside)).await
+        let (wanted, file, logs) = (folder.clone(), file.clone(), self.clone());
+        beside("copying a log of", folder, move || logs.copy(&wanted, &file)).await
     }
 
     async fn trim(&self, folder: &LogFolder, file: &LogFile, keep_bytes: u64) -> WorldResult<()> {
@@ -201,67 +212,87 @@ fn remove(folder: &LogFolder, file: &LogFile) -> io::Result<()> {
     open.sync_all()
 }
 
-/// Copies the file where there is room for it, else takes down its checksum.
-fn set_aside(folder: &LogFolder, file: &LogFile, aside: &Path) -> io::Result<LogAside> {
-    let open = open_file(&open_folder(folder)?, file)?;
-    let bytes = open.metadata()?.len();
-    let known = LogAside { name: file.name.clone(), bytes, sha256: None, copy: None };
-    if bytes > LARGEST_COPY {
-        return Ok(known);
+impl LocalLogs {
+    /// Copies the file where there is room for it, else takes down its checksum; where even that
+    /// takes too long, those of its beginning and its end.
+    fn copy(&self, folder: &LogFolder, file: &LogFile) -> io::Result<LogAside> {
+        let open = open_file(&open_folder(folder)?, file)?;
+        let bytes = open.metadata()?.len();
+        let mut aside =
+            LogAside { name: file.name.clone(), bytes, sha256: None, ends: None, copy: None };
+        let mut copy = (bytes <= self.patience.largest_copy)
+            .then(|| room_for_copy(&self.aside, bytes))
+            .transpose()?
+            .flatten();
+        let deadline = Instant::now() + self.patience.reading;
+        aside.sha256 = read_through(&open, bytes, copy.as_mut(), deadline)?;
+        match (&aside.sha256, copy) {
+            (Some(sha256), Some(copy)) => aside.copy = Some(keep(copy, &self.aside, sha256)?),
+            (Some(_), None) => {}
+            (None, _) => aside.ends = Some(ends_of(&open, bytes)?),
+        }
+        Ok(aside)
     }
-    std::fs::create_dir_all(aside)?;
-    std::fs::set_permissions(aside, std::fs::Permissions::from_mode(0o700))?;
-    forget_old(aside)?;
-    let room = rustix::fs::statvfs(aside)?;
-    let free = room.f_bavail.saturating_mul(room.f_frsize);
-    let mut copy = (free >= bytes.saturating_add(ROOM_LEFT))
-        .then(|| tempfile::NamedTempFile::new_in(aside))
-        .transpose()?;
-    let sha256 = read_through(&open, bytes, copy.as_mut())?;
-    let Some(copy) = copy else {
-        return Ok(LogAside { sha256: Some(sha256), ..known });
-    };
-    copy.as_file().sync_all()?;
-    let path = aside.join(&sha256);
-    copy.persist(&path).map_err(|refused| refused.error)?;
-    File::open(aside)?.sync_all()?;
-    let copy = Some(path.to_string_lossy().into_owned());
-    Ok(LogAside { sha256: Some(sha256), copy, ..known })
 }
 
-/// The SHA-256 of the first `bytes`; what a program appends meanwhile is not part of it.
+/// A file that a copy may be written to; none where it would take room that is needed.
+fn room_for_copy(aside: &Path, bytes: u64) -> io::Result<Option<tempfile::NamedTempFile>> {
+    std::fs::create_dir_all(aside)?;
+    std::fs::set_permissions(aside, std::fs::Permissions::from_mode(0o700))?;
+    let room = rustix::fs::statvfs(aside)?;
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    let fits = free >= bytes.saturating_add(ROOM_LEFT);
+    fits.then(|| tempfile::NamedTempFile::new_in(aside)).transpose()
+}
+
+/// Keeps a copy under its checksum; answers where.
+fn keep(copy: tempfile::NamedTempFile, aside: &Path, sha256: &str) -> io::Result<String> {
+    copy.as_file().sync_all()?;
+    let path = aside.join(sha256);
+    copy.persist(&path).map_err(|refused| refused.error)?;
+    File::open(aside)?.sync_all()?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// The SHA-256 of the first `bytes`; what a program appends meanwhile is not part of it. `None`
+/// when the time is over before.
 fn read_through(
     open: &File,
     bytes: u64,
     mut copy: Option<&mut tempfile::NamedTempFile>,
-) -> io::Result<String> {
+    deadline: Instant,
+) -> io::Result<Option<String>> {
     let (mut digest, mut buffer) = (Sha256::new(), vec![0; 64 * 1024]);
     let mut rest = open.take(bytes);
-    loop {
+    while Instant::now() < deadline {
         let read = rest.read(&mut buffer)?;
         if read == 0 {
-            return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+            return Ok(Some(hex(digest)));
         }
         digest.update(&buffer[..read]);
         if let Some(copy) = &mut copy {
             copy.write_all(&buffer[..read])?;
         }
     }
+    Ok(None)
 }
 
-fn forget_old(aside: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(aside)? {
-        let entry = entry?;
-        let age = entry
-            .metadata()?
-            .modified()
-            .ok()
-            .and_then(|at| SystemTime::now().duration_since(at).ok());
-        if age.is_some_and(|age| age > KEPT_FOR) {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
+fn ends_of(open: &File, bytes: u64) -> io::Result<LogEnds> {
+    let length = bytes.min(ENDS);
+    let sha256_from = |offset| {
+        let mut part = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        open.read_exact_at(&mut part, offset)?;
+        Ok::<_, io::Error>(hex(Sha256::new().chain_update(&part)))
+    };
+    Ok(LogEnds {
+        bytes: length,
+        first_sha256: sha256_from(0)?,
+        last_sha256: sha256_from(bytes - length)?,
+    })
+}
+
+fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

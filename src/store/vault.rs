@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use selfheal_agents::fix_engineer::config_file::sha256;
 use selfheal_agents::model::{Backup, BackupId, Captured};
@@ -19,6 +20,10 @@ use serde_json::Value;
 
 /// Where the vault is in the data directory.
 pub(super) const VAULT_DIR: &str = "backups";
+/// Where copies of trimmed logs are in the data directory; the backups name them.
+pub const COPIES_DIR: &str = "trimmed_logs";
+/// One that is younger may belong to a backup that is still being made.
+const YOUNG: Duration = Duration::from_hours(1);
 /// Where its contents are in the data directory.
 pub(super) const BLOB_DIR: &str = "backups/blobs";
 const MANIFEST: &str = "manifest.json";
@@ -31,6 +36,8 @@ const MOST_IN_A_SECOND: u32 = 999_999;
 pub(super) struct Vault {
     dir: PathBuf,
     blobs: PathBuf,
+    /// Made by whoever trims logs, when it is first needed.
+    copies: PathBuf,
     /// One change at a time: pruning must not take a content that a new backup relies on.
     changing: Mutex<()>,
 }
@@ -47,6 +54,7 @@ impl Vault {
         Self {
             dir: data_dir.join(VAULT_DIR),
             blobs: data_dir.join(BLOB_DIR),
+            copies: data_dir.join(COPIES_DIR),
             changing: Mutex::new(()),
         }
     }
@@ -134,12 +142,13 @@ impl Vault {
         self.write_manifest(&kept)
     }
 
-    /// Removes the backups that `unwanted` names and contents that nobody needs any more;
-    /// returns how many backups went. An unreadable manifest stays, and so does every
-    /// content then, since it may need it.
+    /// Removes the backups that `unwanted` names, and contents and copies of logs that nobody
+    /// needs any more; returns how many backups went. An unreadable manifest stays, and so does
+    /// every content then, since it may need it.
     pub(super) fn remove_where(&self, unwanted: impl Fn(&Backup) -> bool) -> StoreResult<u64> {
         let _changing = self.lock();
-        let (mut removed, mut needed, mut all_read) = (0, BTreeSet::new(), true);
+        let (mut removed, mut all_read) = (0, true);
+        let (mut needed, mut copied) = (BTreeSet::new(), BTreeSet::new());
         for id in self.ids()? {
             match self.read_manifest(&id) {
                 Ok(Some(backup)) if unwanted(&backup) => {
@@ -147,7 +156,10 @@ impl Vault {
                         .map_err(|error| unavailable(&self.dir, &error))?;
                     removed += 1;
                 }
-                Ok(Some(backup)) => needed.extend(checksums(&backup)),
+                Ok(Some(backup)) => {
+                    needed.extend(checksums(&backup));
+                    copied.extend(copies(&backup));
+                }
                 Ok(None) => {}
                 Err(_) => all_read = false,
             }
@@ -155,6 +167,8 @@ impl Vault {
         if all_read {
             files::remove_others(&self.blobs, &needed)
                 .map_err(|error| unavailable(&self.blobs, &error))?;
+            files::remove_old_others(&self.copies, &copied, YOUNG)
+                .map_err(|error| unavailable(&self.copies, &error))?;
         }
         Ok(removed)
     }
@@ -232,6 +246,16 @@ fn checksums(backup: &Backup) -> impl Iterator<Item = String> + '_ {
     })
 }
 
+/// The names of the copies of trimmed logs that a backup tells of.
+fn copies(backup: &Backup) -> impl Iterator<Item = String> + '_ {
+    let files = backup.captured.iter().flat_map(|captured| match captured {
+        Captured::Logs { files, .. } => files.as_slice(),
+        _ => &[],
+    });
+    let name = |copy: &String| Some(Path::new(copy).file_name()?.to_str()?.to_owned());
+    files.filter_map(move |file| file.copy.as_ref().and_then(name))
+}
+
 fn unavailable(path: &Path, error: &io::Error) -> StoreError {
     if error.kind() == io::ErrorKind::StorageFull {
         let path = path.display();
@@ -241,3 +265,6 @@ fn unavailable(path: &Path, error: &io::Error) -> StoreError {
     }
     StoreError::Unavailable(format!("{}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,6 +78,41 @@ async fn a_copy_of_what_goes_is_kept_with_its_checksum() {
     }
 }
 
+fn digest(text: &str) -> String {
+    selfheal_agents::fix_engineer::config_file::sha256(text.as_bytes())
+}
+
+#[tokio::test]
+async fn of_a_log_too_large_for_a_copy_the_checksum_is_taken_down() {
+    let place = Place::new();
+    std::fs::write(place.path("app.log"), lines(20_000)).unwrap();
+    let file = place.file("app.log").await;
+    let mut logs = place.logs();
+    logs.patience.largest_copy = 1000;
+    let kept = logs.set_aside(&place.root(), &file).await.unwrap();
+    assert_eq!(kept.sha256, Some(digest(&lines(20_000))));
+    assert_eq!((kept.copy, kept.ends), (None, None));
+}
+
+#[tokio::test]
+async fn a_log_that_takes_too_long_to_read_is_known_by_its_ends() {
+    let place = Place::new();
+    // More than a beginning and an end: neither is the whole.
+    let text = lines(200_000);
+    std::fs::write(place.path("app.log"), &text).unwrap();
+    let file = place.file("app.log").await;
+    let mut logs = place.logs();
+    logs.patience.reading = Duration::ZERO;
+    let kept = logs.set_aside(&place.root(), &file).await.unwrap();
+    assert_eq!((kept.sha256, kept.copy, kept.bytes), (None, None, text.len() as u64));
+    let ends = kept.ends.unwrap();
+    assert_eq!(ends.bytes, 1024 * 1024);
+    assert_eq!(ends.first_sha256, digest(&text[..1024 * 1024]));
+    assert_eq!(ends.last_sha256, digest(&text[text.len() - 1024 * 1024..]));
+    let left = std::fs::read_dir(place.aside.path().join("copies"));
+    assert!(left.map_or(0, Iterator::count) == 0, "no half a copy stays");
+}
+
 #[tokio::test]
 async fn links_and_files_with_two_names_are_no_logs() {
     let place = Place::new();

@@ -5,6 +5,7 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use selfheal_agents::fix_engineer::config_file::sha256;
 use tempfile::NamedTempFile;
@@ -52,6 +53,27 @@ pub(super) fn names(dir: &Path) -> io::Result<Vec<String>> {
 pub(super) fn remove_others(dir: &Path, needed: &BTreeSet<String>) -> io::Result<()> {
     for name in names(dir)?.into_iter().filter(|name| !name.is_empty() && !needed.contains(name)) {
         std::fs::remove_file(dir.join(name))?;
+    }
+    Ok(())
+}
+
+/// The same for those that were not written to for `least`; a directory that is not there has none.
+pub(super) fn remove_old_others(
+    dir: &Path,
+    needed: &BTreeSet<String>,
+    least: Duration,
+) -> io::Result<()> {
+    let names = match names(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        names => names?,
+    };
+    for name in names.into_iter().filter(|name| !name.is_empty() && !needed.contains(name)) {
+        let path = dir.join(name);
+        // What lies ahead was written before the clock was set back, and is not old.
+        let age = SystemTime::now().duration_since(std::fs::metadata(&path)?.modified()?);
+        if age.is_ok_and(|age| age >= least) {
+            std::fs::remove_file(path)?;
+        }
     }
     Ok(())
 }
