@@ -1,39 +1,55 @@
-//! How a fix changes files, for a person to read.
+//! How the fixes of an incident change files, for a person to read, as unified diffs.
 //!
-//! Before is what the backup holds; after is what the step makes of it, computed by the
-//! same code that applied it. Without a backup (a held fix) only a turned number can be
-//! shown.
+//! Before is what a fix's own backup holds; after is what its step makes of it, computed by the
+//! same code that applied it. Without a backup (a held fix) only a turned number can be shown, of
+//! which it is not known where it stands.
+
+use std::time::Duration;
 
 use selfheal_agents::fix_engineer::actions::Action;
 use selfheal_agents::fix_engineer::config_file::set_number;
 use selfheal_agents::model::{Backup, Captured, Incident, Step, clean};
-use selfheal_agents::ports::{Store, StoreResult};
+use selfheal_agents::ports::{Store, StoreError, StoreResult};
+use similar::TextDiff;
 
 use super::body::FileDiff;
 
 /// Unchanged lines shown around a change.
-const CONTEXT: usize = 2;
-/// Most lines shown of one file.
+const CONTEXT: usize = 3;
+/// Most lines shown of one file, beside its name.
 const MAX_LINES: usize = 200;
+/// Longest line shown, in characters.
+const MAX_CHARS: usize = 200;
+/// After so long a shorter diff of two files is not looked for.
+const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The changes of an incident's fix, from its newest backup if there is one.
+/// The changes by each fix of an incident, oldest first.
 pub(super) async fn of_incident(
     store: &dyn Store,
     incident: &Incident,
 ) -> StoreResult<Vec<FileDiff>> {
-    let Some(fix) = &incident.fix else {
-        return Ok(vec![]);
-    };
-    let backup = match incident.backups.last() {
-        Some(id) => store.backup(id).await?.filter(|backup| backup.fix == fix.id),
-        None => None,
-    };
-    Ok(fix
-        .steps
-        .iter()
-        .enumerate()
-        .filter_map(|(index, step)| of_step(step, before(backup.as_ref(), index)))
-        .collect())
+    let mut backups = vec![];
+    for id in &incident.backups {
+        match store.backup(id).await {
+            Ok(backup) => backups.extend(backup),
+            // The rest of the record is worth reading without it.
+            Err(StoreError::Corrupt(why)) => tracing::warn!("no diff from a backup: {why}"),
+            Err(error) => return Err(error),
+        }
+    }
+    let mut diffs = vec![];
+    for fix in incident.earlier_fixes.iter().chain(&incident.fix) {
+        let backup = backups.iter().rev().find(|backup| backup.fix == fix.id);
+        for (index, step) in fix.steps.iter().enumerate() {
+            let change = of_step(step, before(backup, index));
+            diffs.extend(change.map(|(file, lines)| FileDiff {
+                fix: clean(&fix.summary, 400),
+                file: clean(file, 400),
+                lines,
+            }));
+        }
+    }
+    Ok(diffs)
 }
 
 fn before(backup: Option<&Backup>, step: usize) -> Option<&[u8]> {
@@ -43,72 +59,59 @@ fn before(backup: Option<&Backup>, step: usize) -> Option<&[u8]> {
     }
 }
 
-fn of_step(step: &Step, before: Option<&[u8]>) -> Option<FileDiff> {
-    let (file, lines) = match &step.action {
+/// The file a step changes, and how; nothing where it changes none.
+fn of_step<'s>(step: &'s Step, before: Option<&[u8]>) -> Option<(&'s str, Vec<String>)> {
+    match &step.action {
         Action::ConfigSet(set) => {
             let turned = before.and_then(|before| {
                 let after = set_number(&set.file, before, &set.key, set.to).ok()?;
-                Some(between(&String::from_utf8_lossy(before), &String::from_utf8_lossy(&after)))
+                Some((
+                    String::from_utf8_lossy(before),
+                    String::from_utf8_lossy(&after).into_owned(),
+                ))
             });
-            let short = || {
-                vec![format!("-{} = {}", set.key, set.from), format!("+{} = {}", set.key, set.to)]
+            let lines = if let Some((before, after)) = turned {
+                between(&set.file, &before, &after)?
+            } else {
+                let now = [('-', set.from), ('+', set.to)];
+                let turn = now.map(|(mark, value)| format!("{mark}{} = {value}", set.key));
+                [header(&set.file).as_slice(), &turn].concat()
             };
-            (&set.file, turned.unwrap_or_else(short))
+            Some((&set.file, lines))
         }
         Action::ConfigRestore(restore) => {
-            (&restore.file, between(&String::from_utf8_lossy(before?), &restore.good))
+            let before = String::from_utf8_lossy(before?);
+            Some((&restore.file, between(&restore.file, &before, &restore.good)?))
         }
-        _ => return None,
-    };
-    Some(FileDiff { file: clean(file, 400), lines })
+        _ => None,
+    }
 }
 
-/// Everything between the first and the last changed line, with a little around it. Fixes
-/// change one place of a file, so nothing cleverer is needed.
-fn between(before: &str, after: &str) -> Vec<String> {
-    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
-    let same_start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    let rest = old.len().min(new.len()) - same_start;
-    let same_end =
-        old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
-    let (old_end, new_end) = (old.len() - same_end, new.len() - same_end);
-    let mark = |mark: char, lines: &[&str]| -> Vec<String> {
-        lines.iter().map(|line| format!("{mark}{}", clean(line, 200))).collect()
-    };
-    let mut lines = mark(' ', &old[same_start.saturating_sub(CONTEXT)..same_start]);
-    lines.extend(mark('-', &old[same_start..old_end]));
-    lines.extend(mark('+', &new[same_start..new_end]));
-    lines.extend(mark(' ', &old[old_end..old.len().min(old_end + CONTEXT)]));
-    let hidden = lines.len().saturating_sub(MAX_LINES);
-    lines.truncate(MAX_LINES);
-    if hidden > 0 {
-        lines.push(format!(" … {hidden} lines more"));
+fn header(file: &str) -> Vec<String> {
+    let path = clean(file.trim_start_matches('/'), 400);
+    vec![format!("--- a/{path}"), format!("+++ b/{path}")]
+}
+
+/// The unified diff of two texts, each line without its secrets; `None` where they are the same.
+fn between(file: &str, before: &str, after: &str) -> Option<Vec<String>> {
+    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(before, after);
+    let hunks = diff.unified_diff().context_radius(CONTEXT).to_string();
+    if hunks.is_empty() {
+        return None;
     }
-    lines
+    let shown = |line: &str| {
+        let mut chars = line.chars();
+        let mark: String = chars.next().into_iter().collect();
+        format!("{mark}{}", clean(chars.as_str(), MAX_CHARS))
+    };
+    let mut lines = header(file);
+    let count = hunks.lines().count();
+    lines.extend(hunks.lines().take(MAX_LINES).map(shown));
+    if count > MAX_LINES {
+        lines.push(format!(" … {} lines more", count - MAX_LINES));
+    }
+    Some(lines)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_changed_line_is_shown_with_its_neighbours() {
-        let before = "a\nb\nc\ndelay = 1\nd\ne\nf\n";
-        let after = before.replace("= 1", "= 1.5");
-        assert_eq!(between(before, &after), [" b", " c", "-delay = 1", "+delay = 1.5", " d", " e"]);
-    }
-
-    #[test]
-    fn equal_and_empty_texts_have_no_change() {
-        assert!(!between("a\n", "a\n").iter().any(|line| line.starts_with(['-', '+'])));
-        assert!(between("", "").is_empty());
-        assert_eq!(between("", "a"), ["+a"]);
-        assert_eq!(between("a\na", "a"), [" a", "-a"]);
-    }
-
-    #[test]
-    fn secrets_beside_a_change_stay_hidden() {
-        let shown = between("password = hunter22\nx = 1\n", "password = hunter22\nx = 2\n");
-        assert!(!shown.join("\n").contains("hunter22"), "{shown:?}");
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use selfheal_agents::model::{IncidentId, Rehearsal, clean};
 use super::{ago, state_tone};
 use crate::cli::output::Style;
 use crate::cli::table::{Tone, cell, paint, table, word};
-use crate::http::body::{FixRow, IncidentDetail, IncidentList, IncidentRow};
+use crate::http::body::{FileDiff, FixRow, IncidentDetail, IncidentList, IncidentRow};
 
 /// The end of an id: enough to name an incident, since the beginning is only a time.
 pub(crate) fn short(id: IncidentId) -> String {
@@ -71,15 +71,7 @@ pub(crate) fn incident(detail: &IncidentDetail, with_timeline: bool, style: &Sty
         rehearsed(&mut text, rehearsal);
     }
     for file in &detail.diff {
-        let _ = write!(text, "\n\n{}", clean(&file.file, 300));
-        for line in &file.lines {
-            let tone = match line.chars().next() {
-                Some('-') => Tone::Bad,
-                Some('+') => Tone::Good,
-                _ => Tone::Plain,
-            };
-            let _ = write!(text, "\n  {}", paint(style, &clean(line, 300), tone));
-        }
+        changed(&mut text, file, style);
     }
     if !row.holds.is_empty() {
         text.push_str("\n\nWhy not automatic");
@@ -98,6 +90,18 @@ pub(crate) fn incident(detail: &IncidentDetail, with_timeline: bool, style: &Sty
     }
     next(&mut text, detail);
     text
+}
+
+fn changed(text: &mut String, file: &FileDiff, style: &Style) {
+    let _ = write!(text, "\n\nWhat changes: {}", clean(&file.fix, 400));
+    for (sign, line) in file.signed() {
+        let tone = match sign {
+            '-' => Tone::Bad,
+            '+' => Tone::Good,
+            _ => Tone::Plain,
+        };
+        let _ = write!(text, "\n  {}", paint(style, &clean(line, 300), tone));
+    }
 }
 
 fn wrong(text: &mut String, detail: &IncidentDetail) {

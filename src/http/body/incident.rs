@@ -180,11 +180,26 @@ pub fn actor_name(actor: &Actor) -> String {
 /// How a fix changes one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileDiff {
+    /// Which fix of the incident, in words.
+    pub fix: String,
     /// The file on the host.
     pub file: String,
-    /// The change: each line begins with ` `, `-` or `+`, secrets hidden.
+    /// The unified diff, line by line: two with the file's name, then its hunks, secrets hidden.
     pub lines: Vec<String>,
 }
+
+impl FileDiff {
+    /// Each line with the sign it begins with: `-`, `+`, or a blank where nothing changes there.
+    pub fn signed(&self) -> impl Iterator<Item = (char, &str)> {
+        self.lines.iter().enumerate().map(|(index, line)| {
+            let sign = line.chars().next().filter(|sign| index >= NAMED && "-+".contains(*sign));
+            (sign.unwrap_or(' '), line.as_str())
+        })
+    }
+}
+
+/// So many lines at the beginning of a unified diff name the file.
+const NAMED: usize = 2;
 
 /// What a person may decide about it now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -231,7 +246,7 @@ pub struct IncidentDetail {
     pub fix_detail: Option<FixRow>,
     /// What a person has to run, in order, where the fix could not be taken back.
     pub by_hand: Vec<String>,
-    /// How it changes files.
+    /// How its fixes change files, oldest first.
     pub diff: Vec<FileDiff>,
     /// Backups made for it, oldest first.
     pub backups: Vec<String>,

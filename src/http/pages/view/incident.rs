@@ -32,7 +32,7 @@ struct DiffLine {
 }
 
 struct Diff {
-    file: String,
+    fix: String,
     lines: Vec<DiffLine>,
 }
 
@@ -131,15 +131,15 @@ fn finding(finding: &selfheal_agents::model::Finding) -> FindingLine {
 }
 
 fn diff(file: &FileDiff) -> Diff {
-    let line = |text: &String| DiffLine {
-        kind: match text.chars().next() {
-            Some('-') => "del",
-            Some('+') => "add",
+    let line = |(sign, text): (char, &str)| DiffLine {
+        kind: match sign {
+            '-' => "del",
+            '+' => "add",
             _ => "same",
         },
-        text: text.clone(),
+        text: text.to_owned(),
     };
-    Diff { file: file.file.clone(), lines: file.lines.iter().map(line).collect() }
+    Diff { fix: file.fix.clone(), lines: file.signed().map(line).collect() }
 }
 
 fn rehearsed(rehearsal: &Rehearsal) -> Rehearsed {
