@@ -41,6 +41,15 @@ impl Facts {
             _ => None,
         }
     }
+
+    /// Whether it is a server that brings its data up and would begin again if it were touched.
+    pub fn is_recovering(&self) -> bool {
+        match self {
+            Self::Postgres(facts) | Self::Mysql(facts) => facts.in_recovery,
+            Self::Redis(facts) => facts.loading,
+            _ => false,
+        }
+    }
 }
 
 /// One target with its facts, or why there are none.

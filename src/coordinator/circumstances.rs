@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{
-    ContainerFacts, Diagnosis, Facts as TargetFacts, Fix, Hold, IncidentState, ObservedValue,
-    TargetId, TargetKind, TargetPolicy, Timestamp,
+    ContainerFacts, Diagnosis, Facts as TargetFacts, FindingSource, Fix, Hold, IncidentState,
+    ObservedValue, Side, TargetId, TargetKind, TargetPolicy, Timestamp,
 };
 use selfheal_agents::ports::StoreResult;
 
@@ -73,7 +73,7 @@ impl Inner {
             failures_in_a_row: u32::try_from(bench.history.failures_in_a_row(&fix.target))
                 .unwrap_or(u32::MAX),
             changed: policy::too_old(fix.proposed_at, seen.now, bench.rules.plan_lifetime),
-            database_in_recovery: in_recovery(bench, &fix.target),
+            database_in_recovery: self.in_recovery(bench, &fix.target),
             distrust: bench.history.distrust(&diagnosis.issue_type, &fix.fix_type, &fix.target),
             unearned: self.unearned(fix, bench.history),
             failed_rehearsal: None,
@@ -94,6 +94,46 @@ impl Inner {
             .into_iter()
             .chain(window.map(|window| Hold::MaintenanceWindow { window }))
             .collect()
+    }
+
+    /// Whether the server that the target is, or holds, brings its data up, as it answers or, where
+    /// it takes nobody meanwhile, as its own lines say. `None` when it could not be asked.
+    pub(super) fn in_recovery(&self, bench: &Bench<'_>, target: &TargetId) -> Option<bool> {
+        let container = container_of(bench, target);
+        if container.is_some_and(ContainerFacts::is_down) {
+            return Some(false);
+        }
+        let name = container.map(|facts| facts.name.as_str());
+        if self.says_it_recovers(bench, target, name) {
+            return Some(true);
+        }
+        for (_, known) in data_servers(bench, target, name) {
+            match known {
+                Some(Ok(facts)) if facts.is_recovering() => return Some(true),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+        Some(false)
+    }
+
+    /// Whether it wrote that it begins or ends, and nothing shows that this is over.
+    fn says_it_recovers(
+        &self,
+        bench: &Bench<'_>,
+        target: &TargetId,
+        container: Option<&str>,
+    ) -> bool {
+        let catalogue = self.catalogue();
+        bench.seen.findings.iter().filter(|finding| finding.is_trouble()).any(|finding| {
+            let FindingSource::Log { runbook, side: Side::Server, .. } = &finding.source else {
+                return false;
+            };
+            let known = bench.seen.inventory.targets.get(&finding.target);
+            let within = known.and_then(|known| known.container.as_deref());
+            let is_of_it = finding.target == *target || (within.is_some() && within == container);
+            is_of_it && catalogue.get(runbook).is_some_and(|known| known.over_when.is_some())
+        })
     }
 
     /// The maintenance window that is open for anything the fix touches, or that runs in it.
@@ -183,27 +223,8 @@ fn healer(bench: &Bench<'_>, container: Option<&ContainerFacts>) -> Option<Strin
     inventory.healed_elsewhere.get(&facts.name).cloned()
 }
 
-/// `None` when the target is, or holds, a database that could not be asked.
-pub(super) fn in_recovery(bench: &Bench<'_>, target: &TargetId) -> Option<bool> {
-    let container = container_of(bench, target);
-    if container.is_some_and(ContainerFacts::is_down) {
-        return Some(false);
-    }
-    let name = container.map(|facts| facts.name.as_str());
-    for (_, known) in databases(bench, target, name) {
-        match known {
-            Some(Ok(facts)) if facts.database().is_some_and(|facts| facts.in_recovery) => {
-                return Some(true);
-            }
-            Some(Ok(_)) => {}
-            Some(Err(_)) | None => return None,
-        }
-    }
-    Some(false)
-}
-
-/// The database servers that are `target` or run in `container`, with what is known of each.
-pub(super) fn databases<'a>(
+/// The servers of data that are `target` or run in `container`, with what is known of each.
+pub(super) fn data_servers<'a>(
     bench: &'a Bench<'_>,
     target: &'a TargetId,
     container: Option<&'a str>,
@@ -211,7 +232,8 @@ pub(super) fn databases<'a>(
     let targets = bench.seen.inventory.targets.values();
     let ours = targets.filter(move |known| {
         let runs_in_it = container.is_some() && known.container.as_deref() == container;
-        matches!(known.id.kind(), TargetKind::Postgres | TargetKind::Mysql)
+        let kind = known.id.kind();
+        matches!(kind, TargetKind::Postgres | TargetKind::Mysql | TargetKind::Redis)
             && (known.id == *target || runs_in_it)
     });
     ours.map(|known| {

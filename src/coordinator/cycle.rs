@@ -16,7 +16,6 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::{self, Evidence, Explained, UNUSUAL_LINES};
 
-use super::circumstances::in_recovery;
 use super::look::{Seen, step};
 use super::memories::dismissal_of;
 use super::policy::{self, ApprovedFix};
@@ -294,7 +293,7 @@ impl Inner {
         let target = one.diagnosis.blamed.clone();
         let mut holds = vec![if one.diagnosis.external {
             Hold::TargetExternal { target }
-        } else if in_recovery(bench, &target) == Some(true) {
+        } else if self.in_recovery(bench, &target) == Some(true) {
             // It becomes ready by itself; who wakes somebody for that wakes him for nothing.
             Hold::DatabaseInRecovery { target }
         } else {

@@ -11,7 +11,7 @@ use futures_util::future::{join, join_all};
 use selfheal_agents::model::{ContainerFacts, Fix, TargetId, clean};
 use selfheal_agents::ports::{WorldError, WorldResult};
 
-use super::circumstances::databases;
+use super::circumstances::data_servers;
 use super::cycle::Bench;
 use super::deployments::deployment;
 use super::state::Inner;
@@ -136,7 +136,7 @@ fn just_pulled(pulls: &[String], container: &ContainerFacts) -> Option<String> {
 
 /// A dump, base backup or restore that a database serves: also one that runs elsewhere.
 fn dump_in_database(bench: &Bench<'_>, target: &TargetId, container: &str) -> Option<String> {
-    databases(bench, target, Some(container)).find_map(|(id, known)| match known {
+    data_servers(bench, target, Some(container)).find_map(|(id, known)| match known {
         Some(Ok(facts)) => {
             let program = facts.database()?.backups.first()?;
             Some(format!("`{program}` is connected to `{id}`"))

@@ -1,8 +1,8 @@
 //! Stories of the circumstances under which a fix is held, each beside its like in which it is not.
 
 use selfheal_agents::model::{
-    Confidence, ContainerFacts, DatabaseEndpoint, DatabaseFacts, HealthStatus, TargetPolicy,
-    Timestamp,
+    Confidence, ContainerFacts, DatabaseEndpoint, DatabaseFacts, HealthStatus, RedisFacts,
+    TargetPolicy, Timestamp,
 };
 
 use super::*;
@@ -86,6 +86,22 @@ async fn where_it_is_known_how_long_starts_take_a_start_period_counts_for_twice_
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_needs_what_has_just_come_back_gets_its_time_and_is_then_restarted() {
+    let fake = api_on_db();
+    let now = fake.clock().now();
+    fake.change("db", |facts| facts.started_at = Some(now));
+    let stage = Stage::new(fake, Rules { threshold: UNSURE, ..Rules::default() });
+    stage.look().await;
+    stage.fake.hang("api");
+    stage.look().await;
+    let incidents = stage.incidents().await;
+    let holds: Vec<&str> = only(&incidents).holds.iter().map(Hold::name).collect();
+    assert_eq!(holds, ["waits_for_dependency"]);
+    stage.pass(30).await;
+    assert_eq!(stage.fake.effects(), ["restart api"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn selfheal_does_not_touch_the_container_it_runs_in() {
     let runs_in = |name: &str| {
         let name = name.to_owned();
@@ -137,36 +153,69 @@ async fn a_freeze_holds_for_its_target_and_its_time() {
     assert_eq!(frozen(None, 0).await, NOT);
 }
 
-/// A database in `web` that answers so.
-async fn held_where_the_database_says(facts: Facts) -> Vec<&'static str> {
-    let endpoint = Endpoint::Postgres(DatabaseEndpoint {
+/// A server of data in `web` that answers so, and what it wrote just before.
+async fn held_where_the_database_says(facts: Facts, wrote: &str) -> Vec<&'static str> {
+    let at = DatabaseEndpoint {
         host: "web".to_owned(),
         port: 5432,
         user: None,
         password: None,
         database: None,
         tls: false,
-    });
+    };
+    let (kind, endpoint) = match &facts {
+        Facts::Redis(_) => (TargetKind::Redis, Endpoint::Redis(at)),
+        Facts::Mysql(_) => (TargetKind::Mysql, Endpoint::Mysql(at)),
+        _ => (TargetKind::Postgres, Endpoint::Postgres(at)),
+    };
     let fake = shop();
+    fake.change("web", |facts| facts.image = "mariadb:11".to_owned());
     fake.answers(&endpoint, facts);
-    let mut rules = Rules::default();
+    let mut rules = Rules { threshold: UNSURE, ..Rules::default() };
     rules.declared.targets.push(Target {
         endpoint: Some(endpoint),
         container: Some("web".to_owned()),
         policy: TargetPolicy::default(),
-        ..Target::bare(TargetId::lossy(TargetKind::Postgres, "orders"))
+        ..Target::bare(TargetId::lossy(kind, "orders"))
     });
-    held(&Stage::new(fake, rules)).await
+    let stage = Stage::new(fake, rules);
+    stage.fake.log("web", wrote);
+    stage.pass(1).await;
+    held(&stage).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_database_that_recovers_is_not_restarted() {
     let says = |in_recovery| {
         let facts = DatabaseFacts { reachable: true, in_recovery, ..DatabaseFacts::default() };
-        held_where_the_database_says(Facts::Postgres(facts))
+        held_where_the_database_says(Facts::Postgres(facts), "")
     };
     assert!(says(true).await.contains(&"database_in_recovery"));
-    assert!(!says(false).await.contains(&"database_in_recovery"));
+    assert_eq!(says(false).await, NOT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_loads_its_data_is_not_restarted() {
+    let says = |loading| {
+        let facts = RedisFacts { reachable: true, loading, ..RedisFacts::default() };
+        held_where_the_database_says(Facts::Redis(facts), "")
+    };
+    assert_eq!(says(true).await, ["database_in_recovery"]);
+    assert_eq!(says(false).await, NOT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_takes_nobody_while_it_recovers_is_believed_by_its_own_lines() {
+    let says = |reachable: bool, wrote| {
+        let error = (!reachable).then(|| "refused".to_owned());
+        let facts = DatabaseFacts { reachable, error, ..DatabaseFacts::default() };
+        held_where_the_database_says(Facts::Mysql(facts), wrote)
+    };
+    let recovers =
+        "2026-11-21  8:03:05 0 [Note] InnoDB: Starting crash recovery from checkpoint LSN=1203004";
+    let holds = says(false, recovers).await;
+    assert!(!holds.is_empty() && holds.iter().all(|h| *h == "database_in_recovery"), "{holds:?}");
+    assert!(!says(true, recovers).await.contains(&"database_in_recovery"), "it has answered since");
 }
 
 #[tokio::test(start_paused = true)]

@@ -111,7 +111,7 @@ async fn a_redis_whose_save_failed_rejects_writes() {
 
 #[tokio::test]
 async fn a_redis_that_still_loads_its_data_is_reachable_and_loading() {
-    // A real one loads too fast to be caught: this answers as it would meanwhile.
+    // This answers as one does that takes no other command meanwhile.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -128,6 +128,36 @@ async fn a_redis_that_still_loads_its_data_is_reachable_and_loading() {
     });
     let facts = ask(endpoint(port, None), LIMIT).await;
     assert!(facts.reachable && facts.loading, "{facts:?}");
+}
+
+#[tokio::test]
+async fn a_real_redis_is_loading_until_its_data_is_loaded() {
+    let slowly = ["--key-load-delay", "500", "--loading-process-events-interval-bytes", "1024"];
+    let settings = ["--enable-debug-command", "yes", "--rdbcompression", "no", "--save", ""];
+    let Some(server) = Server::redis(&[&slowly[..], &settings].concat()) else { return };
+    let client = redis::Client::open(("127.0.0.1", server.port)).unwrap();
+    let forever = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+    let mut connection =
+        client.get_multiplexed_async_connection_with_config(&forever).await.unwrap();
+    let mut debug = redis::cmd("DEBUG");
+    let made: redis::RedisResult<redis::Value> =
+        debug.arg("POPULATE").arg(8000).query_async(&mut connection).await;
+    made.unwrap();
+    assert!(!ask(endpoint(server.port, None), LIMIT).await.loading);
+    let reload = tokio::spawn(async move {
+        redis::cmd("DEBUG").arg("RELOAD").query_async::<redis::Value>(&mut connection).await
+    });
+    let deadline = std::time::Instant::now() + LIMIT;
+    loop {
+        let facts = ask(endpoint(server.port, None), LIMIT).await;
+        assert!(facts.reachable, "{facts:?}");
+        if facts.loading {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "that it loads is never told");
+    }
+    reload.await.unwrap().unwrap();
+    assert!(!ask(endpoint(server.port, None), LIMIT).await.loading);
 }
 
 /// Writes until the server refuses for want of memory.
