@@ -1,6 +1,7 @@
 //! A store in memory, under the same contract as the real one.
 //!
-//! It survives nothing, but it can be told to refuse writes, as a full disk does, or reads.
+//! It survives nothing, but it can be told to refuse writes, as a full disk does, or reads, or to
+//! die at a write as whoever wrote would.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,6 +32,10 @@ struct Kept {
     mute: Option<StoreError>,
     made_room: bool,
     interruption: Option<(usize, Interruption)>,
+    /// At which write, counted from now on, whoever writes dies.
+    death: Option<(usize, Interruption)>,
+    /// Whether whoever wrote is dead.
+    dead: bool,
     incidents: BTreeMap<IncidentId, Incident>,
     journal: Vec<JournalRecord>,
     outcomes: Vec<Outcome>,
@@ -49,7 +54,7 @@ struct Queued {
     waiting: bool,
 }
 
-/// Where a journal append is interrupted, as a crash would.
+/// Where a write is interrupted, as a crash would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
     /// The record is not there.
@@ -67,6 +72,23 @@ impl MemoryStore {
     /// Whether the interruption that was asked for has come.
     pub fn was_interrupted(&self) -> bool {
         self.kept().interruption.is_none()
+    }
+
+    /// Whoever uses it dies at the write number `nth` of any kind, counted from 0 from now on:
+    /// nothing more is written or read until [`Self::revive`].
+    pub fn die(&self, nth: usize, at: Interruption) {
+        self.kept().death = Some((nth, at));
+    }
+
+    /// Whether whoever used it died.
+    pub fn is_dead(&self) -> bool {
+        self.kept().dead
+    }
+
+    /// Somebody uses it again, as after the next start.
+    pub fn revive(&self) {
+        let mut kept = self.kept();
+        (kept.dead, kept.death) = (false, None);
     }
 
     /// From now on every write fails for this reason; `None` ends that.
@@ -96,21 +118,37 @@ impl MemoryStore {
     fn read(&self) -> StoreResult<MutexGuard<'_, Kept>> {
         let kept = self.kept();
         match &kept.mute {
+            _ if kept.dead => Err(interrupted()),
             Some(error) => Err(error.clone()),
             None => Ok(kept),
         }
     }
 
     fn write(&self) -> StoreResult<MutexGuard<'_, Kept>> {
-        let kept = self.kept();
-        match &kept.refusing {
-            Some(why) => Err(StoreError::Unavailable(why.clone())),
-            None => Ok(kept),
+        let mut kept = self.kept();
+        if let Some(why) = &kept.refusing {
+            return Err(StoreError::Unavailable(why.clone()));
         }
+        if kept.dead || kept.dies_now() == Some(Interruption::BeforeWrite) {
+            return Err(interrupted());
+        }
+        Ok(kept)
     }
 }
 
+fn interrupted() -> StoreError {
+    StoreError::Unavailable("interrupted".to_owned())
+}
+
 impl Kept {
+    /// Whether whoever makes the write that is going on dies at it.
+    fn dies_now(&mut self) -> Option<Interruption> {
+        let (left, at) = self.death?;
+        self.death = left.checked_sub(1).map(|left| (left, at));
+        self.dead = self.death.is_none();
+        self.dead.then_some(at)
+    }
+
     /// Whether the append that is going on is the one to be interrupted.
     fn interrupted(&mut self) -> Option<Interruption> {
         match self.interruption.take() {
@@ -228,14 +266,11 @@ impl Journal for MemoryStore {
         let mut kept = self.write()?;
         let sequence = kept.journal.last().map_or(1, |record| record.sequence + 1);
         let record = JournalRecord { sequence, at, fix, incident, entry: entry.clone() };
-        let interrupted = kept.interrupted();
-        if interrupted != Some(Interruption::BeforeWrite) {
+        let interruption = kept.interrupted();
+        if interruption != Some(Interruption::BeforeWrite) {
             kept.journal.push(record.clone());
         }
-        match interrupted {
-            None => Ok(record),
-            Some(_) => Err(StoreError::Unavailable("interrupted".to_owned())),
-        }
+        if interruption.is_some() || kept.dead { Err(interrupted()) } else { Ok(record) }
     }
 
     async fn journal(&self, fix: FixId) -> StoreResult<Vec<JournalRecord>> {

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::*;
 
 mod commands;
+mod crashes;
 
 const FILE: &str = "/srv/worker/config.json";
 const BEFORE: &str = "{\n  \"delay_s\": 0.5 // calm\n}\n";
@@ -168,7 +169,7 @@ fn cases() -> Vec<Case> {
         case("logs", world(full_of_logs), vec![repair(trim_logs())]),
         case("redis memory", world(full_cache), vec![repair(redis_memory())]),
         case("redis policy", world(full_cache), vec![repair(redis_policy())]),
-        case("redis clients", world(full_cache), vec![repair(redis_clients())]),
+        case("redis clients", world(crowded_cache), vec![repair(redis_clients())]),
         commands::case(true, true),
     ]
 }
@@ -264,6 +265,14 @@ fn full_cache(fake: &FakeWorld) {
         idle_clients: vec![idle_client()],
         ..Default::default()
     };
+    fake.answers(&cache(), Facts::Redis(facts));
+}
+
+/// With room, and a client that does nothing.
+fn crowded_cache(fake: &FakeWorld) {
+    let (used_memory_bytes, idle_clients) = (Some(MIB), vec![idle_client()]);
+    let facts =
+        RedisFacts { reachable: true, used_memory_bytes, idle_clients, ..Default::default() };
     fake.answers(&cache(), Facts::Redis(facts));
 }
 
