@@ -522,11 +522,23 @@ pub trait Outbox: Send + Sync {
     async fn waiting(&self) -> StoreResult<u64>;
 }
 
+/// What a snapshot is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// From time to time.
+    Housekeeping,
+    /// Selfheal ends.
+    End,
+}
+
 /// Everything that is kept.
 #[async_trait]
 pub trait Store: Incidents + Journal + Outcomes + Backups + Memory + Outbox {
     /// Whether something can be written now; the error says why not.
     async fn check_writable(&self) -> StoreResult<()>;
+    /// Makes a copy to go on from should the store be damaged one day, if it is time for one and
+    /// there is room; answers whether it did.
+    async fn take_snapshot(&self, occasion: Occasion) -> StoreResult<bool>;
     /// Removes closed incidents, events, changes and backups older than `keep` at `now`, and
     /// observations older than that or than [`OBSERVATIONS_KEPT`]; never what an open incident
     /// needs. Returns how many rows went.

@@ -7,13 +7,13 @@ mod background;
 mod channels;
 mod rules;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
 use selfheal_agents::health_monitor::changes::DigestKey;
-use selfheal_agents::ports::{ContainerRuntime, Store, World};
+use selfheal_agents::ports::{Clock, ContainerRuntime, Occasion, Outbox, Store, World};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,10 +21,11 @@ use tokio_util::task::TaskTracker;
 use self::channels::Carried;
 pub use self::channels::of as channels;
 use crate::config::{Loaded, Settings, Sources};
-use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger};
+use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger, freezes, restored};
 use crate::docker::Docker;
 use crate::host::{LocalCommands, LocalFiles, LocalHost, LocalLogs, SystemClock};
 use crate::probes::Probes;
+use crate::store::{Damage, SqliteStore};
 use crate::{knowledge, store};
 
 /// A Selfheal put together. Dropping it ends nothing; cancel `cancel` for that.
@@ -39,8 +40,6 @@ pub struct App {
     pub broken_runbooks: Vec<BrokenRunbook>,
     /// The folder of one's own runbooks, as it was before they were read.
     own_runbooks: knowledge::Fingerprint,
-    /// Where a corrupted database was set aside at this start.
-    pub quarantined: Option<PathBuf>,
     /// Ends everything.
     pub cancel: CancellationToken,
     /// The background tasks, to be waited for after the cancel.
@@ -87,7 +86,11 @@ pub async fn assemble_seeing(
     let opened = store::open(&settings.data_dir, clock).await?;
     let digest_key = store::digest_key(&settings.data_dir)
         .with_context(|| format!("the key of the change log in {}", settings.data_dir.display()))?;
-    let quarantined = opened.quarantined.clone();
+    // Before anything reads it: what it says of fixes under way is old.
+    let channels = channels::names(&settings);
+    if let Some(damage) = &opened.damage {
+        Box::pin(own_up(&opened.store, damage, &channels)).await?;
+    }
     let store: Arc<dyn Store> = Arc::new(opened.store);
     // Before they are read: what changes meanwhile is read again.
     let own_runbooks = knowledge::fingerprint(&own_folder(&settings));
@@ -96,12 +99,7 @@ pub async fn assemble_seeing(
     let catalogue = watch::Sender::new(Arc::new(catalogue));
     let own = background::own_container(&world).await;
     let host_memory = background::host_memory(&world).await;
-    let rules = watch::Sender::new(Arc::new(rules::of(
-        &settings,
-        channels::names(&settings),
-        own,
-        host_memory,
-    )));
+    let rules = watch::Sender::new(Arc::new(rules::of(&settings, channels, own, host_memory)));
     let cancel = CancellationToken::new();
     let wake = Arc::new(Notify::new());
     let coordinator = Coordinator::start(Parts {
@@ -113,12 +111,6 @@ pub async fn assemble_seeing(
         wake: Arc::clone(&wake),
         cancel: cancel.clone(),
     });
-    if let Some(aside) = &quarantined {
-        let freeze = freeze_of(aside);
-        coordinator.freeze(None, None, &freeze.reason, &freeze.by).await?;
-        let alert = crate::alerts::damaged(aside, world.clock.now());
-        store.enqueue(&alert, &rules.borrow().channels).await?;
-    }
     let settings_sender = watch::Sender::new(Arc::new(settings));
     Ok(App {
         coordinator,
@@ -126,7 +118,6 @@ pub async fn assemble_seeing(
         docker,
         broken_runbooks,
         own_runbooks,
-        quarantined,
         cancel,
         background: TaskTracker::new(),
         settings_sender,
@@ -140,12 +131,37 @@ pub async fn assemble_seeing(
     })
 }
 
-/// What follows from a database that was damaged: the journal is gone with it and nobody knows
-/// what was under way, so a person looks before anything is changed.
-pub fn freeze_of(set_aside: &Path) -> Freeze {
+/// Writes down what follows from a database that was damaged: the journal is gone with it or old,
+/// and nobody knows what was under way, so a person looks before anything is changed.
+async fn own_up(store: &SqliteStore, damage: &Damage, channels: &[String]) -> anyhow::Result<()> {
+    let now = SystemClock.now();
+    if let Some(restored) = &damage.restored {
+        restored::note(store, restored.taken_at).await?;
+    }
+    freezes::add(store, freeze_of(damage), now).await?;
+    let taken_at = damage.restored.as_ref().map(|restored| restored.taken_at);
+    store.enqueue(&crate::alerts::damaged(&damage.set_aside, taken_at, now), channels).await?;
+    store.damage_is_told().await?;
+    Ok(())
+}
+
+/// The store alone, for what is only written down. Nothing that was interrupted is gone on with.
+pub async fn store_alone(settings: &Settings) -> anyhow::Result<SqliteStore> {
+    let opened = store::open(&settings.data_dir, Arc::new(SystemClock)).await?;
+    if let Some(damage) = &opened.damage {
+        own_up(&opened.store, damage, &channels::names(settings)).await?;
+    }
+    Ok(opened.store)
+}
+
+fn freeze_of(damage: &Damage) -> Freeze {
+    let instead = damage.restored.as_ref().map_or_else(String::new, |restored| {
+        let taken_at = restored.taken_at.format("%Y-%m-%d %H:%M:%S UTC");
+        format!("; the snapshot of {taken_at} was restored, and what happened since is not known")
+    });
     let reason = format!(
-        "the database was damaged and is set aside as {}; look, then `selfheal unfreeze`",
-        set_aside.display()
+        "the database was damaged and is set aside as {}{instead}; look, then `selfheal unfreeze`",
+        damage.set_aside.display()
     );
     Freeze {
         target: None,
@@ -175,8 +191,15 @@ impl App {
         self.start_knowledge();
         self.start_schedule()?;
         self.start_housekeeping();
+        self.start_snapshots();
         self.coordinator.request(Scope::All, Trigger::Start);
         Ok(())
+    }
+
+    /// Takes a snapshot of the store, if it is time for one. That none could be taken is logged and
+    /// stops nothing.
+    pub async fn take_snapshot(&self, occasion: Occasion) {
+        Box::pin(background::take_snapshot(self.store.as_ref(), occasion)).await;
     }
 
     /// Starts what carries alerts.

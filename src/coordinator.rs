@@ -41,6 +41,7 @@ mod recovery;
 mod rehearsal;
 mod remains;
 mod repair;
+pub mod restored;
 mod retries;
 mod returns;
 mod rising;

@@ -1,25 +1,33 @@
 //! Keeps what Selfheal knows: incidents, the journal, outcomes, backups, memory, alerts.
 //!
 //! [`SqliteStore`] is one database file in the data directory and, beside it, the vault of
-//! backups as plain files, so that a broken database never takes the backups with it. One
+//! backups as plain files, so that a broken database never takes the backups with it, and a few
+//! snapshots to go on from then. One
 //! process at a time writes (a lock file says which); others may read. The one invariant:
 //! what a call reported as written survives a `kill -9` and a power cut.
 //!
 //! It does not decide what to keep or for how long, and it interprets none of the records.
 
+mod damage;
 mod error;
+mod examine;
 mod export;
+mod files;
 mod key;
 mod lock;
 mod open;
 mod reserve;
+mod snapshots;
 mod sqlite;
 mod vault;
+mod witness;
 
+pub use damage::{Damage, Restored};
 pub use error::OpenError;
 pub use export::EXPORT_FILE;
 pub use key::digest_key;
 pub use open::{DATABASE_FILE, Opened, open, open_read_only};
 pub use reserve::{RESERVE_BYTES, RESERVE_FILE};
+pub use snapshots::{SNAPSHOT_DIR, Snapshot, snapshots};
 pub use sqlite::SqliteStore;
 pub use vault::COPIES_DIR;

@@ -17,7 +17,7 @@ use crate::model::{
 };
 use crate::ports::{
     Alert, Backups, CHANGES_KEPT, Delivery, IncidentQuery, Incidents, Journal, Memory,
-    OBSERVATIONS_KEPT, Outbox, Outcomes, Store, StoreError, StoreResult,
+    OBSERVATIONS_KEPT, Occasion, Outbox, Outcomes, Store, StoreError, StoreResult,
 };
 
 /// Everything that is kept, until it is dropped.
@@ -538,6 +538,10 @@ impl Outbox for MemoryStore {
 impl Store for MemoryStore {
     async fn check_writable(&self) -> StoreResult<()> {
         self.write().map(drop)
+    }
+
+    async fn take_snapshot(&self, _: Occasion) -> StoreResult<bool> {
+        Ok(false)
     }
 
     async fn prune(&self, now: Timestamp, keep: Duration) -> StoreResult<u64> {

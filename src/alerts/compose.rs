@@ -131,23 +131,42 @@ pub fn of_test(at: Timestamp) -> Alert {
     }
 }
 
-/// The alert that the database was damaged and set aside at a start.
-pub fn damaged(set_aside: &Path, at: Timestamp) -> Alert {
-    let aside = clean(&set_aside.display().to_string(), TITLE_CHARS - 200);
+/// The alert that the database was damaged and set aside at a start, and a snapshot restored, if
+/// there was one, with all that was written until `taken_at`.
+pub fn damaged(set_aside: &Path, taken_at: Option<Timestamp>, at: Timestamp) -> Alert {
+    let aside = clean(&set_aside.display().to_string(), TITLE_CHARS - 260);
+    let (instead, lost) = match taken_at {
+        Some(taken_at) => (
+            format!(
+                "the snapshot of {} is restored, and what happened since is not known",
+                taken_at.format("%Y-%m-%d %H:%M:%S UTC")
+            ),
+            "The history and the journal end there: a fix may have been applied, kept or taken back \
+             since. Those that were under way then are stuck, each with what takes it back by hand, \
+             and nothing was done about them. The backups are kept.",
+        ),
+        None => (
+            "a new one is begun".to_owned(),
+            "The history and the journal were in it: which fixes were under way is not known. The \
+             backups are kept.",
+        ),
+    };
     Alert {
         key: format!("damaged {aside}"),
         event: "damaged".to_owned(),
         severity: Severity::Critical,
         title: format!(
-            "Selfheal's database was damaged; it is set aside as {aside} and a new one is begun. \
+            "Selfheal's database was damaged; it is set aside as {aside}; {instead}. \
              Nothing is healed until you have looked and typed `selfheal unfreeze`."
         ),
-        body: "The history and the journal were in it: which fixes were under way is not known. \
-               The backups are kept.\n\nWhat to do\n  \
-               look whether every service works, and whether the disk does\n  \
-               selfheal backups     what was saved before each fix\n  \
-               selfheal unfreeze    heal again"
-            .to_owned(),
+        body: format!(
+            "{lost}\n\nWhat to do\n  \
+             look whether every service works, and whether the disk does\n  \
+             selfheal incidents   what was going on{}\n  \
+             selfheal backups     what was saved before each fix\n  \
+             selfheal unfreeze    heal again",
+            if taken_at.is_some() { " until then" } else { "" }
+        ),
         incident: None,
         target: None,
         holds: vec![],

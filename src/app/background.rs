@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selfheal_agents::health_monitor::Inventory;
-use selfheal_agents::ports::World;
+use selfheal_agents::ports::{Occasion, Store, StoreError, World};
 use tokio::sync::watch;
 
 use super::App;
@@ -25,6 +25,9 @@ type Containers = Arc<Vec<Followed>>;
 
 /// How often old history is removed.
 const PRUNE_EVERY: Duration = Duration::from_hours(6);
+
+/// How often is asked whether a snapshot of the store is due.
+const SNAPSHOT_EVERY: Duration = Duration::from_mins(5);
 
 /// Pause before Selfheal asks again which container it runs in.
 const WHO_AM_I_AGAIN: Duration = Duration::from_secs(10);
@@ -60,6 +63,20 @@ fn is_own(id: &str, host_name: &str, mounts: &str) -> bool {
             let (root, at) = (fields.next().unwrap_or_default(), fields.next());
             at == Some("/etc/hostname") && root.contains(id)
         })
+}
+
+/// Takes a snapshot of the store, if it is time for one.
+pub(super) async fn take_snapshot(store: &dyn Store, occasion: Occasion) {
+    match store.take_snapshot(occasion).await {
+        Ok(true) => tracing::debug!("took a snapshot of the store"),
+        Ok(false) => {}
+        Err(StoreError::Corrupt(error)) => tracing::error!(
+            %error,
+            "the store is damaged on disk; start Selfheal again: it sets the database aside and \
+             restores the newest snapshot"
+        ),
+        Err(error) => tracing::error!(%error, "no snapshot of the store is taken"),
+    }
 }
 
 /// The host's memory in bytes; without it no memory limit is raised.
@@ -233,6 +250,18 @@ impl App {
             }
         });
         Ok(())
+    }
+
+    /// Takes snapshots of the store, from time to time.
+    pub(super) fn start_snapshots(&self) {
+        let (store, cancel) = (Arc::clone(&self.store), self.cancel.clone());
+        self.background.spawn(async move {
+            let mut turns = tokio::time::interval(SNAPSHOT_EVERY);
+            while cancel.run_until_cancelled(turns.tick()).await.is_some() {
+                let taking = take_snapshot(store.as_ref(), Occasion::Housekeeping);
+                cancel.run_until_cancelled(taking).await;
+            }
+        });
     }
 
     /// Removes history that is older than the settings keep.

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use selfheal_agents::model::{Mode, clean};
-use selfheal_agents::ports::ContainerRuntime;
+use selfheal_agents::ports::{ContainerRuntime, Occasion};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -19,6 +19,9 @@ use crate::http::{AllowedHosts, BindError, bind, router, serve};
 const APPLYING: Duration = Duration::from_mins(1);
 /// How long background work may take to end.
 const BACKGROUND: Duration = Duration::from_secs(10);
+/// How long the last snapshot may take: whoever ends Selfheal kills it soon. One that is cut off is
+/// taken for none.
+const LAST_SNAPSHOT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(sources: Sources) -> Outcome {
     let loaded = load(&sources)?;
@@ -46,6 +49,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     }
     app.background.close();
     let _ = tokio::time::timeout(BACKGROUND, app.background.wait()).await;
+    let _ = tokio::time::timeout(LAST_SNAPSHOT, app.take_snapshot(Occasion::End)).await;
     if let Ok(Err(error)) = server.await {
         tracing::warn!(%error, "the API ended with an error: {error}");
     }

@@ -3,22 +3,20 @@
 //! The store is opened for this process alone, so that a daemon cannot start beside it; if
 //! one holds it already, nothing is done.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use selfheal_agents::model::{BackupId, TargetId, clean};
-use selfheal_agents::ports::Backups as _;
+use selfheal_agents::ports::{Backups as _, Occasion};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::daemon::{not_started, start_log};
 use super::decide::{PROVING, ended, finished};
 use super::output::{Exit, Failure, Outcome, Output, tell};
 use super::render::live_line;
-use crate::app::{App, assemble, freeze_of};
+use crate::app::{App, assemble, store_alone};
 use crate::config::{Logs, Settings};
 use crate::coordinator::{Coordinator, CycleStatus, Freeze, RequestError, Scope, Trigger, freezes};
-use crate::host::SystemClock;
 use crate::http::body::{CheckRequest, Checked, Done, FreezeRequest, FreezeState};
 use crate::store::{self, OpenError, SqliteStore};
 
@@ -72,6 +70,7 @@ pub(super) async fn check(settings: &Settings, request: &CheckRequest, out: Outp
         ));
         exit = Exit::Wrong;
     }
+    app.take_snapshot(Occasion::Housekeeping).await;
     app.cancel.cancel();
     following.abort();
     Ok(exit)
@@ -136,12 +135,7 @@ pub(super) async fn unfreeze(
 /// The store for this process alone. Nothing that was interrupted is gone on with: whoever wants
 /// everything to stand still does not want that first.
 async fn own_store(settings: &Settings) -> Result<SqliteStore, Failure> {
-    let opened = store::open(&settings.data_dir, Arc::new(SystemClock)).await;
-    let opened = opened.map_err(|error| not_started(error.into()))?;
-    if let Some(aside) = &opened.quarantined {
-        freezes::add(&opened.store, freeze_of(aside), Utc::now()).await?;
-    }
-    Ok(opened.store)
+    store_alone(settings).await.map_err(not_started)
 }
 
 /// One rollback in this process.

@@ -419,6 +419,35 @@ impl Executor {
         Ok(RollbackEnd::Stuck { reason, by_hand })
     }
 
+    /// Ends a fix of which nobody knows what became: a person is to look, and nothing is touched.
+    /// Answers what takes back whatever of it is in effect.
+    pub(super) async fn hand_over(
+        &self,
+        progress: &mut Progress,
+        reason: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let by_hand = match self.backup_of(progress).await {
+            Ok(backup) => {
+                // Any step may have been begun by now, whatever the record says.
+                let mut whole = progress.clone();
+                whole.steps.clear();
+                for step in 0..whole.fix.steps.len() {
+                    whole.take(&JournalEntry::Intent { step });
+                }
+                left_to_do(&whole, &backup)
+            }
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            Err(error) => {
+                tracing::error!(fix.id = %progress.fix.id, %error, "what takes a fix back is not known");
+                vec![]
+            }
+        };
+        let reason = format!("{reason}; the state before is in {}", progress.backup);
+        let entry = JournalEntry::Stuck { reason, by_hand: by_hand.clone() };
+        self.record(progress, entry).await?;
+        Ok(by_hand)
+    }
+
     async fn backup_of(&self, progress: &Progress) -> Result<Backup, StoreError> {
         self.store.backup(&progress.backup).await?.ok_or_else(|| {
             StoreError::Corrupt(format!("{} is in the journal but not kept", progress.backup))

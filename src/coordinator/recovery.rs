@@ -4,6 +4,7 @@
 //! be one write behind it. Nothing is healed until this is done, and nothing that a person asks
 //! for is applied or taken back. Only what runs a person's command, which may take as long as its
 //! limit, goes on beside the first cycles, as any repair does: under a lease on what it touches.
+//! What a restored snapshot says of fixes under way is old: see `restored`.
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ impl Inner {
     ///
     /// Answers whether it did: without the container runtime it cannot, and is to be asked again.
     pub(super) async fn recover(self: &Arc<Self>) -> StoreResult<bool> {
+        self.hand_over().await?;
         let unfinished = self.store.unfinished_fixes().await?;
         if !unfinished.is_empty() {
             match self.world.runtime.containers().await {

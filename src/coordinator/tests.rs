@@ -652,6 +652,7 @@ mod quarantine;
 mod rehearsals;
 mod remade;
 mod remains;
+mod restored;
 mod returns;
 mod shadow;
 mod stale;

@@ -59,7 +59,10 @@ pub enum OpenError {
         known: i64,
     },
     /// It is damaged and is opened for reading only.
-    #[error("the store {file} is damaged; `selfheal run` sets it aside and starts a new one")]
+    #[error(
+        "the store {file} is damaged; `selfheal run` sets it aside and restores the newest \
+         snapshot, or starts a new one"
+    )]
     Damaged {
         /// The database file.
         file: PathBuf,

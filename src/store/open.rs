@@ -1,32 +1,35 @@
-//! Opens the store: locks the directory, sets a damaged database aside, migrates.
+//! Opens the store: locks the directory, has a damaged database dealt with, migrates.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use selfheal_agents::ports::Clock;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlitePool};
+use sqlx::{SqlSafeStr, SqlitePool};
 
-use super::OpenError;
+use super::damage::{self, Damage};
 use super::lock::DirLock;
 use super::reserve::Reserve;
-use super::sqlite::{SqliteStore, Writer, is_damaged};
-use super::vault;
+use super::snapshots::Snapshots;
+use super::sqlite::{SqliteStore, Writer, checksum, is_damaged};
+use super::witness::{self, Witness};
+use super::{OpenError, examine, vault};
 
 /// The database's name in the data directory.
 pub const DATABASE_FILE: &str = "selfheal.db";
 
 /// The newest schema this program knows.
-const SCHEMA: i64 = 2;
+pub(super) const SCHEMA: i64 = 3;
 /// Every step to it, oldest first; one that was published is never changed.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "first", include_str!("sqlite/migrations/0001_first.sql")),
-    (SCHEMA, "change", include_str!("sqlite/migrations/0002_change.sql")),
+    (2, "change", include_str!("sqlite/migrations/0002_change.sql")),
+    (SCHEMA, "checksum", include_str!("sqlite/migrations/0003_checksum.sql")),
 ];
 const READERS: u32 = 2;
 /// What a connection may keep of the file in memory, in KiB (negative, as SQLite has it): 2 MiB by
@@ -36,16 +39,16 @@ const READER_CACHE: &str = "-128";
 const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(10);
 
 /// A store, and what became of the one before.
-#[must_use = "a quarantined database means that the journal is lost: no fix may run unseen"]
+#[must_use = "after damage the journal is lost or old: no fix may run unseen"]
 pub struct Opened {
     /// The store, ready for use.
     pub store: SqliteStore,
-    /// Where a damaged database was set aside to, if there was one.
+    /// What became of a damaged database, if there was one.
     ///
-    /// The store is then empty: nothing says which fixes were under way, so whoever opens
-    /// it must tell a person and must not heal before one has looked (freeze, or mode
-    /// `observe`). The backups are not affected.
-    pub quarantined: Option<PathBuf>,
+    /// The store is then empty, or as a snapshot has it: nothing says which fixes were under way,
+    /// so whoever opens it must tell a person and must not heal before one has looked (freeze, or
+    /// mode `observe`), and say so ([`SqliteStore::damage_is_told`]). The backups are not affected.
+    pub damage: Option<Damage>,
 }
 
 /// Opens the store of `data_dir` for writing and creates what is missing.
@@ -53,19 +56,10 @@ pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Opened, Open
     prepare(data_dir).map_err(|why| unwritable(data_dir, why))?;
     let lock = DirLock::take(data_dir)?;
     let file = data_dir.join(DATABASE_FILE);
-    let quarantined = if is_sound(data_dir, &file).await? {
-        None
-    } else {
-        let stamp = clock.now().format("%Y%m%d_%H%M%S").to_string();
-        Some(set_aside(&file, &stamp).map_err(|why| unwritable(data_dir, why))?)
-    };
-    if let Some(aside) = &quarantined {
-        tracing::error!(
-            "the store {} was damaged and is set aside as {}; the history and the journal start \
-             anew, backups are kept",
-            file.display(),
-            aside.display()
-        );
+    let damage = Box::pin(damage::deal_with(data_dir, &file, clock.now())).await?;
+    if !file.exists() {
+        // Moved away by a person, who wants a new one.
+        witness::forget(&file);
     }
     let pool = writer(data_dir, &file).await?;
     let reserve = Arc::new(Reserve::new(data_dir));
@@ -75,9 +69,11 @@ pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Opened, Open
             data_dir.display()
         );
     }
-    let writer = Writer { pool, reserve, lock, clock };
+    let witness = Witness::open(&file).map_err(|why| unwritable(data_dir, why))?;
+    let snapshots = Snapshots::new(data_dir, &file);
+    let writer = Writer { pool, reserve, witness, snapshots, lock, clock };
     let store = SqliteStore::new(data_dir, Some(writer), readers(&file));
-    Ok(Opened { store, quarantined })
+    Ok(Opened { store, damage })
 }
 
 /// Opens the store of `data_dir` for reading, also beside a running daemon. Every write
@@ -99,11 +95,11 @@ pub async fn open_read_only(data_dir: &Path) -> Result<SqliteStore, OpenError> {
     }
 }
 
-fn unwritable(dir: &Path, why: io::Error) -> OpenError {
+pub(super) fn unwritable(dir: &Path, why: io::Error) -> OpenError {
     OpenError::Unwritable { dir: dir.to_owned(), why }
 }
 
-fn failed(file: &Path, why: &impl ToString) -> OpenError {
+pub(super) fn failed(file: &Path, why: &impl ToString) -> OpenError {
     OpenError::Failed { file: file.to_owned(), why: why.to_string() }
 }
 
@@ -114,61 +110,6 @@ fn prepare(dir: &Path) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
     }
     tempfile::tempfile_in(dir).map(drop)
-}
-
-/// Whether the database can be trusted. One that is not there can.
-async fn is_sound(dir: &Path, file: &Path) -> Result<bool, OpenError> {
-    let header = match read_header(file) {
-        Ok(header) => header,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-        Err(error) => return Err(unwritable(dir, error)),
-    };
-    if header.is_empty() {
-        // Either the first start was interrupted, or everything was cut off. Backups
-        // tell which: there are none before the first fix.
-        return Ok(!vault::has_backups(dir));
-    }
-    if header != *b"SQLite format 3\0" {
-        return Ok(false);
-    }
-    match quick_check(file).await {
-        Ok(verdict) => Ok(verdict == "ok"),
-        Err(error) if is_damaged(&error) => Ok(false),
-        Err(error) => Err(failed(file, &error)),
-    }
-}
-
-fn read_header(file: &Path) -> io::Result<Vec<u8>> {
-    let mut header = Vec::new();
-    std::fs::File::open(file)?.take(16).read_to_end(&mut header)?;
-    Ok(header)
-}
-
-async fn quick_check(file: &Path) -> sqlx::Result<String> {
-    let mut connection = writing(file).connect().await?;
-    let verdict = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await;
-    connection.close().await?;
-    verdict
-}
-
-/// Moves the database and its companions out of the way; returns the database's new name.
-fn set_aside(file: &Path, stamp: &str) -> io::Result<PathBuf> {
-    let named = |end: &str, serial: u32| {
-        let serial = if serial == 1 { String::new() } else { format!("_{serial}") };
-        PathBuf::from(format!("{}.corrupt-{stamp}{serial}{end}", file.display()))
-    };
-    let serial = (1..u32::MAX).find(|serial| !named("", *serial).exists()).unwrap_or(u32::MAX);
-    for end in ["-wal", "-shm"] {
-        let companion = PathBuf::from(format!("{}{end}", file.display()));
-        match std::fs::rename(companion, named(end, serial)) {
-            // A reader that closes last takes them with it, at any moment.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    let aside = named("", serial);
-    std::fs::rename(file, &aside)?;
-    Ok(aside)
 }
 
 fn writing(file: &Path) -> SqliteConnectOptions {
@@ -213,14 +154,24 @@ fn readers(file: &Path) -> SqlitePool {
 }
 
 async fn migrate(pool: &SqlitePool, file: &Path) -> Result<(), OpenError> {
+    let database = |error: sqlx::Error| failed(file, &error);
+    let mut connection = pool.acquire().await.map_err(database)?;
+    if examine::schema(&mut connection).await.map_err(database)? != Some(SCHEMA) {
+        // The seal is over the schema that was: cut off in between, it must not look like damage.
+        let open = sqlx::query("PRAGMA user_version = 0");
+        open.execute(&mut *connection).await.map_err(database)?;
+    }
+    drop(connection);
     let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     match Migrator::with_migrations(migrations.collect()).run(pool).await {
-        Ok(()) => Ok(()),
+        Ok(()) => {}
         Err(MigrateError::VersionMissing(found)) => {
-            Err(OpenError::Newer { file: file.to_owned(), found, known: SCHEMA })
+            return Err(OpenError::Newer { file: file.to_owned(), found, known: SCHEMA });
         }
-        Err(error) => Err(failed(file, &error)),
+        Err(error) => return Err(failed(file, &error)),
     }
+    let mut connection = pool.acquire().await.map_err(database)?;
+    checksum::seal(&mut connection).await.map_err(database)
 }

@@ -5,6 +5,7 @@
 //! are JSON documents; what is searched for stands in columns beside them.
 
 mod backups;
+pub(super) mod checksum;
 mod incidents;
 mod journal;
 mod memory;
@@ -18,15 +19,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use selfheal_agents::model::Timestamp;
-use selfheal_agents::ports::{Clock, Store, StoreError, StoreResult};
+use selfheal_agents::ports::{Clock, Occasion, Store, StoreError, StoreResult};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 
+use super::damage;
 use super::lock::DirLock;
 use super::reserve::Reserve;
+use super::snapshots::Snapshots;
 use super::vault::Vault;
+use super::witness::Witness;
 
 /// Everything that is kept, in one data directory.
 pub struct SqliteStore {
@@ -41,6 +44,8 @@ pub struct SqliteStore {
 pub(super) struct Writer {
     pub(super) pool: SqlitePool,
     pub(super) reserve: Arc<Reserve>,
+    pub(super) witness: Witness,
+    pub(super) snapshots: Snapshots,
     pub(super) lock: DirLock,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -123,6 +128,15 @@ impl SqliteStore {
         }
     }
 
+    /// What follows from damage that the start found is written down: it is not told again.
+    pub async fn damage_is_told(&self) -> StoreResult<()> {
+        let dir = self.dir.clone();
+        tokio::task::spawn_blocking(move || damage::told(&dir))
+            .await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            .map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+
     fn writer(&self) -> StoreResult<&Writer> {
         self.writer.as_ref().ok_or_else(|| {
             StoreError::Unavailable(
@@ -138,7 +152,10 @@ impl SqliteStore {
         changes: &[Change],
     ) -> StoreResult<Vec<SqliteQueryResult>> {
         let writer = self.writer()?;
-        let first = run(&writer.pool, changes).await;
+        let first = run(writer, changes).await;
+        if urgency == Urgency::MustFinish {
+            writer.snapshots.changed();
+        }
         let Err(error) = &first else { return first.map_err(|e| self.refused(&e)) };
         if urgency == Urgency::Refusable || !is_disk_full(error) || !writer.reserve.release() {
             return first.map_err(|e| self.refused(&e));
@@ -148,7 +165,7 @@ impl SqliteStore {
             "the disk is full; the reserve was given up so that open fixes can be finished: \
              free some space"
         );
-        run(&writer.pool, changes).await.map_err(|e| self.refused(&e))
+        run(writer, changes).await.map_err(|e| self.refused(&e))
     }
 
     fn refused(&self, error: &sqlx::Error) -> StoreError {
@@ -162,21 +179,27 @@ impl SqliteStore {
     }
 }
 
-async fn run(pool: &SqlitePool, changes: &[Change]) -> sqlx::Result<Vec<SqliteQueryResult>> {
-    let mut connection = pool.acquire().await?;
-    let done = run_on(&mut connection, changes).await;
-    if done.is_err() {
-        // On some errors, a full disk among them, SQLite ends the transaction by itself; the
-        // driver does not notice and the connection would refuse every later one.
-        let _ = connection.close().await;
+async fn run(writer: &Writer, changes: &[Change]) -> sqlx::Result<Vec<SqliteQueryResult>> {
+    let mut connection = writer.pool.acquire().await?;
+    match run_on(&mut connection, changes).await {
+        Ok((results, count)) => {
+            // As long as this one has the connection, nobody writes and notes in between.
+            writer.witness.note(count);
+            Ok(results)
+        }
+        Err(error) => {
+            // On some errors, a full disk among them, SQLite ends the transaction by itself; the
+            // driver does not notice and the connection would refuse every later one.
+            let _ = connection.close().await;
+            Err(error)
+        }
     }
-    done
 }
 
 async fn run_on(
     connection: &mut SqliteConnection,
     changes: &[Change],
-) -> sqlx::Result<Vec<SqliteQueryResult>> {
+) -> sqlx::Result<(Vec<SqliteQueryResult>, i64)> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let mut results = Vec::with_capacity(changes.len());
     for change in changes {
@@ -190,8 +213,12 @@ async fn run_on(
         }
         results.push(query.execute(&mut *transaction).await?);
     }
+    let count =
+        sqlx::query_scalar("UPDATE commits SET count = count + 1 WHERE id = 1 RETURNING count")
+            .fetch_one(&mut *transaction)
+            .await?;
     transaction.commit().await?;
-    Ok(results)
+    Ok((results, count))
 }
 
 /// SQLite's extended result codes for "no room": `FULL`, `IOERR_WRITE`, `IOERR_FSYNC`,
@@ -213,7 +240,7 @@ pub(super) fn is_damaged(error: &sqlx::Error) -> bool {
     has_code(error, &DAMAGED)
 }
 
-fn store_error(error: &sqlx::Error) -> StoreError {
+pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
     let decoding = matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_));
     if decoding || is_damaged(error) {
         StoreError::Corrupt(error.to_string())
@@ -230,14 +257,6 @@ fn time_text(at: Timestamp) -> String {
 
 fn encode(document: &impl Serialize) -> StoreResult<String> {
     serde_json::to_string(document).map_err(|error| StoreError::Corrupt(error.to_string()))
-}
-
-fn decode<T: DeserializeOwned>(what: &str, document: &str) -> StoreResult<T> {
-    serde_json::from_str(document).map_err(|error| StoreError::Corrupt(format!("{what}: {error}")))
-}
-
-fn decode_all<T: DeserializeOwned>(what: &str, rows: &[(String,)]) -> StoreResult<Vec<T>> {
-    rows.iter().map(|(document,)| decode(what, document)).collect()
 }
 
 /// A limit as SQLite takes it.
@@ -258,6 +277,11 @@ impl Store for SqliteStore {
             let _ = tokio::task::spawn_blocking(move || reserve.fill()).await;
         }
         Ok(())
+    }
+
+    async fn take_snapshot(&self, occasion: Occasion) -> StoreResult<bool> {
+        let writer = self.writer()?;
+        writer.snapshots.take(occasion, writer.clock.now()).await
     }
 
     async fn prune(&self, now: Timestamp, keep: Duration) -> StoreResult<u64> {

@@ -4,8 +4,6 @@
 //! [`Vault::save`] returned is on disk and was read back; what [`Vault::load`] returns has
 //! its checksums. An id becomes a path only as a [`BackupId`], which holds no separator.
 
-mod files;
-
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +15,8 @@ use selfheal_agents::model::{Backup, BackupId, Captured};
 use selfheal_agents::ports::{StoreError, StoreResult};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::files;
 
 /// Where the vault is in the data directory.
 pub(super) const VAULT_DIR: &str = "backups";

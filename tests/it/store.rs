@@ -5,5 +5,7 @@
 mod contract;
 mod damage;
 mod full_disk;
+mod restoring;
 pub(crate) mod samples;
+mod snapshots;
 mod sqlite;

@@ -4,9 +4,8 @@ use async_trait::async_trait;
 use selfheal_agents::model::{Incident, IncidentId, IncidentState};
 use selfheal_agents::ports::{IncidentQuery, Incidents, StoreResult};
 
-use super::{
-    Change, SqliteStore, Urgency, decode, decode_all, encode, limit, store_error, time_text,
-};
+use super::checksum::{INCIDENT, INCIDENT_TARGET, document, documents};
+use super::{Change, SqliteStore, Urgency, encode, limit, store_error, time_text};
 
 const DEFAULT_LIMIT: usize = 100;
 
@@ -17,13 +16,14 @@ impl Incidents for SqliteStore {
         let mut changes = vec![
             Change::new(
                 "INSERT INTO incident
-                     (id, state, open, target, severity, opened_at, updated_at, closed_at, document)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                     (id, state, open, target, severity, opened_at, updated_at, closed_at, document,
+                      checksum)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                  ON CONFLICT (id) DO UPDATE SET
                      state = excluded.state, open = excluded.open, target = excluded.target,
                      severity = excluded.severity, opened_at = excluded.opened_at,
                      updated_at = excluded.updated_at, closed_at = excluded.closed_at,
-                     document = excluded.document",
+                     document = excluded.document, checksum = excluded.checksum",
             )
             .with(id.as_str())
             .with(incident.state().as_str())
@@ -33,30 +33,34 @@ impl Incidents for SqliteStore {
             .with(time_text(incident.opened_at))
             .with(time_text(incident.updated_at))
             .with(incident.closed_at.map(time_text))
-            .with(encode(incident)?),
+            .with(encode(incident)?)
+            .summed(INCIDENT),
             Change::new("DELETE FROM incident_target WHERE incident = $1").with(id.as_str()),
         ];
         changes.extend(incident.targets().iter().map(|target| {
-            Change::new("INSERT INTO incident_target (target, incident) VALUES ($1, $2)")
-                .with(target.to_string())
-                .with(id.as_str())
+            Change::new(
+                "INSERT INTO incident_target (target, incident, checksum) VALUES ($1, $2, $3)",
+            )
+            .with(target.to_string())
+            .with(id.as_str())
+            .summed(INCIDENT_TARGET)
         }));
         self.commit(Urgency::MustFinish, &changes).await.map(drop)
     }
 
     async fn incident(&self, id: IncidentId) -> StoreResult<Option<Incident>> {
-        let row: Option<(String,)> = sqlx::query_as("SELECT document FROM incident WHERE id = $1")
+        let row = sqlx::query("SELECT * FROM incident WHERE id = $1")
             .bind(id.to_string())
             .fetch_optional(&self.reader)
             .await
             .map_err(|error| store_error(&error))?;
-        row.map(|(document,)| decode(&format!("incident {id}"), &document)).transpose()
+        row.map(|row| document(INCIDENT, &format!("incident {id}"), &row)).transpose()
     }
 
     async fn incidents(&self, query: &IncidentQuery) -> StoreResult<Vec<Incident>> {
         let states: Vec<&str> = query.states.iter().copied().map(IncidentState::as_str).collect();
-        let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT document FROM incident
+        let rows = sqlx::query(
+            "SELECT * FROM incident
              WHERE ($1 = '[]' OR state IN (SELECT value FROM json_each($1)))
                AND ($2 IS NULL OR id IN (SELECT incident FROM incident_target WHERE target = $2))
                AND ($3 IS NULL OR opened_at >= $3)
@@ -71,15 +75,14 @@ impl Incidents for SqliteStore {
         .fetch_all(&self.reader)
         .await
         .map_err(|error| store_error(&error))?;
-        decode_all("an incident", &rows)
+        documents(INCIDENT, "an incident", &rows)
     }
 
     async fn open_incidents(&self) -> StoreResult<Vec<Incident>> {
-        let rows: Vec<(String,)> =
-            sqlx::query_as("SELECT document FROM incident WHERE open = 1 ORDER BY id")
-                .fetch_all(&self.reader)
-                .await
-                .map_err(|error| store_error(&error))?;
-        decode_all("an open incident", &rows)
+        let rows = sqlx::query("SELECT * FROM incident WHERE open = 1 ORDER BY id")
+            .fetch_all(&self.reader)
+            .await
+            .map_err(|error| store_error(&error))?;
+        documents(INCIDENT, "an open incident", &rows)
     }
 }

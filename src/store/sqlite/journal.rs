@@ -3,9 +3,11 @@
 use async_trait::async_trait;
 use selfheal_agents::model::{FixId, IncidentId, JournalEntry, JournalRecord, Timestamp};
 use selfheal_agents::ports::{Journal, StoreError, StoreResult};
+use sqlx::Row;
 use uuid::Uuid;
 
-use super::{Change, SqliteStore, Urgency, decode, encode, store_error, time_text};
+use super::checksum::{JOURNAL, document};
+use super::{Change, SqliteStore, Urgency, encode, store_error, time_text};
 
 #[async_trait]
 impl Journal for SqliteStore {
@@ -23,30 +25,35 @@ impl Journal for SqliteStore {
         };
         let mut record = JournalRecord { sequence: 0, at, fix, incident, entry: entry.clone() };
         let change = Change::new(
-            "INSERT INTO journal (at, fix, incident, final, entry) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO journal (at, fix, incident, final, entry, checksum)
+             VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .with(time_text(at))
         .with(fix.to_string())
         .with(incident.to_string())
         .with(entry.is_final())
-        .with(encode(&record)?);
+        .with(encode(&record)?)
+        .summed(JOURNAL);
         let results = self.commit(urgency, &[change]).await?;
+        if entry.is_final() {
+            self.writer()?.snapshots.fix_ended();
+        }
         record.sequence =
             results.first().map_or(0, sqlx::sqlite::SqliteQueryResult::last_insert_rowid);
         Ok(record)
     }
 
     async fn journal(&self, fix: FixId) -> StoreResult<Vec<JournalRecord>> {
-        let rows: Vec<(i64, String)> =
-            sqlx::query_as("SELECT sequence, entry FROM journal WHERE fix = $1 ORDER BY sequence")
-                .bind(fix.to_string())
-                .fetch_all(&self.reader)
-                .await
-                .map_err(|error| store_error(&error))?;
+        let rows = sqlx::query("SELECT * FROM journal WHERE fix = $1 ORDER BY sequence")
+            .bind(fix.to_string())
+            .fetch_all(&self.reader)
+            .await
+            .map_err(|error| store_error(&error))?;
         rows.into_iter()
-            .map(|(sequence, document)| {
+            .map(|row| {
+                let sequence: i64 = row.try_get("sequence").map_err(|error| store_error(&error))?;
                 let what = format!("journal record {sequence}");
-                let record: JournalRecord = decode(&what, &document)?;
+                let record: JournalRecord = document(JOURNAL, &what, &row)?;
                 Ok(JournalRecord { sequence, ..record })
             })
             .collect()

@@ -5,20 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use selfheal_agents::model::{self, LogCursor, Observation, RuntimeEvent, TargetId, Timestamp};
 use selfheal_agents::ports::{CHANGES_KEPT, Memory, StoreResult};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
-use super::{
-    Change, SqliteStore, Urgency, decode, decode_all, encode, limit, store_error, time_text,
-};
+use super::checksum::{CHANGE, EVENT, LOG_CURSOR, OBSERVATION, VALUE, document, documents};
+use super::{Change, SqliteStore, Urgency, encode, limit, store_error, time_text};
 
 impl SqliteStore {
-    /// What a query for the documents of a target (or of all) since a time answers.
-    async fn documents_since(
+    /// What a query for the rows of a target (or of all) since a time answers.
+    async fn rows_since(
         &self,
         query: &'static str,
         target: Option<&TargetId>,
         since: Timestamp,
-    ) -> StoreResult<Vec<(String,)>> {
-        sqlx::query_as(query)
+    ) -> StoreResult<Vec<SqliteRow>> {
+        sqlx::query(query)
             .bind(target.map(ToString::to_string))
             .bind(time_text(since))
             .fetch_all(&self.reader)
@@ -37,13 +38,14 @@ impl Memory for SqliteStore {
         for event in events {
             changes.push(
                 Change::new(
-                    "INSERT OR IGNORE INTO event (target, at, kind, document)
-                     VALUES ($1, $2, $3, $4)",
+                    "INSERT OR IGNORE INTO event (target, at, kind, document, checksum)
+                     VALUES ($1, $2, $3, $4, $5)",
                 )
                 .with(event.target.to_string())
                 .with(time_text(event.at))
                 .with(encode(&event.kind)?)
-                .with(encode(event)?),
+                .with(encode(event)?)
+                .summed(EVENT),
             );
         }
         self.commit(Urgency::Refusable, &changes).await.map(drop)
@@ -54,17 +56,17 @@ impl Memory for SqliteStore {
         target: Option<&TargetId>,
         since: Timestamp,
     ) -> StoreResult<Vec<RuntimeEvent>> {
-        let query = "SELECT document FROM event WHERE ($1 IS NULL OR target = $1) AND at >= $2
+        let query = "SELECT * FROM event WHERE ($1 IS NULL OR target = $1) AND at >= $2
              ORDER BY at, rowid";
-        decode_all("an event", &self.documents_since(query, target, since).await?)
+        documents(EVENT, "an event", &self.rows_since(query, target, since).await?)
     }
 
     async fn log_cursors(
         &self,
         container_ids: &[String],
     ) -> StoreResult<BTreeMap<String, LogCursor>> {
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT container, document FROM log_cursor
+        let rows = sqlx::query(
+            "SELECT * FROM log_cursor
              WHERE container IN (SELECT value FROM json_each($1))",
         )
         .bind(encode(&container_ids)?)
@@ -72,7 +74,10 @@ impl Memory for SqliteStore {
         .await
         .map_err(|error| store_error(&error))?;
         rows.into_iter()
-            .map(|(container, document)| Ok((container, decode("a log position", &document)?)))
+            .map(|row| {
+                let cursor = document(LOG_CURSOR, "a log position", &row)?;
+                Ok((row.try_get("container").map_err(|error| store_error(&error))?, cursor))
+            })
             .collect()
     }
 
@@ -84,10 +89,12 @@ impl Memory for SqliteStore {
         for (container, cursor) in cursors {
             changes.push(
                 Change::new(
-                    "INSERT OR REPLACE INTO log_cursor (container, document) VALUES ($1, $2)",
+                    "INSERT OR REPLACE INTO log_cursor (container, document, checksum)
+                     VALUES ($1, $2, $3)",
                 )
                 .with(container.as_str())
-                .with(encode(cursor)?),
+                .with(encode(cursor)?)
+                .summed(LOG_CURSOR),
             );
         }
         self.commit(Urgency::Refusable, &changes).await.map(drop)
@@ -101,13 +108,14 @@ impl Memory for SqliteStore {
         for observation in observations {
             changes.push(
                 Change::new(
-                    "INSERT OR REPLACE INTO observation (target, at, check_name, document)
-                     VALUES ($1, $2, $3, $4)",
+                    "INSERT OR REPLACE INTO observation (target, at, check_name, document, checksum)
+                     VALUES ($1, $2, $3, $4, $5)",
                 )
                 .with(observation.target.to_string())
                 .with(time_text(observation.at))
                 .with(observation.check.as_str())
-                .with(encode(observation)?),
+                .with(encode(observation)?)
+                .summed(OBSERVATION),
             );
         }
         self.commit(Urgency::Refusable, &changes).await.map(drop)
@@ -118,8 +126,8 @@ impl Memory for SqliteStore {
         target: &TargetId,
         since: Timestamp,
     ) -> StoreResult<Vec<Observation>> {
-        let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT document FROM observation WHERE target = $1 AND at >= $2
+        let rows = sqlx::query(
+            "SELECT * FROM observation WHERE target = $1 AND at >= $2
              ORDER BY at, check_name",
         )
         .bind(target.to_string())
@@ -127,7 +135,7 @@ impl Memory for SqliteStore {
         .fetch_all(&self.reader)
         .await
         .map_err(|error| store_error(&error))?;
-        decode_all("an observation", &rows)
+        documents(OBSERVATION, "an observation", &rows)
     }
 
     async fn record_changes(&self, changes: &[model::Change]) -> StoreResult<()> {
@@ -138,14 +146,15 @@ impl Memory for SqliteStore {
         for change in changes {
             statements.push(
                 Change::new(
-                    "INSERT OR IGNORE INTO change (target, at, kind, what, document)
-                     VALUES ($1, $2, $3, $4, $5)",
+                    "INSERT OR IGNORE INTO change (target, at, kind, what, document, checksum)
+                     VALUES ($1, $2, $3, $4, $5, $6)",
                 )
                 .with(change.target.to_string())
                 .with(time_text(change.at))
                 .with(change.kind.as_str())
                 .with(change.what.as_str())
-                .with(encode(change)?),
+                .with(encode(change)?)
+                .summed(CHANGE),
             );
         }
         let targets: BTreeSet<String> = changes.iter().map(|c| c.target.to_string()).collect();
@@ -168,43 +177,44 @@ impl Memory for SqliteStore {
         target: Option<&TargetId>,
         since: Timestamp,
     ) -> StoreResult<Vec<model::Change>> {
-        let query = "SELECT document FROM change WHERE ($1 IS NULL OR target = $1) AND at >= $2
+        let query = "SELECT * FROM change WHERE ($1 IS NULL OR target = $1) AND at >= $2
              ORDER BY at, rowid";
-        decode_all("a change", &self.documents_since(query, target, since).await?)
+        documents(CHANGE, "a change", &self.rows_since(query, target, since).await?)
     }
 
     async fn value(&self, name: &str) -> StoreResult<Option<serde_json::Value>> {
-        let row: Option<(String,)> = sqlx::query_as("SELECT document FROM value WHERE name = $1")
+        let row = sqlx::query("SELECT * FROM value WHERE name = $1")
             .bind(name)
             .fetch_optional(&self.reader)
             .await
             .map_err(|error| store_error(&error))?;
-        row.map(|(document,)| decode(&format!("the value `{name}`"), &document)).transpose()
+        row.map(|row| document(VALUE, &format!("the value `{name}`"), &row)).transpose()
     }
 
     async fn set_value(&self, name: &str, value: Option<&serde_json::Value>) -> StoreResult<()> {
         let change = match value {
-            Some(value) => {
-                Change::new("INSERT OR REPLACE INTO value (name, document) VALUES ($1, $2)")
-                    .with(name)
-                    .with(encode(value)?)
-            }
+            Some(value) => Change::new(
+                "INSERT OR REPLACE INTO value (name, document, checksum) VALUES ($1, $2, $3)",
+            )
+            .with(name)
+            .with(encode(value)?)
+            .summed(VALUE),
             None => Change::new("DELETE FROM value WHERE name = $1").with(name),
         };
         self.commit(Urgency::MustFinish, &[change]).await.map(drop)
     }
 
     async fn values(&self, prefix: &str) -> StoreResult<Vec<(String, serde_json::Value)>> {
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT name, document FROM value WHERE substr(name, 1, length($1)) = $1 ORDER BY name",
-        )
-        .bind(prefix)
-        .fetch_all(&self.reader)
-        .await
-        .map_err(|error| store_error(&error))?;
+        let rows =
+            sqlx::query("SELECT * FROM value WHERE substr(name, 1, length($1)) = $1 ORDER BY name")
+                .bind(prefix)
+                .fetch_all(&self.reader)
+                .await
+                .map_err(|error| store_error(&error))?;
         rows.into_iter()
-            .map(|(name, document)| {
-                let value = decode(&format!("the value `{name}`"), &document)?;
+            .map(|row| {
+                let name: String = row.try_get("name").map_err(|error| store_error(&error))?;
+                let value = document(VALUE, &format!("the value `{name}`"), &row)?;
                 Ok((name, value))
             })
             .collect()

@@ -3,25 +3,36 @@
 use async_trait::async_trait;
 use selfheal_agents::model::Timestamp;
 use selfheal_agents::ports::{Alert, Delivery, Outbox, StoreResult};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row};
 
-use super::{Change, SqliteStore, Urgency, decode, encode, limit, store_error, time_text};
+use super::checksum::{DELIVERY, document};
+use super::{Change, SqliteStore, Urgency, encode, limit, store_error, time_text};
 
 #[async_trait]
 impl Outbox for SqliteStore {
     async fn enqueue(&self, alert: &Alert, channels: &[String]) -> StoreResult<()> {
-        let document = encode(alert)?;
+        let text = encode(alert)?;
         let changes: Vec<Change> = channels
             .iter()
             .map(|channel| {
                 Change::new(
-                    "INSERT OR IGNORE INTO delivery (key, channel, incident, alert, at)
-                     VALUES ($1, $2, $3, $4, $5)",
+                    "INSERT OR IGNORE INTO delivery
+                         (key, channel, incident, alert, at, state, attempts, retry_at, last_error,
+                          finished_at, checksum)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
                 )
                 .with(alert.key.as_str())
                 .with(channel.as_str())
                 .with(alert.incident.map(|id| id.to_string()))
-                .with(document.as_str())
+                .with(text.as_str())
                 .with(time_text(alert.at))
+                .with("waiting")
+                .with(0)
+                .with(None::<String>)
+                .with(None::<String>)
+                .with(None::<String>)
+                .summed(DELIVERY)
             })
             .collect();
         if changes.is_empty() {
@@ -33,8 +44,8 @@ impl Outbox for SqliteStore {
     /// An incident's alerts reach a channel in order: a later one waits while an earlier
     /// one waits for its next try.
     async fn due(&self, now: Timestamp, rows: usize) -> StoreResult<Vec<Delivery>> {
-        let rows: Vec<(i64, String, String, i64)> = sqlx::query_as(
-            "SELECT id, channel, alert, attempts FROM delivery AS d
+        let rows = sqlx::query(
+            "SELECT * FROM delivery AS d
              WHERE state = 'waiting' AND (retry_at IS NULL OR retry_at <= $1)
                AND NOT EXISTS (
                    SELECT 1 FROM delivery AS earlier
@@ -47,38 +58,23 @@ impl Outbox for SqliteStore {
         .fetch_all(&self.reader)
         .await
         .map_err(|error| store_error(&error))?;
-        rows.into_iter()
-            .map(|(id, channel, document, attempts)| {
-                Ok(Delivery {
-                    id,
-                    channel,
-                    alert: decode(&format!("alert {id}"), &document)?,
-                    attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-                })
-            })
-            .collect()
+        rows.iter().map(delivery).collect()
     }
 
     async fn delivered(&self, id: i64, at: Timestamp) -> StoreResult<()> {
-        let change = Change::new(
-            "UPDATE delivery SET state = 'delivered', finished_at = $2
-             WHERE id = $1 AND state = 'waiting'",
-        )
-        .with(id)
-        .with(time_text(at));
+        let Some(row) = self.waiting_row(id).await? else { return Ok(()) };
+        let change = changed(&row, "delivered", |fields| fields.finished_at = Some(time_text(at)))?;
         self.commit(Urgency::MustFinish, &[change]).await.map(drop)
     }
 
     async fn failed(&self, id: i64, error: &str, retry_at: Option<Timestamp>) -> StoreResult<()> {
-        let change = Change::new(
-            "UPDATE delivery
-             SET attempts = attempts + 1, last_error = $2, retry_at = $3,
-                 state = CASE WHEN $3 IS NULL THEN 'given_up' ELSE 'waiting' END
-             WHERE id = $1 AND state = 'waiting'",
-        )
-        .with(id)
-        .with(error)
-        .with(retry_at.map(time_text));
+        let Some(row) = self.waiting_row(id).await? else { return Ok(()) };
+        let state = if retry_at.is_some() { "waiting" } else { "given_up" };
+        let change = changed(&row, state, |fields| {
+            fields.attempts += 1;
+            fields.last_error = Some(error.to_owned());
+            fields.retry_at = retry_at.map(time_text);
+        })?;
         self.commit(Urgency::MustFinish, &[change]).await.map(drop)
     }
 
@@ -90,4 +86,65 @@ impl Outbox for SqliteStore {
                 .map_err(|error| store_error(&error))?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
+}
+
+impl SqliteStore {
+    /// A row that waits. Only whoever carries alerts changes one, and does so in turn.
+    async fn waiting_row(&self, id: i64) -> StoreResult<Option<SqliteRow>> {
+        sqlx::query("SELECT * FROM delivery WHERE id = $1 AND state = 'waiting'")
+            .bind(id)
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(|error| store_error(&error))
+    }
+}
+
+fn delivery(row: &SqliteRow) -> StoreResult<Delivery> {
+    let get = |error: sqlx::Error| store_error(&error);
+    let id: i64 = row.try_get("id").map_err(get)?;
+    let attempts: i64 = row.try_get("attempts").map_err(get)?;
+    Ok(Delivery {
+        id,
+        channel: row.try_get("channel").map_err(get)?,
+        alert: document(DELIVERY, &format!("alert {id}"), row)?,
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+    })
+}
+
+/// What of a row changes with its state.
+#[derive(sqlx::FromRow)]
+struct Fields {
+    attempts: i64,
+    retry_at: Option<String>,
+    last_error: Option<String>,
+    finished_at: Option<String>,
+}
+
+/// The change of a row to another state, with its new checksum.
+fn changed(row: &SqliteRow, state: &str, change: impl FnOnce(&mut Fields)) -> StoreResult<Change> {
+    let get = |error: sqlx::Error| store_error(&error);
+    let id: i64 = row.try_get("id").map_err(get)?;
+    // What is damaged must not get a checksum that makes it whole.
+    let _: Alert = document(DELIVERY, &format!("alert {id}"), row)?;
+    let mut fields = Fields::from_row(row).map_err(get)?;
+    change(&mut fields);
+    let text = |column: &str| row.try_get::<Option<String>, _>(column).map_err(get);
+    Ok(Change::new(
+        "UPDATE delivery SET key = $1, channel = $2, incident = $3, alert = $4, at = $5,
+             state = $6, attempts = $7, retry_at = $8, last_error = $9, finished_at = $10,
+             checksum = $11
+         WHERE id = $12 AND state = 'waiting'",
+    )
+    .with(text("key")?)
+    .with(text("channel")?)
+    .with(text("incident")?)
+    .with(text("alert")?)
+    .with(text("at")?)
+    .with(state)
+    .with(fields.attempts)
+    .with(fields.retry_at)
+    .with(fields.last_error)
+    .with(fields.finished_at)
+    .summed(DELIVERY)
+    .with(id))
 }

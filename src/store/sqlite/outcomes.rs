@@ -4,21 +4,24 @@ use async_trait::async_trait;
 use selfheal_agents::model::{Outcome, Timestamp};
 use selfheal_agents::ports::{Outcomes, StoreResult};
 
-use super::{Change, SqliteStore, Urgency, decode_all, encode, store_error, time_text};
+use super::checksum::{OUTCOME, documents};
+use super::{Change, SqliteStore, Urgency, encode, store_error, time_text};
 use crate::store::export;
 
 #[async_trait]
 impl Outcomes for SqliteStore {
     async fn record_outcome(&self, outcome: &Outcome) -> StoreResult<()> {
         let change = Change::new(
-            "INSERT INTO outcome (fix, timestamp, document) VALUES ($1, $2, $3)
+            "INSERT INTO outcome (fix, timestamp, document, checksum) VALUES ($1, $2, $3, $4)
              ON CONFLICT (fix) DO UPDATE SET
-                 timestamp = excluded.timestamp, document = excluded.document
+                 timestamp = excluded.timestamp, document = excluded.document,
+                 checksum = excluded.checksum
              WHERE document <> excluded.document",
         )
         .with(outcome.fix.to_string())
         .with(time_text(outcome.timestamp))
-        .with(encode(outcome)?);
+        .with(encode(outcome)?)
+        .summed(OUTCOME);
         let results = self.commit(Urgency::MustFinish, &[change]).await?;
         if results.iter().all(|result| result.rows_affected() == 0) {
             return Ok(()); // the same outcome, recorded again after a crash
@@ -36,14 +39,14 @@ impl Outcomes for SqliteStore {
     }
 
     async fn outcomes(&self, since: Option<Timestamp>) -> StoreResult<Vec<Outcome>> {
-        let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT document FROM outcome WHERE $1 IS NULL OR timestamp >= $1
+        let rows = sqlx::query(
+            "SELECT * FROM outcome WHERE $1 IS NULL OR timestamp >= $1
              ORDER BY timestamp, rowid",
         )
         .bind(since.map(time_text))
         .fetch_all(&self.reader)
         .await
         .map_err(|error| store_error(&error))?;
-        decode_all("an outcome", &rows)
+        documents(OUTCOME, "an outcome", &rows)
     }
 }

@@ -1,6 +1,8 @@
 //! What alerts say, as somebody reads it who was just woken.
 
-use selfheal::alerts::{AlertEvent, alert_for, blind, stopped, unreadable};
+use std::path::Path;
+
+use selfheal::alerts::{AlertEvent, alert_for, blind, damaged, stopped, unreadable};
 use selfheal_agents::fix_engineer::actions::{Action, ContainerStart};
 use selfheal_agents::model::{
     Actor, Backup, Category, Diagnosis, Fix, Hold, Incident, IncidentState, Ledger, LedgerSource,
@@ -168,6 +170,24 @@ fn each_event_of_an_incident_has_a_key_of_its_own() {
     assert_eq!(key(AlertEvent::Held), format!("{} held", incident.id));
     assert_ne!(key(AlertEvent::Held), key(AlertEvent::Resolved));
     assert_ne!(blind("docker", at(0)).key, blind("docker", at(1)).key);
+}
+
+#[test]
+fn a_damaged_database_says_what_took_its_place_and_what_is_not_known() {
+    let aside = Path::new("/var/lib/selfheal/selfheal.db.corrupt-20251019_180000");
+    let restored = damaged(aside, Some(at(0)), at(3600));
+    for words in [
+        "selfheal.db.corrupt-20251019_180000",
+        "the snapshot of 2025-10-19 17:00:00 UTC is restored",
+        "what happened since is not known",
+        "`selfheal unfreeze`",
+    ] {
+        assert!(restored.title.contains(words), "{}", restored.title);
+    }
+    assert!(restored.body.contains("nothing was done about them"), "{}", restored.body);
+    let empty = damaged(aside, None, at(3600));
+    assert!(empty.title.contains("a new one is begun"), "{}", empty.title);
+    assert!(!empty.title.contains("snapshot"), "{}", empty.title);
 }
 
 #[test]

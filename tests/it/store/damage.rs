@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use selfheal::store::{self, DATABASE_FILE, OpenError, Opened};
+use selfheal::store::{self, DATABASE_FILE, Damage, OpenError, Opened};
 use selfheal_agents::fix_engineer::config_file::sha256;
 use selfheal_agents::model::JournalEntry;
 use selfheal_agents::ports::{Backups, Incidents, Journal, Store, StoreError};
@@ -30,8 +30,10 @@ async fn is_set_aside(dir: &Path, damaged: &[u8]) -> PathBuf {
         drop(reading);
         assert_eq!(std::fs::read(dir.join(DATABASE_FILE)).unwrap(), damaged);
     }
-    let Opened { store, quarantined } = store::open(dir, Arc::new(Noon)).await.unwrap();
-    let aside = quarantined.expect("it is reported");
+    let Opened { store, damage } = store::open(dir, Arc::new(Noon)).await.unwrap();
+    let Damage { set_aside: aside, restored } = damage.expect("it is reported");
+    assert_eq!(restored, None, "there is no snapshot");
+    store.damage_is_told().await.unwrap();
     assert_eq!(std::fs::read(&aside).unwrap(), damaged, "it is kept as it was");
     store.check_writable().await.unwrap();
     store.append(at(9), incident_id(9), fix_id(9), &JournalEntry::Kept).await.unwrap();

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use selfheal::store::{RESERVE_BYTES, RESERVE_FILE};
+use selfheal::store::{RESERVE_BYTES, RESERVE_FILE, snapshots};
 use selfheal_agents::model::JournalEntry;
-use selfheal_agents::ports::{Backups, Incidents, Journal, Memory, Store, StoreError};
+use selfheal_agents::ports::{Backups, Incidents, Journal, Memory, Occasion, Store, StoreError};
 
 use super::samples::*;
 
@@ -118,4 +118,18 @@ async fn what_was_kept_back_gives_room_to_put_a_file_back() {
     assert_eq!(put_back().unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     store.make_room().await;
     put_back().unwrap();
+}
+
+#[tokio::test]
+async fn a_snapshot_takes_nothing_of_the_room_that_is_kept_back() {
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let dir = disk.data_dir();
+    let store = open(&dir).await;
+    store.save_incident(&incident(1, &web(), 0)).await.unwrap();
+    let everything_else = disk.fill();
+    assert!(!store.take_snapshot(Occasion::End).await.unwrap());
+    assert!(dir.join(RESERVE_FILE).is_file());
+    assert_eq!(snapshots(&dir), []);
+    std::fs::remove_file(everything_else).unwrap();
+    assert!(store.take_snapshot(Occasion::End).await.unwrap(), "as soon as there is room");
 }

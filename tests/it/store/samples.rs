@@ -31,9 +31,8 @@ pub(crate) fn at(secs: i64) -> Timestamp {
 
 /// Opens a store that must be sound.
 pub(crate) async fn open(dir: &Path) -> SqliteStore {
-    let Opened { store, quarantined } =
-        store::open(dir, Arc::new(Noon)).await.expect("the store opens");
-    assert_eq!(quarantined, None);
+    let Opened { store, damage } = store::open(dir, Arc::new(Noon)).await.expect("the store opens");
+    assert_eq!(damage, None);
     store
 }
 

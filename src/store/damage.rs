@@ -1,0 +1,182 @@
+//! A damaged database: it is set aside as it was found, and the newest snapshot that is whole takes
+//! its place.
+//!
+//! What was done is noted in a file until whoever opened the store has written down what follows
+//! from it (see [`SqliteStore::damage_is_told`]): a crash at any instant leaves neither a half
+//! copy in place nor a store that nobody knows was restored.
+//!
+//! [`SqliteStore::damage_is_told`]: super::SqliteStore::damage_is_told
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use selfheal_agents::model::Timestamp;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use super::OpenError;
+use super::examine::{ExamineError, Verdict, examine};
+use super::open::{SCHEMA, failed, unwritable};
+use super::snapshots::{Snapshot, snapshots, sweep};
+use super::witness::WITNESS_END;
+use super::{files, vault};
+
+/// Where it is noted in the data directory.
+const NOTE: &str = "damage.json";
+/// How the name of a copy begins that is not in its place yet.
+const UNFINISHED: &str = ".restored-";
+
+/// What became of a damaged database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// Where it was set aside to, as it was found.
+    pub set_aside: PathBuf,
+    /// What took its place; without it the store is empty.
+    pub restored: Option<Restored>,
+}
+
+/// A snapshot that took the place of a damaged database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// Its file, which stays.
+    pub snapshot: PathBuf,
+    /// What was written later is not known any more.
+    pub taken_at: Timestamp,
+}
+
+/// Sets the database aside if it is damaged, and puts a snapshot in its place if there is one.
+/// Answers also what an earlier start did and nobody was told of.
+pub(super) async fn deal_with(
+    dir: &Path,
+    database: &Path,
+    now: Timestamp,
+) -> Result<Option<Damage>, OpenError> {
+    let begun = noted(dir);
+    let damage = if database.exists() {
+        let Some(why) = what_is_wrong(dir, database).await? else { return Ok(begun) };
+        let damage = Damage { set_aside: free_name(database, now), restored: None };
+        tracing::error!(
+            "the store {} is damaged ({why}) and is set aside as {}; backups are kept",
+            database.display(),
+            damage.set_aside.display()
+        );
+        damage
+    } else {
+        // A start that was cut off in the middle is gone on with.
+        let Some(begun) = begun else { return Ok(None) };
+        begun
+    };
+    let written = |why| unwritable(dir, why);
+    note(dir, &damage).map_err(written)?;
+    set_aside(dir, database, &damage.set_aside).map_err(written)?;
+    restore(dir, database, damage).await.map(Some)
+}
+
+/// Forgets the note.
+pub(super) fn told(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_file(dir.join(NOTE)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => files::sync_dir(dir),
+    }
+}
+
+fn noted(dir: &Path) -> Option<Damage> {
+    serde_json::from_slice(&std::fs::read(dir.join(NOTE)).ok()?).ok()
+}
+
+fn note(dir: &Path, damage: &Damage) -> io::Result<()> {
+    files::replace(&dir.join(NOTE), &serde_json::to_vec(damage)?)
+}
+
+/// Why the database cannot be trusted; `None` if it can.
+async fn what_is_wrong(dir: &Path, database: &Path) -> Result<Option<String>, OpenError> {
+    match examine(database).await {
+        Ok(Verdict::Sound) => Ok(None),
+        Ok(Verdict::Damaged { why }) => Ok(Some(why)),
+        // Either the first start was interrupted, or everything was cut off. Backups and snapshots
+        // tell which: there are none before the first fix.
+        Ok(Verdict::Empty) => {
+            let had_content = vault::has_backups(dir) || !snapshots(dir).is_empty();
+            Ok(had_content.then(|| "nothing is left of it".to_owned()))
+        }
+        Ok(Verdict::Newer(found)) => {
+            Err(OpenError::Newer { file: database.to_owned(), found, known: SCHEMA })
+        }
+        Err(ExamineError::Unreadable(error)) => Err(unwritable(dir, error)),
+        Err(error @ ExamineError::Failed(_)) => Err(failed(database, &error)),
+    }
+}
+
+fn free_name(database: &Path, now: Timestamp) -> PathBuf {
+    let stamp = now.format("%Y%m%d_%H%M%S");
+    let named = |serial: u32| {
+        let serial = if serial == 1 { String::new() } else { format!("_{serial}") };
+        PathBuf::from(format!("{}.corrupt-{stamp}{serial}", database.display()))
+    };
+    let serial = (1..u32::MAX).find(|serial| !named(*serial).exists()).unwrap_or(u32::MAX);
+    named(serial)
+}
+
+/// Moves the database and its companions out of the way. The database goes first: as long as it is
+/// in its place, its companions say what is wrong with it.
+fn set_aside(dir: &Path, database: &Path, aside: &Path) -> io::Result<()> {
+    for end in ["", "-wal", "-shm", WITNESS_END] {
+        let named = |path: &Path| PathBuf::from(format!("{}{end}", path.display()));
+        match std::fs::rename(named(database), named(aside)) {
+            // There may be none; a start before may have been cut off here; and a reader that closes
+            // last takes the log with it, at any moment.
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    files::sync_dir(dir)
+}
+
+/// Puts the newest snapshot that is whole in the database's place. Damaged ones stay where they are.
+async fn restore(dir: &Path, database: &Path, mut damage: Damage) -> Result<Damage, OpenError> {
+    sweep(dir, UNFINISHED);
+    let written = |why| unwritable(dir, why);
+    for snapshot in snapshots(dir) {
+        let Some(copy) = whole_copy(dir, &snapshot).await? else { continue };
+        let Snapshot { path, taken_at, .. } = snapshot;
+        damage.restored = Some(Restored { snapshot: path, taken_at });
+        note(dir, &damage).map_err(written)?;
+        copy.persist(database).map_err(|refused| written(refused.error))?;
+        files::sync_dir(dir).map_err(written)?;
+        tracing::warn!("the snapshot of {taken_at} was restored; what happened since is not known");
+        return Ok(damage);
+    }
+    damage.restored = None;
+    note(dir, &damage).map_err(written)?;
+    tracing::warn!("there is no snapshot to restore; the history and the journal start anew");
+    Ok(damage)
+}
+
+/// A copy of a snapshot, on disk and examined; `None`, with a line in the log, if it cannot be
+/// trusted.
+async fn whole_copy(dir: &Path, snapshot: &Snapshot) -> Result<Option<NamedTempFile>, OpenError> {
+    let why = match copy(dir, &snapshot.path) {
+        Ok(copy) => match examine(copy.path()).await {
+            Ok(Verdict::Sound) => return Ok(Some(copy)),
+            Ok(Verdict::Damaged { why }) => why,
+            Ok(Verdict::Newer(_)) => "a newer selfheal wrote it".to_owned(),
+            Ok(Verdict::Empty) => "nothing is left of it".to_owned(),
+            Err(error) => error.to_string(),
+        },
+        // With some room it can be restored: nothing is begun anew for that.
+        Err(error) if error.kind() == ErrorKind::StorageFull => return Err(unwritable(dir, error)),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!("the snapshot {} cannot be restored: {why}", snapshot.path.display());
+    Ok(None)
+}
+
+fn copy(dir: &Path, snapshot: &Path) -> io::Result<NamedTempFile> {
+    // Made for its owner only.
+    let mut copy = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir)?;
+    io::copy(&mut File::open(snapshot)?, &mut copy)?;
+    copy.as_file().sync_all()?;
+    Ok(copy)
+}
