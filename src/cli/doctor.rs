@@ -18,7 +18,7 @@ use crate::alerts::{Channel, Log};
 use crate::config::{Settings, Sources};
 use crate::docker::Docker;
 use crate::http::check_listen;
-use crate::store::{OpenError, open_read_only};
+use crate::store::{OpenError, open_read_only, snapshots};
 
 /// How one examination ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -197,7 +197,16 @@ fn unwritable(what: &'static str, dir: &Path, error: &std::io::Error) -> Examine
 
 async fn store(dir: &Path) -> Examined {
     match open_read_only(dir).await {
-        Ok(_) => Examined::ok("store", "it opens"),
+        Ok(_) => Examined::ok(
+            "store",
+            match snapshots(dir).first() {
+                Some(newest) => format!(
+                    "it opens; the newest snapshot is of {}",
+                    newest.taken_at.format("%Y-%m-%d %H:%M:%S UTC")
+                ),
+                None => "it opens; there is no snapshot yet".to_owned(),
+            },
+        ),
         Err(OpenError::Missing { .. }) => Examined::ok("store", "it comes with the first start"),
         Err(error @ OpenError::Older { .. }) => {
             Examined::not(Grade::Warn, "store", error, "selfheal run")
