@@ -92,6 +92,7 @@ fn fix(nth: u128, action: Action) -> Fix {
         confidence: Confidence::literal(90),
         interruption_secs: 0,
         quiet: false,
+        course: selfheal_agents::model::Course::First,
         warnings: vec![],
         proposed_at: start_time(),
     }

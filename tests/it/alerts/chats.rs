@@ -46,6 +46,7 @@ impl Service {
         (service, address)
     }
 
+    #[expect(clippy::unused_async, reason = "what answers a request is async")]
     async fn take(
         State(me): State<Arc<Self>>,
         uri: Uri,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -65,6 +66,10 @@ struct Row {
     fix_type: String,
 }
 
+fn say(text: &str) {
+    writeln!(std::io::stderr(), "{text}").expect("standard error is open");
+}
+
 fn measured(name: &str, fault: &Fault, repair: &Repair) -> Result<Row> {
     let alone = broken_for(fault, &fault.staged()?, PATIENCE)?;
     let stack = fault.staged()?;
@@ -81,7 +86,7 @@ fn measured(name: &str, fault: &Fault, repair: &Repair) -> Result<Row> {
     let healed = broken_for(fault, &stack, LIMIT).with_context(|| selfheal.last_words())?;
     let incidents = selfheal.incidents()?;
     if healed.is_none() {
-        println!("{name} was not healed: {}", selfheal.last_words());
+        say(&format!("{name} was not healed: {}", selfheal.last_words()));
     }
     let mut done = incidents.iter().filter_map(|i| i["fix_detail"]["fix_type"].as_str());
     let right = done.find(|fix_type| repair.fix_types.contains(fix_type));
@@ -145,7 +150,7 @@ fn report_of_all_faults() -> Result<()> {
     rows.sort_by_key(|(place, _)| *place);
     let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect::<Result<_>>()?;
     if only.is_some() {
-        println!("{}", table(&rows));
+        say(&table(&rows));
         return Ok(());
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(TABLE);
