@@ -71,7 +71,8 @@ pub(super) fn forecast(points: &[Point], limit: f64) -> Option<Forecast> {
     if slowest <= 0.0 {
         return None;
     }
-    let after = |slope: f64| (limit - last.1) / slope;
+    // From the level of the whole rise: the last value alone is off by as much as they scatter.
+    let after = |slope: f64| (limit - level_at(last.0, &blocks, slope)) / slope;
     (after(slowest) <= FARTHEST * span).then(|| Forecast {
         likely: after(slope),
         earliest: after(fastest),
@@ -138,8 +139,15 @@ fn slopes(blocks: &[Point]) -> Vec<f64> {
 fn band(slopes: &[f64], blocks: usize) -> (f64, f64) {
     let n = blocks as f64;
     let width = BAND * (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt();
-    let low = ((slopes.len() as f64 - width) / 2.0).floor().max(0.0) as usize;
+    // Sen counts the slopes from one.
+    let low = ((slopes.len() as f64 - width) / 2.0 - 1.0).floor().max(0.0) as usize;
     (slopes[low], slopes[slopes.len() - 1 - low])
+}
+
+/// Where a straight rise of this slope through the blocks is at a time.
+fn level_at(time: f64, blocks: &[Point], slope: f64) -> f64 {
+    let levels: Vec<f64> = blocks.iter().map(|(at, value)| value + slope * (time - at)).collect();
+    middle(&levels).unwrap_or(0.0)
 }
 
 /// The typical distance of a point from the straight rise.
