@@ -579,7 +579,7 @@ async fn a_full_cache_that_evicts_does_its_work_and_one_that_may_not_is_in_troub
         bench.fake.answers(&endpoint, Facts::Redis(full));
         let mut report = bench.look_after(5).await;
         for _ in 0..10 {
-            report = bench.look_after(120).await;
+            report = bench.look_after(30).await;
         }
         let seen = seen(&report, "redis:cache", "redis.memory");
         assert_eq!(seen, ("100".to_owned(), told), "{policy:?}");
