@@ -17,9 +17,9 @@ use super::{Refusal, Sending};
 
 /// Characters of a title.
 const TITLE: usize = 600;
-/// Characters of a section, with room for what escaping adds.
-const SECTION: usize = 2_400;
-/// Characters of all sections.
+/// Characters of a section, escaped, with room for its fence.
+const SECTION: usize = 2_900;
+/// Characters of all sections, escaped.
 const ALL: usize = 8_000;
 
 /// A workspace and how it is reached.
@@ -161,8 +161,9 @@ fn message(alert: &Alert, whole: bool) -> Value {
     // A star of a stranger would end the bold type.
     let mut blocks = vec![section(&format!("{sign} *{}*", title.replace('*', "∗")))];
     if whole {
-        let fenced = |text: String| section(&format!("```{}```", escaped(&text).replace('`', "'")));
-        blocks.extend(paragraphs(&alert.body, SECTION, ALL).into_iter().map(fenced));
+        let body = escaped(&alert.body).replace('`', "'");
+        let fenced = |text: String| section(&format!("```{text}```"));
+        blocks.extend(paragraphs(&body, SECTION, ALL).into_iter().map(fenced));
     }
     json!({ "text": title, "blocks": blocks, "unfurl_links": false, "unfurl_media": false })
 }

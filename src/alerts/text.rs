@@ -45,7 +45,7 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 /// A body in parts of whole lines, each at most `part` characters, all at most `all`; the last
 /// line says where the rest is, if there is more.
 pub(super) fn paragraphs(body: &str, part: usize, all: usize) -> Vec<String> {
-    const REST: &str = "(`selfheal explain` shows the rest)";
+    const REST: &str = "(selfheal explain shows the rest)";
     let mut parts: Vec<String> = vec![];
     let mut room = all;
     for line in body.lines() {
