@@ -9,7 +9,7 @@ use crate::lab::engine::docker;
 use crate::lab::stack::{Service, Stack};
 
 /// The proxy's health check goes all the way through, so it fails with everything behind it.
-const ORDERS_THROUGH_PROXY: &str = "/usr/bin/wget -q -T 3 -O /dev/null http://127.0.0.1/orders";
+const ORDERS_THROUGH_PROXY: &str = "/usr/bin/wget -q -T 3 -O /dev/null http://127.0.0.1:80/orders";
 
 fn start_shop(stack: &mut Stack) -> Result<()> {
     start_data_services(stack)?;
