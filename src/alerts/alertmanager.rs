@@ -2,8 +2,8 @@
 //! as one is used to.
 //!
 //! Alertmanager takes what it is not told again for over: so an alert is given an end of its own,
-//! a day ahead, and the end of the incident when that is there. What tells two alerts apart are
-//! their labels; the severity among them is that of the incident's first alert
+//! thirty days ahead, and the end of the incident when that is there. What tells two alerts apart
+//! are their labels; the severity among them is that of the incident's first alert
 //! (<https://prometheus.io/docs/alerting/latest/alerts_api/>).
 
 use std::time::Duration;
@@ -20,7 +20,9 @@ use super::{Refusal, Sending};
 const SUMMARY: usize = 1_000;
 const BODY: usize = 8_000;
 /// What nobody ended by then is told no longer.
-const LASTS: TimeDelta = TimeDelta::days(1);
+const LASTS: TimeDelta = TimeDelta::days(30);
+/// The same of a test.
+const TEST_LASTS: TimeDelta = TimeDelta::minutes(1);
 
 /// An Alertmanager.
 pub struct Alertmanager {
@@ -44,12 +46,12 @@ impl Alertmanager {
     pub(super) async fn carry(&self, sending: &Sending<'_>) -> Result<(), Refusal> {
         let alert = sending.alert;
         let first = sending.threads.place(alert.incident).await;
-        let severity = first.clone().unwrap_or_else(|| word(alert.severity).to_owned());
-        let alerts = json!([of(alert, &severity, &self.machine)]);
+        let begun =
+            first.unwrap_or_else(|| format!("{} {}", word(alert.severity), alert.at.to_rfc3339()));
+        let (severity, since) = begun.split_once(' ').unwrap_or((&begun, ""));
+        let alerts = json!([of(alert, severity, since, &self.machine)]);
         post::send(self.post.to(self.url.expose()).json(&alerts)).await?.accepted()?;
-        if first.is_none() {
-            sending.threads.remember(alert.incident, &severity).await;
-        }
+        sending.threads.remember(alert.incident, &begun).await;
         Ok(())
     }
 }
@@ -62,8 +64,12 @@ const fn word(severity: Severity) -> &'static str {
     }
 }
 
-fn of(alert: &Alert, severity: &str, machine: &str) -> Value {
-    let ends_at = if alert.is_over() { alert.at } else { alert.at + LASTS };
+fn of(alert: &Alert, severity: &str, since: &str, machine: &str) -> Value {
+    let ends_at = match alert.event.as_str() {
+        _ if alert.is_over() => alert.at,
+        "test" => alert.at + TEST_LASTS,
+        _ => alert.at + LASTS,
+    };
     let target = alert.target.as_ref().map(ToString::to_string).unwrap_or_default();
     let about = alert.incident.map_or_else(|| cut(&alert.key, 200), |id| id.to_string());
     json!({
@@ -79,6 +85,7 @@ fn of(alert: &Alert, severity: &str, machine: &str) -> Value {
             "description": body(&alert.body, BODY),
             "event": alert.event,
         },
+        "startsAt": since,
         "endsAt": ends_at.to_rfc3339(),
     })
 }
@@ -91,9 +98,10 @@ mod tests {
     #[test]
     fn the_end_has_the_labels_of_the_beginning() {
         let mut alert = hostile();
-        let begun = of(&alert, "critical", "host");
+        let since = alert.at.to_rfc3339();
+        let begun = of(&alert, "critical", &since, "host");
         (alert.event, alert.severity) = ("resolved".to_owned(), Severity::Info);
-        let over = of(&alert, "critical", "host");
+        let over = of(&alert, "critical", &since, "host");
         assert_eq!(over["labels"], begun["labels"]);
         assert_eq!(over["endsAt"], alert.at.to_rfc3339());
         assert_ne!(begun["endsAt"], over["endsAt"]);

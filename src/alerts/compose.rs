@@ -428,16 +428,18 @@ fn next_commands(incident: &Incident, event: AlertEvent) -> String {
     if event == AlertEvent::Held && incident.fix.is_some() {
         commands.push((format!("selfheal approve {id}"), "apply this fix now"));
     }
-    if event == AlertEvent::Resolved
-        && let Some(backup) = incident.backups.last()
-    {
-        commands.push((format!("selfheal rollback {backup}"), "take the fix back"));
-    }
-    if event == AlertEvent::Stuck
-        && let Some(backup) = incident.backups.last()
-    {
-        commands.push((format!("selfheal rollback {backup}"), "try the undo once more"));
-    }
+    // What took several changes is taken back as a whole.
+    let rollback = match &incident.backups[..] {
+        [] => None,
+        [backup] => Some(format!("selfheal rollback {backup}")),
+        _ => Some(format!("selfheal rollback {id}")),
+    };
+    let what = match event {
+        AlertEvent::Resolved => Some("take the fix back"),
+        AlertEvent::Stuck => Some("try the undo once more"),
+        _ => None,
+    };
+    commands.extend(rollback.zip(what));
     commands.push((format!("selfheal explain {id}"), "everything that is known about it"));
     let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     let lines = commands.iter().map(|(command, what)| format!("{command:width$}   {what}"));

@@ -36,7 +36,7 @@ impl Ntfy {
             Some(token) => Post::bearing(token, limit)?,
             None => Post::new(&[], limit)?,
         };
-        let (server, topic) = server_and_topic(url.expose()).unwrap_or_default();
+        let (server, topic) = server_and_topic(url.expose()).ok_or(PostError::Topic)?;
         Ok(Self { post, server: SecretText::new(server), topic: SecretText::new(topic) })
     }
 

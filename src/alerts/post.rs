@@ -16,6 +16,8 @@ use super::Refusal;
 pub const LIMIT: Duration = Duration::from_secs(10);
 /// More of an answer than any of ours needs, in bytes.
 const LONGEST_ANSWER: usize = 64 * 1024;
+/// Shorter parts of an address are words such as `api`.
+const LEAST_SECRET: usize = 6;
 /// Length of what is quoted of an answer, in characters.
 const QUOTED: usize = 120;
 
@@ -25,6 +27,9 @@ pub enum PostError {
     /// A header has no proper name or value.
     #[error("the header `{0}` is not a valid header")]
     Header(String),
+    /// An address does not name what it has to.
+    #[error("the address names no topic; write it like https://ntfy.sh/my-topic")]
+    Topic,
     /// The HTTP client cannot be made.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(String),
@@ -39,6 +44,8 @@ pub(super) struct Post {
 pub(super) struct Answer {
     status: StatusCode,
     body: Vec<u8>,
+    /// Parts of the address that an answer may repeat, and nobody else is to read.
+    secrets: Vec<String>,
 }
 
 impl Post {
@@ -81,7 +88,10 @@ impl Post {
 
 /// Sends a request and reads what comes back, whatever it says.
 pub(super) async fn send(request: RequestBuilder) -> Result<Answer, Refusal> {
-    let mut answer = request.send().await.map_err(in_words)?;
+    let (client, request) = request.build_split();
+    let request = request.map_err(in_words)?;
+    let secrets = secrets_of(request.url());
+    let mut answer = client.execute(request).await.map_err(in_words)?;
     let status = answer.status();
     let mut body = vec![];
     while let Some(part) = answer.chunk().await.map_err(in_words)? {
@@ -91,13 +101,25 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Answer, Refusal> {
             break;
         }
     }
-    Ok(Answer { status, body })
+    Ok(Answer { status, body, secrets })
+}
+
+/// Path, query and the longer parts of both: a page for an unknown path often repeats it.
+fn secrets_of(url: &reqwest::Url) -> Vec<String> {
+    let whole = [Some(url.path()), url.query()].into_iter().flatten();
+    let parts = whole.clone().flat_map(|part| part.split(['/', '&', '=']));
+    whole
+        .clone()
+        .chain(parts)
+        .filter(|part| part.len() >= LEAST_SECRET)
+        .map(str::to_owned)
+        .collect()
 }
 
 impl Answer {
     /// Good if its status says so; else a refusal with the first of what it said.
     pub(super) fn accepted(self) -> Result<Self, Refusal> {
-        let Self { status, body } = &self;
+        let Self { status, body, secrets } = &self;
         if status.is_success() {
             return Ok(self);
         }
@@ -106,7 +128,9 @@ impl Answer {
                 "it answered {status}; redirects are not followed, give the final address"
             ));
         }
-        let said = clean(&String::from_utf8_lossy(body), QUOTED);
+        let said = String::from_utf8_lossy(body).into_owned();
+        let said = secrets.iter().fold(said, |said, secret| said.replace(secret, "***"));
+        let said = clean(&said, QUOTED);
         let said = if said.is_empty() { said } else { format!(": {said}") };
         Err(format!("it answered {status}{said}"))
     }

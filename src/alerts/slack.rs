@@ -59,7 +59,11 @@ impl Slack {
             }
             Way::Bot { api, channel } => {
                 let known = sending.threads.place(alert.incident).await;
-                let known = known.as_deref().and_then(|place| place.split_once(' '));
+                // What was said in another channel is not gone on with in this one.
+                let known = known.as_deref().and_then(|place| {
+                    let (wanted, place) = place.split_once(' ')?;
+                    (wanted == channel).then(|| place.split_once(' '))?
+                });
                 let said = match known {
                     Some((channel, ts)) => self.go_on(api, channel, ts, alert).await?,
                     None => false,
@@ -67,8 +71,9 @@ impl Slack {
                 if !said {
                     let mut first = message(alert, true);
                     first["channel"] = json!(channel);
-                    let (channel, ts) = self.call(api, "chat.postMessage", &first).await??;
-                    sending.threads.remember(alert.incident, &format!("{channel} {ts}")).await;
+                    let (id, ts) = self.call(api, "chat.postMessage", &first).await??;
+                    let place = format!("{channel} {id} {ts}");
+                    sending.threads.remember(alert.incident, &place).await;
                 }
                 Ok(())
             }
@@ -96,15 +101,22 @@ impl Slack {
     ) -> Result<bool, Refusal> {
         let mut reply = message(alert, true);
         (reply["channel"], reply["thread_ts"]) = (json!(channel), json!(ts));
-        let gone = ["channel_not_found", "thread_not_found", "message_not_found", "is_archived"];
+        let gone = [
+            "channel_not_found",
+            "thread_not_found",
+            "message_not_found",
+            "is_archived",
+            "not_in_channel",
+        ];
         match self.call(api, "chat.postMessage", &reply).await? {
             Err(why) if gone.iter().any(|word| why.contains(word)) => return Ok(false),
             said => drop(said?),
         }
         let mut first = message(alert, false);
         (first["channel"], first["ts"]) = (json!(channel), json!(ts));
-        // Some workspaces forbid it; then the first message stays as it was.
-        if let Err(why) = self.call(api, "chat.update", &first).await? {
+        // It is said by now: trouble with this must not say it again. Some workspaces forbid it, and
+        // the first message stays as it was.
+        if let Err(why) = self.call(api, "chat.update", &first).await.and_then(|inner| inner) {
             tracing::debug!(why, "the first message of a thread was not changed");
         }
         Ok(true)

@@ -57,7 +57,11 @@ impl Telegram {
     pub(super) async fn carry(&self, sending: &Sending<'_>) -> Result<(), Refusal> {
         let alert = sending.alert;
         let first = sending.threads.place(alert.incident).await;
-        let first = first.and_then(|place| place.parse::<i64>().ok());
+        // In another chat the same number is another's message.
+        let first = first.as_deref().and_then(|place| {
+            let (chat, id) = place.rsplit_once(' ')?;
+            (chat == self.chat).then(|| id.parse::<i64>().ok())?
+        });
         let mut message = message(alert);
         message["chat_id"] = json!(self.chat);
         if let Some(first) = first {
@@ -66,7 +70,7 @@ impl Telegram {
         }
         let sent = self.call("sendMessage", &message).await?;
         if let (None, Some(id)) = (first, sent["message_id"].as_i64()) {
-            sending.threads.remember(alert.incident, &id.to_string()).await;
+            sending.threads.remember(alert.incident, &format!("{} {id}", self.chat)).await;
         }
         Ok(())
     }

@@ -54,12 +54,16 @@ impl Service {
         raw: Bytes,
     ) -> (StatusCode, String) {
         let body = serde_json::from_slice(&raw).unwrap_or_default();
+        let asked = uri.to_string();
         let request = Request { path: uri.path().to_owned(), headers, raw: raw.to_vec(), body };
         me.requests.lock().unwrap().push(request);
         let mut answers = me.answers.lock().unwrap();
         let next = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
         let (status, body) = next.unwrap();
-        (StatusCode::from_u16(status).unwrap(), body.to_string())
+        // As servers do that do not know a path.
+        let body =
+            if status == 404 { format!("Cannot POST {asked}: {body}") } else { body.to_string() };
+        (StatusCode::from_u16(status).unwrap(), body)
     }
 
     /// What is at this place of each request's body.
@@ -73,10 +77,10 @@ impl Service {
     }
 }
 
-/// Lets an incident be held, rolled back and resolved, and waits until all of it was told.
+/// Lets an incident be held, get stuck and be resolved after all, and waits until all of it was told.
 async fn a_life(kind: ChannelKind) {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-    for event in ["held", "rolled_back", "resolved"] {
+    for event in ["held", "stuck", "resolved"] {
         let mut told = alert(Some(incident_id(1)), event, 0);
         if event == "resolved" {
             told.severity = Severity::Info;
@@ -122,13 +126,23 @@ async fn a_bot_in_slack_keeps_an_incident_in_one_thread_whose_first_message_is_u
 
 #[tokio::test]
 async fn a_thread_that_somebody_removed_begins_anew() {
-    let gone = (200, json!({ "ok": false, "error": "thread_not_found" }));
+    let gone = (200, json!({ "ok": false, "error": "not_in_channel" }));
     let (slack, api) = Service::answering(&[posted("1.1"), gone, posted("2.1")]).await;
     a_life(bot(&api)).await;
     let threads = slack.all("/thread_ts");
     let (none, old, new) = (json!(null), json!("1.1"), json!("2.1"));
     // The first, the vanished thread, a new first; then its answer and its change.
     assert_eq!(threads, [none.clone(), old, none.clone(), new, none]);
+}
+
+#[tokio::test]
+async fn a_first_message_that_cannot_be_changed_says_nothing_twice() {
+    let busy = (503, json!("try later"));
+    let answers = [posted("1.1"), posted("1.2"), busy.clone(), posted("1.3"), busy];
+    let (slack, api) = Service::answering(&answers).await;
+    a_life(bot(&api)).await;
+    let posts = slack.paths().iter().filter(|path| path.ends_with("postMessage")).count();
+    assert_eq!(posts, 3, "one for each alert");
 }
 
 #[tokio::test]
@@ -212,6 +226,8 @@ async fn alertmanager_sees_one_alert_that_ends() {
     assert_eq!(labels[0]["severity"], "critical");
     let ends = manager.all("/0/endsAt");
     assert!(ends[0] == ends[1] && ends[2].as_str() < ends[0].as_str(), "{ends:?}");
+    let starts = manager.all("/0/startsAt");
+    assert!(starts[0].is_string() && starts.iter().all(|at| *at == starts[0]), "{starts:?}");
 }
 
 #[tokio::test]
