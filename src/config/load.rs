@@ -123,6 +123,7 @@ fn finish(
     faults.extend(meaning::faults(&settings, places));
     let mut warnings = meaning::warnings(&settings);
     secrets::read_all(&mut settings, places, faults, &mut warnings);
+    faults.extend(meaning::faults_in_files(&settings, places));
     (settings, warnings)
 }
 

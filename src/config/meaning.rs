@@ -55,6 +55,13 @@ pub(super) fn faults(settings: &Settings, places: &Places) -> Vec<Fault> {
     check.faults
 }
 
+/// Everything that is wrong with what was read from the files that settings name.
+pub(super) fn faults_in_files(settings: &Settings, places: &Places) -> Vec<Fault> {
+    let mut check = Check { places, faults: vec![] };
+    alerts::faults_in_files(&settings.alerts, &mut check);
+    check.faults
+}
+
 /// What is allowed but dangerous.
 pub(super) fn warnings(settings: &Settings) -> Vec<String> {
     let listen = settings.api.listen;

@@ -318,6 +318,24 @@ fn a_secret_file_that_cannot_be_used_is_a_fault_at_its_line() {
 }
 
 #[test]
+fn what_a_secret_file_holds_is_judged_as_if_it_stood_in_the_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    for (setting, holds, told) in [
+        ("[alerts.discord]\nurl_file", "hooks.example.org/x", "begins with https://"),
+        ("[alerts.ntfy]\nurl_file", "https://ntfy.sh/", "the topic's address"),
+        ("[alerts.slack]\nchannel = \"ops\"\ntoken_file", "xoxb-ä", "beyond ASCII"),
+    ] {
+        let file = folder.path().join("secret");
+        fs::write(&file, holds).unwrap();
+        let name = setting.rsplit('\n').next().unwrap();
+        let text = format!("{setting} = \"{}\"\n", file.display());
+        let place = setting.split(['[', ']']).nth(1).unwrap();
+        let line = setting.matches('\n').count() + 1;
+        refused(&text, &format!("{line} {place}.{name}"), told);
+    }
+}
+
+#[test]
 fn thresholds_that_cannot_be_meant_are_refused_at_their_lines() {
     let places: Vec<String> = faults(
         "[thresholds]\nhost_cpu = { critical = 190 }\ncrash_loop_deaths = 1\nhost_cpuu = 1\n",

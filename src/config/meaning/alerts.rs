@@ -15,8 +15,14 @@ use crate::config::tree::joined;
 pub(super) fn faults(alerts: &Alerts, check: &mut Check<'_>) {
     one_or_the_other(alerts, check);
     email(&alerts.email, check);
+    secrets(alerts, false, check);
     addresses(alerts, check);
     whole(alerts, check);
+}
+
+/// Notes what is wrong with secrets that were read from files.
+pub(super) fn faults_in_files(alerts: &Alerts, check: &mut Check<'_>) {
+    secrets(alerts, true, check);
 }
 
 /// What is allowed but dangerous.
@@ -96,13 +102,27 @@ fn one_or_the_other(alerts: &Alerts, check: &mut Check<'_>) {
     }
 }
 
-fn addresses(alerts: &Alerts, check: &mut Check<'_>) {
-    for (name, _, url) in alerts.clone().secrets() {
-        let is_address = name.split_once('.').is_some_and(|(_, word)| word == "url");
-        if let Some(url) = url.as_ref().filter(|_| is_address) {
-            address(&format!("alerts.{name}"), url.expose(), check);
+/// The form of what stands in the settings, or was read from a file that they name.
+fn secrets(alerts: &Alerts, in_files: bool, check: &mut Check<'_>) {
+    for (name, file, secret) in alerts.clone().secrets() {
+        let Some(secret) = secret.as_ref().filter(|_| file.is_some() == in_files) else { continue };
+        let setting = format!("alerts.{name}{}", if in_files { "_file" } else { "" });
+        let (channel, word) = name.split_once('.').unwrap_or((name, ""));
+        match word {
+            "url" if channel == "ntfy" && server_and_topic(secret.expose()).is_none() => {
+                let what = "write the topic's address, such as https://ntfy.sh/my-topic";
+                check.wrong(&setting, what);
+            }
+            "url" => address(&setting, secret.expose(), check),
+            "token" if !secret.expose().chars().all(|c| c.is_ascii_graphic()) => {
+                check.wrong(&setting, "a token has no spaces and no letters beyond ASCII");
+            }
+            _ => {}
         }
     }
+}
+
+fn addresses(alerts: &Alerts, check: &mut Check<'_>) {
     for (name, url) in [
         ("alerts.slack.api_url", &alerts.slack.api_url),
         ("alerts.telegram.api_url", &alerts.telegram.api_url),
@@ -142,12 +162,6 @@ fn whole(alerts: &Alerts, check: &mut Check<'_>) {
     }
     if (telegram.token.is_some() || telegram.token_file.is_some()) != telegram.chat.is_some() {
         check.wrong("alerts.telegram", "a bot needs both: `token`, and `chat` to write to");
-    }
-    if ntfy.url.as_ref().is_some_and(|url| server_and_topic(url.expose()).is_none()) {
-        check.wrong(
-            "alerts.ntfy.url",
-            "write the topic's address, such as https://ntfy.sh/my-topic",
-        );
     }
     for (channel, of, has_url) in [
         (
