@@ -103,7 +103,7 @@ fn write(facts: &mut RedisFacts, setting: ServerSetting, value: &str) {
     }
     let is_full =
         facts.used_memory_bytes.zip(facts.maxmemory_bytes).is_some_and(|(used, most)| used >= most);
-    facts.writes_rejected = is_full && facts.maxmemory_policy.as_deref() == Some("noeviction");
+    facts.writes_rejected = is_full && facts.evicts() == Some(false);
 }
 
 #[async_trait]

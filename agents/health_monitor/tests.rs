@@ -559,17 +559,19 @@ async fn redis_tells_refused_writes_and_loading() {
 
 #[tokio::test]
 async fn a_full_cache_that_evicts_does_its_work_and_one_that_may_not_is_in_trouble() {
-    for (policy, told) in [
-        (Some("allkeys-lru"), Verdict::Ok),
-        (Some("volatile-ttl"), Verdict::Ok),
-        (Some("noeviction"), Verdict::Critical),
-        (None, Verdict::Critical),
+    for (policy, expiring, told) in [
+        (Some("allkeys-lru"), 0, Verdict::Ok),
+        (Some("volatile-ttl"), 7, Verdict::Ok),
+        (Some("volatile-ttl"), 0, Verdict::Critical),
+        (Some("noeviction"), 7, Verdict::Critical),
+        (None, 7, Verdict::Critical),
     ] {
         let full = RedisFacts {
             reachable: true,
             used_memory_bytes: Some(100 << 20),
             maxmemory_bytes: Some(100 << 20),
             maxmemory_policy: policy.map(str::to_owned),
+            expiring_keys: Some(expiring),
             ..Default::default()
         };
         let mut bench = Bench::new();

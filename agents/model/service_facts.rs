@@ -148,6 +148,18 @@ pub struct RedisFacts {
     pub idle_clients: Vec<RedisClient>,
 }
 
+impl RedisFacts {
+    /// Whether it makes room for what is written once it is full; `None` where that is not known.
+    /// A `volatile-*` policy has nothing to evict where no key expires.
+    pub fn evicts(&self) -> Option<bool> {
+        let policy = self.maxmemory_policy.as_deref()?;
+        if policy.starts_with("volatile-") {
+            return Some(self.expiring_keys? > 0);
+        }
+        Some(policy.starts_with("allkeys-"))
+    }
+}
+
 /// A client of Redis that only holds its connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedisClient {

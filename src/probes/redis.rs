@@ -142,7 +142,7 @@ fn judge(facts: &mut RedisFacts, info: &BTreeMap<&str, &str>, config: &BTreeMap<
     let counted = facts
         .used_memory_bytes
         .map(|used| used.saturating_sub(number("mem_not_counted_for_evict").unwrap_or(0)));
-    let is_full = facts.maxmemory_policy.as_deref() == Some("noeviction")
+    let is_full = facts.evicts() == Some(false)
         && counted.zip(facts.maxmemory_bytes).is_some_and(|(counted, most)| {
             counted.saturating_add((most / 100).min(LARGEST_MARGIN_BYTES)) >= most
         });
@@ -207,6 +207,9 @@ mod tests {
             |policy| format!("used_memory:1100\r\nmaxmemory:1000\r\nmaxmemory_policy:{policy}\r\n");
         assert!(judged(&full("noeviction"), &[]).writes_rejected);
         assert!(!judged(&full("allkeys-lru"), &[]).writes_rejected);
+        assert!(judged(&full("volatile-lru"), &[]).writes_rejected, "no key expires");
+        let some_expire = full("volatile-lru") + "db0:keys=5,expires=2\r\n";
+        assert!(!judged(&some_expire, &[]).writes_rejected);
         let unlimited = "used_memory:1100\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n";
         assert!(!judged(unlimited, &[]).writes_rejected);
         assert_eq!(judged(unlimited, &[]).maxmemory_bytes, None);

@@ -89,7 +89,6 @@ fn numbers(facts: &RedisFacts, context: &Context<'_>) -> Vec<Measured> {
 
 /// The policy by which it makes room for what is written, if it does.
 fn eviction(facts: &RedisFacts) -> Option<String> {
-    let policy = facts.maxmemory_policy.as_deref()?;
-    let evicts = policy.starts_with("allkeys-") || policy.starts_with("volatile-");
-    evicts.then(|| clean(policy, 40))
+    let policy = facts.maxmemory_policy.as_deref().filter(|_| facts.evicts() == Some(true))?;
+    Some(clean(policy, 40))
 }
