@@ -178,7 +178,7 @@ impl Inner {
         let mut from = onset.max(until - TROUBLE_BACK);
         let cursor = LogCursor { at: from, seen_at: 0 };
         let mut logs = self.world.runtime.logs(&name, Some(cursor), TROUBLE_LINES).await.ok()?;
-        if logs.lines.len() >= TROUBLE_LINES {
+        if logs.lines.len() >= TROUBLE_LINES || logs.dropped > 0 {
             from = from.max(logs.lines.first()?.at);
         }
         // The first line is where the time begins: it says nothing of how often.

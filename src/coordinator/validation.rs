@@ -62,6 +62,8 @@ pub(super) struct Look {
     pub(super) new_trouble: Option<String>,
     /// Lines of the log that say again what the diagnosis was made from.
     pub(super) said: u64,
+    /// Whether its log was read as a whole since the look before.
+    pub(super) heard_all: bool,
     /// What checks still tell of what was to be mended.
     pub(super) remains: Remains,
     pub(super) detail: String,
@@ -272,11 +274,11 @@ fn count_errors(validation: &mut Validation, look: &Look, watched: Duration) {
     let from = validation.grace_until.min(half_time(validation));
     let is_known = watched > Duration::ZERO && validation.taken_up_at.is_none();
     if is_known && look.at - watched >= from {
-        for (count, lines) in
-            [(&mut validation.errors, look.error_lines), (&mut validation.said, look.said)]
-        {
-            count.lines += lines;
-            count.secs += watched.as_secs_f64();
+        let secs = watched.as_secs_f64();
+        let (errors, said) = (&mut validation.errors, &mut validation.said);
+        (errors.lines, errors.secs) = (errors.lines + look.error_lines, errors.secs + secs);
+        if look.heard_all {
+            (said.lines, said.secs) = (said.lines + look.said, said.secs + secs);
         }
     }
 }

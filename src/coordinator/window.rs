@@ -19,6 +19,8 @@ use super::remains::{self, Remains};
 use super::state::{Inner, TICK};
 use super::validation::{self, Condition, Look};
 
+/// Lines of its log that a look reads at most.
+const MOST_LINES: usize = 2000;
 /// Time a dependent gets to notice that its dependency is back, beside its own health
 /// check's interval.
 const SETTLE: TimeDelta = TimeDelta::seconds(3);
@@ -92,6 +94,7 @@ impl Inner {
             latency_ms: latency(&report, &primary),
             new_trouble: self.news_of(incident.id),
             said: self.said_again(fix, &logs),
+            heard_all: logs.dropped == 0,
             remains: if frozen {
                 Remains::Nothing
             } else {
@@ -157,8 +160,10 @@ impl Inner {
         // By a clock that was set back, the last look lies ahead.
         let since = if last_look > now { now - SINCE_SET_BACK } else { last_look };
         let cursor = LogCursor { at: since, seen_at: 0 };
-        let read = self.world.runtime.logs(&facts.name, Some(cursor), 2000).await;
-        let mut logs = read.unwrap_or_default();
+        let read = self.world.runtime.logs(&facts.name, Some(cursor), MOST_LINES).await;
+        // Of a log that could not be read as a whole nobody knows how often it says something.
+        let mut logs = read.unwrap_or_else(|_| LogBatch { dropped: 1, ..LogBatch::default() });
+        logs.dropped += u64::from(logs.lines.len() >= MOST_LINES);
         // Each line belongs to exactly one sample: what was written while this look went on is
         // the next one's.
         logs.lines.retain(|line| line.at > since && line.at <= now);
@@ -272,6 +277,7 @@ fn blind(now: Timestamp, reason: String) -> View {
         latency_ms: None,
         new_trouble: None,
         said: 0,
+        heard_all: false,
         remains: Remains::Nothing,
         detail: reason,
     };

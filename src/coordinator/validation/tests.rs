@@ -16,6 +16,7 @@ fn look(seconds: i64, condition: Condition) -> Look {
         latency_ms: None,
         new_trouble: None,
         said: 0,
+        heard_all: true,
         remains: Remains::Nothing,
         detail: "seen".to_owned(),
     }
