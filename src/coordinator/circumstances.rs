@@ -24,6 +24,8 @@ use super::window::{primary, settle};
 const LONGEST_START: Duration = Duration::from_hours(1);
 /// ... and where that is known for twice as long as they do, but never for less than this.
 const LEAST_START: Duration = Duration::from_mins(15);
+/// A start so soon after the container was made is its first.
+const FIRST_START: TimeDelta = TimeDelta::minutes(1);
 
 impl Inner {
     /// The facts about `fix` for `diagnosis`.
@@ -207,6 +209,9 @@ fn came_back(bench: &Bench<'_>, facts: &ContainerFacts) -> Option<TargetId> {
 
 /// The end of its start period, which is believed only so far; `usual` is what its starts take.
 fn start_period_end(facts: &ContainerFacts, usual: Option<Duration>) -> Option<Timestamp> {
+    // The first start of one made anew may bring its data up to a new version.
+    let age = facts.created_at.zip(facts.started_at).map(|(made, started)| started - made);
+    let usual = usual.filter(|_| age.is_some_and(|age| age > FIRST_START));
     let most = usual.map_or(LONGEST_START, |usual| (usual * 2).max(LEAST_START));
     let period = facts.health_check.as_ref()?.start_period.min(most);
     Some(facts.started_at? + TimeDelta::from_std(period).ok()?)
