@@ -113,10 +113,11 @@ pub enum Command {
     },
     /// Take back what a fix changed
     #[command(after_help = "Examples:\n  selfheal backups\n  selfheal rollback \
-        backup_20251019_170000")]
+        backup_20251019_170000\n  selfheal rollback 3f2a9c1b")]
     Rollback {
-        /// The backup, as `selfheal backups` lists it
-        backup_id: String,
+        /// The backup, as `selfheal backups` lists it; or an incident, for all that was done for it
+        #[arg(value_name = "BACKUP|INCIDENT")]
+        what: String,
         /// Also when a newer change of the same thing would be lost
         #[arg(long)]
         force: bool,

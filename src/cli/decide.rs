@@ -9,6 +9,7 @@ use selfheal_agents::model::{BackupId, IncidentState, TargetId, clean};
 use super::args::Command;
 use super::client::{CallError, Client, escaped};
 use super::follow::follow;
+use super::local::Undo;
 use super::output::{Exit, Failure, Outcome, Output, Style, tell};
 use super::source::Source;
 use super::{local, render};
@@ -29,9 +30,7 @@ pub(super) async fn run(
         }
         Command::Approve { id } => incident(client, settings, &id, "approve", out).await,
         Command::Dismiss { id } => incident(client, settings, &id, "dismiss", out).await,
-        Command::Rollback { backup_id, force } => {
-            rollback(client, settings, &backup_id, force, out).await
-        }
+        Command::Rollback { what, force } => rollback(client, settings, &what, force, out).await,
         Command::Freeze { off: true, target, .. } | Command::Unfreeze { target } => {
             unfreeze(client, settings, target.as_ref(), out).await
         }
@@ -139,14 +138,21 @@ const NOTHING: Option<&()> = None;
 async fn rollback(
     client: &Client,
     settings: &Settings,
-    backup: &str,
+    what: &str,
     force: bool,
     out: Output,
 ) -> Outcome {
-    let id: BackupId = backup.parse().map_err(|e| {
-        Failure::new(Exit::Usage, format!("`{backup}` is {e}")).next("selfheal backups")
-    })?;
-    let path = format!("/api/monitoring/rollback/{id}?force={force}");
+    let part_of_an_id = |c: char| c.is_ascii_hexdigit() || c == '-';
+    let (id, path) = if !what.is_empty() && what.chars().all(part_of_an_id) {
+        let id = Source::open(client.clone(), settings).await?.named(what).await?;
+        (Undo::Incident(id), format!("/api/incidents/{id}/rollback?force={force}"))
+    } else {
+        let id: BackupId = what.parse().map_err(|e| {
+            Failure::new(Exit::Usage, format!("`{what}` is {e}")).next("selfheal backups")
+        })?;
+        let path = format!("/api/monitoring/rollback/{id}?force={force}");
+        (Undo::Backup(id), path)
+    };
     let done: Done = match client.post(&path, NOTHING).await {
         Err(CallError::Absent(why)) => {
             tell(format!("note: {why}; this process does it by itself"));

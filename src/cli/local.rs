@@ -3,11 +3,12 @@
 //! The store is opened for this process alone, so that a daemon cannot start beside it; if
 //! one holds it already, nothing is done.
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono::Utc;
-use selfheal_agents::model::{BackupId, TargetId, clean};
-use selfheal_agents::ports::{Backups as _, Occasion};
+use selfheal_agents::model::{BackupId, IncidentId, TargetId, clean};
+use selfheal_agents::ports::{Backups as _, Incidents as _, Occasion};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::daemon::{not_started, start_log};
@@ -138,22 +139,48 @@ async fn own_store(settings: &Settings) -> Result<SqliteStore, Failure> {
     store_alone(settings).await.map_err(not_started)
 }
 
+/// What is to be taken back.
+pub(super) enum Undo {
+    /// One fix.
+    Backup(BackupId),
+    /// All that was done for an incident.
+    Incident(IncidentId),
+}
+
+impl Undo {
+    async fn is_known(&self, store: &SqliteStore) -> Result<bool, Failure> {
+        Ok(match self {
+            Self::Backup(id) => store.backup(id).await?.is_some(),
+            Self::Incident(id) => store.incident(*id).await?.is_some(),
+        })
+    }
+}
+
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backup(id) => write!(f, "backup {id}"),
+            Self::Incident(id) => write!(f, "incident {id}"),
+        }
+    }
+}
+
 /// One rollback in this process.
 pub(super) async fn rollback(
     settings: &Settings,
-    id: &BackupId,
+    wanted: &Undo,
     who: &str,
     force: bool,
 ) -> Result<Done, Failure> {
     // Looked up first: who mistypes a name, or a folder, has nothing made or begun for it.
     let known = match store::open_read_only(&settings.data_dir).await {
-        Ok(store) => store.backup(id).await?.is_some(),
+        Ok(store) => wanted.is_known(&store).await?,
         Err(OpenError::Missing { .. }) => false,
         // What is older or damaged, the start deals with.
         Err(_) => true,
     };
     if !known {
-        let what = format!("there is no backup {id} in {}", settings.data_dir.display());
+        let what = format!("there is no {wanted} in {}", settings.data_dir.display());
         return Err(Failure::new(Exit::Usage, what).next("selfheal backups"));
     }
     let app = started(settings).await?;
@@ -166,7 +193,10 @@ pub(super) async fn rollback(
              yours takes its time";
         return Err(Failure::new(Exit::Unreachable, what).next("selfheal doctor"));
     }
-    let done = app.coordinator.rollback(id, who, force).await;
+    let done = match wanted {
+        Undo::Backup(id) => app.coordinator.rollback(id, who, force).await,
+        Undo::Incident(id) => app.coordinator.rollback_incident(*id, who, force).await,
+    };
     app.cancel.cancel();
     let done = done.map_err(|error| Failure::from(error).next("selfheal backups"))?;
     let message = format!("Rolled back to backup {}", done.backup_id);

@@ -196,13 +196,35 @@ impl Inner {
         }
         let mut done = RollbackDone::new(left[0]);
         for backup in left {
-            done.undone.extend(self.rollback(backup, who, force).await?.undone);
+            done.undone.extend(self.rollback_one(backup, who, force).await?.undone);
         }
         Ok(done)
     }
 
-    /// Takes back one fix by its backup.
+    /// Takes back one fix by its backup; one of several steps that only helped together unless
+    /// `force` says so is not.
     pub(super) async fn rollback(
+        self: &Arc<Self>,
+        id: &BackupId,
+        who: &str,
+        force: bool,
+    ) -> Result<RollbackDone, RequestError> {
+        let backup = self.backup_or_error(id).await?;
+        let incident = self.incident_or_error(backup.incident).await?;
+        let together = steps::together(&incident);
+        let is_a_step = together.len() > 1 && together.iter().any(|fix| fix.id == backup.fix);
+        if is_a_step && !force && backup.rolled_back_at.is_none() {
+            return Err(RequestError::Conflict(format!(
+                "{id} is one of {} steps that belong together; take all of them back with \
+                 `selfheal rollback {}`, or force this one",
+                together.len(),
+                incident.id
+            )));
+        }
+        self.rollback_one(id, who, force).await
+    }
+
+    async fn rollback_one(
         self: &Arc<Self>,
         id: &BackupId,
         who: &str,

@@ -183,7 +183,11 @@ fn next(text: &mut String, detail: &IncidentDetail) {
         commands.push(format!("selfheal dismiss {id}"));
     }
     if detail.can.rollback {
-        commands.extend(detail.backups.last().map(|backup| format!("selfheal rollback {backup}")));
+        commands.extend(match &detail.backups[..] {
+            [] => None,
+            [backup] => Some(format!("selfheal rollback {backup}")),
+            _ => Some(format!("selfheal rollback {id}")),
+        });
     }
     if !commands.is_empty() {
         let _ = write!(text, "\n\nnext: {}", commands.join("\n  or: "));
