@@ -38,17 +38,24 @@ const FAILURES: [&str; 30] = [
 ];
 
 /// Neighbours that tell of a failure together.
-const PAIRS: [(&str, &str); 14] = [
+const PAIRS: [(&str, &str); 21] = [
     ("can", "not"),
     ("can", "t"),
     ("could", "not"),
     ("did", "not"),
     ("does", "not"),
     ("no", "such"),
+    ("not", "fully"),
     ("timed", "out"),
     ("out", "of"),
+    ("null", "or"),
+    ("unknown", "container"),
     ("is", "null"),
     ("machine", "check"),
+    ("program", "interrupt"),
+    ("storage", "interrupt"),
+    ("store", "interrupt"),
+    ("bad", "message"),
     ("too", "big"),
     ("too", "many"),
     ("too", "large"),

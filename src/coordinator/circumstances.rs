@@ -119,14 +119,21 @@ impl Inner {
         Some(false)
     }
 
-    /// Whether it wrote that it begins or ends, and nothing shows that this is over.
+    /// Whether a server of data there wrote that it begins or ends, and it has not answered since.
     fn says_it_recovers(
         &self,
         bench: &Bench<'_>,
         target: &TargetId,
         container: Option<&str>,
     ) -> bool {
+        if data_servers(bench, target, container).next().is_none() {
+            return false;
+        }
         let catalogue = self.catalogue();
+        let waits_for_answer = |runbook: &str| {
+            let over = catalogue.get(runbook).and_then(|known| known.over_when.as_ref());
+            over.is_some_and(|over| over.check.ends_with(".reachable"))
+        };
         bench.seen.findings.iter().filter(|finding| finding.is_trouble()).any(|finding| {
             let FindingSource::Log { runbook, side: Side::Server, .. } = &finding.source else {
                 return false;
@@ -134,7 +141,7 @@ impl Inner {
             let known = bench.seen.inventory.targets.get(&finding.target);
             let within = known.and_then(|known| known.container.as_deref());
             let is_of_it = finding.target == *target || (within.is_some() && within == container);
-            is_of_it && catalogue.get(runbook).is_some_and(|known| known.over_when.is_some())
+            is_of_it && waits_for_answer(runbook)
         })
     }
 
@@ -281,10 +288,15 @@ mod tests {
         ] {
             let mut web = healthy("web");
             web.started_at = Some(Timestamp::UNIX_EPOCH);
+            web.created_at = Some(Timestamp::UNIX_EPOCH - TimeDelta::days(1));
             web.health_check.as_mut().unwrap().start_period = minutes(period);
             let end = start_period_end(&web, usual.map(minutes)).unwrap();
             let end = end - Timestamp::UNIX_EPOCH;
             assert_eq!(end, TimeDelta::minutes(believed), "{period} min, {usual:?}");
+            // Its first start may take longer than any later one.
+            web.created_at = web.started_at;
+            let end = start_period_end(&web, usual.map(minutes)).unwrap() - Timestamp::UNIX_EPOCH;
+            assert_eq!(end, TimeDelta::minutes(i64::try_from(period.min(60)).unwrap()));
         }
     }
 }
