@@ -60,10 +60,19 @@ def serve(routes, port):
             if args[1] >= "400" or self.path != "/health":
                 log.info('"%s" %s', args[0], args[1])
 
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request, client_address):
+            # Servers that are used in earnest make no trace of a client that was stopped.
+            if isinstance(sys.exc_info()[1], ConnectionError):
+                log.info("client %s is gone", client_address[0])
+            else:
+                super().handle_error(request, client_address)
+
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
-    server = http.server.ThreadingHTTPServer(("0.0.0.0", port), Handler)
-    server.daemon_threads = True
+    server = Server(("0.0.0.0", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     log.info("listening on port %d", port)
     while True:
