@@ -3,7 +3,7 @@
 //! write-ahead log in: what is found damaged is kept as it was.
 
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -13,8 +13,8 @@ use super::open::SCHEMA;
 use super::sqlite::checksum;
 use super::witness;
 
-/// The schema since which rows have checksums.
-const WITH_CHECKSUMS: i64 = 3;
+/// The schema since which rows have checksums, and writes are counted.
+pub(super) const WITH_CHECKSUMS: i64 = 3;
 /// Where the steps of the schema stand.
 const STEPS: &str = "_sqlx_migrations";
 
@@ -124,9 +124,13 @@ async fn look_with(connection: &mut SqliteConnection, file: &Path) -> sqlx::Resu
         return Ok(Verdict::Newer(newer));
     }
     let has_checksums = schema.is_some_and(|schema| schema >= WITH_CHECKSUMS);
-    let written = if has_checksums { commits(connection).await? } else { 0 };
-    if witness::read(file).is_some_and(|noted| written < noted) {
-        return damaged("the last of what was written to it is missing");
+    if let Some(noted) = witness::read(file)
+        && is_missing_some(connection, file, schema, noted).await?
+    {
+        return damaged(
+            "the last of what was written to it is missing, or an older copy was put back and the \
+             count in `selfheal.db-commits` left",
+        );
     }
     if !has_checksums || seal == 0 {
         // Of before, or of a first start that was interrupted: the start gives it both.
@@ -151,6 +155,34 @@ pub(super) async fn schema(connection: &mut SqliteConnection) -> sqlx::Result<Op
         return Ok(None);
     }
     sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(connection).await
+}
+
+/// Whether less was written to it than is noted beside it.
+async fn is_missing_some(
+    connection: &mut SqliteConnection,
+    file: &Path,
+    schema: Option<i64>,
+    noted: i64,
+) -> sqlx::Result<bool> {
+    match schema {
+        None => Ok(noted > 0),
+        // Its log went on from here, and ends too early.
+        Some(schema) if schema < WITH_CHECKSUMS && has_log(file) => Ok(true),
+        // It does not count yet, so it was put back.
+        Some(schema) if schema < WITH_CHECKSUMS => {
+            tracing::warn!(
+                "what is noted beside {} is of another database: this one is of before",
+                file.display()
+            );
+            Ok(false)
+        }
+        Some(_) => Ok(commits(connection).await? < noted),
+    }
+}
+
+fn has_log(file: &Path) -> bool {
+    let log = PathBuf::from(format!("{}-wal", file.display()));
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
 }
 
 /// How many tables, indexes and triggers there are beside the list of steps.

@@ -156,7 +156,13 @@ fn readers(file: &Path) -> SqlitePool {
 async fn migrate(pool: &SqlitePool, file: &Path) -> Result<(), OpenError> {
     let database = |error: sqlx::Error| failed(file, &error);
     let mut connection = pool.acquire().await.map_err(database)?;
-    if examine::schema(&mut connection).await.map_err(database)? != Some(SCHEMA) {
+    let schema = examine::schema(&mut connection).await.map_err(database)?;
+    let counts = schema.is_some_and(|schema| schema >= examine::WITH_CHECKSUMS);
+    if !counts {
+        // What it counts begins now; whatever is noted is of another.
+        witness::forget(file);
+    }
+    if schema != Some(SCHEMA) {
         // The seal is over the schema that was: cut off in between, it must not look like damage.
         let open = sqlx::query("PRAGMA user_version = 0");
         open.execute(&mut *connection).await.map_err(database)?;
@@ -173,5 +179,14 @@ async fn migrate(pool: &SqlitePool, file: &Path) -> Result<(), OpenError> {
         Err(error) => return Err(failed(file, &error)),
     }
     let mut connection = pool.acquire().await.map_err(database)?;
-    checksum::seal(&mut connection).await.map_err(database)
+    checksum::seal(&mut connection).await.map_err(database)?;
+    if schema.is_some() && !counts {
+        // So that no loss of the log takes the schema back to one that counts nothing.
+        let fold = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
+        if let Err(error) = fold.execute(&mut *connection).await {
+            // On a full disk what is open has to be finished all the same.
+            tracing::warn!(%error, "the log of the store is not folded in");
+        }
+    }
+    Ok(())
 }
