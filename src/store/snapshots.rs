@@ -7,7 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{NaiveDateTime, TimeDelta};
@@ -65,14 +65,43 @@ fn parsed(dir: &Path, name: &str) -> Option<Snapshot> {
     Some(Snapshot { path: dir.join(name), taken_at, serial: serial.parse().ok()? })
 }
 
+/// How often something happened, and how much of that is in a snapshot. One that was given up in the
+/// middle, or failed, holds none of it.
+struct Counted {
+    all: AtomicU64,
+    held: AtomicU64,
+}
+
+impl Counted {
+    const fn from(all: u64) -> Self {
+        Self { all: AtomicU64::new(all), held: AtomicU64::new(0) }
+    }
+
+    fn add(&self) {
+        self.all.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.all.load(Ordering::Relaxed)
+    }
+
+    fn hold(&self, count: u64) {
+        self.held.store(count, Ordering::Relaxed);
+    }
+
+    fn is_more(&self) -> bool {
+        self.now() != self.held.load(Ordering::Relaxed)
+    }
+}
+
 /// Takes the snapshots of one database.
 pub(super) struct Snapshots {
     data_dir: PathBuf,
     database: PathBuf,
-    /// Something worth keeping was written since the last one.
-    is_changed: AtomicBool,
-    /// A fix came to its end since.
-    is_fix_ended: AtomicBool,
+    /// How often something worth keeping was written, ...
+    changes: Counted,
+    /// ... and a fix came to its end.
+    fixes_ended: Counted,
     /// It was said that there is no room.
     is_told: AtomicBool,
     /// One at a time.
@@ -85,8 +114,8 @@ impl Snapshots {
             data_dir: data_dir.to_owned(),
             database: database.to_owned(),
             // What the last run wrote at its end may be in none.
-            is_changed: AtomicBool::new(true),
-            is_fix_ended: AtomicBool::new(false),
+            changes: Counted::from(1),
+            fixes_ended: Counted::from(0),
             is_told: AtomicBool::new(false),
             taking: Mutex::new(()),
         }
@@ -94,12 +123,12 @@ impl Snapshots {
 
     /// Something worth keeping was written.
     pub(super) fn changed(&self) {
-        self.is_changed.store(true, Ordering::Relaxed);
+        self.changes.add();
     }
 
     /// A fix came to its end.
     pub(super) fn fix_ended(&self) {
-        self.is_fix_ended.store(true, Ordering::Relaxed);
+        self.fixes_ended.add();
     }
 
     /// Takes one if it is time; answers whether it did.
@@ -109,25 +138,24 @@ impl Snapshots {
             return Ok(false);
         }
         // Before it is read: what is written meanwhile may not be in it.
-        self.is_changed.store(false, Ordering::Relaxed);
-        let fix_ended = self.is_fix_ended.swap(false, Ordering::Relaxed);
-        let taken = self.copy(now).await;
-        if !matches!(taken, Ok(true)) {
-            self.is_changed.store(true, Ordering::Relaxed);
-            self.is_fix_ended.fetch_or(fix_ended, Ordering::Relaxed);
+        let (changes, fixes_ended) = (self.changes.now(), self.fixes_ended.now());
+        let taken = self.copy(now).await?;
+        if taken {
+            self.changes.hold(changes);
+            self.fixes_ended.hold(fixes_ended);
         }
-        taken
+        Ok(taken)
     }
 
     fn is_due(&self, occasion: Occasion, now: Timestamp) -> bool {
-        if !self.is_changed.load(Ordering::Relaxed) {
+        if !self.changes.is_more() {
             return false;
         }
         let newest = snapshots(&self.data_dir).into_iter().next();
         let Some(newest) = newest.filter(|_| occasion == Occasion::Housekeeping) else {
             return true;
         };
-        let apart = if self.is_fix_ended.load(Ordering::Relaxed) { APART_AFTER_FIX } else { APART };
+        let apart = if self.fixes_ended.is_more() { APART_AFTER_FIX } else { APART };
         let times = i32::try_from(self.size() / MOST_EACH).unwrap_or(i32::MAX).saturating_add(1);
         let age = now - newest.taken_at;
         // One of the future: the clock was set back, and its age is not known.

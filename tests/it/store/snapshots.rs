@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use futures_util::FutureExt as _;
 use selfheal::store::{self, DATABASE_FILE, SNAPSHOT_DIR, snapshots};
 use selfheal_agents::model::{JournalEntry, Timestamp};
 use selfheal_agents::ports::{Clock, Incidents, Journal, Memory, Occasion, Store};
@@ -105,6 +106,17 @@ async fn one_that_was_cut_off_is_taken_for_none_and_swept_away() {
     assert!(opened.store.take_snapshot(Occasion::End).await.unwrap());
     assert!(!unfinished.exists());
     assert_eq!(names(dir.path()).len(), 2);
+}
+
+#[tokio::test]
+async fn one_that_was_given_up_in_the_middle_is_still_due() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.save_incident(&incident(1, &web(), 0)).await.unwrap();
+    let given_up = store.take_snapshot(Occasion::End).now_or_never();
+    assert!(given_up.is_none(), "it is begun and not over");
+    assert!(store.take_snapshot(Occasion::End).await.unwrap());
+    assert!(!store.take_snapshot(Occasion::End).await.unwrap(), "and now nothing changed");
 }
 
 #[tokio::test]
