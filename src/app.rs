@@ -140,7 +140,9 @@ async fn own_up(store: &SqliteStore, damage: &Damage, channels: &[String]) -> an
     }
     freezes::add(store, freeze_of(damage), now).await?;
     let taken_at = damage.restored.as_ref().map(|restored| restored.taken_at);
-    store.enqueue(&crate::alerts::damaged(&damage.set_aside, taken_at, now), channels).await?;
+    store
+        .enqueue(&crate::alerts::damaged(damage.set_aside.as_deref(), taken_at, now), channels)
+        .await?;
     store.damage_is_told().await?;
     Ok(())
 }
@@ -159,10 +161,11 @@ fn freeze_of(damage: &Damage) -> Freeze {
         let taken_at = restored.taken_at.format("%Y-%m-%d %H:%M:%S UTC");
         format!("; the snapshot of {taken_at} was restored, and what happened since is not known")
     });
-    let reason = format!(
-        "the database was damaged and is set aside as {}{instead}; look, then `selfheal unfreeze`",
-        damage.set_aside.display()
+    let what = damage.set_aside.as_ref().map_or_else(
+        || "the database was gone".to_owned(),
+        |aside| format!("the database was damaged and is set aside as {}", aside.display()),
     );
+    let reason = format!("{what}{instead}; look, then `selfheal unfreeze`");
     Freeze {
         target: None,
         until: None,

@@ -131,10 +131,16 @@ pub fn of_test(at: Timestamp) -> Alert {
     }
 }
 
-/// The alert that the database was damaged and set aside at a start, and a snapshot restored, if
-/// there was one, with all that was written until `taken_at`.
-pub fn damaged(set_aside: &Path, taken_at: Option<Timestamp>, at: Timestamp) -> Alert {
-    let aside = clean(&set_aside.display().to_string(), TITLE_CHARS - 260);
+/// The alert that the database was damaged and set aside at a start, or gone, and a snapshot
+/// restored, if there was one, with all that was written until `taken_at`.
+pub fn damaged(set_aside: Option<&Path>, taken_at: Option<Timestamp>, at: Timestamp) -> Alert {
+    let aside = set_aside.map(|aside| clean(&aside.display().to_string(), TITLE_CHARS - 260));
+    let (key, what) = match &aside {
+        Some(aside) => {
+            (format!("damaged {aside}"), format!("was damaged; it is set aside as {aside}"))
+        }
+        None => (format!("damaged {}", at.to_rfc3339()), "was gone".to_owned()),
+    };
     let (instead, lost) = match taken_at {
         Some(taken_at) => (
             format!(
@@ -152,11 +158,11 @@ pub fn damaged(set_aside: &Path, taken_at: Option<Timestamp>, at: Timestamp) -> 
         ),
     };
     Alert {
-        key: format!("damaged {aside}"),
+        key,
         event: "damaged".to_owned(),
         severity: Severity::Critical,
         title: format!(
-            "Selfheal's database was damaged; it is set aside as {aside}; {instead}. \
+            "Selfheal's database {what}; {instead}. \
              Nothing is healed until you have looked and typed `selfheal unfreeze`."
         ),
         body: format!(

@@ -1,5 +1,5 @@
 //! A damaged database: it is set aside as it was found, and the newest snapshot that is whole takes
-//! its place.
+//! its place. One that is gone, with something of it left, is no less damaged.
 //!
 //! What was done is noted in a file until whoever opened the store has written down what follows
 //! from it (see [`SqliteStore::damage_is_told`]): a crash at any instant leaves neither a half
@@ -30,8 +30,8 @@ const UNFINISHED: &str = ".restored-";
 /// What became of a damaged database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
-    /// Where it was set aside to, as it was found.
-    pub set_aside: PathBuf,
+    /// Where it was set aside to, as it was found; `None` where it was gone.
+    pub set_aside: Option<PathBuf>,
     /// What took its place; without it the store is empty.
     pub restored: Option<Restored>,
 }
@@ -53,23 +53,28 @@ pub(super) async fn deal_with(
     now: Timestamp,
 ) -> Result<Option<Damage>, OpenError> {
     let begun = noted(dir);
-    let damage = if database.exists() {
+    let written = |why| unwritable(dir, why);
+    let damage = if database.try_exists().map_err(written)? {
         let Some(why) = what_is_wrong(dir, database).await? else { return Ok(begun) };
-        let damage = Damage { set_aside: free_name(database, now), restored: None };
+        let aside = free_name(database, now);
         tracing::error!(
             "the store {} is damaged ({why}) and is set aside as {}; backups are kept",
             database.display(),
-            damage.set_aside.display()
+            aside.display()
         );
-        damage
-    } else {
+        Damage { set_aside: Some(aside), restored: None }
+    } else if let Some(begun) = begun {
         // A start that was cut off in the middle is gone on with.
-        let Some(begun) = begun else { return Ok(None) };
         begun
+    } else if was_there(dir, database).map_err(written)? {
+        tracing::error!("the store {} is gone; backups are kept", database.display());
+        Damage { set_aside: None, restored: None }
+    } else {
+        return Ok(None);
     };
-    let written = |why| unwritable(dir, why);
     note(dir, &damage).map_err(written)?;
-    set_aside(dir, database, &damage.set_aside).map_err(written)?;
+    let aside = damage.set_aside.clone().unwrap_or_else(|| free_name(database, now));
+    set_aside(dir, database, &aside).map_err(written)?;
     restore(dir, database, damage).await.map(Some)
 }
 
@@ -88,6 +93,17 @@ fn noted(dir: &Path) -> Option<Damage> {
 
 fn note(dir: &Path, damage: &Damage) -> io::Result<()> {
     files::replace(&dir.join(NOTE), &serde_json::to_vec(damage)?)
+}
+
+/// Whether a database that is gone was there: something of it is left. Backups are no sign, who
+/// begins anew keeps them.
+fn was_there(dir: &Path, database: &Path) -> io::Result<bool> {
+    for end in ["-wal", WITNESS_END] {
+        if PathBuf::from(format!("{}{end}", database.display())).try_exists()? {
+            return Ok(true);
+        }
+    }
+    Ok(!snapshots(dir).is_empty())
 }
 
 /// Why the database cannot be trusted; `None` if it can.

@@ -57,10 +57,6 @@ pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Opened, Open
     let lock = DirLock::take(data_dir)?;
     let file = data_dir.join(DATABASE_FILE);
     let damage = Box::pin(damage::deal_with(data_dir, &file, clock.now())).await?;
-    if !file.exists() {
-        // Moved away by a person, who wants a new one.
-        witness::forget(&file);
-    }
     let pool = writer(data_dir, &file).await?;
     let reserve = Arc::new(Reserve::new(data_dir));
     if let Err(error) = reserve.fill() {

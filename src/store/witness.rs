@@ -43,7 +43,7 @@ pub(super) fn read(database: &Path) -> Option<i64> {
     (noted == text(count)).then_some(count)
 }
 
-/// Forgets what was noted of a database that is not there any more.
+/// Forgets what was noted of another database.
 pub(super) fn forget(database: &Path) {
     // None may be there.
     let _ = std::fs::remove_file(path(database));

@@ -175,7 +175,7 @@ fn each_event_of_an_incident_has_a_key_of_its_own() {
 #[test]
 fn a_damaged_database_says_what_took_its_place_and_what_is_not_known() {
     let aside = Path::new("/var/lib/selfheal/selfheal.db.corrupt-20251019_180000");
-    let restored = damaged(aside, Some(at(0)), at(3600));
+    let restored = damaged(Some(aside), Some(at(0)), at(3600));
     for words in [
         "selfheal.db.corrupt-20251019_180000",
         "the snapshot of 2025-10-19 17:00:00 UTC is restored",
@@ -185,9 +185,12 @@ fn a_damaged_database_says_what_took_its_place_and_what_is_not_known() {
         assert!(restored.title.contains(words), "{}", restored.title);
     }
     assert!(restored.body.contains("nothing was done about them"), "{}", restored.body);
-    let empty = damaged(aside, None, at(3600));
+    let empty = damaged(Some(aside), None, at(3600));
     assert!(empty.title.contains("a new one is begun"), "{}", empty.title);
     assert!(!empty.title.contains("snapshot"), "{}", empty.title);
+    let gone = damaged(None, Some(at(0)), at(3600));
+    assert!(gone.title.starts_with("Selfheal's database was gone; the snapshot"), "{}", gone.title);
+    assert!(!gone.title.contains("set aside"), "{}", gone.title);
 }
 
 #[test]

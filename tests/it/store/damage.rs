@@ -32,6 +32,7 @@ async fn is_set_aside(dir: &Path, damaged: &[u8]) -> PathBuf {
     }
     let Opened { store, damage } = store::open(dir, Arc::new(Noon)).await.unwrap();
     let Damage { set_aside: aside, restored } = damage.expect("it is reported");
+    let aside = aside.expect("it was there");
     assert_eq!(restored, None, "there is no snapshot");
     store.damage_is_told().await.unwrap();
     assert_eq!(std::fs::read(&aside).unwrap(), damaged, "it is kept as it was");

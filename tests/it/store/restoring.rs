@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use selfheal::store::{
-    self, DATABASE_FILE, Opened, RESERVE_FILE, Restored, SNAPSHOT_DIR, SqliteStore, snapshots,
+    self, DATABASE_FILE, Damage, Opened, RESERVE_FILE, Restored, SNAPSHOT_DIR, SqliteStore,
+    snapshots,
 };
 use selfheal_agents::model::{
     Incident, JournalEntry, JournalRecord, LogCursor, Observation, Outcome, RuntimeEvent,
@@ -146,7 +147,7 @@ impl Lived {
             return false;
         };
         assert!(damage.restored.is_some(), "{what}");
-        assert!(damage.set_aside.exists(), "{what}");
+        assert!(damage.set_aside.is_some_and(|aside| aside.exists()), "{what}");
         assert_eq!(told, self.then, "{what}");
         true
     }
@@ -219,6 +220,39 @@ async fn a_database_that_was_cut_off_is_replaced_by_the_snapshot() {
         let what = format!("cut at {keep}");
         assert!(lived.nothing_wrong_is_told(found.path(), &what).await, "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_is_replaced_by_the_snapshot_and_wanted_anew_without_anything_of_it()
+ {
+    let (lived, _) = lived(true).await;
+    let found = lived.found(DATABASE_FILE, b"");
+    let dir = found.path();
+    for left in [&[COMMITS, "snapshots"][..], &["snapshots"]] {
+        std::fs::remove_file(dir.join(DATABASE_FILE)).unwrap();
+        if !left.contains(&COMMITS) {
+            std::fs::remove_file(dir.join(COMMITS)).unwrap();
+        }
+        let Opened { store, damage } = store::open(dir, Arc::new(Noon)).await.unwrap();
+        let damage = damage.expect("it is found");
+        assert_eq!(damage.set_aside, None);
+        assert!(damage.restored.is_some());
+        assert_eq!(content(&store).await, lived.then);
+        store.damage_is_told().await.unwrap();
+        store.check_writable().await.unwrap();
+        store.close().await;
+    }
+    // Without a snapshot there is nothing to restore, and a person is told all the same.
+    std::fs::remove_dir_all(dir.join(SNAPSHOT_DIR)).unwrap();
+    std::fs::remove_file(dir.join(DATABASE_FILE)).unwrap();
+    let Opened { store, damage } = store::open(dir, Arc::new(Noon)).await.unwrap();
+    assert_eq!(damage, Some(Damage { set_aside: None, restored: None }));
+    store.damage_is_told().await.unwrap();
+    store.close().await;
+    for name in [DATABASE_FILE, COMMITS] {
+        std::fs::remove_file(dir.join(name)).unwrap();
+    }
+    assert_eq!(store::open(dir, Arc::new(Noon)).await.unwrap().damage, None, "begun anew");
 }
 
 #[tokio::test]
@@ -374,8 +408,7 @@ async fn an_older_database_put_back_beside_the_count_of_a_newer_one_is_sound() {
     assert!(lived.dir.path().join(COMMITS).exists());
     // The second time nothing was written in between, nor was the count noted anew.
     for _ in 0..2 {
-        let Opened { store, damage } =
-            store::open(lived.dir.path(), Arc::new(Noon)).await.unwrap();
+        let Opened { store, damage } = store::open(lived.dir.path(), Arc::new(Noon)).await.unwrap();
         assert_eq!(damage, None);
         assert_eq!(store.value("delay").await.unwrap(), Some(json!(1)));
         store.close().await;
