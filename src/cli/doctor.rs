@@ -199,12 +199,13 @@ async fn store(dir: &Path) -> Examined {
     match open_read_only(dir).await {
         Ok(_) => Examined::ok(
             "store",
-            match snapshots(dir).first() {
-                Some(newest) => format!(
+            match snapshots(dir).as_ref().map(|all| all.first()) {
+                Ok(Some(newest)) => format!(
                     "it opens; the newest snapshot is of {}",
                     newest.taken_at.format("%Y-%m-%d %H:%M:%S UTC")
                 ),
-                None => "it opens; there is no snapshot yet".to_owned(),
+                Ok(None) => "it opens; there is no snapshot yet".to_owned(),
+                Err(error) => format!("it opens; its snapshots cannot be read: {error}"),
             },
         ),
         Err(OpenError::Missing { .. }) => Examined::ok("store", "it comes with the first start"),

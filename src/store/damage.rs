@@ -103,7 +103,7 @@ fn was_there(dir: &Path, database: &Path) -> io::Result<bool> {
             return Ok(true);
         }
     }
-    Ok(!snapshots(dir).is_empty())
+    Ok(!snapshots(dir)?.is_empty())
 }
 
 /// Why the database cannot be trusted; `None` if it can.
@@ -114,7 +114,8 @@ async fn what_is_wrong(dir: &Path, database: &Path) -> Result<Option<String>, Op
         // Either the first start was interrupted, or everything was cut off. Backups and snapshots
         // tell which: there are none before the first fix.
         Ok(Verdict::Empty) => {
-            let had_content = vault::has_backups(dir) || !snapshots(dir).is_empty();
+            let snapshots = snapshots(dir).map_err(|why| unwritable(dir, why))?;
+            let had_content = vault::has_backups(dir) || !snapshots.is_empty();
             Ok(had_content.then(|| "nothing is left of it".to_owned()))
         }
         Ok(Verdict::Newer(found)) => {
@@ -154,7 +155,7 @@ fn set_aside(dir: &Path, database: &Path, aside: &Path) -> io::Result<()> {
 async fn restore(dir: &Path, database: &Path, mut damage: Damage) -> Result<Damage, OpenError> {
     sweep(dir, UNFINISHED);
     let written = |why| unwritable(dir, why);
-    for snapshot in snapshots(dir) {
+    for snapshot in snapshots(dir).map_err(written)? {
         let Some(copy) = whole_copy(dir, &snapshot).await? else { continue };
         let Snapshot { path, taken_at, .. } = snapshot;
         damage.restored = Some(Restored { snapshot: path, taken_at });
@@ -171,19 +172,23 @@ async fn restore(dir: &Path, database: &Path, mut damage: Damage) -> Result<Dama
 }
 
 /// A copy of a snapshot, on disk and examined; `None`, with a line in the log, if it cannot be
-/// trusted.
+/// trusted. Where that cannot be found out nothing is decided: an older one, or none, would take its
+/// place for good.
 async fn whole_copy(dir: &Path, snapshot: &Snapshot) -> Result<Option<NamedTempFile>, OpenError> {
-    let why = match copy(dir, &snapshot.path) {
-        Ok(copy) => match examine(copy.path()).await {
-            Ok(Verdict::Sound) => return Ok(Some(copy)),
-            Ok(Verdict::Damaged { why }) => why,
-            Ok(Verdict::Newer(_)) => "a newer selfheal wrote it".to_owned(),
-            Ok(Verdict::Empty) => "nothing is left of it".to_owned(),
-            Err(error) => error.to_string(),
-        },
-        // With some room it can be restored: nothing is begun anew for that.
-        Err(error) if error.kind() == ErrorKind::StorageFull => return Err(unwritable(dir, error)),
-        Err(error) => error.to_string(),
+    let unknown = |error: &dyn std::fmt::Display| {
+        let why =
+            format!("{error}; it is to be restored: mend that, or move it away to do without");
+        failed(&snapshot.path, &why)
+    };
+    let copy = copy(dir, &snapshot.path).map_err(|error| match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => unwritable(dir, error),
+        _ => unknown(&error),
+    })?;
+    let why = match examine(copy.path()).await.map_err(|error| unknown(&error))? {
+        Verdict::Sound => return Ok(Some(copy)),
+        Verdict::Damaged { why } => why,
+        Verdict::Newer(_) => "a newer selfheal wrote it".to_owned(),
+        Verdict::Empty => "nothing is left of it".to_owned(),
     };
     tracing::error!("the snapshot {} cannot be restored: {why}", snapshot.path.display());
     Ok(None)

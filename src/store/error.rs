@@ -84,7 +84,9 @@ const fn remedy(kind: ErrorKind) -> &'static str {
         | ErrorKind::NotADirectory
         | ErrorKind::AlreadyExists
         | ErrorKind::ReadOnlyFilesystem => "set another `data_dir`",
-        ErrorKind::StorageFull => "free some space, or set another `data_dir`",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "free some space, or set another `data_dir`"
+        }
         _ => {
             "make it writable for the user that runs selfheal (`chown`, `chmod u+rwx`), or set \
              another `data_dir`"

@@ -48,13 +48,17 @@ pub struct Snapshot {
     serial: u64,
 }
 
-/// The snapshots of a data directory, newest first. None of them is opened.
-pub fn snapshots(data_dir: &Path) -> Vec<Snapshot> {
+/// The snapshots of a data directory, newest first. None of them is opened. That there is no
+/// folder of them is no error.
+pub fn snapshots(data_dir: &Path) -> io::Result<Vec<Snapshot>> {
     let dir = data_dir.join(SNAPSHOT_DIR);
-    let names = files::names(&dir).unwrap_or_default();
+    let names = match files::names(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => vec![],
+        names => names?,
+    };
     let mut all: Vec<Snapshot> = names.iter().filter_map(|name| parsed(&dir, name)).collect();
     all.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.serial));
-    all
+    Ok(all)
 }
 
 /// `snapshot_7_20251019_170000.db`: its number, and when it was taken.
@@ -134,7 +138,8 @@ impl Snapshots {
     /// Takes one if it is time; answers whether it did.
     pub(super) async fn take(&self, occasion: Occasion, now: Timestamp) -> StoreResult<bool> {
         let _one_at_a_time = self.taking.lock().await;
-        if !self.is_due(occasion, now) {
+        let failed = |error| StoreError::Unavailable(format!("the snapshots: {error}"));
+        if !self.is_due(occasion, now).map_err(failed)? {
             return Ok(false);
         }
         // Before it is read: what is written meanwhile may not be in it.
@@ -147,19 +152,20 @@ impl Snapshots {
         Ok(taken)
     }
 
-    fn is_due(&self, occasion: Occasion, now: Timestamp) -> bool {
+    fn is_due(&self, occasion: Occasion, now: Timestamp) -> io::Result<bool> {
         if !self.changes.is_more() {
-            return false;
+            return Ok(false);
         }
-        let newest = snapshots(&self.data_dir).into_iter().next();
+        let newest = snapshots(&self.data_dir)?.into_iter().next();
         let Some(newest) = newest.filter(|_| occasion == Occasion::Housekeeping) else {
-            return true;
+            return Ok(true);
         };
         let apart = if self.fixes_ended.is_more() { APART_AFTER_FIX } else { APART };
         let times = i32::try_from(self.size() / MOST_EACH).unwrap_or(i32::MAX).saturating_add(1);
         let age = now - newest.taken_at;
         // One of the future: the clock was set back, and its age is not known.
-        age < TimeDelta::zero() || apart.checked_mul(times).is_some_and(|apart| age >= apart)
+        let is_time = apart.checked_mul(times).is_some_and(|apart| age >= apart);
+        Ok(is_time || age < TimeDelta::zero())
     }
 
     /// What a copy takes at most, in bytes.
@@ -243,7 +249,7 @@ impl Snapshots {
 /// Puts a whole copy in its place, for good, and removes what is too old.
 fn finish(unfinished: NamedTempFile, data_dir: &Path, now: Timestamp) -> io::Result<()> {
     unfinished.as_file().sync_all()?;
-    let earlier = snapshots(data_dir);
+    let earlier = snapshots(data_dir)?;
     let serial = earlier.first().map_or(1, |newest| newest.serial.saturating_add(1));
     let dir = data_dir.join(SNAPSHOT_DIR);
     let name = format!("snapshot_{serial}_{}.db", now.format(STAMP));

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use selfheal::store::{
-    self, DATABASE_FILE, Damage, Opened, RESERVE_FILE, Restored, SNAPSHOT_DIR, SqliteStore,
-    snapshots,
+    self, DATABASE_FILE, Damage, OpenError, Opened, RESERVE_FILE, Restored, SNAPSHOT_DIR,
+    SqliteStore, snapshots,
 };
 use selfheal_agents::model::{
     Incident, JournalEntry, JournalRecord, LogCursor, Observation, Outcome, RuntimeEvent,
@@ -126,7 +126,7 @@ impl Lived {
             }
         }
         std::fs::create_dir(to.join(SNAPSHOT_DIR)).unwrap();
-        for one in snapshots(from) {
+        for one in snapshots(from).unwrap() {
             let name = one.path.file_name().unwrap();
             std::fs::copy(&one.path, to.join(SNAPSHOT_DIR).join(name)).unwrap();
         }
@@ -290,7 +290,7 @@ async fn a_damaged_snapshot_is_passed_over_and_left_and_without_any_it_begins_an
         assert!(store.take_snapshot(Occasion::End).await.unwrap());
     }
     store.close().await;
-    let kept = snapshots(dir.path());
+    let kept = snapshots(dir.path()).unwrap();
     for (spoilt, left) in [(0_usize, 3), (1, 2), (2, 1), (3, 0)] {
         if let Some(newest) = spoilt.checked_sub(1_usize) {
             // Not its pages, only a word in a row.
@@ -310,7 +310,32 @@ async fn a_damaged_snapshot_is_passed_over_and_left_and_without_any_it_begins_an
         store.damage_is_told().await.unwrap();
         store.close().await;
     }
-    assert_eq!(snapshots(dir.path()), kept, "they are left where they were");
+    assert_eq!(snapshots(dir.path()).unwrap(), kept, "they are left where they were");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_read_now_is_neither_passed_over_nor_forgotten() {
+    let (lived, _) = lived(true).await;
+    let found = lived.found(DATABASE_FILE, b"garbage");
+    let dir = found.path();
+    let folder = dir.join(SNAPSHOT_DIR);
+    let newer = folder.join("snapshot_9_20251019_170000.db");
+    std::fs::create_dir(&newer).unwrap();
+    let refused = store::open(dir, Arc::new(Noon)).await.map(|opened| opened.damage);
+    let Err(OpenError::Failed { file, .. }) = &refused else { panic!("{refused:?}") };
+    assert_eq!(*file, newer);
+    std::fs::remove_dir(newer).unwrap();
+    // Nor is the folder taken for an empty one.
+    let away = dir.join("away");
+    std::fs::rename(&folder, &away).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let refused = store::open(dir, Arc::new(Noon)).await.map(|opened| opened.damage);
+    assert!(matches!(refused, Err(OpenError::Unwritable { .. })), "{refused:?}");
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    let Opened { store, damage } = store::open(dir, Arc::new(Noon)).await.unwrap();
+    assert!(damage.unwrap().restored.is_some());
+    assert_eq!(content(&store).await, lived.then);
 }
 
 #[tokio::test]
@@ -364,7 +389,7 @@ async fn rows_that_go_bad_while_it_runs_are_not_read() {
     assert!(matches!(open, Err(StoreError::Corrupt(_))), "{open:?}");
     let taken = store.take_snapshot(Occasion::End).await;
     assert!(matches!(taken, Err(StoreError::Corrupt(_))), "{taken:?}");
-    assert_eq!(snapshots(dir.path()), [], "what is damaged is no snapshot");
+    assert_eq!(snapshots(dir.path()).unwrap(), [], "what is damaged is no snapshot");
 }
 
 /// A database of before rows had checksums, with a fix under way and a value.

@@ -45,7 +45,8 @@ async fn the_newest_three_are_kept_for_the_owner_alone() {
         store.save_incident(&incident(n, &web(), 0)).await.unwrap();
         assert!(store.take_snapshot(Occasion::End).await.unwrap());
     }
-    let kept: Vec<PathBuf> = snapshots(dir.path()).into_iter().map(|one| one.path).collect();
+    let kept: Vec<PathBuf> =
+        snapshots(dir.path()).unwrap().into_iter().map(|one| one.path).collect();
     let named = |n| dir.path().join(SNAPSHOT_DIR).join(format!("snapshot_{n}_20251019_170000.db"));
     assert_eq!(kept, [named(5), named(4), named(3)]);
     assert_eq!(names(dir.path()).len(), 3, "and nothing beside them");
@@ -94,11 +95,11 @@ async fn one_that_was_cut_off_is_taken_for_none_and_swept_away() {
     let store = open(dir.path()).await;
     store.save_incident(&incident(1, &web(), 0)).await.unwrap();
     assert!(store.take_snapshot(Occasion::End).await.unwrap());
-    let whole = snapshots(dir.path()).remove(0);
+    let whole = snapshots(dir.path()).unwrap().remove(0);
     let half = std::fs::read(&whole.path).unwrap();
     let unfinished = dir.path().join(SNAPSHOT_DIR).join(".unfinished-aB3xYz");
     std::fs::write(&unfinished, &half[..half.len() / 2]).unwrap();
-    assert_eq!(snapshots(dir.path()), std::slice::from_ref(&whole));
+    assert_eq!(snapshots(dir.path()).unwrap(), std::slice::from_ref(&whole));
     store.close().await;
     std::fs::write(dir.path().join(DATABASE_FILE), "garbage").unwrap();
     let opened = store::open(dir.path(), Arc::new(Noon)).await.unwrap();
