@@ -27,7 +27,8 @@ mod webhook;
 
 pub use alertmanager::Alertmanager;
 pub use compose::{
-    AlertEvent, alert_for, approved_in_vain, blind, damaged, flapping, of_test, stopped, unreadable,
+    AlertEvent, alert_for, approved_in_vain, blind, damaged, flapping, of_test, spoilt, stopped,
+    unreadable,
 };
 pub use discord::Discord;
 pub use email::{Email, EmailError};

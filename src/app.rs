@@ -202,7 +202,8 @@ impl App {
     /// Takes a snapshot of the store, if it is time for one. That none could be taken is logged and
     /// stops nothing.
     pub async fn take_snapshot(&self, occasion: Occasion) {
-        Box::pin(background::take_snapshot(self.store.as_ref(), occasion)).await;
+        // Damage is found again, and dealt with, at the next start.
+        let _ = Box::pin(background::take_snapshot(self.store.as_ref(), occasion)).await;
     }
 
     /// Starts what carries alerts.

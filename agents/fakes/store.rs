@@ -30,6 +30,12 @@ pub struct MemoryStore {
 struct Kept {
     refusing: Option<String>,
     mute: Option<StoreError>,
+    /// Why no backup can be read.
+    backups_mute: Option<String>,
+    /// What a snapshot of it finds damaged, ...
+    spoilt: Option<String>,
+    /// ... and how often one found that.
+    snapshots_refused: u32,
     made_room: bool,
     interruption: Option<(usize, Interruption)>,
     /// At which write, counted from now on, whoever writes dies.
@@ -99,6 +105,21 @@ impl MemoryStore {
     /// From now on every read fails for this reason; `None` ends that.
     pub fn refuse_reads(&self, why: Option<&str>) {
         self.kept().mute = why.map(|why| StoreError::Unavailable(why.to_owned()));
+    }
+
+    /// From now on no backup can be read, for this reason; `None` ends that.
+    pub fn refuse_backups(&self, why: Option<&str>) {
+        self.kept().backups_mute = why.map(str::to_owned);
+    }
+
+    /// From now on a snapshot finds this damaged; `None` ends that.
+    pub fn refuse_snapshots(&self, why: Option<&str>) {
+        self.kept().spoilt = why.map(str::to_owned);
+    }
+
+    /// How often a snapshot found something damaged.
+    pub fn snapshots_refused(&self) -> u32 {
+        self.kept().snapshots_refused
     }
 
     /// From now on what is read cannot be made sense of; `None` ends that.
@@ -336,7 +357,11 @@ impl Backups for MemoryStore {
     }
 
     async fn backup(&self, id: &BackupId) -> StoreResult<Option<Backup>> {
-        Ok(self.read()?.backups.iter().find(|backup| backup.id == *id).cloned())
+        let kept = self.read()?;
+        if let Some(why) = &kept.backups_mute {
+            return Err(StoreError::Unavailable(why.clone()));
+        }
+        Ok(kept.backups.iter().find(|backup| backup.id == *id).cloned())
     }
 
     async fn backups(&self, limit: usize) -> StoreResult<Vec<Backup>> {
@@ -541,7 +566,10 @@ impl Store for MemoryStore {
     }
 
     async fn take_snapshot(&self, _: Occasion) -> StoreResult<bool> {
-        Ok(false)
+        let mut kept = self.kept();
+        let Some(why) = kept.spoilt.clone() else { return Ok(false) };
+        kept.snapshots_refused += 1;
+        Err(StoreError::Corrupt(why))
     }
 
     async fn prune(&self, now: Timestamp, keep: Duration) -> StoreResult<u64> {

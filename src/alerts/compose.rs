@@ -180,6 +180,31 @@ pub fn damaged(set_aside: Option<&Path>, taken_at: Option<Timestamp>, at: Timest
     }
 }
 
+/// The alert that the database turned out to be damaged while Selfheal runs on it.
+pub fn spoilt(why: &str, at: Timestamp) -> Alert {
+    let why = without_stop(&clean(why, TITLE_CHARS - 260)).to_owned();
+    Alert {
+        key: format!("damaged {}", at.to_rfc3339()),
+        event: "damaged".to_owned(),
+        severity: Severity::Critical,
+        title: format!(
+            "Selfheal's database is damaged: {why}. No snapshot of it is taken any more, so what is \
+             written from now on may be lost. You must stop Selfheal and start it again."
+        ),
+        body:
+            "A start examines it, sets it aside and puts the newest snapshot in its place; nothing \
+               is healed then until you have looked.\n\nWhat to do\n  \
+               look whether the disk works\n  \
+               selfheal doctor      of when the newest snapshot is\n  \
+               stop Selfheal and start it again"
+                .to_owned(),
+        incident: None,
+        target: None,
+        holds: vec![],
+        at,
+    }
+}
+
 /// The alert that too many fixes failed, the last of them `at` that time, and nothing is healed
 /// any more.
 pub fn stopped(why: &str, at: Timestamp) -> Alert {
@@ -245,8 +270,8 @@ pub fn unreadable(why: &str, at: Timestamp) -> Alert {
         body: "Which fixes were under way when it ended is not known.\n\nWhat to do\n  \
                look whether every service works, and whether the disk does\n  \
                start the version of Selfheal that wrote it, if another one did\n  \
-               else stop Selfheal and move selfheal.db* away: it begins a new one; the backups are \
-               kept"
+               else stop Selfheal and move selfheal.db* away: the newest snapshot takes its place \
+               (move snapshots/ away too, and it begins a new one); the backups are kept"
             .to_owned(),
         incident: None,
         target: None,

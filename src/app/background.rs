@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selfheal_agents::health_monitor::Inventory;
-use selfheal_agents::ports::{Occasion, Store, StoreError, World};
-use tokio::sync::watch;
+use selfheal_agents::ports::{Clock, Occasion, Store, StoreError, World};
+use tokio::sync::{Notify, watch};
 
 use super::App;
 use super::channels::Carried;
 use super::rules;
+use crate::alerts::spoilt;
 use crate::config::{Loaded, Settings, Sources};
 use crate::coordinator::schedule::CronSchedule;
 use crate::coordinator::triggers::logs::{Followed, Follower};
 use crate::coordinator::triggers::{Doubt, Fire, docker_events, logs, probes, schedule};
-use crate::coordinator::{Scope, Trigger};
+use crate::coordinator::{Rules, Scope, Trigger};
 
 /// What is probed.
 type Targets = Arc<Vec<selfheal_agents::model::Target>>;
@@ -28,6 +29,8 @@ const PRUNE_EVERY: Duration = Duration::from_hours(6);
 
 /// How often is asked whether a snapshot of the store is due.
 const SNAPSHOT_EVERY: Duration = Duration::from_mins(5);
+/// And after one that showed that the store is damaged.
+const SNAPSHOT_AFTER_DAMAGE: Duration = Duration::from_hours(1);
 
 /// Pause before Selfheal asks again which container it runs in.
 const WHO_AM_I_AGAIN: Duration = Duration::from_secs(10);
@@ -65,17 +68,49 @@ fn is_own(id: &str, host_name: &str, mounts: &str) -> bool {
         })
 }
 
-/// Takes a snapshot of the store, if it is time for one.
-pub(super) async fn take_snapshot(store: &dyn Store, occasion: Occasion) {
+/// Takes a snapshot of the store, if it is time for one. Answers what is wrong with the store, if
+/// it turned out to be damaged.
+pub(super) async fn take_snapshot(store: &dyn Store, occasion: Occasion) -> Option<String> {
     match store.take_snapshot(occasion).await {
         Ok(true) => tracing::debug!("took a snapshot of the store"),
         Ok(false) => {}
-        Err(StoreError::Corrupt(error)) => tracing::error!(
-            %error,
-            "the store is damaged on disk; start Selfheal again: it sets the database aside and \
-             restores the newest snapshot"
-        ),
+        Err(StoreError::Corrupt(error)) => {
+            tracing::error!(
+                %error,
+                "the store is damaged on disk; start Selfheal again: it sets the database aside and \
+                 restores the newest snapshot"
+            );
+            return Some(error);
+        }
         Err(error) => tracing::error!(%error, "no snapshot of the store is taken"),
+    }
+    None
+}
+
+/// Takes snapshots from time to time, and tells once if the store turns out to be damaged.
+async fn take_snapshots(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    rules: watch::Receiver<Arc<Rules>>,
+    wake: Arc<Notify>,
+) {
+    let mut is_told = false;
+    loop {
+        let Some(why) = take_snapshot(store.as_ref(), Occasion::Housekeeping).await else {
+            tokio::time::sleep(SNAPSHOT_EVERY).await;
+            continue;
+        };
+        if !is_told {
+            let channels = rules.borrow().channels.clone();
+            match store.enqueue(&spoilt(&why, clock.now()), &channels).await {
+                Ok(()) => {
+                    is_told = true;
+                    wake.notify_one();
+                }
+                Err(error) => tracing::error!(%error, "the damage is told of in the log alone"),
+            }
+        }
+        tokio::time::sleep(SNAPSHOT_AFTER_DAMAGE).await;
     }
 }
 
@@ -254,14 +289,10 @@ impl App {
 
     /// Takes snapshots of the store, from time to time.
     pub(super) fn start_snapshots(&self) {
-        let (store, cancel) = (Arc::clone(&self.store), self.cancel.clone());
-        self.background.spawn(async move {
-            let mut turns = tokio::time::interval(SNAPSHOT_EVERY);
-            while cancel.run_until_cancelled(turns.tick()).await.is_some() {
-                let taking = take_snapshot(store.as_ref(), Occasion::Housekeeping);
-                cancel.run_until_cancelled(taking).await;
-            }
-        });
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.world.clock));
+        let taking = take_snapshots(store, clock, self.rules.subscribe(), Arc::clone(&self.wake));
+        let cancel = self.cancel.clone();
+        self.background.spawn(async move { cancel.run_until_cancelled(taking).await });
     }
 
     /// Removes history that is older than the settings keep.
@@ -304,7 +335,25 @@ fn declared_roots(inventory: &Inventory) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use selfheal_agents::fakes::{FakeWorld, MemoryStore};
+    use selfheal_agents::ports::Outbox;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_damaged_while_it_runs_is_told_once_and_tried_each_hour() {
+        let store = Arc::<MemoryStore>::default();
+        store.refuse_snapshots(Some("a row is not as it was written"));
+        let clock: Arc<dyn Clock> = Arc::new(FakeWorld::default().clock().clone());
+        let (_settings, rules) = watch::channel(Arc::new(Rules::default()));
+        let taking = take_snapshots(store.clone(), Arc::clone(&clock), rules, Arc::default());
+        let three_hours_and_a_half = Duration::from_mins(210);
+        assert!(tokio::time::timeout(three_hours_and_a_half, taking).await.is_err());
+        assert_eq!(store.snapshots_refused(), 4);
+        let told = store.due(clock.now(), 10).await.unwrap();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].alert.title.contains("a row is not as it was written"));
+    }
 
     #[test]
     fn the_own_container_is_known_by_its_host_name_or_by_where_that_is_mounted_from() {
