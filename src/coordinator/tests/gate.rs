@@ -218,6 +218,42 @@ async fn a_database_that_takes_nobody_while_it_recovers_is_believed_by_its_own_l
     assert!(!says(true, recovers).await.contains(&"database_in_recovery"), "it has answered since");
 }
 
+/// A line of a program that is no server of data, and what shows that it is over.
+const BEGINS: &str = r#"
+id = "queue-begins"
+title = "The queue begins"
+category = "hang"
+severity = "warning"
+technology = "ours"
+status = "reproduced"
+links = ["https://example.org/handbook#queue"]
+no_fix = "It ends by itself."
+over_when = { check = "CHECK", is = ["ok"] }
+applies = { kinds = ["container"] }
+signature = [{ log = 'the queue begins' }]
+diagnosis = { summary = "{target} begins.", base = 10 }
+examples = { match = ["the queue begins"], near_miss = ["the queue ends"] }
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_line_of_what_is_no_server_of_data_tells_of_no_recovery() {
+    for check in ["tcp.reachable", "redis.reachable"] {
+        let own = tempfile::tempdir().unwrap();
+        std::fs::create_dir(own.path().join("ours")).unwrap();
+        let text = BEGINS.replace("CHECK", check);
+        std::fs::write(own.path().join("ours/queue-begins.toml"), text).unwrap();
+        let (catalogue, broken) = crate::knowledge::load(Some(own.path()), Keep::Everything);
+        assert_eq!(broken, []);
+        let fake = shop();
+        let world = fake.world();
+        let rules = Rules { threshold: UNSURE, ..Rules::default() };
+        let stage = Stage::knowing(Arc::new(catalogue), fake, world, rules, Arc::default());
+        stage.fake.log("web", "the queue begins");
+        stage.pass(1).await;
+        assert!(!held(&stage).await.contains(&"database_in_recovery"), "{check}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_few_of_many_that_fail_at_once_are_mended_and_two_of_five_are_the_most() {
     for (failing, mended) in [(4, true), (5, false)] {
