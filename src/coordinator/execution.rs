@@ -419,14 +419,10 @@ impl Executor {
         Ok(RollbackEnd::Stuck { reason, by_hand })
     }
 
-    /// Ends a fix of which nobody knows what became: a person is to look, and nothing is touched.
-    /// Answers what takes back whatever of it is in effect.
-    pub(super) async fn hand_over(
-        &self,
-        progress: &mut Progress,
-        reason: &str,
-    ) -> Result<Vec<String>, StoreError> {
-        let by_hand = match self.backup_of(progress).await {
+    /// What a person has to run to take back whatever of a fix is in effect, of which nobody knows
+    /// what became. Nothing, where its backup cannot be read.
+    pub(super) async fn all_by_hand(&self, progress: &Progress) -> Vec<String> {
+        match self.backup_of(progress).await {
             Ok(backup) => {
                 // Any step may have been begun by now, whatever the record says.
                 let mut whole = progress.clone();
@@ -436,16 +432,23 @@ impl Executor {
                 }
                 left_to_do(&whole, &backup)
             }
-            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            // Also where it may be read later: all healing waits for this.
             Err(error) => {
                 tracing::error!(fix.id = %progress.fix.id, %error, "what takes a fix back is not known");
                 vec![]
             }
-        };
+        }
+    }
+
+    /// Ends a fix of which nobody knows what became: a person is to look, and nothing is touched.
+    pub(super) async fn hand_over(
+        &self,
+        progress: &mut Progress,
+        reason: &str,
+        by_hand: Vec<String>,
+    ) -> Result<(), StoreError> {
         let reason = format!("{reason}; the state before is in {}", progress.backup);
-        let entry = JournalEntry::Stuck { reason, by_hand: by_hand.clone() };
-        self.record(progress, entry).await?;
-        Ok(by_hand)
+        self.record(progress, JournalEntry::Stuck { reason, by_hand }).await
     }
 
     async fn backup_of(&self, progress: &Progress) -> Result<Backup, StoreError> {
