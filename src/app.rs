@@ -147,13 +147,15 @@ async fn own_up(store: &SqliteStore, damage: &Damage, channels: &[String]) -> an
     Ok(())
 }
 
-/// The store alone, for what is only written down. Nothing that was interrupted is gone on with.
-pub async fn store_alone(settings: &Settings) -> anyhow::Result<SqliteStore> {
+/// The store alone, for what is only written down, and what is to be said of it where it was found
+/// damaged just now. Nothing that was interrupted is gone on with.
+pub async fn store_alone(settings: &Settings) -> anyhow::Result<(SqliteStore, Option<String>)> {
     let opened = store::open(&settings.data_dir, Arc::new(SystemClock)).await?;
     if let Some(damage) = &opened.damage {
         own_up(&opened.store, damage, &channels::names(settings)).await?;
     }
-    Ok(opened.store)
+    let found = opened.damage.as_ref().map(|damage| freeze_of(damage).reason);
+    Ok((opened.store, found))
 }
 
 fn freeze_of(damage: &Damage) -> Freeze {

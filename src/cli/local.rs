@@ -118,24 +118,32 @@ pub(super) async fn freeze(
     let (reason, target) = (request.reason(), request.target.clone());
     let freeze =
         Freeze { target, until, reason, by: clean(who, 80), safety_stop: false, stuck: None };
-    let store = own_store(settings).await?;
+    let (store, found) = own_store(settings).await?;
+    if let Some(found) = found {
+        tell(format!("everything is frozen: {found}"));
+    }
     let freezes = freezes::add(&store, freeze.clone(), Utc::now()).await?;
     Ok(FreezeState::frozen(&freeze, freezes))
 }
 
-/// The end of a freeze, written down for the next start.
+/// The end of a freeze, written down for the next start. One that came only now, because the store
+/// was found damaged, nobody has seen yet: it stays.
 pub(super) async fn unfreeze(
     settings: &Settings,
     target: Option<&TargetId>,
 ) -> Result<FreezeState, Failure> {
-    let store = own_store(settings).await?;
+    let (store, found) = own_store(settings).await?;
+    if let Some(found) = found {
+        let what = format!("everything is frozen since just now: {found}");
+        return Err(Failure::new(Exit::Wrong, what).next("selfheal incidents"));
+    }
     let (was_frozen, freezes) = freezes::remove(&store, target, Utc::now()).await?;
     Ok(FreezeState::ended(was_frozen, freezes))
 }
 
 /// The store for this process alone. Nothing that was interrupted is gone on with: whoever wants
 /// everything to stand still does not want that first.
-async fn own_store(settings: &Settings) -> Result<SqliteStore, Failure> {
+async fn own_store(settings: &Settings) -> Result<(SqliteStore, Option<String>), Failure> {
     store_alone(settings).await.map_err(not_started)
 }
 

@@ -95,6 +95,19 @@ fn a_damaged_database_is_told_once_and_nothing_is_healed_until_somebody_has_look
 }
 
 #[test]
+fn whoever_ends_a_freeze_and_finds_the_database_damaged_is_told_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("selfheal-data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("selfheal.db"), "this is no database").unwrap();
+    let (code, _, err) = said(selfheal(folder.path()).arg("unfreeze"));
+    assert_ne!(code, 0, "{err}");
+    assert!(err.contains("set aside as"), "{err}");
+    let (code, out, _) = said(selfheal(folder.path()).arg("unfreeze"));
+    assert_eq!((code, out.trim_end()), (0, "Automatic fixes go on"));
+}
+
+#[test]
 fn a_data_directory_that_cannot_be_is_told_once_with_what_helps() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), "").unwrap();
