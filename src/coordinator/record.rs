@@ -97,11 +97,7 @@ impl Inner {
         incident.told |= must_be_told;
         let known = self.store.incident(incident.id).await.ok().flatten();
         let before = known.as_ref().map(Incident::state);
-        if known.as_ref().is_some_and(|known| known.timeline.len() == incident.timeline.len()) {
-            self.save_quietly(&incident).await;
-        } else {
-            self.save(&mut incident).await;
-        }
+        // Before the incident says that it was told: cut off in between, it is told by the next look.
         if must_be_told {
             self.alert(&incident, alerts::AlertEvent::Held).await;
         } else if incident.state() == IncidentState::Resolved
@@ -109,6 +105,11 @@ impl Inner {
             && incident.told
         {
             self.alert(&incident, alerts::AlertEvent::Recovered).await;
+        }
+        if known.as_ref().is_some_and(|known| known.timeline.len() == incident.timeline.len()) {
+            self.save_quietly(&incident).await;
+        } else {
+            self.save(&mut incident).await;
         }
         incident
     }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use selfheal_agents::fix_engineer::actions::Action;
 use selfheal_agents::health_monitor::take_inventory;
-use selfheal_agents::model::{Actor, FixId, Hold, Incident, IncidentState, ResultStatus};
+use selfheal_agents::model::{
+    Actor, FixId, Hold, Incident, IncidentState, ResultStatus, ValidationVerdict,
+};
 use selfheal_agents::ports::StoreResult;
 
 use super::last_looks::Moment;
@@ -230,35 +232,49 @@ impl Inner {
         if progress.is_none() {
             self.unstage_clones_of(incident).await;
         }
-        let phase = progress.map(|p| p.phase);
+        // Given up before its first step, it was not taken back.
+        let phase = progress
+            .filter(|progress| progress.is_begun() || progress.phase != Phase::RolledBack)
+            .map(|progress| progress.phase);
         if is_try(incident) && matches!(phase, None | Some(Phase::RolledBack)) {
             let text = "interrupted while a smaller change was tried; it is undone";
             self.stay_with_proven(incident, text).await;
             return Ok(());
         }
-        let (next, text) = match phase {
-            Some(Phase::Settling | Phase::Kept) => {
-                (IncidentState::Resolved, "kept, as the journal says".to_owned())
-            }
+        match phase {
+            Some(Phase::Settling | Phase::Kept) => self.close_kept(incident).await,
             Some(Phase::RolledBack) => {
-                (IncidentState::RolledBack, "taken back, as the journal says".to_owned())
+                let applying = incident.state() == IncidentState::Fixing;
+                let result =
+                    if applying { ResultStatus::ApplyFailed } else { ResultStatus::Applied };
+                let text = "taken back, as the journal says".to_owned();
+                self.close_taken_back(incident, result, Actor::Recovery, text).await;
             }
             Some(Phase::Stuck { reason, by_hand }) => {
                 self.get_stuck(incident, &reason, by_hand).await;
-                return Ok(());
             }
             // Still under way: whoever works on it writes the incident.
-            Some(_) => return Ok(()),
-            None => (IncidentState::Held, "interrupted before anything was touched".to_owned()),
-        };
-        if incident.state() == IncidentState::Fixing && next == IncidentState::Resolved {
-            self.go(incident, IncidentState::Validating, Actor::Recovery, "applied".to_owned());
-        }
-        self.go(incident, next, Actor::Recovery, text);
-        self.save(incident).await;
-        if next == IncidentState::Held {
-            self.tell_who_approved(incident).await;
+            Some(_) => {}
+            None => {
+                let text = "interrupted before anything was touched".to_owned();
+                self.go(incident, IncidentState::Held, Actor::Recovery, text);
+                self.tell_who_approved(incident).await;
+                self.save(incident).await;
+            }
         }
         Ok(())
+    }
+
+    /// Closes an incident whose fix is kept, as the journal says.
+    async fn close_kept(&self, incident: &mut Incident) {
+        if incident.state() == IncidentState::Fixing {
+            self.go(incident, IncidentState::Validating, Actor::Recovery, "applied".to_owned());
+        }
+        if let Some(window) = &mut incident.validation {
+            window.verdict.get_or_insert(ValidationVerdict::Kept);
+            window.why.get_or_insert_with(|| "the journal says so".to_owned());
+        }
+        self.learn_proven(incident).await;
+        self.resolve(incident).await;
     }
 }

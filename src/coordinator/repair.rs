@@ -151,11 +151,11 @@ impl Inner {
         incident.told |= !incident.can_wait();
         self.go(incident, IncidentState::Held, Actor::FixEngineer, text);
         tracing::warn!(incident.id = %incident.id, at = %now, "the fix was not begun");
-        self.save(incident).await;
         // They were answered that it would be done, whatever is in its way now.
         if !self.tell_who_approved(incident).await && !incident.can_wait() {
             self.alert(incident, crate::alerts::AlertEvent::Held).await;
         }
+        self.save(incident).await;
     }
 
     /// Opens the window of a fix whose steps are all applied.
@@ -244,29 +244,37 @@ impl Inner {
                 return;
             }
         }
-        if !steps::is_try(incident) {
-            for fix in steps::answers(incident) {
-                self.learn(incident, &fix, ResultStatus::Applied, ValidationStatus::Passed).await;
-                if let Err(error) = self.remember_turned(&fix).await {
-                    tracing::error!(%error, "a changed limit is not remembered");
-                }
-            }
-        }
+        self.learn_proven(incident).await;
         if !self.walk_back(incident, view).await {
             self.resolve(incident).await;
         }
     }
 
+    /// Counts as successes what answered the incident and is kept.
+    pub(super) async fn learn_proven(&self, incident: &Incident) {
+        if steps::is_try(incident) {
+            return;
+        }
+        for fix in steps::answers(incident) {
+            self.learn(incident, &fix, ResultStatus::Applied, ValidationStatus::Passed).await;
+            if let Err(error) = self.remember_turned(&fix).await {
+                tracing::error!(%error, "a changed limit is not remembered");
+            }
+        }
+    }
+
     /// Closes an incident whose fix has proved itself.
+    ///
+    /// The incident is written after the alert: cut off before that, the next start does both.
     pub(super) async fn resolve(&self, incident: &mut Incident) {
         let why = incident.validation.as_ref().and_then(|v| v.why.clone()).unwrap_or_default();
         self.go(incident, IncidentState::Resolved, Actor::Validation, format!("kept: {why}"));
+        self.alert(incident, crate::alerts::AlertEvent::Resolved).await;
         self.save(incident).await;
         self.unwatch(incident.id);
         for target in incident.targets() {
             self.senses_forget(&target).await;
         }
-        self.alert(incident, crate::alerts::AlertEvent::Resolved).await;
         self.look_again(incident);
     }
 

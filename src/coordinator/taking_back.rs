@@ -16,11 +16,7 @@ impl Inner {
     /// them stands.
     pub(super) async fn take_back(&self, incident: &mut Incident, why: &str, result: ResultStatus) {
         let together = steps::together(incident);
-        let (Some(newest), Some(undone)) =
-            (together.first(), self.undo_together(incident, &together, why).await)
-        else {
-            return;
-        };
+        let Some(undone) = self.undo_together(incident, &together, why).await else { return };
         self.asked.forget();
         let nothing = undone.is_empty().then(|| "nothing had to be undone".to_owned());
         let done = nothing.unwrap_or_else(|| undone.join("; "));
@@ -28,12 +24,28 @@ impl Inner {
             let text = format!("the smaller change does not do: {why}; {done}");
             return self.stay_with_proven(incident, &text).await;
         }
-        self.learn(incident, newest, result, ValidationStatus::Failed).await;
+        self.close_taken_back(incident, result, Actor::Validation, format!("{why}; {done}")).await;
+    }
+
+    /// Closes an incident whose newest fix, with those that go with it, is taken back.
+    ///
+    /// The incident is written last: cut off before that, the next start does it all again.
+    pub(super) async fn close_taken_back(
+        &self,
+        incident: &mut Incident,
+        result: ResultStatus,
+        who: Actor,
+        text: String,
+    ) {
+        let together = steps::together(incident);
+        if let Some(newest) = together.first() {
+            self.learn(incident, newest, result, ValidationStatus::Failed).await;
+        }
         self.let_earlier_stand(incident, &together).await;
-        self.go(incident, IncidentState::RolledBack, Actor::Validation, format!("{why}; {done}"));
+        self.go(incident, IncidentState::RolledBack, who, text);
+        self.alert(incident, crate::alerts::AlertEvent::RolledBack).await;
         self.save(incident).await;
         self.unwatch(incident.id);
-        self.alert(incident, crate::alerts::AlertEvent::RolledBack).await;
     }
 
     /// What was undone of fixes that go together, newest first; `None` where that did not come to

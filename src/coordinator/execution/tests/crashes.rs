@@ -9,7 +9,7 @@
 
 use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::model::{Actor, Incident, IncidentState, Rehearse, Target};
-use selfheal_agents::ports::Incidents;
+use selfheal_agents::ports::{Incidents, Outbox, Outcomes};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
@@ -133,12 +133,34 @@ impl Story {
         !is_busy && self.store.unfinished_fixes().await.unwrap().is_empty()
     }
 
-    /// The end of the incident, and the world that it left.
-    fn end(&self) -> (IncidentState, String) {
+    fn end(&self) -> End {
         let runtime = Builder::new_current_thread().build().unwrap();
-        let kept = runtime.block_on(self.store.incident(incident()));
-        (kept.unwrap().unwrap().state(), picture(&self.case.fake))
+        runtime.block_on(async {
+            let later = self.case.fake.clock().now() + Duration::from_hours(1);
+            let kept = self.store.incident(incident()).await.unwrap().unwrap();
+            let outcomes = self.store.outcomes(None).await.unwrap();
+            let mut alerts = self.store.due(later, 100).await.unwrap();
+            alerts.retain(|delivery| delivery.alert.incident == Some(incident()));
+            End {
+                state: kept.state(),
+                world: picture(&self.case.fake),
+                successes: outcomes.iter().map(|outcome| outcome.success).collect(),
+                told: alerts.into_iter().map(|delivery| delivery.alert.event).collect(),
+            }
+        })
     }
+}
+
+/// What a story ends in.
+#[derive(Debug, PartialEq)]
+struct End {
+    state: IncidentState,
+    /// The world that it left.
+    world: String,
+    /// What was learnt: of each fix, whether it helped.
+    successes: Vec<bool>,
+    /// The alerts that were sent of it.
+    told: Vec<String>,
 }
 
 /// What may become of a fix.
@@ -146,7 +168,7 @@ struct Ends {
     /// Nothing was begun.
     untouched: String,
     /// It came through without being cut off.
-    whole: (IncidentState, String),
+    whole: End,
 }
 
 impl Ends {
@@ -156,23 +178,25 @@ impl Ends {
         assert!(story.life(None), "nothing kills it");
         let whole = story.end();
         let expected = if helps { IncidentState::Resolved } else { IncidentState::RolledBack };
-        assert_eq!(whole.0, expected, "{}", story.case.name);
-        assert!(helps || whole.1 == untouched, "{}: {} {untouched}", story.case.name, whole.1);
+        assert_eq!(whole.state, expected, "{}", story.case.name);
+        assert_eq!(whole.successes, [helps], "{}", story.case.name);
+        assert_eq!(whole.told, [expected.to_string()], "{}", story.case.name);
+        assert!(helps || whole.world == untouched, "{}: {whole:?} {untouched}", story.case.name);
         Self { untouched, whole }
     }
 
     fn include(&self, story: &Story, told: &str) {
-        let (state, world) = story.end();
+        let end = story.end();
         let name = story.case.name;
         assert!(story.case.fake.ran("flush") <= 1, "{name} {told}");
         // Cut off before its first step, it is given up and decided on anew.
         if story.case.fake.effects().is_empty() {
             let given_up =
                 [IncidentState::Diagnosed, IncidentState::Held, IncidentState::RolledBack];
-            assert!(given_up.contains(&state), "{name} {told}: {state}");
-            assert_eq!(world, self.untouched, "{name} {told}");
+            assert!(given_up.contains(&end.state), "{name} {told}: {end:?}");
+            assert_eq!(end.world, self.untouched, "{name} {told}");
         } else {
-            assert_eq!((state, world), self.whole, "{name} {told}");
+            assert_eq!(end, self.whole, "{name} {told}");
         }
     }
 }
