@@ -187,11 +187,7 @@ fn differences(a: &serde_json::Value, b: &serde_json::Value) -> usize {
 
 /// SHA-256 of some bytes, lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
-        hex
-    })
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -3,18 +3,19 @@
 //! What cannot be found out stays unknown, and the gate holds on it.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{
-    ContainerFacts, Diagnosis, Facts as TargetFacts, FindingSource, Fix, Hold, IncidentState,
-    ObservedValue, Side, TargetId, TargetKind, TargetPolicy, Timestamp,
+    ContainerFacts, Diagnosis, Facts as TargetFacts, FindingSource, Fix, Hold, Incident,
+    IncidentState, ObservedValue, Side, TargetId, TargetKind, TargetPolicy, Timestamp,
 };
 use selfheal_agents::ports::StoreResult;
 
-use super::cycle::Bench;
+use super::cycle::{Bench, failing_beside};
 use super::deployments::deployment;
+use super::look::Seen;
 use super::policy::{self, Facts, Spent};
 use super::repair::fixes;
 use super::state::Inner;
@@ -28,6 +29,29 @@ const LEAST_START: Duration = Duration::from_mins(15);
 const FIRST_START: TimeDelta = TimeDelta::minutes(1);
 
 impl Inner {
+    /// The facts about `fix` of an incident outside a cycle: by what was just seen, and by what else
+    /// is open.
+    pub(super) async fn facts_now(
+        &self,
+        incident: &Incident,
+        diagnosis: &Diagnosis,
+        fix: &Fix,
+        seen: &Seen,
+    ) -> StoreResult<Facts> {
+        let (rules, history) = (self.rules(), self.history().await?);
+        let open = self.store.open_incidents().await?;
+        let roots = 1 + failing_beside(incident, &open, seen);
+        let bench = Bench {
+            seen,
+            rules: &rules,
+            history: &history,
+            roots: u32::try_from(roots).unwrap_or(u32::MAX),
+            dry_run: false,
+            begun: Mutex::default(),
+        };
+        self.facts(diagnosis, fix, &bench).await
+    }
+
     /// The facts about `fix` for `diagnosis`.
     pub(super) async fn facts(
         &self,

@@ -3,7 +3,7 @@
 //! Each is checked against what is true now, recorded with who asked, and refused with what
 //! to do instead when it cannot be done.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use selfheal_agents::backup as backup_agent;
@@ -14,7 +14,6 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::{StoreError, StoreResult};
 use tokio::sync::MutexGuard;
 
-use super::cycle::{Bench, failing_beside};
 use super::execution::RollbackEnd;
 use super::look::{Seen, Senses};
 use super::state::Inner;
@@ -90,18 +89,7 @@ impl Inner {
                 incident.target
             )));
         }
-        let history = self.history().await?;
-        let open = self.store.open_incidents().await?;
-        let roots = 1 + failing_beside(&incident, &open, &seen);
-        let bench = Bench {
-            seen: &seen,
-            rules: &rules,
-            history: &history,
-            roots: u32::try_from(roots).unwrap_or(u32::MAX),
-            dry_run: false,
-            begun: Mutex::default(),
-        };
-        let facts = self.facts(&diagnosis, &fix, &bench).await?;
+        let facts = self.facts_now(&incident, &diagnosis, &fix, &seen).await?;
         let approved = policy::decide_for(who, fix.clone(), &facts)
             .map_err(|holds| self.refuse_approval(&incident, &holds))?;
         self.release(&fix.fix_type, &fix.target).await?;
@@ -196,6 +184,7 @@ impl Inner {
         }
         let mut done = RollbackDone::new(left[0]);
         for backup in left {
+            let force = Force { parts: true, changes: force };
             done.undone.extend(self.rollback_one(backup, who, force).await?.undone);
         }
         Ok(done)
@@ -209,26 +198,15 @@ impl Inner {
         who: &str,
         force: bool,
     ) -> Result<RollbackDone, RequestError> {
-        let backup = self.backup_or_error(id).await?;
-        let incident = self.incident_or_error(backup.incident).await?;
-        let together = steps::together(&incident);
-        let is_a_step = together.len() > 1 && together.iter().any(|fix| fix.id == backup.fix);
-        if is_a_step && !force && backup.rolled_back_at.is_none() {
-            return Err(RequestError::Conflict(format!(
-                "{id} is one of {} steps that belong together; take all of them back with \
-                 `selfheal rollback {}`, or force this one",
-                together.len(),
-                incident.id
-            )));
-        }
-        self.rollback_one(id, who, force).await
+        self.rollback_one(id, who, Force { parts: force, changes: force }).await
     }
 
+    /// Takes back one fix, unless somebody else did or it would harm.
     async fn rollback_one(
         self: &Arc<Self>,
         id: &BackupId,
         who: &str,
-        force: bool,
+        force: Force,
     ) -> Result<RollbackDone, RequestError> {
         let incident = self.backup_or_error(id).await?.incident;
         self.refuse_before_taken_up().await?;
@@ -243,12 +221,16 @@ impl Inner {
         let mut progress = progress.ok_or_else(|| {
             RequestError::Conflict(format!("{id} was made, but its fix was never begun"))
         })?;
+        let incident = self.incident_or_error(backup.incident).await?;
+        if !force.parts {
+            refuse_a_part(&incident, &backup)?;
+        }
         let mut targets = progress.fix.touches();
-        targets.push(self.incident_or_error(backup.incident).await?.target);
+        targets.push(incident.target);
         let lease = self.leases.take(targets, &self.world.clock).ok_or_else(|| {
             RequestError::Conflict(format!("`{}` is being repaired; try again", backup.target))
         })?;
-        if !force {
+        if !force.changes {
             self.refuse_if_overtaken(&progress.fix, &backup).await?;
         }
         let end = self.executor.rollback(&mut progress, &format!("asked for by {who}")).await?;
@@ -378,4 +360,28 @@ impl Inner {
     pub(super) fn freezes_in_force(&self) -> Vec<Freeze> {
         freezes::in_force(self.freezes(), self.world.clock.now())
     }
+}
+
+/// What a rollback passes over.
+#[derive(Debug, Clone, Copy)]
+struct Force {
+    /// That it is one of several steps which only helped together.
+    parts: bool,
+    /// What somebody changed since.
+    changes: bool,
+}
+
+/// Refuses to take back one of several steps that belong together.
+fn refuse_a_part(incident: &Incident, backup: &Backup) -> Result<(), RequestError> {
+    let together = steps::together(incident);
+    if together.len() < 2 || together.iter().all(|fix| fix.id != backup.fix) {
+        return Ok(());
+    }
+    Err(RequestError::Conflict(format!(
+        "{} is one of {} steps that belong together; take all of them back with \
+         `selfheal rollback {}`, or force this one",
+        backup.id,
+        together.len(),
+        incident.id
+    )))
 }

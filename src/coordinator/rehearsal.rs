@@ -6,7 +6,7 @@
 //! takes is time, in which a person may have stopped, frozen or mended something: the gate decides
 //! again afterwards. Which end of a clone proves what is `fix_engineer::rehearsal`'s to say.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use selfheal_agents::fix_engineer::actions::Act as _;
@@ -23,7 +23,7 @@ use selfheal_agents::ports::WorldError;
 use selfheal_agents::root_cause::basis_of_container;
 use tokio::time::Instant;
 
-use super::cycle::{Bench, failing_beside};
+use super::cycle::Bench;
 use super::leases::Lease;
 use super::policy::{self, ApprovedFix};
 use super::state::{Inner, TICK};
@@ -269,19 +269,9 @@ impl Inner {
         }
         let diagnosis = incident.diagnosis.as_ref();
         let diagnosis = diagnosis.ok_or_else(|| stale("nobody is blamed any more".to_owned()))?;
-        let history = self.history().await.map_err(|error| unknown(&error))?;
-        let open = self.store.open_incidents().await.map_err(|error| unknown(&error))?;
-        let roots = 1 + failing_beside(incident, &open, &seen);
-        let bench = Bench {
-            seen: &seen,
-            rules: &rules,
-            history: &history,
-            roots: u32::try_from(roots).unwrap_or(u32::MAX),
-            dry_run: false,
-            begun: Mutex::default(),
-        };
         let fix = approved.fix().clone();
-        let facts = self.facts(diagnosis, &fix, &bench).await.map_err(|error| unknown(&error))?;
+        let facts = self.facts_now(incident, diagnosis, &fix, &seen).await;
+        let facts = facts.map_err(|error| unknown(&error))?;
         let decided = match approved.approved_by() {
             Some(person) => policy::decide_for(person, fix, &facts)?,
             None => policy::decide(fix, &facts)?,

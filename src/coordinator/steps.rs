@@ -10,7 +10,7 @@
 //! try of a closed incident, and cycles would open another incident for what the try brings about.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use selfheal_agents::fix_engineer::steps::{back, further, steps_in_a_row, turns};
 use selfheal_agents::model::{
@@ -21,7 +21,6 @@ use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::Graph;
 use selfheal_agents::{error_detector, model};
 
-use super::cycle::{Bench, failing_beside};
 use super::error_rate;
 use super::look::Seen;
 use super::policy::{self, ApprovedFix};
@@ -137,19 +136,7 @@ impl Inner {
         let Some(diagnosis) = &incident.diagnosis else {
             return Ok(Err(vec![Hold::NoFixKnown]));
         };
-        let (history, rules) = (self.history().await?, self.rules());
-        let seen = seen_by(incident, view);
-        let open = self.store.open_incidents().await?;
-        let roots = 1 + failing_beside(incident, &open, &seen);
-        let bench = Bench {
-            seen: &seen,
-            rules: &rules,
-            history: &history,
-            roots: u32::try_from(roots).unwrap_or(u32::MAX),
-            dry_run: false,
-            begun: Mutex::default(),
-        };
-        let facts = self.facts(diagnosis, &fix, &bench).await?;
+        let facts = self.facts_now(incident, diagnosis, &fix, &seen_by(incident, view)).await?;
         Ok(policy::decide(fix, &facts))
     }
 

@@ -292,7 +292,7 @@ fn ends_of(open: &File, bytes: u64) -> io::Result<LogEnds> {
 }
 
 fn hex(digest: Sha256) -> String {
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", digest.finalize())
 }
 
 #[cfg(test)]
