@@ -232,7 +232,7 @@ impl Inner {
 
     /// Asks for a cycle over what the incident is about: lists and pages show what is true
     /// now, and whatever is still wrong is news.
-    fn look_again(&self, incident: &Incident) {
+    pub(super) fn look_again(&self, incident: &Incident) {
         let targets = Scope::Targets(incident.targets().into_iter().collect());
         self.queue.add(targets, Trigger::Schedule, false, None);
     }

@@ -46,6 +46,18 @@ impl Inner {
         self.alert(incident, crate::alerts::AlertEvent::RolledBack).await;
         self.save(incident).await;
         self.unwatch(incident.id);
+        if self.knows_another(incident) {
+            // Nothing may happen by itself that brings it about.
+            self.look_again(incident);
+        }
+    }
+
+    /// Whether the runbook has a remedy of another kind than the one that did not help.
+    fn knows_another(&self, incident: &Incident) -> bool {
+        let Some(fix) = &incident.fix else { return false };
+        let catalogue = self.catalogue();
+        let runbook = catalogue.get(&fix.issue_type);
+        runbook.is_some_and(|known| known.fixes.iter().any(|other| other.action != fix.fix_type))
     }
 
     /// What was undone of fixes that go together, newest first; `None` where that did not come to

@@ -98,3 +98,18 @@ async fn what_somebody_made_anew_since_did_not_come_back() {
     assert_eq!(stage.incidents().await.len(), 2);
     assert!(only_one(&stage.outcomes().await).success);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_did_not_help_is_followed_by_another_look_although_nothing_happens() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.behaves("web", Behaviour::StaysUnhealthy);
+    stage.fake.hang("web");
+    stage.look().await;
+    stage.pass(60).await;
+    let incidents = stage.incidents().await;
+    let count = |state| incidents.iter().filter(|i| i.state() == state).count();
+    assert!(count(IncidentState::RolledBack) >= 1, "{incidents:#?}");
+    let waits = incidents.iter().find(|incident| !incident.state().is_closed());
+    assert!(waits.is_some(), "it is still broken: {incidents:#?}");
+}
