@@ -264,6 +264,11 @@ impl Coordinator {
         self.inner.live.subscribe()
     }
 
+    /// How many cycles wait to begin.
+    pub fn cycles_waiting(&self) -> usize {
+        self.inner.queue.depth()
+    }
+
     /// What happened after the event `id`, as far as it is kept, and what happens from now
     /// on, without a gap.
     pub fn subscribe_since(&self, id: u64) -> (Vec<LiveEvent>, broadcast::Receiver<LiveEvent>) {

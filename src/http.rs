@@ -43,6 +43,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use self::events::Events;
+use self::metrics::Tally;
 use self::problem::Problem;
 use self::state::Api;
 use crate::coordinator::Coordinator;
@@ -101,8 +102,9 @@ pub async fn serve(
 pub fn router(coordinator: Coordinator, hosts: AllowedHosts, cancel: CancellationToken) -> Router {
     let (documented, paths) = routes().split_for_parts();
     let document = openapi::document(&paths).to_string();
+    let tally = Tally::keep(coordinator.subscribe(), cancel.clone());
     let events = Events::keep(coordinator.subscribe(), cancel);
-    let api = Api { coordinator, events, document: Arc::from(document) };
+    let api = Api { coordinator, events, tally, document: Arc::from(document) };
     with_layers(documented.merge(undocumented()).with_state(api), hosts)
 }
 

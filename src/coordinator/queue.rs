@@ -51,6 +51,11 @@ impl Queue {
         self.added.notify_one();
     }
 
+    /// How many cycles wait.
+    pub(super) fn depth(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The next cycle, as soon as there is one. Safe to cancel.
     pub(super) async fn next(&self) -> Waiting {
         loop {
@@ -80,7 +85,9 @@ mod tests {
             let scope = Scope::target(TargetId::container(name));
             queue.add(scope, Trigger::RuntimeEvent, false, None);
         }
+        assert_eq!(queue.depth(), 1);
         let next = queue.next().await;
+        assert_eq!(queue.depth(), 0);
         let all: BTreeSet<TargetId> = ["a", "b", "c"].map(TargetId::container).into();
         assert_eq!(next.scope, Scope::Targets(all));
         let more = tokio::time::timeout(std::time::Duration::ZERO, queue.next()).await;

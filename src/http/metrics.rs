@@ -1,7 +1,13 @@
 //! `/metrics`: Prometheus text.
 //!
-//! Every figure is read from the store and the coordinator at the moment of the scrape, into
-//! a registry of that scrape: there is no second bookkeeping that could drift.
+//! What the store and the coordinator know is read from them at the moment of the scrape, into a
+//! registry of that scrape: there is no second bookkeeping that could drift. Only what neither
+//! keeps is counted as it happens (`tally`).
+
+mod own;
+mod tally;
+
+pub(super) use tally::Tally;
 
 use std::sync::atomic::AtomicU64;
 
@@ -13,14 +19,19 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use selfheal_agents::model::{Incident, IncidentState, Outcome, Verdict};
 
+use self::own::Own;
 use super::problem::{Answer, Problem};
 use super::state::Api;
 use crate::coordinator::Standing;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
+
+/// Upper bounds of times to repair, in seconds.
+const REPAIRS: [f64; 10] = [1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 600.0, 3_600.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByState {
@@ -49,26 +60,42 @@ struct Build {
     responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String))
 )]
 pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse> {
+    let mut registry = Registry::default();
+    let depth =
+        Depth { cycles: api.coordinator.cycles_waiting(), alerts: api.store().waiting().await? };
     let outcomes = api.store().outcomes(None).await?;
     let open = api.store().open_incidents().await?;
-    let text = written(&api.coordinator.standing(), &outcomes, &open)
-        .map_err(|e| Problem::internal(&e))?;
+    register(&mut registry, &api.coordinator.standing(), &outcomes, &open);
+    depth.register(&mut registry);
+    api.tally.register(&mut registry);
+    if let Some(own) = Own::now() {
+        own.register(&mut registry);
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|e| Problem::internal(&e))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text))
 }
 
-fn written(
-    standing: &Standing,
-    outcomes: &[Outcome],
-    open: &[Incident],
-) -> Result<String, std::fmt::Error> {
-    let mut registry = Registry::default();
-    contract(&mut registry, standing, outcomes);
-    state(&mut registry, standing, open);
-    fixes(&mut registry, outcomes);
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
+/// What waits.
+struct Depth {
+    cycles: usize,
+    alerts: u64,
+}
+
+impl Depth {
+    fn register(&self, registry: &mut Registry) {
+        let help = "Cycles that wait to begin";
+        gauge(registry, "selfheal_cycles_waiting", help, self.cycles as f64);
+        let help = "Alerts that wait for their channel";
+        gauge(registry, "selfheal_alerts_waiting", help, self.alerts as f64);
+    }
+}
+
+fn register(registry: &mut Registry, standing: &Standing, outcomes: &[Outcome], open: &[Incident]) {
+    contract(registry, standing, outcomes);
+    state(registry, standing, open);
+    fixes(registry, outcomes);
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
@@ -164,6 +191,12 @@ fn fixes(registry: &mut Registry, outcomes: &[Outcome]) {
         fixes.get_or_create(&ByResult { fix_type: outcome.fix_type.clone(), result }).inc();
     }
     registry.register("selfheal_fixes", "What became of fixes", fixes);
+    let repairs = Histogram::new(REPAIRS);
+    for secs in outcomes.iter().filter_map(|outcome| outcome.time_to_repair_secs) {
+        repairs.observe(secs);
+    }
+    let help = "From the incident to the service working again, where a fix helped";
+    registry.register_with_unit("selfheal_time_to_repair", help, Unit::Seconds, repairs);
 }
 
 #[cfg(test)]
@@ -190,7 +223,10 @@ mod tests {
 
     #[test]
     fn the_names_of_the_contract_are_there_with_their_values() {
-        let text = written(&standing(), &[], &[]).unwrap();
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        register(&mut registry, &standing(), &[], &[]);
+        Depth { cycles: 1, alerts: 2 }.register(&mut registry);
+        encode(&mut text, &registry).unwrap();
         for line in [
             "active_orchestrators 1.0",
             "total_jobs_processed 7.0",
@@ -200,6 +236,9 @@ mod tests {
             "selfheal_cycles_total 7",
             "selfheal_last_cycle_seconds 1.5",
             "selfheal_targets{verdict=\"critical\"} 0",
+            "selfheal_cycles_waiting 1.0",
+            "selfheal_alerts_waiting 2.0",
+            "selfheal_time_to_repair_seconds_count 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

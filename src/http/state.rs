@@ -5,6 +5,7 @@ use std::sync::Arc;
 use selfheal_agents::ports::Store;
 
 use super::events::Events;
+use super::metrics::Tally;
 use crate::coordinator::Coordinator;
 
 /// What every handler is given; cloning shares it.
@@ -14,6 +15,8 @@ pub(super) struct Api {
     pub(super) coordinator: Coordinator,
     /// What happened lately.
     pub(super) events: Events,
+    /// What happened since the start, counted.
+    pub(super) tally: Tally,
     /// `/openapi.json`, written once.
     pub(super) document: Arc<str>,
 }

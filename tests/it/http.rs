@@ -1,5 +1,7 @@
 //! The API over a real coordinator in an invented world: shapes, errors, guards.
 
+mod metrics;
+
 use std::sync::Arc;
 
 use axum::Router;

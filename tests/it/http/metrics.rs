@@ -1,0 +1,79 @@
+//! What Prometheus reads, and what the rules and the dashboard that are delivered ask it for.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use regex::Regex;
+use selfheal_agents::fakes::healthy;
+use selfheal_agents::ports::Outcomes;
+
+use super::{Served, asked, text};
+use crate::store::samples::outcome;
+
+async fn scraped(served: &Served) -> String {
+    let request = asked("GET", "/metrics").body(Body::empty());
+    text(served.send(request.expect("the test's own request is sound")).await).await
+}
+
+/// What happened is counted beside the answer, a moment later.
+async fn scraped_until(served: &Served, told: &str) -> String {
+    for _ in 0..1_000 {
+        let seen = scraped(served).await;
+        if seen.contains(told) {
+            return seen;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("{told} is not told");
+}
+
+/// The names of all samples that there are or can be, by the types that are told.
+fn names(scraped: &str) -> BTreeSet<String> {
+    let types = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names = types.flat_map(|line| {
+        let (name, kind) = line.split_once(' ').expect("a name and a type");
+        let ends: &[&str] = match kind {
+            "counter" => &["_total"],
+            "histogram" => &["_bucket", "_sum", "_count"],
+            _ => &[""],
+        };
+        ends.iter().map(move |end| format!("{name}{end}"))
+    });
+    names.collect()
+}
+
+#[tokio::test]
+async fn rules_and_dashboard_ask_only_for_what_is_there() {
+    let served = Served::new();
+    // Some are told only once there is something to tell.
+    served.store.record_outcome(&outcome(1, 0, true)).await.unwrap();
+    served.world.add(healthy("web"));
+    served.post("/api/monitoring/trigger-check", "").await;
+    served.world.crash("web", 1);
+    served.post("/api/monitoring/trigger-check", "").await;
+    let told = "selfheal_incident_transitions_total{";
+    let there = names(&scraped_until(&served, told).await);
+    assert!(there.contains("selfheal_cycle_duration_seconds_bucket"), "{there:?}");
+    let asked_for = Regex::new(r"\b(?:selfheal_[a-z_]+|process_[a-z_]+|success_rate)\b").unwrap();
+    let rules = include_str!("../../../deploy/prometheus/selfheal.rules.yml");
+    let dashboard = include_str!("../../../deploy/grafana/selfheal.json");
+    for (file, least) in [(rules, 5), (dashboard, 10)] {
+        let asked: BTreeSet<&str> = asked_for.find_iter(file).map(|found| found.as_str()).collect();
+        assert!(asked.len() >= least, "{asked:?}");
+        for name in asked {
+            assert!(there.contains(name), "{name} is not among {there:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cycle_is_counted_and_timed_with_its_agents() {
+    let served = Served::new();
+    let (status, _) = served.post("/api/monitoring/trigger-check", "").await;
+    assert!(status.is_success(), "{status}");
+    let seen = scraped_until(&served, "selfheal_cycle_duration_seconds_count 1").await;
+    for agent in ["health-monitor", "error-detector", "root-cause", "fix-engineer"] {
+        let counted = format!("selfheal_agent_duration_seconds_count{{agent=\"{agent}\"}} 1");
+        assert!(seen.contains(&counted), "{counted} is not in\n{seen}");
+    }
+}
