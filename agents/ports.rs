@@ -520,6 +520,8 @@ pub trait Outbox: Send + Sync {
     async fn failed(&self, id: i64, error: &str, retry_at: Option<Timestamp>) -> StoreResult<()>;
     /// How many wait.
     async fn waiting(&self) -> StoreResult<u64>;
+    /// The channels that an alert of this incident was queued for, each once.
+    async fn told(&self, incident: IncidentId) -> StoreResult<Vec<String>>;
 }
 
 /// What a snapshot is taken for.

@@ -56,6 +56,7 @@ mod stuck;
 mod summaries;
 mod survey;
 mod taking_back;
+mod telling;
 pub mod triggers;
 mod turned;
 mod turns;

@@ -557,6 +557,14 @@ impl Outbox for MemoryStore {
         let kept = self.read()?;
         Ok(kept.outbox.iter().filter(|queued| queued.waiting).map(|_| 1).sum())
     }
+
+    async fn told(&self, incident: IncidentId) -> StoreResult<Vec<String>> {
+        let kept = self.read()?;
+        let deliveries = kept.outbox.iter().map(|queued| &queued.delivery);
+        let of = deliveries.filter(|delivery| delivery.alert.incident == Some(incident));
+        let channels: BTreeSet<String> = of.map(|delivery| delivery.channel.clone()).collect();
+        Ok(channels.into_iter().collect())
+    }
 }
 
 #[async_trait]

@@ -12,51 +12,21 @@ use crate::alerts::{
     Alertmanager, Channel, ChannelKind, Channels, Discord, Email, LIMIT, Log, Ntfy, PagerDuty,
     Slack, Teams, Telegram, Webhook,
 };
-use crate::config::{Secret, Settings};
-
-const LOG: &str = Log::NAME;
-const EMAIL: &str = "email";
-const WEBHOOK: &str = "webhook";
-const SLACK: &str = "slack";
-const DISCORD: &str = "discord";
-const TEAMS: &str = "teams";
-const NTFY: &str = "ntfy";
-const TELEGRAM: &str = "telegram";
-const PAGERDUTY: &str = "pagerduty";
-const ALERTMANAGER: &str = "alertmanager";
-
-/// The channels that are on, by name.
-fn on(settings: &Settings) -> Vec<&'static str> {
-    let alerts = &settings.alerts;
-    [
-        (LOG, true),
-        (EMAIL, alerts.email.host.is_some()),
-        (WEBHOOK, alerts.webhook.url.is_some()),
-        (SLACK, alerts.slack.url.is_some() || alerts.slack.token.is_some()),
-        (DISCORD, alerts.discord.url.is_some()),
-        (TEAMS, alerts.teams.url.is_some()),
-        (NTFY, alerts.ntfy.url.is_some()),
-        (TELEGRAM, alerts.telegram.token.is_some()),
-        (PAGERDUTY, alerts.pagerduty.routing_key.is_some()),
-        (ALERTMANAGER, alerts.alertmanager.url.is_some()),
-    ]
-    .into_iter()
-    .filter_map(|(name, on)| on.then_some(name))
-    .collect()
-}
+use crate::config::{ChannelName, Secret, Settings};
 
 /// Their names, for the outbox, before they are in force.
 pub(super) fn names(settings: &Settings) -> Vec<String> {
-    on(settings).into_iter().map(str::to_owned).collect()
+    settings.alerts.set_up().into_iter().map(|name| name.as_str().to_owned()).collect()
 }
 
 /// Where alerts go by these settings.
 pub fn of(settings: &Settings) -> anyhow::Result<Channels> {
-    let channel = |name: &str| {
-        let kind = kind(name, settings).with_context(|| format!("the setting alerts.{name}"))?;
-        Ok(Arc::new(Channel { name: name.to_owned(), kind }))
+    let channel = |name: ChannelName| {
+        let word = name.as_str();
+        let kind = kind(name, settings).with_context(|| format!("the setting alerts.{word}"))?;
+        Ok(Arc::new(Channel { name: word.to_owned(), kind }))
     };
-    on(settings).into_iter().map(channel).collect()
+    settings.alerts.set_up().into_iter().map(channel).collect()
 }
 
 /// What is in force, and changes with the settings.
@@ -95,40 +65,44 @@ impl Carried {
     }
 }
 
-fn kind(name: &str, settings: &Settings) -> anyhow::Result<ChannelKind> {
+fn kind(name: ChannelName, settings: &Settings) -> anyhow::Result<ChannelKind> {
     let alerts = &settings.alerts;
     Ok(match name {
-        EMAIL => ChannelKind::Email(Email::new(&alerts.email, Email::LIMIT)?),
-        WEBHOOK => {
+        ChannelName::Email => ChannelKind::Email(Email::new(&alerts.email, Email::LIMIT)?),
+        ChannelName::Webhook => {
             let headers = headers(&alerts.webhook.headers);
             let secret = alerts.webhook.secret.as_ref().map(Secret::to_model);
             let url = given(alerts.webhook.url.as_ref())?;
             ChannelKind::Webhook(Webhook::new(url, &headers, secret.as_ref(), LIMIT)?)
         }
-        SLACK => ChannelKind::Slack(slack(&alerts.slack)?),
-        DISCORD => ChannelKind::Discord(Discord::new(given(alerts.discord.url.as_ref())?, LIMIT)?),
-        TEAMS => ChannelKind::Teams(Teams::new(given(alerts.teams.url.as_ref())?, LIMIT)?),
-        NTFY => {
+        ChannelName::Slack => ChannelKind::Slack(slack(&alerts.slack)?),
+        ChannelName::Discord => {
+            ChannelKind::Discord(Discord::new(given(alerts.discord.url.as_ref())?, LIMIT)?)
+        }
+        ChannelName::Teams => {
+            ChannelKind::Teams(Teams::new(given(alerts.teams.url.as_ref())?, LIMIT)?)
+        }
+        ChannelName::Ntfy => {
             let token = alerts.ntfy.token.as_ref().map(Secret::to_model);
             let url = given(alerts.ntfy.url.as_ref())?;
             ChannelKind::Ntfy(Ntfy::new(&url, token.as_ref(), LIMIT)?)
         }
-        TELEGRAM => {
+        ChannelName::Telegram => {
             let (token, chat) = (given(alerts.telegram.token.as_ref())?, &alerts.telegram.chat);
             let chat = chat.as_deref().context("it has no chat")?;
             let api = &alerts.telegram.api_url;
             ChannelKind::Telegram(Telegram::new(&token, chat, api, LIMIT)?)
         }
-        PAGERDUTY => {
+        ChannelName::PagerDuty => {
             let key = given(alerts.pagerduty.routing_key.as_ref())?;
             ChannelKind::PagerDuty(PagerDuty::new(key, &alerts.pagerduty.api_url, LIMIT)?)
         }
-        ALERTMANAGER => {
+        ChannelName::Alertmanager => {
             let headers = headers(&alerts.alertmanager.headers);
             let url = given(alerts.alertmanager.url.as_ref())?;
             ChannelKind::Alertmanager(Alertmanager::new(&url, &headers, LIMIT)?)
         }
-        _ => ChannelKind::Log(Log),
+        ChannelName::Log => ChannelKind::Log(Log),
     })
 }
 
@@ -158,21 +132,21 @@ mod tests {
         let mut settings = Settings::default();
         let mut carried = Carried::new(&settings).unwrap();
         let mut in_force = carried.subscribe();
-        assert_eq!(carried.renew(&settings), [LOG]);
+        assert_eq!(carried.renew(&settings), ["log"]);
         assert!(!in_force.has_changed().unwrap(), "nothing is broken off without a need");
 
         settings.alerts.webhook.url = Some(Secret::new("http://127.0.0.1:9/"));
-        assert_eq!(carried.renew(&settings), [LOG, WEBHOOK]);
+        assert_eq!(carried.renew(&settings), ["log", "webhook"]);
         assert_eq!(in_force.borrow_and_update().len(), 2);
 
         settings.alerts.webhook.url = None;
         settings.alerts.email.host = Some("localhost".to_owned());
         settings.alerts.email.from = Some("selfheal@example.org".to_owned());
         settings.alerts.email.ca_file = Some("/nonexistent/ca.pem".into());
-        assert_eq!(carried.renew(&settings), [LOG, WEBHOOK], "the file is not there");
+        assert_eq!(carried.renew(&settings), ["log", "webhook"], "the file is not there");
         assert!(!in_force.has_changed().unwrap());
 
         settings.alerts.email.ca_file = None;
-        assert_eq!(carried.renew(&settings), [LOG, EMAIL]);
+        assert_eq!(carried.renew(&settings), ["log", "email"]);
     }
 }

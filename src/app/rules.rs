@@ -68,6 +68,7 @@ pub(super) fn of(
         thresholds: settings.thresholds.clone(),
         declared: settings.declared(own_container),
         channels,
+        routes: settings.alerts.routes.clone(),
         check_interval_minutes: minutes,
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::routes::{ChannelName, Route};
 use super::values::Secret;
 
 /// How people are told.
@@ -30,6 +31,10 @@ pub struct Alerts {
     pub pagerduty: PagerDuty,
     /// Prometheus' Alertmanager, API v2.
     pub alertmanager: Alertmanager,
+    /// Which alerts go through which channels; without any each goes through all. Every route that
+    /// takes an alert adds its channels.
+    #[serde(rename = "route")]
+    pub routes: Vec<Route>,
 }
 
 /// E-mail by SMTP; one thread for each incident.
@@ -253,11 +258,45 @@ pub struct Alertmanager {
 }
 
 impl Alerts {
+    /// The channels that are set up, the log first.
+    pub fn set_up(&self) -> Vec<ChannelName> {
+        let of = |url: &Option<Secret>, file: &Option<PathBuf>| url.is_some() || file.is_some();
+        let Self {
+            webhook, slack, discord, teams, ntfy, telegram, pagerduty, alertmanager, ..
+        } = self;
+        let slack = of(&slack.url, &slack.url_file) || of(&slack.token, &slack.token_file);
+        [
+            (ChannelName::Log, true),
+            (ChannelName::Email, self.email.host.is_some()),
+            (ChannelName::Webhook, of(&webhook.url, &webhook.url_file)),
+            (ChannelName::Slack, slack),
+            (ChannelName::Discord, of(&discord.url, &discord.url_file)),
+            (ChannelName::Teams, of(&teams.url, &teams.url_file)),
+            (ChannelName::Ntfy, of(&ntfy.url, &ntfy.url_file)),
+            (ChannelName::Telegram, of(&telegram.token, &telegram.token_file)),
+            (ChannelName::PagerDuty, of(&pagerduty.routing_key, &pagerduty.routing_key_file)),
+            (ChannelName::Alertmanager, of(&alertmanager.url, &alertmanager.url_file)),
+        ]
+        .into_iter()
+        .filter_map(|(name, set_up)| set_up.then_some(name))
+        .collect()
+    }
+
     /// Each setting that may stand in a file instead: its name, that file, and where the secret
     /// belongs.
     pub(super) fn secrets(&mut self) -> Vec<(&'static str, Option<PathBuf>, &mut Option<Secret>)> {
-        let Self { email, webhook, slack, discord, teams, ntfy, telegram, pagerduty, alertmanager } =
-            self;
+        let Self {
+            email,
+            webhook,
+            slack,
+            discord,
+            teams,
+            ntfy,
+            telegram,
+            pagerduty,
+            alertmanager,
+            ..
+        } = self;
         vec![
             ("email.user", email.user_file.clone(), &mut email.user),
             ("email.password", email.password_file.clone(), &mut email.password),

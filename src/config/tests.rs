@@ -190,6 +190,21 @@ fn impossible_values_are_refused() {
 }
 
 #[test]
+fn a_route_leads_to_channels_that_are_set_up() {
+    let ntfy = "[alerts.ntfy]\nurl = \"https://ntfy.sh/x\"\n[[alerts.route]]\n";
+    let good = format!("{ntfy}severity = \"critical\"\nchannels = [\"ntfy\", \"log\"]\n");
+    let route = &read(&good).unwrap().settings.alerts.routes[0];
+    assert_eq!(route.channels, [ChannelName::Ntfy, ChannelName::Log]);
+    let channels = |list: &str| format!("{ntfy}channels = [{list}]\n");
+    refused(&channels("\"nfty\""), "4 alerts.route[0].channels[0]", "did you mean `ntfy`?");
+    refused(&channels("\"email\""), "4 alerts.route[0].channels[0]", "fill in [alerts.email]");
+    refused(&channels("\"email\""), "4 alerts.route[0].channels[0]", "one that is: log, ntfy");
+    refused(ntfy, "3 alerts.route[0]", "`channels` is missing");
+    let event = format!("{ntfy}event = [\"hold\"]\nchannels = [\"ntfy\"]\n");
+    refused(&event, "4 alerts.route[0].event[0]", "did you mean `held`?");
+}
+
+#[test]
 fn what_is_not_built_yet_is_refused_and_not_ignored() {
     refused("[store]\nurl = \"postgres://db/x\"\n", "2 store.url", "not available in this version");
     refused("[streams]\nurl = \"redis://db\"\n", "2 streams.url", "not available in this version");

@@ -181,10 +181,9 @@ impl Inner {
         tracing::error!(%error, "what the last run left cannot be read; nothing is healed");
         *lock(&self.work) = Work::Refused;
         let alert = alerts::unreadable(&error.to_string(), self.world.clock.now());
-        if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
+        if let Err(error) = self.queue_alert(&alert).await {
             tracing::error!(%error, "the alert is not queued: {}", alert.title);
         }
-        self.wake.notify_waiters();
         loop {
             drop(self.queue.next().await);
         }

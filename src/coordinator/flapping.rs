@@ -53,10 +53,9 @@ impl Inner {
         for (id, how) in begun {
             tracing::warn!(target.id = %id, percent = how.percent, "{id} flaps; it is left alone until it calms down");
             let alert = alerts::flapping(&id, how.percent, how.since);
-            if let Err(error) = self.store.enqueue(&alert, &self.rules().channels).await {
+            if let Err(error) = self.queue_alert(&alert).await {
                 tracing::error!(%error, "the alert is not queued: {}", alert.title);
             }
-            self.wake.notify_waiters();
         }
         // A store that refuses must not keep the cycle from deciding: it is known until the end.
         if before != after

@@ -126,7 +126,7 @@ impl Inner {
         }
     }
 
-    /// Queues an alert for every channel; the same one is sent once.
+    /// Queues an alert about an incident; the same one is sent once.
     pub(super) async fn alert(&self, incident: &Incident, event: alerts::AlertEvent) {
         self.send(incident, &alerts::alert_for(incident, event)).await;
     }
@@ -139,10 +139,9 @@ impl Inner {
     }
 
     async fn send(&self, incident: &Incident, alert: &Alert) {
-        if let Err(error) = self.store.enqueue(alert, &self.rules().channels).await {
+        if let Err(error) = self.queue_alert(alert).await {
             tracing::error!(incident.id = %incident.id, %error, "the alert is not queued: {}", alert.title);
         }
-        self.wake.notify_waiters();
     }
 
     /// Tells people once when a part of the world has not been seen for a while.
@@ -165,10 +164,10 @@ impl Inner {
         if !due {
             return;
         }
-        let mut channels = self.rules().channels.clone();
+        let alert = alerts::blind(reason, report.started_at);
+        let mut channels = self.channels_for(&alert).await;
         // At the start the log says it already, in the lines that tell where everything is.
         channels.retain(|channel| !at_start || channel != alerts::Log::NAME);
-        let alert = alerts::blind(reason, report.started_at);
         if let Err(error) = self.store.enqueue(&alert, &channels).await {
             tracing::error!(%error, "the alert is not queued: {}", alert.title);
         }

@@ -12,7 +12,7 @@ use selfheal_agents::learning_engine::StopLimits;
 use selfheal_agents::model::{Autonomy, Confidence, Mode, Rehearse, TargetId, TargetPolicy};
 
 use super::policy::Budgets;
-use crate::config::Maintenance;
+use crate::config::{Maintenance, Route};
 
 /// What the flow goes by.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +55,8 @@ pub struct Rules {
     pub declared: Declared,
     /// Names of the alert channels.
     pub channels: Vec<String>,
+    /// Which alert goes to which of them; without any each goes to all.
+    pub routes: Vec<Route>,
     /// Minutes between two slots of the schedule.
     pub check_interval_minutes: f64,
 }
@@ -88,6 +90,7 @@ impl Default for Rules {
             thresholds: Thresholds::default(),
             declared: Declared::default(),
             channels: vec![crate::alerts::Log::NAME.to_owned()],
+            routes: vec![],
             check_interval_minutes: 5.0,
         }
     }

@@ -28,8 +28,7 @@ impl Inner {
         let failures = history.too_many_failures(rules.stop, lifted_at, now);
         let Some(TooManyFailures { why, at }) = failures else { return Ok(()) };
         tracing::error!("{why}: nothing is healed until a person types `selfheal unfreeze`");
-        self.store.enqueue(&alerts::stopped(&why, at), &rules.channels).await?;
-        self.wake.notify_waiters();
+        self.queue_alert(&alerts::stopped(&why, at)).await?;
         self.change_freezes(freezes::with(before, Freeze::safety_stop(why))).await
     }
 }

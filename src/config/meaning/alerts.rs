@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::{Check, header};
 use crate::alerts::server_and_topic;
 use crate::config::channels::{Alerts, Email, SmtpTls};
+use crate::config::routes::ChannelName;
 use crate::config::tree::joined;
 
 /// Notes every fault.
@@ -18,6 +19,28 @@ pub(super) fn faults(alerts: &Alerts, check: &mut Check<'_>) {
     secrets(alerts, false, check);
     addresses(alerts, check);
     whole(alerts, check);
+    routes(alerts, check);
+}
+
+/// A channel that is not there would hide what its route takes.
+fn routes(alerts: &Alerts, check: &mut Check<'_>) {
+    let set_up = alerts.set_up();
+    let known: Vec<&str> = set_up.iter().map(|name| name.as_str()).collect();
+    for (index, route) in alerts.routes.iter().enumerate() {
+        let setting = format!("alerts.route[{index}].channels");
+        for (nth, name) in route.channels.iter().enumerate() {
+            if !set_up.contains(name) {
+                let what = unset(*name, &known);
+                check.wrong(&format!("{setting}[{nth}]"), what);
+            }
+        }
+    }
+}
+
+fn unset(name: ChannelName, known: &[&str]) -> String {
+    let name = name.as_str();
+    let known = known.join(", ");
+    format!("`{name}` is not set up; fill in [alerts.{name}], or name one that is: {known}")
 }
 
 /// Notes what is wrong with secrets that were read from files.

@@ -1,7 +1,7 @@
 //! Alerts on their way. A row stays after it was sent, so that its key is not sent again.
 
 use async_trait::async_trait;
-use selfheal_agents::model::Timestamp;
+use selfheal_agents::model::{IncidentId, Timestamp};
 use selfheal_agents::ports::{Alert, Delivery, Outbox, StoreResult};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
@@ -85,6 +85,19 @@ impl Outbox for SqliteStore {
                 .await
                 .map_err(|error| store_error(&error))?;
         Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// The keys of an incident's alerts begin with its id, so that the index of keys finds them.
+    async fn told(&self, incident: IncidentId) -> StoreResult<Vec<String>> {
+        let of: Vec<(String,)> = sqlx::query_as(
+            "SELECT DISTINCT channel FROM delivery
+             WHERE key > $1 || ' ' AND key < $1 || '!' AND incident = $1 ORDER BY channel",
+        )
+        .bind(incident.to_string())
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| store_error(&error))?;
+        Ok(of.into_iter().map(|(channel,)| channel).collect())
     }
 }
 

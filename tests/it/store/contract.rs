@@ -53,6 +53,7 @@ contract![
     observations_come_back_by_target_and_time,
     values_are_set_removed_and_found_by_prefix,
     an_alert_is_queued_once_for_each_channel,
+    who_was_told_of_an_incident_is_known_after_it_was_delivered,
     alerts_of_one_incident_wait_for_one_another,
     a_failed_delivery_is_due_again_at_its_time_and_never_when_given_up,
     pruning_keeps_what_open_incidents_and_unfinished_fixes_need,
@@ -371,6 +372,19 @@ async fn an_alert_is_queued_once_for_each_channel(store: &impl Store) {
     }
     store.enqueue(&held, &channels(&["log"])).await.unwrap();
     assert_eq!(store.waiting().await.unwrap(), 0);
+}
+
+async fn who_was_told_of_an_incident_is_known_after_it_was_delivered(store: &impl Store) {
+    store.enqueue(&alert(Some(incident_id(1)), "held", 0), &channels(&["ntfy"])).await.unwrap();
+    store.enqueue(&alert(Some(incident_id(2)), "held", 0), &channels(&["slack"])).await.unwrap();
+    store.enqueue(&alert(None, "blind", 0), &channels(&["log"])).await.unwrap();
+    let id = store.due(at(0), 10).await.unwrap()[0].id;
+    store.delivered(id, at(1)).await.unwrap();
+    let both = channels(&["email", "ntfy"]);
+    store.enqueue(&alert(Some(incident_id(1)), "rolled_back", 0), &both).await.unwrap();
+    assert_eq!(store.told(incident_id(1)).await.unwrap(), both);
+    assert_eq!(store.told(incident_id(2)).await.unwrap(), ["slack"]);
+    assert!(store.told(incident_id(3)).await.unwrap().is_empty());
 }
 
 async fn alerts_of_one_incident_wait_for_one_another(store: &impl Store) {
