@@ -5,8 +5,11 @@
   let waiting = 0;
   const refresh = async () => {
     waiting = 0;
-    // Somebody is about to press a button or reads an opened part: leave it alone.
+    // Somebody is about to press a button, reads an opened part or has written something: leave
+    // it alone.
+    const written = (field) => field.value !== field.defaultValue;
     if (main.contains(document.activeElement) || main.querySelector("details[open]")) return;
+    if ([...main.querySelectorAll("input, textarea")].some(written)) return;
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");

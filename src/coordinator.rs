@@ -66,7 +66,7 @@ mod window;
 mod window_length;
 
 pub use api::*;
-pub use rules::Rules;
+pub use rules::{ModeSource, Rules};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -244,6 +244,11 @@ impl Coordinator {
         self.inner.end_freeze(target, who).await
     }
 
+    /// The time it goes by.
+    pub fn now(&self) -> Timestamp {
+        self.inner.world.clock.now()
+    }
+
     /// Where it stands now.
     pub fn standing(&self) -> Standing {
         self.inner.standing_now()
@@ -279,6 +284,13 @@ impl Coordinator {
     /// What is watched, as of the newest look.
     pub fn inventory(&self) -> watch::Receiver<Arc<Inventory>> {
         self.inner.inventory.subscribe()
+    }
+
+    /// Who said in which mode a target is, where no runbook has a say.
+    pub fn mode_source(&self, target: &TargetId) -> ModeSource {
+        let inventory = Arc::clone(&self.inner.inventory.borrow());
+        let policy = inventory.targets.get(target).map(|known| known.policy.clone());
+        self.inner.rules().mode_source(target, &policy.unwrap_or_default())
     }
 
     /// Whether an event of that time on that target is an echo of what Selfheal does.

@@ -96,7 +96,27 @@ impl Default for Rules {
     }
 }
 
+/// Who said in which mode a target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModeSource {
+    /// The settings, in their list of exceptions for targets.
+    Policy,
+    /// The target itself: a label, or its own entry in the settings.
+    Target,
+    /// Nobody: it is in the mode of everything.
+    Everything,
+}
+
 impl Rules {
+    /// Who said it, where no runbook has a say.
+    pub fn mode_source(&self, target: &TargetId, policy: &TargetPolicy) -> ModeSource {
+        match (self.target_modes.get(target), policy.mode) {
+            (Some(_), _) => ModeSource::Policy,
+            (None, Some(_)) => ModeSource::Target,
+            (None, None) => ModeSource::Everything,
+        }
+    }
+
     /// The mode for a target and a runbook. Settings go before the label; where both target
     /// and runbook say something, the more careful holds; where neither does, the global one.
     pub fn mode_for(&self, target: &TargetId, policy: &TargetPolicy, runbook: &str) -> Mode {
@@ -116,8 +136,11 @@ mod tests {
         let mut rules = Rules::default();
         let labelled = TargetPolicy { mode: Some(Mode::Approve), ..TargetPolicy::default() };
         assert_eq!(rules.mode_for(&web, &labelled, "x"), Mode::Approve);
+        assert_eq!(rules.mode_source(&web, &labelled), ModeSource::Target);
+        assert_eq!(rules.mode_source(&web, &TargetPolicy::default()), ModeSource::Everything);
         rules.target_modes.insert(web.clone(), Mode::Auto);
         assert_eq!(rules.mode_for(&web, &labelled, "x"), Mode::Auto, "settings go before labels");
+        assert_eq!(rules.mode_source(&web, &labelled), ModeSource::Policy);
         rules.runbook_modes.insert("x".to_owned(), Mode::Observe);
         assert_eq!(rules.mode_for(&web, &labelled, "x"), Mode::Observe);
         assert_eq!(rules.mode_for(&web, &labelled, "y"), Mode::Auto);

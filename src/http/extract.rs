@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{Form, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use selfheal_agents::model::clean;
@@ -54,6 +54,28 @@ pub(super) fn body_problem(rejection: &BytesRejection) -> Problem {
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
     }
     Problem::bad_request("the body could not be read to its end")
+}
+
+/// The fields of a form of our pages; without any, the default.
+pub(super) struct Fields<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Fields<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state)
+            .await
+            .map_err(|e| body_problem(&e))?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        let whole = Request::from_parts(parts, Body::from(bytes));
+        let Form(fields) = Form::from_request(whole, state)
+            .await
+            .map_err(|e| Problem::bad_request(format!("the form does not fit: {e}")))?;
+        Ok(Self(fields))
+    }
 }
 
 /// Query parameters; an unknown one is refused, since it is a misspelt one.

@@ -3,6 +3,7 @@
 //! Every text is escaped by the templates. The forms post to the same calls that the API
 //! has; the origin check in front of every handler is what keeps other pages out.
 
+mod targets;
 mod view;
 
 use askama::Template;
@@ -11,8 +12,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use chrono::Utc;
-use selfheal_agents::model::{IncidentId, Timestamp};
+use selfheal_agents::model::IncidentId;
 use selfheal_agents::ports::IncidentQuery;
 use serde::Deserialize;
 
@@ -44,6 +44,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/freeze", post(freeze))
         .route("/unfreeze", post(unfreeze))
         .route("/check", post(check))
+        .merge(targets::routes())
 }
 
 /// A problem for a person's eyes.
@@ -70,10 +71,6 @@ fn html(page: &impl Template) -> Response {
     }
 }
 
-fn now() -> Timestamp {
-    Utc::now()
-}
-
 async fn overview(State(api): State<Api>) -> Page {
     let standing = api.coordinator.standing();
     let open: Vec<IncidentRow> =
@@ -88,7 +85,7 @@ async fn overview(State(api): State<Api>) -> Page {
         .map(IncidentRow::from)
         .collect();
     let writable = api.store().check_writable().await.is_ok();
-    Ok(html(&OverviewPage::new(&standing, &open, &last, writable, now())))
+    Ok(html(&OverviewPage::new(&standing, &open, &last, writable, api.coordinator.now())))
 }
 
 #[derive(Deserialize)]
@@ -105,13 +102,13 @@ async fn list(State(api): State<Api>, Params(params): Params<ListParams>) -> Pag
     let found = api.store().incidents(&query).await?;
     let rows: Vec<IncidentRow> = found.iter().take(PAGE).map(IncidentRow::from).collect();
     let next = rows.last().filter(|_| found.len() > PAGE).map(|row| row.id);
-    Ok(html(&IncidentsPage::new(&rows, next, before.is_some(), now())))
+    Ok(html(&IncidentsPage::new(&rows, next, before.is_some(), api.coordinator.now())))
 }
 
 async fn one(State(api): State<Api>, id: Result<Named<IncidentId>, Problem>) -> Page {
     let Named(id) = id?;
     let detail = detail(&api, id).await?;
-    Ok(html(&IncidentPage::new(&detail, now())))
+    Ok(html(&IncidentPage::new(&detail, api.coordinator.now())))
 }
 
 async fn decide(State(api): State<Api>, Path((id, decision)): Path<(String, String)>) -> Page {

@@ -35,19 +35,24 @@ pub(super) async fn one(
     State(api): State<Api>,
     Named(id): Named<TargetId>,
 ) -> Answer<Json<TargetDetail>> {
-    let detail = known(&api, &id)?;
+    detail(&api, &id).await.map(Json)
+}
+
+/// One target with what changed on its container.
+pub(super) async fn detail(api: &Api, id: &TargetId) -> Answer<TargetDetail> {
+    let detail = known(api, id)?;
     let container = api
         .coordinator
         .inventory()
         .borrow()
         .targets
-        .get(&id)
+        .get(id)
         .and_then(|target| target.container.as_deref().map(TargetId::container));
     let changes = match container {
         Some(container) => api.store().changes(Some(&container), Timestamp::UNIX_EPOCH).await?,
         None => vec![],
     };
-    Ok(Json(detail.with_changes(changes)))
+    Ok(detail.with_changes(changes))
 }
 
 fn known(api: &Api, id: &TargetId) -> Answer<TargetDetail> {

@@ -1,6 +1,8 @@
 //! The API over a real coordinator in an invented world: shapes, errors, guards.
 
+mod markup;
 mod metrics;
+mod pages;
 
 use std::sync::Arc;
 

@@ -8,11 +8,18 @@ use selfheal_agents::model::{
 use crate::coordinator::{Freeze, Standing, TargetSummary};
 use crate::http::body::IncidentRow;
 
+mod chart;
+mod frame;
 mod incident;
+mod ring;
+mod target;
+mod targets;
+
+use frame::Frame;
 
 pub(super) use incident::IncidentPage;
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(super) use target::{TargetFacts, TargetPage};
+pub(super) use targets::TargetsPage;
 
 /// A moment, three ways.
 pub(super) struct When {
@@ -33,20 +40,38 @@ impl When {
 
 /// A length of time before now, as a person says it; a future one is `in ...`.
 fn ago(seconds: i64) -> String {
-    let amount = seconds.unsigned_abs();
-    let length = match amount {
-        0..=59 => format!("{amount} s"),
-        60..=3599 => format!("{} min", amount / 60),
-        3600..=172_799 => format!("{} h", amount / 3600),
-        _ => format!("{} days", amount / 86_400),
-    };
+    let length = length(seconds.unsigned_abs());
     if seconds < 0 { format!("in {length}") } else { format!("{length} ago") }
+}
+
+/// A length of time, as a person says it.
+fn length(seconds: u64) -> String {
+    match seconds {
+        0..=59 => format!("{seconds} s"),
+        60..=3599 => format!("{} min", seconds / 60),
+        3600..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// How long something has been so.
+fn so_long(since: Timestamp, now: Timestamp) -> String {
+    length((now - since).num_seconds().unsigned_abs())
 }
 
 const fn tone(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Ok => "ok",
         Verdict::Unknown => "calm",
+        Verdict::Warning => "warning",
+        Verdict::Critical => "critical",
+    }
+}
+
+const fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Ok => "well",
+        Verdict::Unknown => "unknown",
         Verdict::Warning => "warning",
         Verdict::Critical => "critical",
     }
@@ -146,15 +171,9 @@ pub(super) struct TargetCard {
 
 impl TargetCard {
     fn new(target: &TargetSummary) -> Self {
-        let verdict = match target.verdict {
-            Verdict::Ok => "well",
-            Verdict::Unknown => "unknown",
-            Verdict::Warning => "warning",
-            Verdict::Critical => "critical",
-        };
         Self {
             id: target.id.to_string(),
-            verdict,
+            verdict: verdict_word(target.verdict),
             tone: tone(target.verdict),
             detail: target.detail.clone(),
             quiet: target.excluded || target.external,
@@ -262,7 +281,7 @@ fn freeze_text(freeze: &Freeze) -> String {
 #[derive(Template)]
 #[template(path = "overview.html")]
 pub(super) struct OverviewPage {
-    version: &'static str,
+    frame: Frame,
     headline: Headline,
     mode: ModeBadge,
     frozen: bool,
@@ -288,7 +307,7 @@ impl OverviewPage {
         targets.sort_by(|a, b| b.verdict.cmp(&a.verdict).then_with(|| a.id.cmp(&b.id)));
         let lines = |rows: &[IncidentRow]| rows.iter().map(|r| IncidentLine::new(r, now)).collect();
         Self {
-            version: VERSION,
+            frame: Frame::on("/"),
             headline: Headline::new(standing, open),
             mode: mode_badge(standing),
             frozen,
@@ -326,7 +345,7 @@ fn own_facts(standing: &Standing, writable: bool, now: Timestamp) -> Vec<Fact> {
 #[derive(Template)]
 #[template(path = "incidents.html")]
 pub(super) struct IncidentsPage {
-    version: &'static str,
+    frame: Frame,
     incidents: Vec<IncidentLine>,
     next: Option<IncidentId>,
     paged: bool,
@@ -340,7 +359,7 @@ impl IncidentsPage {
         now: Timestamp,
     ) -> Self {
         let incidents = rows.iter().map(|row| IncidentLine::new(row, now)).collect();
-        Self { version: VERSION, incidents, next, paged }
+        Self { frame: Frame::on("/incidents"), incidents, next, paged }
     }
 }
 
@@ -348,14 +367,14 @@ impl IncidentsPage {
 #[derive(Template)]
 #[template(path = "error.html")]
 pub(super) struct ErrorPage {
-    version: &'static str,
+    frame: Frame,
     title: String,
     detail: String,
 }
 
 impl ErrorPage {
     pub(super) fn new(title: &str, detail: &str) -> Self {
-        Self { version: VERSION, title: title.to_owned(), detail: detail.to_owned() }
+        Self { frame: Frame::elsewhere(), title: title.to_owned(), detail: detail.to_owned() }
     }
 }
 

@@ -3,7 +3,7 @@
 use askama::Template;
 use selfheal_agents::model::{Rehearsal, Timestamp, Validation, ValidationVerdict};
 
-use super::{IncidentLine, VERSION, When, state_word};
+use super::{Frame, IncidentLine, When, state_word};
 use crate::http::body::{Decisions, FileDiff, FixRow, HoldRow, IncidentDetail, TimelineRow};
 
 struct Cause {
@@ -52,7 +52,7 @@ struct Line {
 #[derive(Template)]
 #[template(path = "incident.html")]
 pub(in crate::http::pages) struct IncidentPage {
-    version: &'static str,
+    frame: Frame,
     row: IncidentLine,
     can: Decisions,
     holds: Vec<HoldRow>,
@@ -76,7 +76,7 @@ impl IncidentPage {
     pub(in crate::http::pages) fn new(incident: &IncidentDetail, now: Timestamp) -> Self {
         let diagnosis = incident.diagnosis.as_ref();
         Self {
-            version: VERSION,
+            frame: Frame::within("/incidents"),
             row: IncidentLine::new(&incident.row, now),
             can: incident.can,
             holds: incident.row.holds.clone(),

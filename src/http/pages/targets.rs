@@ -1,0 +1,94 @@
+//! The pages of targets, and the freeze of one.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::{get, post};
+use selfheal_agents::model::{TargetId, clean};
+use selfheal_agents::ports::{IncidentQuery, OBSERVATIONS_KEPT};
+use serde::Deserialize;
+
+use super::view::{TargetFacts, TargetPage, TargetsPage};
+use super::{Page, WHO, html};
+use crate::http::body::{FreezeRequest, IncidentRow};
+use crate::http::extract::{Fields, Named, Params};
+use crate::http::problem::Problem;
+use crate::http::state::Api;
+use crate::http::targets::{apply_freeze, detail};
+
+/// Incidents shown of one target.
+const INCIDENTS: usize = 30;
+/// The longest text looked for, in characters.
+const SOUGHT: usize = 100;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/targets", get(list))
+        .route("/targets/{id}", get(one))
+        .route("/targets/{id}/freeze", post(freeze))
+        .route("/targets/{id}/unfreeze", post(unfreeze))
+}
+
+#[derive(Deserialize)]
+struct ListParams {
+    q: Option<String>,
+}
+
+async fn list(State(api): State<Api>, params: Result<Params<ListParams>, Problem>) -> Page {
+    let Params(params) = params?;
+    let sought = clean(params.q.as_deref().unwrap_or_default().trim(), SOUGHT);
+    Ok(html(&TargetsPage::new(&api.coordinator.standing(), &sought, api.coordinator.now())))
+}
+
+async fn one(State(api): State<Api>, id: Result<Named<TargetId>, Problem>) -> Page {
+    let Named(id) = id?;
+    let detail = detail(&api, &id).await?;
+    let history = api.store().observations(&id, api.coordinator.now() - OBSERVATIONS_KEPT).await?;
+    let query =
+        IncidentQuery { target: Some(id.clone()), limit: INCIDENTS, ..IncidentQuery::default() };
+    let incidents: Vec<IncidentRow> =
+        api.store().incidents(&query).await?.iter().map(IncidentRow::from).collect();
+    let facts = TargetFacts {
+        detail: &detail,
+        standing: &api.coordinator.standing(),
+        mode_source: api.coordinator.mode_source(&id),
+        history: &history,
+        incidents: &incidents,
+    };
+    Ok(html(&TargetPage::new(&facts, api.coordinator.now())))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FreezeFields {
+    r#for: String,
+    reason: String,
+}
+
+async fn freeze(
+    State(api): State<Api>,
+    id: Result<Named<TargetId>, Problem>,
+    fields: Result<Fields<FreezeFields>, Problem>,
+) -> Page {
+    let (Named(id), Fields(fields)) = (id?, fields?);
+    let given = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let request = FreezeRequest {
+        duration: given(fields.r#for),
+        target: Some(id.clone()),
+        reason: given(fields.reason).or_else(|| Some("asked for on the page".to_owned())),
+    };
+    apply_freeze(&api, request, WHO).await?;
+    Ok(back_to(&id))
+}
+
+async fn unfreeze(State(api): State<Api>, id: Result<Named<TargetId>, Problem>) -> Page {
+    let Named(id) = id?;
+    api.coordinator.unfreeze(Some(&id), WHO).await?;
+    Ok(back_to(&id))
+}
+
+/// The page of a target; a name may hold what an address may not.
+fn back_to(id: &TargetId) -> axum::response::Response {
+    let name: String = url::form_urlencoded::byte_serialize(id.to_string().as_bytes()).collect();
+    Redirect::to(&format!("/targets/{name}")).into_response()
+}

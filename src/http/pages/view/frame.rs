@@ -1,0 +1,47 @@
+//! What is around every page: the menu, with the place marked that is shown.
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The menu, in its order: where an entry leads, and its name.
+const MENU: [(&str, &str); 4] =
+    [("/", "Overview"), ("/incidents", "Incidents"), ("/targets", "Targets"), ("/docs/", "API")];
+
+/// An entry of the menu.
+pub(super) struct Entry {
+    pub(super) href: &'static str,
+    pub(super) name: &'static str,
+    /// `page` where it is what is shown, `true` where that is a part of it, else empty.
+    pub(super) current: &'static str,
+}
+
+/// Around every page.
+pub(in crate::http::pages) struct Frame {
+    pub(super) version: &'static str,
+    pub(super) menu: Vec<Entry>,
+}
+
+impl Frame {
+    /// On the page of the menu at `href`.
+    pub(super) fn on(href: &str) -> Self {
+        Self::marked(href, "page")
+    }
+
+    /// On a page that is reached from the one at `href`.
+    pub(super) fn within(href: &str) -> Self {
+        Self::marked(href, "true")
+    }
+
+    /// On a page that has no place in the menu.
+    pub(super) fn elsewhere() -> Self {
+        Self::marked("", "")
+    }
+
+    fn marked(shown: &str, mark: &'static str) -> Self {
+        let entry = |(href, name): (&'static str, &'static str)| Entry {
+            href,
+            name,
+            current: if href == shown { mark } else { "" },
+        };
+        Self { version: VERSION, menu: MENU.map(entry).into() }
+    }
+}
