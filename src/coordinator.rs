@@ -57,6 +57,7 @@ mod summaries;
 mod survey;
 mod taking_back;
 mod telling;
+mod trial;
 pub mod triggers;
 mod turned;
 mod turns;
@@ -67,6 +68,7 @@ mod window_length;
 
 pub use api::*;
 pub use rules::{ModeSource, Rules};
+pub use trial::{FileNow, Refusal, RollbackTrial};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -222,6 +224,12 @@ impl Coordinator {
     ) -> Result<RollbackDone, RequestError> {
         let (id, who) = (id.clone(), who.to_owned());
         self.to_the_end(|inner| async move { inner.rollback(&id, &who, force).await }).await
+    }
+
+    /// What taking back one backup's fix would do now, and what stands against it; nothing is
+    /// changed.
+    pub async fn try_rollback(&self, id: &BackupId) -> Result<RollbackTrial, RequestError> {
+        self.inner.try_rollback(id).await
     }
 
     /// Stops automatic fixes, of one target or all, until a time or for ever.

@@ -17,7 +17,9 @@ use tokio::sync::MutexGuard;
 use super::execution::RollbackEnd;
 use super::look::{Seen, Senses};
 use super::state::Inner;
-use super::{Freeze, RequestError, RollbackDone, Rules, Scope, Trigger, freezes, policy, steps};
+use super::{
+    Freeze, RequestError, RollbackDone, Rules, Scope, Trigger, freezes, policy, steps, trial,
+};
 
 /// How long a request waits for the start to be over before it is refused. Mostly there is nothing
 /// to take up, and a start takes milliseconds.
@@ -30,12 +32,12 @@ impl From<StoreError> for RequestError {
 }
 
 impl Inner {
-    async fn incident_or_error(&self, id: IncidentId) -> Result<Incident, RequestError> {
+    pub(super) async fn incident_or_error(&self, id: IncidentId) -> Result<Incident, RequestError> {
         let found = self.store.incident(id).await?;
         found.ok_or_else(|| RequestError::NotFound(format!("there is no incident {id}")))
     }
 
-    async fn backup_or_error(&self, id: &BackupId) -> Result<Backup, RequestError> {
+    pub(super) async fn backup_or_error(&self, id: &BackupId) -> Result<Backup, RequestError> {
         let found = self.store.backup(id).await?;
         found.ok_or_else(|| RequestError::NotFound(format!("there is no backup {id}")))
     }
@@ -214,22 +216,21 @@ impl Inner {
         let _turn = self.turns.wait_for(incident).await;
         let backup = self.backup_or_error(id).await?;
         if let Some(at) = backup.rolled_back_at {
-            let at = at.format("%Y-%m-%d %H:%M:%S UTC");
-            return Err(RequestError::Conflict(format!("{id} was rolled back already, at {at}")));
+            return Err(RequestError::Conflict(trial::rolled_back_already(id, at)));
         }
         let progress = self.executor.progress(backup.fix).await?;
-        let mut progress = progress.ok_or_else(|| {
-            RequestError::Conflict(format!("{id} was made, but its fix was never begun"))
-        })?;
+        let mut progress =
+            progress.ok_or_else(|| RequestError::Conflict(trial::never_begun(id)))?;
         let incident = self.incident_or_error(backup.incident).await?;
-        if !force.parts {
-            refuse_a_part(&incident, &backup)?;
+        if let Some(why) = trial::one_of_several(&backup, &incident).filter(|_| !force.parts) {
+            return Err(RequestError::Conflict(why));
         }
         let mut targets = progress.fix.touches();
         targets.push(incident.target);
-        let lease = self.leases.take(targets, &self.world.clock).ok_or_else(|| {
-            RequestError::Conflict(format!("`{}` is being repaired; try again", backup.target))
-        })?;
+        let lease = self
+            .leases
+            .take(targets, &self.world.clock)
+            .ok_or_else(|| RequestError::Conflict(trial::under_repair(&backup)))?;
         if !force.changes {
             self.refuse_if_overtaken(&progress.fix, &backup).await?;
         }
@@ -250,10 +251,7 @@ impl Inner {
         if changed.is_empty() {
             return Ok(());
         }
-        Err(RequestError::Conflict(format!(
-            "{}; a rollback would overwrite that. Force it if you want the old state anyway",
-            changed.join("; ")
-        )))
+        Err(RequestError::Conflict(trial::overwrites(&changed)))
     }
 
     async fn after_rollback(
@@ -369,19 +367,4 @@ struct Force {
     parts: bool,
     /// What somebody changed since.
     changes: bool,
-}
-
-/// Refuses to take back one of several steps that belong together.
-fn refuse_a_part(incident: &Incident, backup: &Backup) -> Result<(), RequestError> {
-    let together = steps::together(incident);
-    if together.len() < 2 || together.iter().all(|fix| fix.id != backup.fix) {
-        return Ok(());
-    }
-    Err(RequestError::Conflict(format!(
-        "{} is one of {} steps that belong together; take all of them back with \
-         `selfheal rollback {}`, or force this one",
-        backup.id,
-        together.len(),
-        incident.id
-    )))
 }

@@ -13,6 +13,7 @@ use selfheal_agents::ports::{Store, StoreError, StoreResult};
 use similar::TextDiff;
 
 use super::body::FileDiff;
+use crate::coordinator::{FileNow, RollbackTrial};
 
 /// Unchanged lines shown around a change.
 const CONTEXT: usize = 3;
@@ -50,6 +51,23 @@ pub(super) async fn of_incident(
         }
     }
     Ok(diffs)
+}
+
+/// How a rollback would change each file of its backup from what it is now; `None` for what is no
+/// file, cannot be read, or is as it was.
+pub(super) fn back_to_backup(trial: &RollbackTrial) -> Vec<Option<FileDiff>> {
+    let way_back = |(captured, now): (&Captured, &Option<FileNow>)| {
+        let (Captured::File(before), Some(FileNow::There(now))) = (captured, now) else {
+            return None;
+        };
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Some(FileDiff {
+            fix: clean(&trial.backup.reason, 400),
+            file: clean(&before.path, 400),
+            lines: between(&before.path, &text(&now.bytes), &text(&before.bytes))?,
+        })
+    };
+    trial.backup.captured.iter().zip(&trial.files).map(way_back).collect()
 }
 
 fn before(backup: Option<&Backup>, step: usize) -> Option<&[u8]> {

@@ -3,6 +3,7 @@
 //! Every text is escaped by the templates. The forms post to the same calls that the API
 //! has; the origin check in front of every handler is what keeps other pages out.
 
+mod backups;
 mod targets;
 mod view;
 
@@ -45,6 +46,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/unfreeze", post(unfreeze))
         .route("/check", post(check))
         .merge(targets::routes())
+        .merge(backups::routes())
 }
 
 /// A problem for a person's eyes.

@@ -8,6 +8,7 @@ use selfheal_agents::model::{
 use crate::coordinator::{Freeze, Standing, TargetSummary};
 use crate::http::body::IncidentRow;
 
+mod backups;
 mod chart;
 mod frame;
 mod incident;
@@ -17,6 +18,7 @@ mod targets;
 
 use frame::Frame;
 
+pub(super) use backups::{BackupPage, BackupsPage};
 pub(super) use incident::IncidentPage;
 pub(super) use target::{TargetFacts, TargetPage};
 pub(super) use targets::TargetsPage;

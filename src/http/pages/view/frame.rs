@@ -3,8 +3,13 @@
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The menu, in its order: where an entry leads, and its name.
-const MENU: [(&str, &str); 4] =
-    [("/", "Overview"), ("/incidents", "Incidents"), ("/targets", "Targets"), ("/docs/", "API")];
+const MENU: [(&str, &str); 5] = [
+    ("/", "Overview"),
+    ("/incidents", "Incidents"),
+    ("/targets", "Targets"),
+    ("/backups", "Backups"),
+    ("/docs/", "API"),
+];
 
 /// An entry of the menu.
 pub(super) struct Entry {

@@ -26,14 +26,15 @@ struct FindingLine {
     count: u64,
 }
 
-struct DiffLine {
-    kind: &'static str,
-    text: String,
+pub(super) struct DiffLine {
+    pub(super) kind: &'static str,
+    pub(super) text: String,
 }
 
-struct Diff {
+/// How one file is changed.
+pub(super) struct Diff {
     fix: String,
-    lines: Vec<DiffLine>,
+    pub(super) lines: Vec<DiffLine>,
 }
 
 struct Rehearsed {
@@ -130,7 +131,7 @@ fn finding(finding: &selfheal_agents::model::Finding) -> FindingLine {
     }
 }
 
-fn diff(file: &FileDiff) -> Diff {
+pub(super) fn diff(file: &FileDiff) -> Diff {
     let line = |(sign, text): (char, &str)| DiffLine {
         kind: match sign {
             '-' => "del",
