@@ -198,10 +198,11 @@ impl Coordinator {
         self.to_the_end(|inner| async move { inner.approve(id, &who).await }).await
     }
 
-    /// Closes a held incident without a fix, and is silent about it until it is gone.
-    pub async fn dismiss(&self, id: IncidentId, who: &str) -> Result<(), RequestError> {
-        let who = who.to_owned();
-        self.to_the_end(|inner| async move { inner.dismiss(id, &who).await }).await
+    /// Closes a held incident without a fix, and is silent about it until it is gone. `who` and
+    /// `why`, which may be empty, are recorded.
+    pub async fn dismiss(&self, id: IncidentId, who: &str, why: &str) -> Result<(), RequestError> {
+        let (who, why) = (who.to_owned(), why.to_owned());
+        self.to_the_end(|inner| async move { inner.dismiss(id, &who, &why).await }).await
     }
 
     /// Takes back every fix of an incident, newest first.
@@ -250,6 +251,11 @@ impl Coordinator {
         who: &str,
     ) -> Result<bool, RequestError> {
         self.inner.end_freeze(target, who).await
+    }
+
+    /// After how long a proposed fix is made anew instead of being applied.
+    pub fn plan_lifetime(&self) -> Duration {
+        self.inner.rules().plan_lifetime
     }
 
     /// The time it goes by.

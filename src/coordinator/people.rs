@@ -145,12 +145,20 @@ impl Inner {
     }
 
     /// Closes an incident that waits, and is silent about it until it is gone and back.
-    pub(super) async fn dismiss(&self, id: IncidentId, who: &str) -> Result<(), RequestError> {
+    pub(super) async fn dismiss(
+        &self,
+        id: IncidentId,
+        who: &str,
+        why: &str,
+    ) -> Result<(), RequestError> {
         let _writing = self.writing.lock().await;
         let mut incident = self.incident_or_error(id).await?;
         let now = self.world.clock.now();
         let actor = Actor::Person(who.to_owned());
-        incident.become_state(IncidentState::Resolved, now, actor, "dismissed").map_err(|_| {
+        let why = selfheal_agents::model::clean(why.trim(), 300);
+        let text =
+            if why.is_empty() { "dismissed".to_owned() } else { format!("dismissed: {why}") };
+        incident.become_state(IncidentState::Resolved, now, actor, text).map_err(|_| {
             let state = incident.state();
             RequestError::Conflict(format!(
                 "incident {id} is {state}; only one that waits can be dismissed"

@@ -464,7 +464,7 @@ async fn a_dismissed_incident_stays_silent_until_it_was_gone_and_comes_back() {
     stage.fake.crash("web", 1);
     stage.pass(10).await;
     let id = only(&stage.incidents().await).id;
-    stage.coordinator.dismiss(id, "ada").await.unwrap();
+    stage.coordinator.dismiss(id, "ada", "").await.unwrap();
     stage.look().await;
     assert_eq!(stage.incidents().await.len(), 1);
     stage.fake.world().runtime.start("web").await.unwrap();

@@ -8,9 +8,9 @@ use selfheal_agents::ports::{IncidentQuery, Store, StoreResult};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::body::{Done, IncidentDetail, IncidentList, IncidentRow, ProblemBody};
+use super::body::{DismissRequest, Done, IncidentDetail, IncidentList, IncidentRow, ProblemBody};
 use super::diff;
-use super::extract::{Named, Params, Who};
+use super::extract::{Named, OptionalJson, Params, Who};
 use super::problem::{Answer, Problem};
 use super::state::Api;
 
@@ -160,8 +160,10 @@ pub(super) async fn approve(
 #[utoipa::path(
     post, path = "/api/incidents/{id}/dismiss", tag = "incidents",
     params(("id" = String, Path, description = "The incident's UUID")),
+    request_body(content = Option<DismissRequest>, description = "Optional: why"),
     responses(
         (status = 200, description = "It is closed", body = Done),
+        (status = 400, description = "The body does not fit", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such incident", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is not waiting for a decision", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -170,8 +172,9 @@ pub(super) async fn dismiss(
     State(api): State<Api>,
     Named(id): Named<IncidentId>,
     Who(who): Who,
+    OptionalJson(request): OptionalJson<DismissRequest>,
 ) -> Answer<Json<Done>> {
-    api.coordinator.dismiss(id, &who).await?;
+    api.coordinator.dismiss(id, &who, &request.reason.unwrap_or_default()).await?;
     Ok(Json(Done::new(format!("Dismissed by {who}: incident {id} is closed without a fix"))))
 }
 

@@ -16,8 +16,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::automation;
 use super::body::{
-    BackupList, CheckRequest, Checked, Done, FreezeRequest, FreezeState, Health, IncidentDetail,
-    IncidentList, OwnHealth, ProblemBody, Status, Success, TargetDetail, TargetList,
+    BackupList, CheckRequest, Checked, DismissRequest, Done, FreezeRequest, FreezeState, Health,
+    IncidentDetail, IncidentList, OwnHealth, ProblemBody, Status, Success, TargetDetail,
+    TargetList,
 };
 use super::state::Api;
 use selfheal_agents::learning_engine::{ShadowReport, Statistics};
@@ -63,6 +64,7 @@ bodies!(
     IncidentDetail,
     TargetList,
     TargetDetail,
+    DismissRequest,
     FreezeRequest,
     FreezeState,
     ProblemBody,

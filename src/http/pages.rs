@@ -3,6 +3,7 @@
 //! Every text is escaped by the templates. The forms post to the same calls that the API
 //! has; the origin check in front of every handler is what keeps other pages out.
 
+mod approvals;
 mod backups;
 mod targets;
 mod view;
@@ -19,7 +20,7 @@ use serde::Deserialize;
 
 use self::view::{ErrorPage, IncidentPage, IncidentsPage, OverviewPage};
 use super::body::{FreezeRequest, IncidentRow};
-use super::extract::{Named, Params};
+use super::extract::{Fields, Named, Params};
 use super::incidents::detail;
 use super::problem::Problem;
 use super::state::Api;
@@ -45,6 +46,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/freeze", post(freeze))
         .route("/unfreeze", post(unfreeze))
         .route("/check", post(check))
+        .route("/approvals", get(approvals::approvals))
         .merge(targets::routes())
         .merge(backups::routes())
 }
@@ -113,11 +115,22 @@ async fn one(State(api): State<Api>, id: Result<Named<IncidentId>, Problem>) -> 
     Ok(html(&IncidentPage::new(&detail, api.coordinator.now())))
 }
 
-async fn decide(State(api): State<Api>, Path((id, decision)): Path<(String, String)>) -> Page {
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DecisionFields {
+    reason: String,
+}
+
+async fn decide(
+    State(api): State<Api>,
+    Path((id, decision)): Path<(String, String)>,
+    fields: Result<Fields<DecisionFields>, Problem>,
+) -> Page {
+    let Fields(fields) = fields?;
     let id: IncidentId = id.parse().map_err(|_| Problem::not_found("there is no such incident"))?;
     match decision.as_str() {
         "approve" => api.coordinator.approve(id, WHO).await?,
-        "dismiss" => api.coordinator.dismiss(id, WHO).await?,
+        "dismiss" => api.coordinator.dismiss(id, WHO, &fields.reason).await?,
         "rollback" => drop(api.coordinator.rollback_incident(id, WHO, false).await?),
         _ => return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such decision").into()),
     }

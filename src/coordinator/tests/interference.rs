@@ -125,7 +125,7 @@ async fn what_is_dismissed_stays_silent_while_only_others_show_it() {
     stage.pass(10).await;
     let incidents = stage.incidents().await;
     assert_eq!(only(&incidents).target, TargetId::container("db"));
-    stage.coordinator.dismiss(incidents[0].id, "ada").await.unwrap();
+    stage.coordinator.dismiss(incidents[0].id, "ada", "").await.unwrap();
     for _ in 0..3 {
         stage.look().await;
     }

@@ -136,7 +136,7 @@ async fn a_persons_word_that_nothing_was_wrong_speaks_against_the_fix() {
     stage.look().await;
     stage.pass(5).await;
     let waits = stage.incidents().await.remove(0);
-    stage.coordinator.dismiss(waits.id, "ada").await.unwrap();
+    stage.coordinator.dismiss(waits.id, "ada", "").await.unwrap();
     assert_eq!(counts(&report(&stage).await.rows[0]), [2, 1, 0, 1, 0, 0]);
 }
 

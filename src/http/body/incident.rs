@@ -89,6 +89,9 @@ pub struct StepRow {
     pub target: TargetId,
     /// How it is taken back, or what must hold afterwards.
     pub reversal: String,
+    /// Whether it is undone by a rollback; else it is only checked.
+    #[serde(default)]
+    pub is_undone: bool,
     /// What a person would type for the same effect.
     pub by_hand: String,
 }
@@ -104,6 +107,7 @@ impl From<&Step> for StepRow {
                 Reversal::Undo => "undone from the backup".to_owned(),
                 Reversal::PostCondition(holds) => format!("cannot be undone; checked: {holds}"),
             },
+            is_undone: step.action.reversal() == Reversal::Undo,
             by_hand: step.action.by_hand(),
         }
     }
@@ -228,6 +232,14 @@ impl Decisions {
                 ),
         }
     }
+}
+
+/// How an incident is dismissed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DismissRequest {
+    /// Why; it stands in the timeline.
+    pub reason: Option<String>,
 }
 
 /// One incident with everything that is known about it.

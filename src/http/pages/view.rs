@@ -8,6 +8,7 @@ use selfheal_agents::model::{
 use crate::coordinator::{Freeze, Standing, TargetSummary};
 use crate::http::body::IncidentRow;
 
+mod approvals;
 mod backups;
 mod chart;
 mod frame;
@@ -18,6 +19,7 @@ mod targets;
 
 use frame::Frame;
 
+pub(super) use approvals::ApprovalsPage;
 pub(super) use backups::{BackupPage, BackupsPage};
 pub(super) use incident::IncidentPage;
 pub(super) use target::{TargetFacts, TargetPage};

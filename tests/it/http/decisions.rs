@@ -1,12 +1,12 @@
-//! What a person decides on the pages: the way back.
+//! What a person decides on the pages: the way back, and what waits for them.
 
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use selfheal::coordinator::Rules;
-use selfheal_agents::fakes::{MemoryStore, container};
-use selfheal_agents::model::{ApplyMethod, TargetId, Tunable, TunableRole};
-use selfheal_agents::ports::Backups;
+use selfheal_agents::fakes::{MemoryStore, container, healthy};
+use selfheal_agents::model::{ApplyMethod, Mode, TargetId, Tunable, TunableRole};
+use selfheal_agents::ports::{Backups, Incidents};
 
 use super::Served;
 use super::markup::HOSTILE;
@@ -54,6 +54,21 @@ async fn after_a_fix() -> (Served, String) {
     (served, path)
 }
 
+/// A container that is down and may only be started once a person agrees.
+async fn held() -> (Served, String) {
+    let served =
+        Served::with(MemoryStore::default(), Rules { mode: Mode::Approve, ..Rules::default() });
+    served.world.add(healthy("web"));
+    served.world.clock().advance_secs(3600);
+    let_time_pass(&served);
+    served.post("/api/monitoring/trigger-check", "").await;
+    served.world.crash("web", 1);
+    served.post("/api/monitoring/trigger-check", "").await;
+    let open = served.store.open_incidents().await.expect("it is in memory");
+    assert_eq!(open.len(), 1, "{open:?}");
+    (served, format!("/incidents/{}", open[0].id))
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rollback_is_tried_before_it_is_done_and_its_button_does_it() {
     let (served, path) = after_a_fix().await;
@@ -85,4 +100,41 @@ async fn somebody_elses_later_change_is_shown_and_only_overwritten_by_who_insist
     let (status, _) = served.press(&format!("{path}/rollback"), &[("force", "true")]).await;
     assert_eq!(status, StatusCode::SEE_OTHER);
     assert_eq!(served.world.text(FILE), "{\"delay_s\": 1.0}\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_approved_by_its_button() {
+    let (served, incident) = held().await;
+    let (_, html) = served.page("/approvals").await;
+    for said in
+        ["container:web", "can be approved as it is until", "How sure", "cannot be taken back"]
+    {
+        assert!(html.contains(said), "{said}: {html}");
+    }
+    assert!(html.contains(&format!("action=\"{incident}/approve\"")), "{html}");
+    let (status, to) = served.press(&format!("{incident}/approve"), &[]).await;
+    assert_eq!((status, to), (StatusCode::SEE_OTHER, incident));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(served.world.facts("web").is_up());
+    let (_, html) = served.page("/approvals").await;
+    assert!(html.contains("Nothing waits for you"), "{html}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proposal_that_is_too_old_says_so() {
+    let (served, _) = held().await;
+    served.world.clock().advance_secs(3600);
+    let (_, html) = served.page("/approvals").await;
+    assert!(html.contains("has it made anew first"), "{html}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dismissal_tells_why() {
+    let (served, incident) = held().await;
+    let why = format!("it is meant to be off {}", HOSTILE[1]);
+    let (status, _) = served.press(&format!("{incident}/dismiss"), &[("reason", &why)]).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let (_, html) = served.page(&incident).await;
+    assert!(html.contains("dismissed: it is meant to be off"), "{html}");
+    assert!(!served.world.facts("web").is_up());
 }

@@ -3,9 +3,10 @@
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The menu, in its order: where an entry leads, and its name.
-const MENU: [(&str, &str); 5] = [
+const MENU: [(&str, &str); 6] = [
     ("/", "Overview"),
     ("/incidents", "Incidents"),
+    ("/approvals", "Approvals"),
     ("/targets", "Targets"),
     ("/backups", "Backups"),
     ("/docs/", "API"),
