@@ -258,6 +258,11 @@ impl Coordinator {
         self.inner.rules().plan_lifetime
     }
 
+    /// The runbooks in force.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.inner.catalogue()
+    }
+
     /// The time it goes by.
     pub fn now(&self) -> Timestamp {
         self.inner.world.clock.now()

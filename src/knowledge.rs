@@ -4,7 +4,10 @@
 //! work, and the file is named.
 
 pub mod captured;
+pub(crate) mod explain;
+pub(crate) mod search;
 mod watch;
+pub(crate) mod words;
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufReader};

@@ -2,9 +2,7 @@
 
 mod explain;
 mod judge;
-mod search;
 mod show;
-mod words;
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -17,7 +15,7 @@ use selfheal_agents::model::{Runbook, clean};
 use super::args::Knowledge;
 use super::output::{Exit, Failure, Outcome, Output, Style, tell};
 use super::table::{cell, table};
-use crate::knowledge::load;
+use crate::knowledge::{load, search, words};
 
 /// The longest line read from standard input, in bytes; the rest is cut off.
 const MAX_LINE: usize = 64 * 1024;

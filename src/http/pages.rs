@@ -5,6 +5,7 @@
 
 mod approvals;
 mod backups;
+mod knowledge;
 mod targets;
 mod view;
 
@@ -49,6 +50,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/approvals", get(approvals::approvals))
         .merge(targets::routes())
         .merge(backups::routes())
+        .merge(knowledge::routes())
 }
 
 /// A problem for a person's eyes.

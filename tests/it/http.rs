@@ -1,6 +1,7 @@
 //! The API over a real coordinator in an invented world: shapes, errors, guards.
 
 mod decisions;
+mod lookups;
 mod markup;
 mod metrics;
 mod pages;

@@ -3,48 +3,11 @@
 use std::fmt::Write;
 use std::io::{BufRead, Read};
 
-use selfheal_agents::error_detector::{Catalogue, Match};
-use selfheal_agents::model::{Side, clean};
-use serde::Serialize;
+use selfheal_agents::error_detector::Catalogue;
 
 use super::super::output::{Exit, Failure, Outcome, Output};
-use super::words::{remedies, severity, status, word};
-
-/// The longest line read, in bytes; the rest of it is left out.
-const MAX_LINE: u64 = 64 * 1024;
-/// Length of a shown line, in characters.
-const SHOWN: usize = 400;
-
-/// A line and what is known of it.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Explained {
-    /// Counted from 1.
-    number: u64,
-    line: String,
-    known: Vec<Known>,
-}
-
-/// A runbook that knows a line.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Known {
-    runbook: String,
-    title: String,
-    technology: String,
-    category: String,
-    severity: String,
-    status: String,
-    /// Who writes such a line.
-    side: Side,
-    signature: String,
-    /// The part of the line that the signature matched.
-    part: String,
-    /// Lines within ten minutes before it counts.
-    at_least: u64,
-    means: String,
-    would: Vec<String>,
-    never: Vec<String>,
-    sources: Vec<String>,
-}
+use crate::knowledge::explain::{Explained, MAX_LINE, of_line};
+use crate::knowledge::words::word;
 
 pub(super) fn explain(catalogue: &Catalogue, known_only: bool, out: Output) -> Outcome {
     let mut input = std::io::stdin().lock();
@@ -80,7 +43,7 @@ fn read(
     let mut number = 0;
     loop {
         bytes.clear();
-        let read = input.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes);
+        let read = input.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut bytes);
         if read.map_err(failed)? == 0 {
             return Ok(());
         }
@@ -92,41 +55,6 @@ fn read(
         if !each(of_line(catalogue, number, text.trim_end_matches(['\n', '\r'])))? {
             return Ok(());
         }
-    }
-}
-
-fn of_line(catalogue: &Catalogue, number: u64, line: &str) -> Explained {
-    let known = catalogue.matches(line).map(|found| known(&found, line)).collect();
-    Explained { number, line: clean(line, SHOWN), known }
-}
-
-fn known(found: &Match<'_>, line: &str) -> Known {
-    let runbook = found.runbook;
-    let signature = &runbook.signatures[found.signature];
-    let target = match found.side() {
-        Side::Server => "the program that wrote this",
-        Side::Client => "what the writer of this needs",
-    };
-    let means = runbook.diagnosis.summary.replace("{target}", target);
-    let would = match found.side() {
-        Side::Server => remedies(runbook),
-        Side::Client => vec!["nothing to the writer: it looks at what that one needs".to_owned()],
-    };
-    Known {
-        runbook: runbook.id.clone(),
-        title: runbook.title.clone(),
-        technology: runbook.technology.clone(),
-        category: runbook.category.as_str().to_owned(),
-        severity: severity(runbook.severity).to_owned(),
-        status: status(runbook).to_owned(),
-        side: found.side(),
-        signature: signature.log.clone().unwrap_or_default(),
-        part: clean(found.part(line).unwrap_or_default(), SHOWN),
-        at_least: signature.at_least.unwrap_or(1),
-        means: means.replace("{value}", "that").trim().to_owned(),
-        would,
-        never: runbook.avoid.clone(),
-        sources: runbook.links.clone(),
     }
 }
 
@@ -145,7 +73,7 @@ fn text(line: &Explained) -> String {
         if known.at_least > 1 {
             let _ = writeln!(text, "    counts   from {} lines in ten minutes on", known.at_least);
         }
-        if known.side == Side::Client {
+        if known.is_of_client() {
             let _ = writeln!(text, "    said by  a {} of it", word(&known.side));
         }
         let _ = writeln!(text, "    means    {}", known.means);
@@ -161,6 +89,8 @@ fn text(line: &Explained) -> String {
 
 #[cfg(test)]
 mod tests {
+    use selfheal_agents::model::Side;
+
     use super::*;
 
     fn explained(input: &str) -> Vec<Explained> {

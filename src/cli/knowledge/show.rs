@@ -6,8 +6,8 @@ use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::model::Runbook;
 
 use super::super::output::{Exit, Failure, Outcome, Output};
-use super::search::nearest;
-use super::words::{condition, fix, severity, sign, status, word};
+use crate::knowledge::search::nearest;
+use crate::knowledge::words::{condition, fix, severity, sign, status, word};
 
 pub(super) fn show(catalogue: &Catalogue, id: &str, out: Output) -> Outcome {
     let runbook = catalogue.get(id).ok_or_else(|| {

@@ -13,6 +13,7 @@ mod backups;
 mod chart;
 mod frame;
 mod incident;
+mod knowledge;
 mod ring;
 mod target;
 mod targets;
@@ -22,6 +23,7 @@ use frame::Frame;
 pub(super) use approvals::ApprovalsPage;
 pub(super) use backups::{BackupPage, BackupsPage};
 pub(super) use incident::IncidentPage;
+pub(super) use knowledge::{ExplainedPage, KnowledgePage, RunbookPage};
 pub(super) use target::{TargetFacts, TargetPage};
 pub(super) use targets::TargetsPage;
 

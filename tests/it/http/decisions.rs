@@ -25,7 +25,7 @@ fn let_time_pass(served: &Served) {
 }
 
 /// A worker whose declared delay was turned by a fix that helped.
-async fn after_a_fix() -> (Served, String) {
+pub(super) async fn after_a_fix() -> (Served, String) {
     let mut rules = Rules::default();
     rules.declared.tunables.push(Tunable {
         target: TargetId::container("worker"),

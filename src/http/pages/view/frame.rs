@@ -3,12 +3,13 @@
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The menu, in its order: where an entry leads, and its name.
-const MENU: [(&str, &str); 6] = [
+const MENU: [(&str, &str); 7] = [
     ("/", "Overview"),
     ("/incidents", "Incidents"),
     ("/approvals", "Approvals"),
     ("/targets", "Targets"),
     ("/backups", "Backups"),
+    ("/knowledge", "Knowledge"),
     ("/docs/", "API"),
 ];
 

@@ -1,11 +1,11 @@
-//! `knowledge search`: runbooks by words, those that are about them first.
+//! Runbooks by words, those that are about them first.
 
 use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::model::Runbook;
 
 /// The runbooks that hold all `words`, whatever their case; the nearer to the title a word
 /// stands, the further up.
-pub(super) fn search<'a>(catalogue: &'a Catalogue, words: &[String]) -> Vec<&'a Runbook> {
+pub(crate) fn search<'a>(catalogue: &'a Catalogue, words: &[String]) -> Vec<&'a Runbook> {
     let words: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
     let mut found: Vec<(u32, &Runbook)> = catalogue
         .iter()
@@ -21,7 +21,7 @@ pub(super) fn search<'a>(catalogue: &'a Catalogue, words: &[String]) -> Vec<&'a 
 }
 
 /// The id most like `wanted`: the one that shares most of its words.
-pub(super) fn nearest<'a>(catalogue: &'a Catalogue, wanted: &str) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(catalogue: &'a Catalogue, wanted: &str) -> Option<&'a str> {
     let wanted: Vec<&str> = wanted.split(['-', '_', ' ', '/']).collect();
     let shared = |id: &str| id.split('-').filter(|part| wanted.contains(part)).count();
     let extra = |id: &str| id.split('-').count();

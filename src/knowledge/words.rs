@@ -8,12 +8,12 @@ use selfheal_agents::model::{
 use serde::Serialize;
 
 /// A value as its word in the file.
-pub(super) fn word<T: Serialize>(value: &T) -> String {
+pub(crate) fn word<T: Serialize>(value: &T) -> String {
     let text = serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned));
     text.unwrap_or_default()
 }
 
-pub(super) const fn severity(severity: Severity) -> &'static str {
+pub(crate) const fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Info => "info",
         Severity::Warning => "warning",
@@ -21,7 +21,7 @@ pub(super) const fn severity(severity: Severity) -> &'static str {
     }
 }
 
-pub(super) const fn status(runbook: &Runbook) -> &'static str {
+pub(crate) const fn status(runbook: &Runbook) -> &'static str {
     match runbook.status {
         Provenance::Reproduced => "reproduced",
         Provenance::Documented => "documented",
@@ -29,7 +29,7 @@ pub(super) const fn status(runbook: &Runbook) -> &'static str {
 }
 
 /// What a signature looks for.
-pub(super) fn sign(sign: &Signature) -> String {
+pub(crate) fn sign(sign: &Signature) -> String {
     if let Some(pattern) = &sign.log {
         let side = if sign.side == Side::Client { ", written by a client of it" } else { "" };
         let often = match sign.at_least {
@@ -48,7 +48,7 @@ pub(super) fn sign(sign: &Signature) -> String {
 }
 
 /// What has to hold.
-pub(super) fn condition(condition: &Condition) -> String {
+pub(crate) fn condition(condition: &Condition) -> String {
     let whose = match condition.on {
         Scope::Target => "",
         Scope::Container => "its container: ",
@@ -82,7 +82,7 @@ pub(super) fn condition(condition: &Condition) -> String {
 }
 
 /// What a fix does, why, and when.
-pub(super) fn fix(fix: &FixTemplate) -> String {
+pub(crate) fn fix(fix: &FixTemplate) -> String {
     let with = parameters(&fix.parameters);
     let when = fix.when.as_ref().map(|when| format!(" [only if {}]", condition(when)));
     let adjust =
@@ -108,7 +108,7 @@ fn parameters(given: &FixParameters) -> String {
 }
 
 /// What Selfheal would do about it, one sentence a line.
-pub(super) fn remedies(runbook: &Runbook) -> Vec<String> {
+pub(crate) fn remedies(runbook: &Runbook) -> Vec<String> {
     if runbook.fixes.is_empty() {
         let why = runbook.no_fix.as_deref().unwrap_or("no action mends it");
         return vec![format!("nothing by itself, a person is told: {why}")];

@@ -1,0 +1,34 @@
+//! What a person looks up on the pages: knowledge, learning, the agents at work.
+
+use axum::http::StatusCode;
+
+use super::Served;
+use super::markup::HOSTILE;
+
+#[tokio::test]
+async fn runbooks_are_found_read_and_asked_about_lines() {
+    let served = Served::new();
+    let (_, html) = served.page("/knowledge?q=postgresql%20disk%20full").await;
+    assert!(html.contains("<a href=\"/knowledge/postgresql-disk-full\">"), "{html}");
+    let (_, html) = served.page("/knowledge/postgresql-disk-full").await;
+    assert!(html.contains("No fix of it was applied here yet"), "{html}");
+    assert!(html.contains("The target cannot write") && !html.contains("{target}"), "{html}");
+    let (status, html) = served.page("/knowledge/postgresql-disk-ful").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(html.contains("did you mean `postgresql-disk-full`"), "{html}");
+
+    let mut lines = HOSTILE.map(str::to_owned).to_vec();
+    lines.push("node: FATAL: JavaScript heap out of memory".to_owned());
+    lines.push(format!("\u{1b}[31m\u{202e}{}", "x".repeat(10_000)));
+    let given = lines.join("\r\n");
+    let (status, html) = served.press("/knowledge/explain", &[("lines", &given)]).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(html.contains("<a href=\"/knowledge/node-heap-full\">"), "{html}");
+    assert!(html.contains("1 of 6 lines known") && !html.contains('\u{202e}'), "{html}");
+    let many = "ready\n".repeat(500);
+    let (_, html) = served.press("/knowledge/explain", &[("lines", &many)]).await;
+    assert!(html.contains("300 more were left out"), "{html}");
+    let huge = "x".repeat(1024 * 1024);
+    let (status, _) = served.press("/knowledge/explain", &[("lines", &huge)]).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
