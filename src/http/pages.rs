@@ -6,6 +6,7 @@
 mod approvals;
 mod backups;
 mod knowledge;
+mod learning;
 mod targets;
 mod view;
 
@@ -48,6 +49,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/unfreeze", post(unfreeze))
         .route("/check", post(check))
         .route("/approvals", get(approvals::approvals))
+        .route("/learning", get(learning::learning))
         .merge(targets::routes())
         .merge(backups::routes())
         .merge(knowledge::routes())

@@ -14,6 +14,7 @@ mod chart;
 mod frame;
 mod incident;
 mod knowledge;
+mod learning;
 mod ring;
 mod target;
 mod targets;
@@ -24,6 +25,7 @@ pub(super) use approvals::ApprovalsPage;
 pub(super) use backups::{BackupPage, BackupsPage};
 pub(super) use incident::IncidentPage;
 pub(super) use knowledge::{ExplainedPage, KnowledgePage, RunbookPage};
+pub(super) use learning::LearningPage;
 pub(super) use target::{TargetFacts, TargetPage};
 pub(super) use targets::TargetsPage;
 

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 
 use super::Served;
+use super::decisions::after_a_fix;
 use super::markup::HOSTILE;
 
 #[tokio::test]
@@ -31,4 +32,13 @@ async fn runbooks_are_found_read_and_asked_about_lines() {
     let huge = "x".repeat(1024 * 1024);
     let (status, _) = served.press("/knowledge/explain", &[("lines", &huge)]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_fix_taught_is_shown() {
+    let (served, _) = after_a_fix().await;
+    let (_, html) = served.page("/learning").await;
+    for said in ["100 % of 1 fix helped", "<th scope=\"row\">config.set</th>", "21 % to 100 %"] {
+        assert!(html.contains(said), "{said}: {html}");
+    }
 }

@@ -3,13 +3,14 @@
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The menu, in its order: where an entry leads, and its name.
-const MENU: [(&str, &str); 7] = [
+const MENU: [(&str, &str); 8] = [
     ("/", "Overview"),
     ("/incidents", "Incidents"),
     ("/approvals", "Approvals"),
     ("/targets", "Targets"),
     ("/backups", "Backups"),
     ("/knowledge", "Knowledge"),
+    ("/learning", "Learning"),
     ("/docs/", "API"),
 ];
 
