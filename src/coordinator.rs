@@ -289,7 +289,7 @@ impl Coordinator {
         self.inner.live.subscribe()
     }
 
-    /// How many cycles wait to begin.
+    /// How many cycles were asked for and have not begun.
     pub fn cycles_waiting(&self) -> usize {
         self.inner.queue.depth()
     }

@@ -7,6 +7,7 @@ mod approvals;
 mod backups;
 mod knowledge;
 mod learning;
+mod pipeline;
 mod targets;
 mod view;
 
@@ -50,6 +51,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/check", post(check))
         .route("/approvals", get(approvals::approvals))
         .route("/learning", get(learning::learning))
+        .route("/pipeline", get(pipeline::pipeline))
         .merge(targets::routes())
         .merge(backups::routes())
         .merge(knowledge::routes())

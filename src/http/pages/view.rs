@@ -15,6 +15,7 @@ mod frame;
 mod incident;
 mod knowledge;
 mod learning;
+mod pipeline;
 mod ring;
 mod target;
 mod targets;
@@ -26,6 +27,7 @@ pub(super) use backups::{BackupPage, BackupsPage};
 pub(super) use incident::IncidentPage;
 pub(super) use knowledge::{ExplainedPage, KnowledgePage, RunbookPage};
 pub(super) use learning::LearningPage;
+pub(super) use pipeline::{Depths, PipelinePage};
 pub(super) use target::{TargetFacts, TargetPage};
 pub(super) use targets::TargetsPage;
 

@@ -42,3 +42,28 @@ async fn what_a_fix_taught_is_shown() {
         assert!(html.contains(said), "{said}: {html}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_worked_and_how_long_is_shown() {
+    let (served, _) = after_a_fix().await;
+    let (_, html) = served.page("/pipeline").await;
+    for said in ["health-monitor", "Cycles since the start", "API or page", "Alerts on their way"] {
+        assert!(html.contains(said), "{said}: {html}");
+    }
+}
+
+#[tokio::test]
+async fn pages_with_nothing_to_show_say_so_and_mark_their_place() {
+    let served = Served::new();
+    for path in ["/backups", "/approvals", "/knowledge", "/learning", "/pipeline", "/incidents"] {
+        let (status, html) = served.page(path).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert!(html.contains(&format!("<a href=\"{path}\" aria-current=\"page\">")), "{html}");
+        assert_eq!(html.matches("aria-current").count(), 1, "{path}");
+    }
+    let none = "/backups/backup_20251019_170000";
+    for (path, status) in [(none, 404), ("/backups/..%2Fetc", 400), ("/knowledge/%3Cb%3E", 404)] {
+        assert_eq!(served.page(path).await.0, status, "{path}");
+    }
+    assert_eq!(served.press(&format!("{none}/rollback"), &[]).await.0, StatusCode::NOT_FOUND);
+}

@@ -3,7 +3,7 @@
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The menu, in its order: where an entry leads, and its name.
-const MENU: [(&str, &str); 8] = [
+const MENU: [(&str, &str); 9] = [
     ("/", "Overview"),
     ("/incidents", "Incidents"),
     ("/approvals", "Approvals"),
@@ -11,6 +11,7 @@ const MENU: [(&str, &str); 8] = [
     ("/backups", "Backups"),
     ("/knowledge", "Knowledge"),
     ("/learning", "Learning"),
+    ("/pipeline", "Pipeline"),
     ("/docs/", "API"),
 ];
 
