@@ -25,6 +25,7 @@ mod targets;
 
 pub use guard::{AllowedHosts, Unprotected, check_listen};
 pub use incidents::incident_detail;
+pub use state::Configured;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -99,12 +100,17 @@ pub async fn serve(
 }
 
 /// Every route with its layers. Event streams end with `cancel`.
-pub fn router(coordinator: Coordinator, hosts: AllowedHosts, cancel: CancellationToken) -> Router {
+pub fn router(
+    coordinator: Coordinator,
+    configured: Configured,
+    hosts: AllowedHosts,
+    cancel: CancellationToken,
+) -> Router {
     let (documented, paths) = routes().split_for_parts();
     let document = openapi::document(&paths).to_string();
     let tally = Tally::keep(coordinator.subscribe(), cancel.clone());
     let events = Events::keep(coordinator.subscribe(), cancel);
-    let api = Api { coordinator, events, tally, document: Arc::from(document) };
+    let api = Api { coordinator, events, tally, configured, document: Arc::from(document) };
     with_layers(documented.merge(undocumented()).with_state(api), hosts)
 }
 

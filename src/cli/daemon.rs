@@ -13,7 +13,7 @@ use super::output::{Exit, Failure, Outcome, tell};
 use super::{load, own_url};
 use crate::app::{App, assemble};
 use crate::config::{Loaded, LogFormat, Logs, Sources};
-use crate::http::{AllowedHosts, BindError, bind, router, serve};
+use crate::http::{AllowedHosts, BindError, Configured, bind, router, serve};
 
 /// How long a fix that is being applied may take to come to a safe point at the end.
 const APPLYING: Duration = Duration::from_mins(1);
@@ -38,7 +38,12 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     }
     tell(banner(&loaded, &docker(&app).await));
     let hosts = AllowedHosts::new(listen.ip(), &[]);
-    let router = router(app.coordinator.clone(), hosts, app.cancel.clone());
+    let configured = Configured {
+        sources: sources.clone(),
+        settings: app.settings.clone(),
+        channels: crate::app::channels,
+    };
+    let router = router(app.coordinator.clone(), configured, hosts, app.cancel.clone());
     let server = tokio::spawn(serve(listener, router, app.cancel.clone()));
     app.start_triggers(sources, loaded).map_err(not_started)?;
     wait_for_the_end().await?;

@@ -8,6 +8,7 @@ mod backups;
 mod knowledge;
 mod learning;
 mod pipeline;
+mod settings;
 mod targets;
 mod view;
 
@@ -55,6 +56,7 @@ pub(super) fn routes() -> Router<Api> {
         .merge(targets::routes())
         .merge(backups::routes())
         .merge(knowledge::routes())
+        .merge(settings::routes())
 }
 
 /// A problem for a person's eyes.

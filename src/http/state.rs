@@ -3,10 +3,24 @@
 use std::sync::Arc;
 
 use selfheal_agents::ports::Store;
+use tokio::sync::watch;
 
 use super::events::Events;
 use super::metrics::Tally;
+use crate::alerts::Channels;
+use crate::config::{Settings, Sources};
 use crate::coordinator::Coordinator;
+
+/// What the page of settings shows and tries.
+#[derive(Clone)]
+pub struct Configured {
+    /// Where settings come from.
+    pub sources: Sources,
+    /// Those in force.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// The alert channels of settings, to send a test by.
+    pub channels: fn(&Settings) -> anyhow::Result<Channels>,
+}
 
 /// What every handler is given; cloning shares it.
 #[derive(Clone)]
@@ -17,6 +31,8 @@ pub(super) struct Api {
     pub(super) events: Events,
     /// What happened since the start, counted.
     pub(super) tally: Tally,
+    /// The settings.
+    pub(super) configured: Configured,
     /// `/openapi.json`, written once.
     pub(super) document: Arc<str>,
 }

@@ -12,8 +12,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use futures_util::StreamExt;
+use selfheal::config::{Sources, load_from};
 use selfheal::coordinator::{Coordinator, Parts, Rules};
-use selfheal::http::{AllowedHosts, router};
+use selfheal::http::{AllowedHosts, Configured, router};
 use selfheal::knowledge;
 use selfheal_agents::fakes::{FakeClock, FakeWorld, MemoryStore, healthy, start_time};
 use selfheal_agents::health_monitor::changes::DigestKey;
@@ -42,6 +43,11 @@ impl Served {
     }
 
     fn with(store: MemoryStore, rules: Rules) -> Self {
+        Self::set(store, rules, Sources::default())
+    }
+
+    /// With settings that come from there; what they say does not rule the coordinator.
+    fn set(store: MemoryStore, rules: Rules, sources: Sources) -> Self {
         let world = FakeWorld::new(FakeClock::at(start_time()));
         world.add(healthy("db"));
         let store = Arc::new(store);
@@ -58,7 +64,10 @@ impl Served {
             cancel: cancel.clone(),
         });
         let hosts = AllowedHosts::new([127, 0, 0, 1].into(), &[]);
-        let router = router(coordinator, hosts, cancel.clone());
+        let settings = load_from(&sources).expect("the test's own settings are sound").settings;
+        let settings = watch::Sender::new(Arc::new(settings)).subscribe();
+        let configured = Configured { sources, settings, channels: selfheal::app::channels };
+        let router = router(coordinator, configured, hosts, cancel.clone());
         Self { router, world, store, cancel }
     }
 

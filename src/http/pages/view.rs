@@ -17,6 +17,7 @@ mod knowledge;
 mod learning;
 mod pipeline;
 mod ring;
+mod settings;
 mod target;
 mod targets;
 
@@ -28,6 +29,7 @@ pub(super) use incident::IncidentPage;
 pub(super) use knowledge::{ExplainedPage, KnowledgePage, RunbookPage};
 pub(super) use learning::LearningPage;
 pub(super) use pipeline::{Depths, PipelinePage};
+pub(super) use settings::{ReadSettings, SettingsPage, Tested};
 pub(super) use target::{TargetFacts, TargetPage};
 pub(super) use targets::TargetsPage;
 

@@ -1,6 +1,9 @@
-//! What a person looks up on the pages: knowledge, learning, the agents at work.
+//! What a person looks up on the pages: knowledge, learning, the agents at work, settings.
 
 use axum::http::StatusCode;
+use selfheal::config::Sources;
+use selfheal::coordinator::Rules;
+use selfheal_agents::fakes::MemoryStore;
 
 use super::Served;
 use super::decisions::after_a_fix;
@@ -55,7 +58,7 @@ async fn who_worked_and_how_long_is_shown() {
 #[tokio::test]
 async fn pages_with_nothing_to_show_say_so_and_mark_their_place() {
     let served = Served::new();
-    for path in ["/backups", "/approvals", "/knowledge", "/learning", "/pipeline", "/incidents"] {
+    for path in ["/backups", "/approvals", "/knowledge", "/learning", "/pipeline", "/settings"] {
         let (status, html) = served.page(path).await;
         assert_eq!(status, StatusCode::OK, "{path}");
         assert!(html.contains(&format!("<a href=\"{path}\" aria-current=\"page\">")), "{html}");
@@ -66,4 +69,27 @@ async fn pages_with_nothing_to_show_say_so_and_mark_their_place() {
         assert_eq!(served.page(path).await.0, status, "{path}");
     }
     assert_eq!(served.press(&format!("{none}/rollback"), &[]).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn settings_are_shown_with_their_origin_and_without_secrets_and_a_channel_is_tried() {
+    let given = [
+        ("SELFHEAL__ALERTS__WEBHOOK__URL", "http://127.0.0.1:9/hunter2"),
+        ("SELFHEAL__DATA_DIR", "/tmp/<script>alert(1)</script>"),
+    ];
+    let environment = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let sources = Sources { environment, ..Sources::default() };
+    let served = Served::set(MemoryStore::default(), Rules::default(), sources);
+    let (status, html) = served.page("/settings").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(html.contains("environment SELFHEAL__ALERTS__WEBHOOK__URL"), "{html}");
+    assert!(!html.contains("hunter2"), "{html}");
+    let (status, html) = served.press("/settings/alerts/log", &[]).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(html.contains("arrived by <strong>log</strong>"), "{html}");
+    let (_, html) = served.press("/settings/alerts/webhook", &[]).await;
+    assert!(html.contains("did not arrive by <strong>webhook</strong>"), "{html}");
+    assert!(!html.contains("hunter2"), "{html}");
+    let (status, _) = served.press("/settings/alerts/nobody", &[]).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
 }

@@ -3,7 +3,7 @@
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The menu, in its order: where an entry leads, and its name.
-const MENU: [(&str, &str); 9] = [
+const MENU: [(&str, &str); 10] = [
     ("/", "Overview"),
     ("/incidents", "Incidents"),
     ("/approvals", "Approvals"),
@@ -12,6 +12,7 @@ const MENU: [(&str, &str); 9] = [
     ("/knowledge", "Knowledge"),
     ("/learning", "Learning"),
     ("/pipeline", "Pipeline"),
+    ("/settings", "Settings"),
     ("/docs/", "API"),
 ];
 

@@ -1,0 +1,65 @@
+//! The page of settings: what is in force and where it comes from, and a test of each channel.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+
+use super::view::{ReadSettings, SettingsPage, Tested};
+use super::{Page, html};
+use crate::alerts::of_test;
+use crate::config::{Sources, load_from};
+use crate::http::problem::Problem;
+use crate::http::state::{Api, Configured};
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/settings", get(show)).route("/settings/alerts/{channel}", post(test))
+}
+
+async fn show(State(api): State<Api>) -> Page {
+    Ok(html(&page(&api.configured, None).await?))
+}
+
+async fn page(configured: &Configured, tested: Option<Tested>) -> Result<SettingsPage, Problem> {
+    let sources = configured.sources.clone();
+    let reading = tokio::task::spawn_blocking(move || read(&sources));
+    let (read, settings) = reading.await.map_err(|error| Problem::internal(&error))?;
+    let in_force = Arc::clone(&configured.settings.borrow());
+    let differs = settings.is_some_and(|settings| settings != *in_force);
+    let channels = (configured.channels)(&in_force).map_or_else(
+        |_| vec![],
+        |channels| channels.iter().map(|channel| channel.name.clone()).collect(),
+    );
+    Ok(SettingsPage::new(read, differs, channels, tested))
+}
+
+/// What the settings say now, as `selfheal config show` reads them.
+fn read(sources: &Sources) -> (ReadSettings, Option<crate::config::Settings>) {
+    match load_from(sources) {
+        Ok(loaded) => {
+            let file = loaded.file.as_ref().map(|file| file.display().to_string());
+            let rows = loaded.shown();
+            (
+                ReadSettings { file, rows, warnings: loaded.warnings, fault: None },
+                Some(loaded.settings),
+            )
+        }
+        Err(error) => {
+            let fault = Some(error.to_string());
+            (ReadSettings { file: None, rows: vec![], warnings: vec![], fault }, None)
+        }
+    }
+}
+
+async fn test(State(api): State<Api>, Path(name): Path<String>) -> Page {
+    let settings = Arc::clone(&api.configured.settings.borrow());
+    let channels = (api.configured.channels)(&settings)
+        .map_err(|error| Problem::bad_request(format!("{error:#}")))?;
+    let channel = channels
+        .iter()
+        .find(|channel| channel.name == name)
+        .ok_or_else(|| Problem::not_found(format!("the channel `{name}` is not set")))?;
+    let why_not = channel.try_out(&of_test(api.coordinator.now())).await.err();
+    Ok(html(&page(&api.configured, Some(Tested { channel: name, why_not })).await?))
+}
