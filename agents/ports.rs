@@ -505,6 +505,8 @@ pub struct Delivery {
     pub alert: Alert,
     /// Tries so far.
     pub attempts: u32,
+    /// When it is tried again, if it was refused.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// Alerts on their way: nothing is lost while a channel is down.
@@ -514,6 +516,10 @@ pub trait Outbox: Send + Sync {
     async fn enqueue(&self, alert: &Alert, channels: &[String]) -> StoreResult<()>;
     /// Deliveries due at that time, oldest first, at most one an incident and channel.
     async fn due(&self, now: Timestamp, limit: usize) -> StoreResult<Vec<Delivery>>;
+    /// Everything that waits for one channel, oldest first, also what waits for its next try.
+    async fn waiting_for(&self, channel: &str, limit: usize) -> StoreResult<Vec<Delivery>>;
+    /// These arrived.
+    async fn all_delivered(&self, ids: &[i64], at: Timestamp) -> StoreResult<()>;
     /// It arrived.
     async fn delivered(&self, id: i64, at: Timestamp) -> StoreResult<()>;
     /// It did not; try again at `retry_at`, or never (`None`).

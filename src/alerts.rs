@@ -11,15 +11,20 @@
 mod alertmanager;
 mod backoff;
 mod compose;
+mod digest;
 mod discord;
 mod email;
 mod log;
 mod ntfy;
 mod outbox;
 mod pagerduty;
+mod parcels;
 mod post;
+mod quiet;
+mod reminder;
 mod routes;
 mod slack;
+mod summary;
 mod teams;
 mod telegram;
 mod text;
@@ -31,6 +36,7 @@ pub use compose::{
     AlertEvent, alert_for, approved_in_vain, blind, damaged, flapping, of_test, spoilt, stopped,
     unreadable,
 };
+pub use digest::{Period, digest};
 pub use discord::Discord;
 pub use email::{Email, EmailError};
 pub use log::Log;
@@ -39,6 +45,8 @@ pub(crate) use ntfy::server_and_topic;
 pub use outbox::run;
 pub use pagerduty::PagerDuty;
 pub use post::{LIMIT, PostError};
+pub use quiet::Quiet;
+pub use reminder::{reminder, waits_since};
 pub use routes::channels_for;
 pub use slack::Slack;
 pub use teams::Teams;
@@ -49,6 +57,7 @@ use std::sync::Arc;
 
 use selfheal_agents::ports::Alert;
 
+use self::parcels::Taste;
 use self::threads::Threads;
 
 /// Where alerts go.
@@ -57,6 +66,8 @@ pub struct Channel {
     pub name: String,
     /// How it is reached.
     pub kind: ChannelKind,
+    /// When it is told only what is urgent.
+    pub quiet: Arc<Quiet>,
 }
 
 /// The channels in force.
@@ -70,6 +81,15 @@ impl Channel {
     /// Why it did not arrive, in words without secrets.
     pub async fn try_out(&self, alert: &Alert) -> Result<(), String> {
         self.kind.carry(&Sending { alert, threads: &Threads::none() }).await
+    }
+
+    /// What is said through it at once, and what together.
+    const fn taste(&self) -> Taste {
+        match &self.kind {
+            ChannelKind::Log(_) => Taste::Everything,
+            ChannelKind::Alertmanager(_) => Taste::Grouping,
+            _ => Taste::Person,
+        }
     }
 
     /// Whether it can be reached and lets this one in, with nothing sent; `None` where only a

@@ -29,7 +29,7 @@ pub use channels::*;
 pub use commands::*;
 pub use declared::*;
 pub use fault::{ConfigError, Fault, Place};
-pub use formats::{parse_cron, parse_time_zone};
+pub use formats::{is_open, parse_cron, parse_time_zone};
 pub use load::{Loaded, Sources, load, load_from};
 pub use routes::*;
 pub use settings::*;

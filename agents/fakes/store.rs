@@ -56,7 +56,6 @@ struct Kept {
 
 struct Queued {
     delivery: Delivery,
-    retry_at: Option<Timestamp>,
     waiting: bool,
 }
 
@@ -513,9 +512,14 @@ impl Outbox for MemoryStore {
                 continue;
             }
             let id = kept.outbox.last().map_or(1, |known| known.delivery.id + 1);
-            let delivery =
-                Delivery { id, channel: channel.clone(), alert: alert.clone(), attempts: 0 };
-            kept.outbox.push(Queued { delivery, retry_at: None, waiting: true });
+            let delivery = Delivery {
+                id,
+                channel: channel.clone(),
+                alert: alert.clone(),
+                attempts: 0,
+                retry_at: None,
+            };
+            kept.outbox.push(Queued { delivery, waiting: true });
         }
         Ok(())
     }
@@ -529,7 +533,7 @@ impl Outbox for MemoryStore {
                 .alert
                 .incident
                 .is_none_or(|incident| before.insert((incident, delivery.channel.clone())));
-            if is_first && queued.retry_at.is_none_or(|at| at <= now) {
+            if is_first && delivery.retry_at.is_none_or(|at| at <= now) {
                 due.push(delivery.clone());
             }
         }
@@ -537,17 +541,29 @@ impl Outbox for MemoryStore {
         Ok(due)
     }
 
-    async fn delivered(&self, id: i64, _at: Timestamp) -> StoreResult<()> {
+    async fn waiting_for(&self, channel: &str, limit: usize) -> StoreResult<Vec<Delivery>> {
+        let kept = self.read()?;
+        let waiting = kept.outbox.iter().filter(|queued| queued.waiting);
+        let deliveries = waiting.map(|queued| &queued.delivery);
+        Ok(deliveries.filter(|of| of.channel == channel).take(limit).cloned().collect())
+    }
+
+    async fn all_delivered(&self, ids: &[i64], _at: Timestamp) -> StoreResult<()> {
         let mut kept = self.write()?;
-        kept.outbox.iter_mut().filter(|q| q.delivery.id == id).for_each(|q| q.waiting = false);
+        let of = |queued: &&mut Queued| ids.contains(&queued.delivery.id);
+        kept.outbox.iter_mut().filter(of).for_each(|queued| queued.waiting = false);
         Ok(())
+    }
+
+    async fn delivered(&self, id: i64, at: Timestamp) -> StoreResult<()> {
+        self.all_delivered(&[id], at).await
     }
 
     async fn failed(&self, id: i64, _error: &str, retry_at: Option<Timestamp>) -> StoreResult<()> {
         let mut kept = self.write()?;
         for queued in kept.outbox.iter_mut().filter(|q| q.delivery.id == id && q.waiting) {
             queued.delivery.attempts += 1;
-            queued.retry_at = retry_at;
+            queued.delivery.retry_at = retry_at;
             queued.waiting = retry_at.is_some();
         }
         Ok(())

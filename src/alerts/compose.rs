@@ -39,7 +39,7 @@ impl AlertEvent {
     }
 }
 
-const TITLE_CHARS: usize = 400;
+pub(super) const TITLE_CHARS: usize = 400;
 const LINE_CHARS: usize = 500;
 const NAME_CHARS: usize = 60;
 /// A longer ledger or list is cut; `selfheal explain` shows all of it.
@@ -284,7 +284,7 @@ fn without_stop(text: &str) -> &str {
     text.trim_end().trim_end_matches('.')
 }
 
-fn what_broke(incident: &Incident) -> String {
+pub(super) fn what_broke(incident: &Incident) -> String {
     if let Some(diagnosis) = &incident.diagnosis {
         return format!("{}: {}", diagnosis.blamed, without_stop(&diagnosis.title));
     }

@@ -1,4 +1,4 @@
-//! Carries what is due, one loop a channel, so that a channel that hangs delays no other.
+//! Carries what is to be said now, one loop a channel, so that a channel that hangs delays no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,13 +11,14 @@ use selfheal_agents::ports::{Clock, Delivery, Store, StoreResult};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::parcels::{Lately, Parcel, Taste, parcels};
 use super::threads::Threads;
 use super::{Channel, Channels, Sending, backoff};
 
 /// How often the outbox is looked at when nobody calls.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// More than are ever due at once: one an incident and channel.
-const MOST_AT_ONCE: usize = 1000;
+/// More than ever wait at once.
+const MOST_AT_ONCE: usize = 5000;
 /// An alert that could not be delivered for so long is given up, loudly ...
 const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(24);
 /// ... but not before this many tries, since Selfheal itself may have been off that long.
@@ -118,16 +119,20 @@ impl Carrier {
         }
     }
 
-    /// Sends what is due, up to the first failure; returns whether anything arrived, so
-    /// that what waited behind it may be due now.
+    /// Sends what is to be said now, up to the first failure; returns whether anything arrived,
+    /// so that what waited behind it may be due now.
     async fn round(&mut self) -> StoreResult<bool> {
-        let due = self.outbox.due(self.clock.now(), MOST_AT_ONCE).await?;
+        let mut waits = self.outbox.waiting_for(&self.channel.name, MOST_AT_ONCE).await?;
+        self.note_unmarked(&mut waits).await?;
+        if waits.is_empty() {
+            return Ok(false);
+        }
+        let mut lately = self.lately().await;
+        let (quiet, taste) = (&self.channel.quiet, self.channel.taste());
+        let now = self.clock.now();
         let mut arrived = false;
-        for delivery in due {
-            if delivery.channel != self.channel.name {
-                continue;
-            }
-            if !self.send(&delivery).await? {
+        for parcel in parcels(waits, &lately, quiet, taste, now) {
+            if !self.send(&parcel, &mut lately).await? {
                 break;
             }
             arrived = true;
@@ -135,47 +140,88 @@ impl Carrier {
         Ok(arrived)
     }
 
-    async fn send(&mut self, delivery: &Delivery) -> StoreResult<bool> {
-        if !self.unmarked.contains(&delivery.id) {
-            // Only the sending is broken off at the end; what arrived is always noted.
-            let sending = Sending { alert: &delivery.alert, threads: &self.threads };
-            let carried = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Ok(false),
-                carried = self.channel.kind.carry(&sending) => carried,
-            };
-            if let Err(why) = carried {
-                self.note_failure(delivery, &clean(&why, 300)).await?;
-                return Ok(false);
-            }
+    /// What arrived before is noted now, and waits no more.
+    async fn note_unmarked(&mut self, waits: &mut Vec<Delivery>) -> StoreResult<()> {
+        if self.unmarked.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = self.unmarked.iter().copied().collect();
+        self.outbox.all_delivered(&ids, self.clock.now()).await?;
+        waits.retain(|delivery| !self.unmarked.contains(&delivery.id));
+        self.unmarked.clear();
+        Ok(())
+    }
+
+    async fn send(&mut self, parcel: &Parcel, lately: &mut Lately) -> StoreResult<bool> {
+        // Only the sending is broken off at the end; what arrived is always noted.
+        let sending = Sending { alert: &parcel.alert, threads: &self.threads };
+        let carried = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Ok(false),
+            carried = self.channel.kind.carry(&sending) => carried,
+        };
+        if let Err(why) = carried {
+            self.note_failure(parcel, &clean(&why, 300)).await?;
+            return Ok(false);
         }
         if self.failing {
             self.failing = false;
             tracing::info!(channel = self.channel.name, "the alert channel works again");
         }
-        self.unmarked.insert(delivery.id);
-        self.outbox.delivered(delivery.id, self.clock.now()).await?;
-        self.unmarked.remove(&delivery.id);
+        let now = self.clock.now();
+        let ids: Vec<i64> = parcel.of.iter().map(|delivery| delivery.id).collect();
+        self.unmarked.extend(&ids);
+        if lately.note(parcel, now) {
+            self.keep(lately).await;
+        }
+        self.outbox.all_delivered(&ids, now).await?;
+        self.unmarked.retain(|id| !ids.contains(id));
         Ok(true)
     }
 
-    async fn note_failure(&mut self, delivery: &Delivery, why: &str) -> StoreResult<()> {
+    /// A summary that is refused waits by its first alert.
+    async fn note_failure(&mut self, parcel: &Parcel, why: &str) -> StoreResult<()> {
+        let Some(first) = parcel.of.first() else { return Ok(()) };
         let (channel, now) = (self.channel.name.as_str(), self.clock.now());
-        let attempts = delivery.attempts.saturating_add(1);
-        if now - delivery.alert.at > GIVE_UP_AFTER && attempts >= LEAST_ATTEMPTS {
+        let attempts = first.attempts.saturating_add(1);
+        if now - first.alert.at > GIVE_UP_AFTER && attempts >= LEAST_ATTEMPTS {
             tracing::error!(
                 channel,
                 attempts,
                 "an alert is given up after a day: {why}. It said: {}",
-                delivery.alert.title
+                parcel.alert.title
             );
-            return self.outbox.failed(delivery.id, why, None).await;
+            for delivery in &parcel.of {
+                self.outbox.failed(delivery.id, why, None).await?;
+            }
+            return Ok(());
         }
         if !self.failing {
             self.failing = true;
             tracing::warn!(channel, "an alert could not be delivered and is tried again: {why}");
         }
-        let delay = backoff::delay(delivery.attempts, backoff::noise(delivery.id));
-        self.outbox.failed(delivery.id, why, Some(now + delay)).await
+        let delay = backoff::delay(first.attempts, backoff::noise(first.id));
+        self.outbox.failed(first.id, why, Some(now + delay)).await
+    }
+
+    /// What was said lately. Where that cannot be read, a person is told more than once at worst.
+    async fn lately(&self) -> Lately {
+        let kept = self.outbox.value(&self.lately_name()).await.ok().flatten();
+        kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default()
+    }
+
+    async fn keep(&self, lately: &Lately) {
+        // The record of everything asks for none.
+        if self.channel.taste() == Taste::Everything {
+            return;
+        }
+        let kept = serde_json::json!(lately);
+        if let Err(error) = self.outbox.set_value(&self.lately_name(), Some(&kept)).await {
+            tracing::warn!("what was told lately cannot be kept: {error}");
+        }
+    }
+
+    fn lately_name(&self) -> String {
+        format!("alerts.lately.{}", self.channel.name)
     }
 }

@@ -21,7 +21,7 @@ pub fn channels_for(
     channels: &[String],
     routes: &[Route],
 ) -> Vec<String> {
-    let everywhere = routes.is_empty() || EVERYWHERE.contains(&alert.event.as_str());
+    let everywhere = routes.is_empty() || goes_everywhere(alert);
     let gets = |channel: &&String| {
         everywhere
             || **channel == Log::NAME
@@ -29,6 +29,11 @@ pub fn channels_for(
             || routes.iter().any(|route| takes(route, alert) && leads_to(route, channel))
     };
     channels.iter().filter(gets).cloned().collect()
+}
+
+/// Whether nobody may miss it.
+pub(super) fn goes_everywhere(alert: &Alert) -> bool {
+    EVERYWHERE.contains(&alert.event.as_str())
 }
 
 fn takes(route: &Route, alert: &Alert) -> bool {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::alerts::{
     Alertmanager, Channel, ChannelKind, Channels, Discord, Email, LIMIT, Log, Ntfy, PagerDuty,
-    Slack, Teams, Telegram, Webhook,
+    Quiet, Slack, Teams, Telegram, Webhook,
 };
 use crate::config::{ChannelName, Secret, Settings};
 
@@ -21,10 +21,14 @@ pub(super) fn names(settings: &Settings) -> Vec<String> {
 
 /// Where alerts go by these settings.
 pub fn of(settings: &Settings) -> anyhow::Result<Channels> {
+    let quiet = Arc::new(Quiet {
+        hours: settings.alerts.quiet_hours.clone(),
+        timezone: settings.schedule.timezone.clone(),
+    });
     let channel = |name: ChannelName| {
         let word = name.as_str();
         let kind = kind(name, settings).with_context(|| format!("the setting alerts.{word}"))?;
-        Ok(Arc::new(Channel { name: word.to_owned(), kind }))
+        Ok(Arc::new(Channel { name: word.to_owned(), kind, quiet: Arc::clone(&quiet) }))
     };
     settings.alerts.set_up().into_iter().map(channel).collect()
 }
@@ -33,13 +37,15 @@ pub fn of(settings: &Settings) -> anyhow::Result<Channels> {
 pub(super) struct Carried {
     in_force: watch::Sender<Channels>,
     of: crate::config::Alerts,
+    timezone: String,
 }
 
 impl Carried {
     /// Begins with the channels of these settings.
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let in_force = watch::Sender::new(of(settings)?);
-        Ok(Self { in_force, of: settings.alerts.clone() })
+        let timezone = settings.schedule.timezone.clone();
+        Ok(Self { in_force, of: settings.alerts.clone(), timezone })
     }
 
     /// For what carries alerts.
@@ -50,11 +56,13 @@ impl Carried {
     /// Puts changed settings in force and answers the names to queue for. One channel that
     /// cannot be used leaves all as they were, so that no alert is lost meanwhile.
     pub(super) fn renew(&mut self, settings: &Settings) -> Vec<String> {
-        if self.of != settings.alerts {
+        let timezone = &settings.schedule.timezone;
+        if self.of != settings.alerts || self.timezone != *timezone {
             match of(settings) {
                 Ok(channels) => {
                     self.in_force.send_replace(channels);
                     self.of = settings.alerts.clone();
+                    self.timezone.clone_from(timezone);
                 }
                 Err(error) => tracing::error!(
                     "the changed alert channels cannot be used, the old ones stay in force: {error:#}"

@@ -69,6 +69,9 @@ pub(super) fn of(
         declared: settings.declared(own_container),
         channels,
         routes: settings.alerts.routes.clone(),
+        tell_after: settings.alerts.after,
+        remind_after: settings.alerts.remind_after,
+        digest: settings.alerts.digest.cron.clone(),
         check_interval_minutes: minutes,
     }
 }

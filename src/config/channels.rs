@@ -2,17 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::routes::{ChannelName, Route};
-use super::values::Secret;
+use super::routes::{ChannelName, Digest, QuietHours, Route};
+use super::values::{DurationText, Secret, duration};
 
 /// How people are told.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Alerts {
+    /// A person is told of what is held and not critical when it has lasted this long; of what is
+    /// critical at once.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub after: Duration,
+    /// Reminds a person of what waited this long for one, and then each day; `0s` never.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub remind_after: Duration,
+    /// What went on meanwhile, told from time to time.
+    pub digest: Digest,
     /// E-mail by SMTP.
     pub email: Email,
     /// A web address that gets every alert as JSON by POST.
@@ -35,6 +47,29 @@ pub struct Alerts {
     /// takes an alert adds its channels.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
+    /// Times in which what is not urgent waits; when they end, what waited is told.
+    pub quiet_hours: Vec<QuietHours>,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            after: Duration::from_mins(1),
+            remind_after: Duration::from_hours(4),
+            digest: Digest::default(),
+            email: Email::default(),
+            webhook: Webhook::default(),
+            slack: Slack::default(),
+            discord: Discord::default(),
+            teams: Teams::default(),
+            ntfy: Ntfy::default(),
+            telegram: Telegram::default(),
+            pagerduty: PagerDuty::default(),
+            alertmanager: Alertmanager::default(),
+            routes: vec![],
+            quiet_hours: vec![],
+        }
+    }
 }
 
 /// E-mail by SMTP; one thread for each incident.

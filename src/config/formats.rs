@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use selfheal_agents::model::{ApplyMethod, TargetId, clean};
+use selfheal_agents::model::{ApplyMethod, TargetId, Timestamp, clean};
 
 use super::fault::nearest;
 use super::values::{MemoryCap, parse_duration};
@@ -71,6 +72,14 @@ pub fn parse_time_zone(text: &str) -> Result<chrono_tz::Tz, String> {
             clean(text, 60)
         )
     })
+}
+
+/// Whether a time that comes again is open now: it begins by `cron` in `timezone`. `None` when that
+/// cannot be read.
+pub fn is_open(cron: &str, lasts: Duration, timezone: &str, now: Timestamp) -> Option<bool> {
+    let (cron, zone) = (parse_cron(cron).ok()?, parse_time_zone(timezone).ok()?);
+    let began = cron.find_previous_occurrence(&now.with_timezone(&zone), true);
+    Some(began.is_ok_and(|began| (now - began.to_utc()).to_std().is_ok_and(|since| since < lasts)))
 }
 
 /// Reads `restart`, `signal:NAME` or `none`.

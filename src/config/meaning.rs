@@ -91,6 +91,15 @@ fn durations(settings: &Settings, check: &mut Check<'_>) {
         second / 20,
         probes.interval.max(second),
     );
+    let remind_after = settings.alerts.remind_after;
+    check.between("alerts.after", settings.alerts.after, Duration::ZERO, day);
+    if !remind_after.is_zero() {
+        check.between("alerts.remind_after", remind_after, minute, day * 7);
+    }
+    for (index, hours) in settings.alerts.quiet_hours.iter().enumerate() {
+        let name = format!("alerts.quiet_hours[{index}].duration");
+        check.between(&name, hours.duration, minute, day);
+    }
     for (of, windows) in
         [("maintenance", &healing.maintenance), ("quiet_hours", &healing.quiet_hours)]
     {

@@ -1,10 +1,12 @@
-//! The settings that say which alert goes through which channel.
+//! The settings that say which alert goes through which channel, and when.
+
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use selfheal_agents::model::{Severity, TargetId};
 use serde::{Deserialize, Serialize};
 
-use super::values::TargetText;
+use super::values::{CronText, DurationText, TargetText, duration};
 
 /// Which alerts go through which channels. What a route does not name it takes all of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +24,36 @@ pub struct Route {
     pub event: Vec<EventName>,
     /// Where such an alert goes.
     pub channels: Vec<ChannelName>,
+}
+
+/// A time that comes again, in which what is not urgent waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuietHours {
+    /// When it begins, as a cron expression in the time zone of the schedule.
+    #[schemars(with = "CronText")]
+    pub cron: String,
+    /// How long it lasts.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub duration: Duration,
+    /// What has at least this severity is heard all the same.
+    #[serde(default = "critical")]
+    pub except: Severity,
+}
+
+const fn critical() -> Severity {
+    Severity::Critical
+}
+
+/// What was healed, what broke and what waits, told from time to time.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Digest {
+    /// When it is told, as a cron expression in the time zone of the schedule; without it never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<CronText>")]
+    pub cron: Option<String>,
 }
 
 /// Makes an enumeration of words that stand in the settings and elsewhere.
@@ -57,6 +89,10 @@ words! {
         Flapping = "flapping",
         /// A part of the world cannot be seen.
         Blind = "blind",
+        /// It still waits for a person.
+        Reminder = "reminder",
+        /// What went on meanwhile.
+        Digest = "digest",
     }
 }
 

@@ -35,6 +35,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// ... until it has gone well for so long.
 const GOES_WELL_AFTER: Duration = Duration::from_mins(15);
+/// How often is asked whether a reminder or the digest is due.
+const TELL_EVERY: Duration = Duration::from_mins(1);
 /// Everything in a cycle has a time limit: one that takes this long does not end.
 const NEVER_ENDS: TimeDelta = TimeDelta::minutes(15);
 
@@ -193,7 +195,7 @@ impl Inner {
     async fn look_after_windows(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut since_retry = Duration::ZERO;
+        let (mut since_retry, mut since_told) = (Duration::ZERO, Duration::ZERO);
         let mut looks = JoinSet::new();
         loop {
             ticks.tick().await;
@@ -216,6 +218,12 @@ impl Inner {
                 since_retry = Duration::ZERO;
                 self.retry_held().await;
                 self.retry_blind();
+            }
+            since_told += TICK;
+            if since_told >= TELL_EVERY {
+                since_told = Duration::ZERO;
+                self.remind().await;
+                self.tell_digest().await;
             }
         }
     }

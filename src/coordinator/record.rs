@@ -10,17 +10,15 @@ use super::state::{Blind, Inner, lock};
 use super::{CycleReport, Happening, Scope, TargetSummary, summaries};
 use crate::alerts;
 
-/// What is not critical is told of after it has lasted this long: much of it passes.
-pub(super) const PAGE_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// A part of the world that cannot be seen is told of after this long.
 const BLIND_FOR: TimeDelta = TimeDelta::seconds(60);
 
 /// What passes by itself is told of when it has not after this long.
 pub(super) const WAIT_PAGE_AFTER: TimeDelta = TimeDelta::minutes(15);
 
-/// Whether a person must be told: it is critical or lasts, and cannot wait or has been told of
+/// Whether a person must be told: it is critical or lasts for `after`, since much passes, and cannot wait or has been told of
 /// because it waited for long.
-fn is_worth_a_page(incident: &Incident, now: Timestamp) -> bool {
+fn is_worth_a_page(incident: &Incident, after: TimeDelta, now: Timestamp) -> bool {
     // That it flaps was told, and each of its spells is not worth a word.
     if incident.holds.iter().any(|hold| matches!(hold, Hold::Flapping { .. })) {
         return false;
@@ -28,7 +26,7 @@ fn is_worth_a_page(incident: &Incident, now: Timestamp) -> bool {
     if incident.can_wait() {
         return incident.wait.is_some_and(|wait| wait.told);
     }
-    incident.severity == Severity::Critical || now - incident.opened_at >= PAGE_AFTER
+    incident.severity == Severity::Critical || now - incident.opened_at >= after
 }
 
 /// Notes once that an incident waits for so long that a person must know.
@@ -92,8 +90,8 @@ impl Inner {
         if incident.state().is_closed() {
             self.end_shadow(&mut incident).await;
         }
-        let must_be_told =
-            incident.state() == IncidentState::Held && is_worth_a_page(&incident, now);
+        let must_be_told = incident.state() == IncidentState::Held
+            && is_worth_a_page(&incident, self.tell_after(), now);
         incident.told |= must_be_told;
         let known = self.store.incident(incident.id).await.ok().flatten();
         let before = known.as_ref().map(Incident::state);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use selfheal_agents::model::{Hold, Incident, IncidentId, IncidentState, Timestamp};
 
-use super::record::{PAGE_AFTER, WAIT_PAGE_AFTER};
+use super::record::WAIT_PAGE_AFTER;
 use super::state::{Inner, lock};
 use super::{Scope, Trigger};
 
@@ -44,7 +44,7 @@ impl Inner {
         let Ok(open) = self.store.open_incidents().await else {
             return;
         };
-        let now = self.world.clock.now();
+        let (now, tell_after) = (self.world.clock.now(), self.tell_after());
         let mut retries = lock(&self.retries);
         retries.retain(|id, _| open.iter().any(|incident| incident.id == *id));
         for incident in open.into_iter().filter(|i| i.state() == IncidentState::Held) {
@@ -56,7 +56,7 @@ impl Inner {
             } else {
                 retries.remove(&incident.id);
                 // Once more when it has lasted long enough to be told of.
-                is_of_age(now - incident.opened_at, PAGE_AFTER)
+                is_of_age(now - incident.opened_at, tell_after)
             };
             if due {
                 self.queue.add(Scope::target(incident.target), Trigger::Schedule, false, None);

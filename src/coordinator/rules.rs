@@ -45,7 +45,7 @@ pub struct Rules {
     pub maintenance: Vec<Maintenance>,
     /// Times in which what can wait is done.
     pub quiet_hours: Vec<Maintenance>,
-    /// The time zone in which their cron lines are read.
+    /// The time zone in which their cron lines, and that of the digest, are read.
     pub timezone: String,
     /// How long history is kept.
     pub retention: Duration,
@@ -57,6 +57,12 @@ pub struct Rules {
     pub channels: Vec<String>,
     /// Which alert goes to which of them; without any each goes to all.
     pub routes: Vec<Route>,
+    /// What is not critical is told of when it has lasted this long.
+    pub tell_after: Duration,
+    /// People are reminded for the first time of what waited this long for them; zero is never.
+    pub remind_after: Duration,
+    /// When the digest is told, as a cron expression, if it is.
+    pub digest: Option<String>,
     /// Minutes between two slots of the schedule.
     pub check_interval_minutes: f64,
 }
@@ -91,6 +97,9 @@ impl Default for Rules {
             declared: Declared::default(),
             channels: vec![crate::alerts::Log::NAME.to_owned()],
             routes: vec![],
+            tell_after: Duration::from_mins(1),
+            remind_after: Duration::from_hours(4),
+            digest: None,
             check_interval_minutes: 5.0,
         }
     }

@@ -12,7 +12,7 @@ use croner::Cron;
 use selfheal_agents::fix_engineer::config_file::sha256;
 use selfheal_agents::model::{TargetId, Timestamp};
 
-use crate::config::{Maintenance, Schedule, parse_cron, parse_time_zone};
+use crate::config::{Maintenance, Schedule, is_open, parse_cron, parse_time_zone};
 
 /// Where the last slot is kept among the store's values.
 pub const LAST_SLOT: &str = "schedule.last_slot";
@@ -113,7 +113,8 @@ pub fn open_window<'a>(
     now: Timestamp,
 ) -> Option<&'a str> {
     let mut concerned = windows.iter().filter(|window| concerns(window, target));
-    let open = concerned.find(|window| is_open(window, timezone, now).unwrap_or(true));
+    let open = concerned
+        .find(|window| is_open(&window.cron, window.duration, timezone, now).unwrap_or(true));
     open.map(|window| window.cron.as_str())
 }
 
@@ -127,20 +128,14 @@ pub fn in_quiet_hour(
 ) -> Option<bool> {
     let mut concerned = windows.iter().filter(|window| concerns(window, target)).peekable();
     concerned.peek()?;
-    Some(concerned.any(|window| is_open(window, timezone, now).unwrap_or(false)))
+    Some(
+        concerned
+            .any(|window| is_open(&window.cron, window.duration, timezone, now).unwrap_or(false)),
+    )
 }
 
 fn concerns(window: &Maintenance, target: &TargetId) -> bool {
     window.target.as_ref().is_none_or(|only| only == target)
-}
-
-/// Whether the window is open now; `None` when it cannot be read.
-fn is_open(window: &Maintenance, timezone: &str, now: Timestamp) -> Option<bool> {
-    let (cron, zone) = (parse_cron(&window.cron).ok()?, parse_time_zone(timezone).ok()?);
-    let began = cron.find_previous_occurrence(&now.with_timezone(&zone), true);
-    Some(began.is_ok_and(|began| {
-        (now - began.to_utc()).to_std().is_ok_and(|since| since < window.duration)
-    }))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use super::look::Senses;
 use super::news::News;
 use super::progress::{Phase, Progress};
 use super::queue::Queue;
+use super::reminders::Reminded;
 use super::retries::Retries;
 use super::turns::{Turn, Turns};
 use super::{Freeze, Happening, Parts, Rules, Standing, schedule, validation};
@@ -84,6 +85,8 @@ pub(super) struct Inner {
     pub(super) rising: Mutex<BTreeMap<TargetId, Timestamp>>,
     /// When to look again at what is held.
     pub(super) retries: Retries,
+    /// What people were reminded of.
+    pub(super) reminded: Reminded,
     /// Who answers late.
     pub(super) waited: Waited,
     pub(super) wake: Arc<Notify>,
@@ -151,6 +154,7 @@ impl Inner {
             news: News::default(),
             rising: Mutex::default(),
             retries: Retries::default(),
+            reminded: Reminded::default(),
             waited: Waited::default(),
             wake: parts.wake,
             work: Mutex::default(),

@@ -1,11 +1,17 @@
 //! Queues what people are told, for the channels that it is routed to.
 
+use chrono::TimeDelta;
 use selfheal_agents::ports::{Alert, StoreResult};
 
 use super::state::Inner;
 use crate::alerts;
 
 impl Inner {
+    /// What is not critical is told of when it has lasted this long.
+    pub(super) fn tell_after(&self) -> TimeDelta {
+        TimeDelta::from_std(self.rules().tell_after).unwrap_or(TimeDelta::MAX)
+    }
+
     /// Queues an alert for the channels that it is routed to; the same one is sent once.
     pub(super) async fn queue_alert(&self, alert: &Alert) -> StoreResult<()> {
         let queued = self.store.enqueue(alert, &self.channels_for(alert).await).await;

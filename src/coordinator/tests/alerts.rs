@@ -20,15 +20,129 @@ fn pushed_if_critical() -> Rules {
 /// What was queued for a channel and not yet taken from it, as it is taken now.
 async fn taken(stage: &Stage, channel: &str) -> Vec<String> {
     let now = stage.fake.clock().now();
-    let due = stage.store.due(now, 100).await.unwrap();
     let mut events = vec![];
-    for delivery in due {
-        stage.store.delivered(delivery.id, now).await.unwrap();
-        if delivery.channel == channel {
-            events.push(delivery.alert.event);
+    loop {
+        let due = stage.store.due(now, 100).await.unwrap();
+        if due.is_empty() {
+            return events;
+        }
+        for delivery in due {
+            stage.store.delivered(delivery.id, now).await.unwrap();
+            if delivery.channel == channel {
+                events.push(delivery.alert.event);
+            }
         }
     }
-    events
+}
+
+/// How often each event was queued, of what was queued so far.
+fn count(events: &[String], event: &str) -> usize {
+    events.iter().filter(|queued| *queued == event).count()
+}
+
+/// Each fix waits for a person, who is reminded after an hour.
+fn asked_for_each() -> Rules {
+    Rules { mode: Mode::Approve, remind_after: Duration::from_hours(1), ..Rules::default() }
+}
+
+const MINUTE: u64 = 60;
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_person_is_told_again_once_a_day() {
+    let stage = Stage::new(shop(), asked_for_each());
+    stage.look().await;
+    stage.fake.crash("web", 1);
+    stage.pass(58 * MINUTE).await;
+    assert_eq!(taken(&stage, "log").await, ["held"]);
+    stage.pass(4 * MINUTE).await;
+    assert_eq!(taken(&stage, "log").await, ["reminder"]);
+    stage.pass(30 * MINUTE).await;
+    assert_eq!(taken(&stage, "log").await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_ends_the_reminders() {
+    let stage = Stage::new(shop(), asked_for_each());
+    stage.look().await;
+    stage.fake.crash("web", 1);
+    stage.pass(70).await;
+    let id = only(&stage.incidents().await).id;
+    stage.coordinator.dismiss(id, "ada").await.unwrap();
+    stage.pass(70 * MINUTE).await;
+    assert_eq!(count(&taken(&stage, "log").await, "reminder"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_neither_loses_nor_doubles_a_reminder() {
+    let stage = Stage::new(shop(), asked_for_each());
+    stage.look().await;
+    stage.fake.crash("web", 1);
+    stage.pass(30 * MINUTE).await;
+    assert_eq!(count(&taken(&stage, "log").await, "reminder"), 0);
+    stage.cancel.cancel();
+    let next = Stage::on(stage.fake.clone(), asked_for_each(), Arc::clone(&stage.store));
+    next.pass(35 * MINUTE).await;
+    assert_eq!(count(&taken(&next, "log").await, "reminder"), 1);
+    next.cancel.cancel();
+    let last = Stage::on(stage.fake.clone(), asked_for_each(), Arc::clone(&stage.store));
+    last.pass(10 * MINUTE).await;
+    assert_eq!(count(&taken(&last, "log").await, "reminder"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_wants_no_reminders_gets_none() {
+    let rules = Rules { remind_after: Duration::ZERO, ..asked_for_each() };
+    let stage = Stage::new(shop(), rules);
+    stage.look().await;
+    stage.fake.crash("web", 1);
+    stage.pass(70 * MINUTE).await;
+    assert_eq!(taken(&stage, "log").await, ["held"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_digest_comes_once_a_slot_also_over_a_restart() {
+    // The world begins at a full hour.
+    let often = Rules { digest: Some("*/30 * * * *".to_owned()), ..Rules::default() };
+    let stage = Stage::new(shop(), often.clone());
+    stage.look().await;
+    stage.pass(2 * MINUTE).await;
+    stage.fake.crash("web", 1);
+    stage.pass(5 * MINUTE).await;
+    assert_eq!(taken(&stage, "log").await, ["resolved"]);
+    stage.pass(25 * MINUTE).await;
+    let due = stage.store.due(stage.fake.clock().now(), 10).await.unwrap();
+    let [digest] = &due[..] else { panic!("{due:#?}") };
+    let title = &digest.alert.title;
+    assert!(title.starts_with("1 incident since "), "{title}");
+    assert!(title.ends_with("1 fault healed without you. You need to do nothing."), "{title}");
+    assert!(digest.alert.body.contains("container:web: container.start"), "{}", digest.alert.body);
+    assert_eq!(taken(&stage, "log").await, ["digest"]);
+    stage.cancel.cancel();
+    let next = Stage::on(stage.fake.clone(), often, Arc::clone(&stage.store));
+    next.pass(10 * MINUTE).await;
+    assert_eq!(taken(&next, "log").await, Vec::<String>::new());
+    next.pass(20 * MINUTE).await;
+    let due = next.store.due(next.fake.clock().now(), 10).await.unwrap();
+    let (title, body) = (&due[0].alert.title, &due[0].alert.body);
+    assert!(title.starts_with("Nothing broke since "), "{title}");
+    assert_eq!((due.len(), body.as_str()), (1, ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_critical_is_told_after_the_time_that_was_set() {
+    let (fake, rules) = rate_limited();
+    let half_an_hour = Duration::from_mins(30);
+    let rules = Rules { mode: Mode::Approve, tell_after: half_an_hour, ..rules };
+    let stage = Stage::new(fake, rules);
+    stage.look().await;
+    for minute in 0..35 {
+        complain(&stage).await;
+        stage.look().await;
+        stage.pass(40).await;
+        let told = taken(&stage, "log").await;
+        assert_eq!(told.is_empty(), minute != 30, "{told:?} in minute {minute}");
+    }
+    assert_eq!(only(&stage.incidents().await).severity, Severity::Warning);
 }
 
 #[tokio::test(start_paused = true)]

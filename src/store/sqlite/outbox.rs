@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use selfheal_agents::model::{IncidentId, Timestamp};
-use selfheal_agents::ports::{Alert, Delivery, Outbox, StoreResult};
+use selfheal_agents::ports::{Alert, Delivery, Outbox, StoreError, StoreResult};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
@@ -61,10 +61,33 @@ impl Outbox for SqliteStore {
         rows.iter().map(delivery).collect()
     }
 
+    async fn waiting_for(&self, channel: &str, rows: usize) -> StoreResult<Vec<Delivery>> {
+        let rows = sqlx::query(
+            "SELECT * FROM delivery WHERE state = 'waiting' AND channel = $1 ORDER BY id LIMIT $2",
+        )
+        .bind(channel)
+        .bind(limit(rows))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| store_error(&error))?;
+        rows.iter().map(delivery).collect()
+    }
+
+    async fn all_delivered(&self, ids: &[i64], at: Timestamp) -> StoreResult<()> {
+        let mut changes = vec![];
+        for id in ids {
+            let Some(row) = self.waiting_row(*id).await? else { continue };
+            let finished = |fields: &mut Fields| fields.finished_at = Some(time_text(at));
+            changes.push(changed(&row, "delivered", finished)?);
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.commit(Urgency::MustFinish, &changes).await.map(drop)
+    }
+
     async fn delivered(&self, id: i64, at: Timestamp) -> StoreResult<()> {
-        let Some(row) = self.waiting_row(id).await? else { return Ok(()) };
-        let change = changed(&row, "delivered", |fields| fields.finished_at = Some(time_text(at)))?;
-        self.commit(Urgency::MustFinish, &[change]).await.map(drop)
+        self.all_delivered(&[id], at).await
     }
 
     async fn failed(&self, id: i64, error: &str, retry_at: Option<Timestamp>) -> StoreResult<()> {
@@ -116,12 +139,18 @@ fn delivery(row: &SqliteRow) -> StoreResult<Delivery> {
     let get = |error: sqlx::Error| store_error(&error);
     let id: i64 = row.try_get("id").map_err(get)?;
     let attempts: i64 = row.try_get("attempts").map_err(get)?;
+    let retry_at: Option<String> = row.try_get("retry_at").map_err(get)?;
     Ok(Delivery {
         id,
         channel: row.try_get("channel").map_err(get)?,
         alert: document(DELIVERY, &format!("alert {id}"), row)?,
         attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        retry_at: retry_at.map(|text| read_time(&text)).transpose()?,
     })
+}
+
+fn read_time(text: &str) -> StoreResult<Timestamp> {
+    text.parse().map_err(|error| StoreError::Corrupt(format!("the time `{text}`: {error}")))
 }
 
 /// What of a row changes with its state.

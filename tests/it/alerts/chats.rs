@@ -87,13 +87,16 @@ async fn a_life(kind: ChannelKind) {
         }
         store.enqueue(&told, &["chat".to_owned()]).await.unwrap();
     }
-    let worker = Worker::start(&store, vec![Channel { name: "chat".to_owned(), kind }]);
+    let worker = Worker::start(
+        &store,
+        vec![Channel { name: "chat".to_owned(), kind, quiet: Arc::default() }],
+    );
     worker.minutes_until(async || store.waiting().await.unwrap() == 0).await;
     worker.stop().await;
 }
 
 async fn tried(kind: ChannelKind) -> Result<(), String> {
-    let channel = Channel { name: "chat".to_owned(), kind };
+    let channel = Channel { name: "chat".to_owned(), kind, quiet: Arc::default() };
     channel.try_out(&alert(Some(incident_id(1)), "held", 0)).await
 }
 
@@ -158,7 +161,7 @@ async fn what_slack_refuses_is_said_with_its_remedy_and_without_the_token() {
 async fn a_bot_is_asked_whether_it_may_come_in_with_nothing_sent() {
     let refused = json!({ "ok": false, "error": "invalid_auth", "description": "Unauthorized" });
     let (service, api) = Service::answering(&[(200, json!({ "ok": true })), (200, refused)]).await;
-    let channel = |kind| Channel { name: "chat".to_owned(), kind };
+    let channel = |kind| Channel { name: "chat".to_owned(), kind, quiet: Arc::default() };
     let token = SecretText::new("1:c4n4ry");
     let telegram = || ChannelKind::Telegram(Telegram::new(&token, "1", &api, LIMIT).unwrap());
     assert_eq!(channel(telegram()).check().await, Some(Ok(())));

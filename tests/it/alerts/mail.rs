@@ -15,7 +15,7 @@ use crate::store::samples::{alert, incident_id};
 
 fn channel(settings: &Settings, limit: Duration) -> Channel {
     let email = Email::new(settings, limit).expect("good settings");
-    Channel { name: "email".to_owned(), kind: ChannelKind::Email(email) }
+    Channel { name: "email".to_owned(), kind: ChannelKind::Email(email), quiet: Arc::default() }
 }
 
 async fn queued(events: &[&str]) -> Arc<dyn Store> {

@@ -54,6 +54,7 @@ contract![
     values_are_set_removed_and_found_by_prefix,
     an_alert_is_queued_once_for_each_channel,
     who_was_told_of_an_incident_is_known_after_it_was_delivered,
+    what_waits_for_a_channel_is_seen_as_a_whole_and_ended_together,
     alerts_of_one_incident_wait_for_one_another,
     a_failed_delivery_is_due_again_at_its_time_and_never_when_given_up,
     pruning_keeps_what_open_incidents_and_unfinished_fixes_need,
@@ -385,6 +386,27 @@ async fn who_was_told_of_an_incident_is_known_after_it_was_delivered(store: &imp
     assert_eq!(store.told(incident_id(1)).await.unwrap(), both);
     assert_eq!(store.told(incident_id(2)).await.unwrap(), ["slack"]);
     assert!(store.told(incident_id(3)).await.unwrap().is_empty());
+}
+
+async fn what_waits_for_a_channel_is_seen_as_a_whole_and_ended_together(store: &impl Store) {
+    let both = channels(&["hook", "log"]);
+    for (incident, event) in [(1, "held"), (1, "resolved"), (2, "held")] {
+        store.enqueue(&alert(Some(incident_id(incident)), event, 0), &both).await.unwrap();
+    }
+    let waits = store.waiting_for("hook", 10).await.unwrap();
+    let events: Vec<&str> = waits.iter().map(|delivery| delivery.alert.event.as_str()).collect();
+    assert_eq!(events, ["held", "resolved", "held"]);
+    assert_eq!(store.waiting_for("hook", 1).await.unwrap(), waits[..1]);
+
+    store.failed(waits[2].id, "refused", Some(at(60))).await.unwrap();
+    let refused = &store.waiting_for("hook", 10).await.unwrap()[2];
+    assert_eq!((refused.attempts, refused.retry_at), (1, Some(at(60))));
+
+    let ids: Vec<i64> = waits.iter().take(2).map(|delivery| delivery.id).collect();
+    store.all_delivered(&ids, at(1)).await.unwrap();
+    store.all_delivered(&[], at(1)).await.unwrap();
+    assert_eq!(store.waiting_for("hook", 10).await.unwrap().len(), 1);
+    assert_eq!(store.waiting_for("log", 10).await.unwrap().len(), 3, "another channel is another");
 }
 
 async fn alerts_of_one_incident_wait_for_one_another(store: &impl Store) {
