@@ -23,8 +23,9 @@ mod render;
 mod settings;
 mod source;
 mod table;
+mod token;
 
-pub use args::{Alert, Cli, Command, Config, Global, Knowledge, Shell};
+pub use args::{Alert, Cli, Command, Config, Global, Knowledge, Shell, Tokens};
 pub use output::{Exit, Failure, Outcome, tell};
 
 use chrono::Utc;
@@ -74,6 +75,9 @@ async fn dispatch(cli: Cli) -> Outcome {
             let sources = sources(&cli.global);
             Box::pin(alert::test(&sources, channel.as_deref(), out)).await
         }
+        Command::Token { ref what } => {
+            token::run(what, &load(&sources(&cli.global))?.settings, out)
+        }
         Command::DemoService { port } => demo::serve(port).await,
         Command::Drill(ref asked) if asked.list => drill::list(asked, out),
         Command::Doctor => doctor::run(&sources(&cli.global), cli.global.url.as_deref(), out).await,
@@ -121,7 +125,11 @@ fn load(sources: &Sources) -> Result<Loaded, Failure> {
 
 fn client(global: &Global, loaded: &Loaded) -> Result<Client, Failure> {
     let own = own_url(loaded.settings.api.listen);
-    Client::new(global.url.as_deref().unwrap_or(&own), &person())
+    let client = Client::new(global.url.as_deref().unwrap_or(&own), &person())?;
+    match token::shown(global.token_file.as_deref())? {
+        Some(token) => client.with_token(&token),
+        None => Ok(client),
+    }
 }
 
 /// Where a daemon with these settings answers on this machine.

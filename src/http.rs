@@ -6,6 +6,7 @@
 
 pub mod body;
 
+mod admit;
 mod assets;
 mod automation;
 mod diff;
@@ -15,8 +16,10 @@ mod guard;
 mod incidents;
 mod layers;
 mod learning;
+mod login;
 mod metrics;
 mod monitoring;
+mod needs;
 mod openapi;
 mod pages;
 mod problem;
@@ -31,11 +34,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, get, on};
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -47,6 +50,7 @@ use self::events::Events;
 use self::metrics::Tally;
 use self::problem::Problem;
 use self::state::Api;
+use crate::access::Access;
 use crate::coordinator::Coordinator;
 
 /// How long open requests may take to end after the program was asked to.
@@ -72,11 +76,11 @@ pub enum BindError {
 }
 
 /// Takes the address, so that a fault shows before anything else is started.
-pub async fn bind(
-    address: SocketAddr,
-    allow_unauthenticated: bool,
-) -> Result<TcpListener, BindError> {
-    check_listen(address, allow_unauthenticated)?;
+///
+/// `is_covered` says that a token is asked for and there is one, or that nobody wants one asked
+/// for.
+pub async fn bind(address: SocketAddr, is_covered: bool) -> Result<TcpListener, BindError> {
+    check_listen(address, is_covered)?;
     TcpListener::bind(address).await.map_err(|source| BindError::Address { address, source })
 }
 
@@ -87,7 +91,9 @@ pub async fn serve(
     cancel: CancellationToken,
 ) -> std::io::Result<()> {
     let asked = cancel.clone();
-    let serving = axum::serve(listener, router)
+    // Who showed wrong tokens is told apart by address.
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service)
         .with_graceful_shutdown(async move { asked.cancelled().await })
         .into_future();
     tokio::select! {
@@ -103,6 +109,7 @@ pub async fn serve(
 pub fn router(
     coordinator: Coordinator,
     configured: Configured,
+    access: Arc<Access>,
     hosts: AllowedHosts,
     cancel: CancellationToken,
 ) -> Router {
@@ -111,20 +118,21 @@ pub fn router(
     let tally = Tally::keep(coordinator.subscribe(), cancel.clone());
     let events = Events::keep(coordinator.subscribe(), cancel);
     let api = Api { coordinator, events, tally, configured, document: Arc::from(document) };
-    with_layers(documented.merge(undocumented()).with_state(api), hosts)
+    with_layers(documented.merge(undocumented()).with_state(api), access, hosts)
 }
 
-fn with_layers(router: Router, hosts: AllowedHosts) -> Router {
+fn with_layers(router: Router, access: Arc<Access>, hosts: AllowedHosts) -> Router {
     router
         .fallback(async |uri: Uri| {
             Problem::not_found(format!("nothing is at {}; /docs lists the calls", uri.path()))
         })
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
-            let detail = format!("{} does not take {method}; /docs lists the calls", uri.path());
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+            admit::other_method(&method, &uri)
         })
         .layer(DefaultBodyLimit::max(extract::BODY_LIMIT))
         .layer(from_fn(layers::limit_time))
+        .layer(Extension(Arc::clone(&access)))
+        .layer(from_fn_with_state(access, admit::admit))
         .layer(from_fn_with_state(hosts, guard::guard))
         .layer(CatchPanicLayer::custom(layers::caught))
         .layer(from_fn(layers::secure))
@@ -166,5 +174,6 @@ fn undocumented() -> Router<Api> {
         .route("/api/automation/health", get(monitoring::own_health))
         .route("/assets/{name}", get(assets::asset))
         .merge(pages::routes())
+        .merge(login::routes())
         .merge(reference)
 }

@@ -5,6 +5,7 @@
 //! ports, and the adapters (`docker`, `host`, `probes`, `store`, `alerts`) know only ports
 //! and model.
 
+pub mod access;
 pub mod alerts;
 pub mod app;
 pub mod cli;

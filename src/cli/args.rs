@@ -8,6 +8,7 @@ use selfheal_agents::model::TargetId;
 
 use super::drill::Drill;
 use super::rca::Rca;
+use crate::access::Scope;
 
 const EXAMPLES: &str = "\
 First steps:
@@ -49,6 +50,9 @@ pub struct Global {
     /// Address of the running daemon; the setting api.listen without it
     #[arg(long, global = true, env = "SELFHEAL_URL", value_name = "URL")]
     pub url: Option<String>,
+    /// Show the daemon the token in this file; $SELFHEAL_TOKEN without it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// What to do.
@@ -191,6 +195,12 @@ pub enum Command {
         #[command(subcommand)]
         what: Alert,
     },
+    /// Who may look and who may act: the tokens that the API asks for
+    Token {
+        /// What about them
+        #[command(subcommand)]
+        what: Tokens,
+    },
     /// Break a throw-away container and watch it being healed
     #[command(after_help = "Makes one small container of this program itself, needs no registry, \
         touches nothing else on this machine, and removes everything it made. A running Selfheal \
@@ -296,6 +306,35 @@ pub enum Config {
     Show,
     /// Their JSON schema
     Schema,
+}
+
+/// What about the tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Tokens {
+    /// Make one and print it, this once
+    #[command(after_help = "Only a hash of it is kept. A running daemon takes it at once.\n\n\
+        Examples:\n  selfheal token create grafana --scope viewer\n  selfheal token create anna \
+        --scope operator --expires 90d\n  selfheal token create ci --scope operator --expires \
+        2027-01-31 > token")]
+    Create {
+        /// What it is called: its holder's name, which stands beside every decision made with it
+        name: String,
+        /// What it may do: viewer looks at everything; operator also approves, dismisses, rolls
+        /// back, freezes and checks; admin may do everything
+        #[arg(long)]
+        scope: Scope,
+        /// From when on it is worth nothing: after a time such as 90d, or on a day such as
+        /// 2027-01-31; never without it
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// All of them, by name
+    List,
+    /// End one at once, and who is logged in with it
+    Revoke {
+        /// Its name, as the list shows it
+        name: String,
+    },
 }
 
 /// About alerts.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
 use selfheal_agents::model::clean;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +23,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
     who: String,
+    token: Option<HeaderValue>,
 }
 
 /// Why the daemon did not answer.
@@ -60,7 +63,19 @@ impl Client {
             .timeout(LIMIT)
             .build()
             .map_err(|e| Failure::new(Exit::Wrong, format!("no HTTP client: {e}")))?;
-        Ok(Self { http, base, who: clean(who, 64) })
+        Ok(Self { http, base, who: clean(who, 64), token: None })
+    }
+
+    /// The same showing a token, for a daemon that asks for one.
+    pub(super) fn with_token(mut self, token: &SecretString) -> Result<Self, Failure> {
+        let text = format!("Bearer {}", token.expose_secret());
+        let mut header = HeaderValue::from_str(&text).map_err(|_| {
+            Failure::new(Exit::Usage, "the token has characters that no token has")
+                .next("put what `selfheal token create` printed into SELFHEAL_TOKEN")
+        })?;
+        header.set_sensitive(true);
+        self.token = Some(header);
+        Ok(self)
     }
 
     /// Where it asks.
@@ -122,7 +137,11 @@ impl Client {
         let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         url.set_query(query);
-        self.http.request(method, url).header("x-selfheal-user", &self.who)
+        let request = self.http.request(method, url).header("x-selfheal-user", &self.who);
+        match &self.token {
+            Some(token) => request.header(AUTHORIZATION, token.clone()),
+            None => request,
+        }
     }
 
     fn absent(&self, error: &reqwest::Error) -> CallError {
@@ -142,7 +161,30 @@ impl Client {
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Exit::Usage,
             _ => Exit::Wrong,
         };
-        Err(CallError::Refused(Failure::new(exit, problem.detail)))
+        let refused = Failure::new(exit, problem.detail);
+        Err(CallError::Refused(match status {
+            StatusCode::UNAUTHORIZED => self.no_entry(),
+            StatusCode::FORBIDDEN if self.token.is_some() => {
+                refused.next("selfheal token list, where the daemon runs")
+            }
+            _ => refused,
+        }))
+    }
+
+    fn no_entry(&self) -> Failure {
+        let (what, next) = if self.token.is_some() {
+            (
+                "refuses this token: it is not known there, revoked or expired",
+                "selfheal token list, where the daemon runs",
+            )
+        } else {
+            (
+                "asks for a token",
+                "selfheal token create NAME --scope operator, where the daemon runs; then put what \
+                 it prints into SELFHEAL_TOKEN, or into a file and name that with --token-file",
+            )
+        };
+        Failure::new(Exit::Usage, format!("the daemon at {} {what}", self.url())).next(next)
     }
 
     fn stranger(&self) -> CallError {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 
 use selfheal_agents::model::{Mode, clean};
@@ -11,8 +12,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::output::{Exit, Failure, Outcome, tell};
 use super::{load, own_url};
+use crate::access::{Access, TokenBook};
 use crate::app::{App, assemble};
-use crate::config::{Loaded, LogFormat, Logs, Sources};
+use crate::config::{Loaded, LogFormat, Logs, RequireToken, Settings, Sources};
 use crate::http::{AllowedHosts, BindError, Configured, bind, router, serve};
 
 /// How long a fix that is being applied may take to come to a safe point at the end.
@@ -28,10 +30,17 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     start_log(&loaded.settings.logs)?;
     let listen = loaded.settings.api.listen;
     // The port first: a second start is told so before it touches anything.
-    let listener = bind(listen, false).await.map_err(not_bound)?;
+    let covered = is_covered(&loaded.settings)?;
+    let listener = bind(listen, covered).await.map_err(not_bound)?;
     let app = assemble(loaded.settings.clone()).await.map_err(not_started)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+    if !covered && loaded.settings.api.demands_token() {
+        tracing::warn!(
+            "the API asks for a token and there is none: `selfheal token create NAME --scope \
+             operator` makes one, at any time"
+        );
     }
     for broken in &app.broken_runbooks {
         tracing::warn!("{broken}");
@@ -43,7 +52,9 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         settings: app.settings.clone(),
         channels: crate::app::channels,
     };
-    let router = router(app.coordinator.clone(), configured, hosts, app.cancel.clone());
+    let access =
+        Arc::new(Access::new(&loaded.settings.data_dir, loaded.settings.api.demands_token()));
+    let router = router(app.coordinator.clone(), configured, access, hosts, app.cancel.clone());
     let server = tokio::spawn(serve(listener, router, app.cancel.clone()));
     app.start_triggers(sources, loaded).map_err(not_started)?;
     wait_for_the_end().await?;
@@ -61,9 +72,22 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     Ok(Exit::Done)
 }
 
+/// Whether nobody who is not meant to can command this host by the API: there is a token to ask
+/// for, or nobody wants one asked for.
+pub(super) fn is_covered(settings: &Settings) -> Result<bool, Failure> {
+    if settings.api.require_token == RequireToken::Never {
+        return Ok(true);
+    }
+    TokenBook::of(&settings.data_dir)
+        .has_live(chrono::Utc::now())
+        .map_err(|error| Failure::new(Exit::Usage, error).next("selfheal token list"))
+}
+
 fn not_bound(error: BindError) -> Failure {
     match error {
-        BindError::Unprotected(refused) => Failure::new(Exit::Usage, refused),
+        BindError::Unprotected(refused) => {
+            Failure::new(Exit::Usage, refused).next("selfheal token create NAME --scope admin")
+        }
         taken @ BindError::Address { .. } => {
             Failure::new(Exit::Wrong, taken).next("selfheal status")
         }

@@ -11,6 +11,7 @@ use sysinfo::Disks;
 use tokio::net::TcpListener;
 
 use super::client::Client;
+use super::daemon::is_covered;
 use super::output::{Exit, Outcome, Output, Style};
 use super::table::{Tone, cell, table, word};
 use super::{load, own_url, person};
@@ -273,8 +274,18 @@ async fn daemon(url: &str) -> Option<Examined> {
 
 async fn port(settings: &Settings) -> Examined {
     let listen = settings.api.listen;
-    if let Err(refused) = check_listen(listen, false) {
-        return Examined::not(Grade::Fail, "API", refused, "set api.listen = \"127.0.0.1:8003\"");
+    let covered = match is_covered(settings) {
+        Ok(covered) => covered,
+        Err(failure) => {
+            let remedy = "make the file readable for whoever runs Selfheal, or remove it and make \
+                          the tokens anew";
+            return Examined::not(Grade::Fail, "API", failure.what, remedy);
+        }
+    };
+    if let Err(refused) = check_listen(listen, covered) {
+        let remedy = "selfheal token create NAME --scope admin, or set api.listen = \
+                      \"127.0.0.1:8003\"";
+        return Examined::not(Grade::Fail, "API", refused, remedy);
     }
     match TcpListener::bind(listen).await {
         Ok(_) => Examined::ok("API", format!("{listen} is free; no daemon is running")),

@@ -67,9 +67,11 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
     let listen = settings.api.listen;
     let mut warnings = vec![];
     if !listen.ip().is_loopback() {
-        warnings.push(format!(
-            "api.listen is {listen}: whoever reaches it can approve and undo fixes; keep it local or behind a proxy that asks who is there"
-        ));
+        warnings.push(if settings.api.demands_token() {
+            format!("api.listen is {listen}: tokens and answers can be read on the way there; a proxy with TLS keeps them secret")
+        } else {
+            format!("api.listen is {listen} and api.require_token is never: whoever reaches it can approve and undo fixes")
+        });
     }
     warnings.extend(alerts::warnings(&settings.alerts));
     warnings

@@ -320,15 +320,47 @@ impl Default for Streams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Api {
-    /// Address and port to listen on. Whoever reaches it may do everything: keep it local.
+    /// Address and port to listen on. Beyond this machine Selfheal starts only with a token
+    /// (`selfheal token create`), which is then asked for.
     #[schemars(with = "String", extend("format" = "listen"))]
     pub listen: SocketAddr,
+    /// When a token is asked for: `remote` if `listen` reaches beyond this machine, then of
+    /// everybody; `always` also where it does not, as behind a proxy; `never` lets everybody who
+    /// reaches `listen` do everything.
+    pub require_token: RequireToken,
 }
 
 impl Default for Api {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8003)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8003)),
+            require_token: RequireToken::Remote,
+        }
     }
+}
+
+impl Api {
+    /// Whether nobody is let in without a token.
+    pub fn demands_token(&self) -> bool {
+        match self.require_token {
+            RequireToken::Remote => !self.listen.ip().is_loopback(),
+            RequireToken::Always => true,
+            RequireToken::Never => false,
+        }
+    }
+}
+
+/// When the API asks for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequireToken {
+    /// Where the address reaches beyond this machine.
+    #[default]
+    Remote,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 /// The light probes between the cycles: what answers badly calls for a cycle over it.

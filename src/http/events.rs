@@ -9,10 +9,12 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
+use chrono::Utc;
 use futures_util::stream::{Stream, unfold};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
@@ -21,6 +23,7 @@ use uuid::Uuid;
 
 use super::problem::{Answer, Problem};
 use super::state::Api;
+use crate::access::{Access, Holder};
 use crate::coordinator::LiveEvent;
 
 /// Events kept for clients that come back.
@@ -101,6 +104,8 @@ struct Reader {
     /// The last event sent; `None` when what came before is not known.
     last: Option<u64>,
     waiting: VecDeque<Arc<LiveEvent>>,
+    /// By which token it was let in, where it showed one.
+    pass: Option<(Arc<Access>, Holder)>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -116,7 +121,7 @@ impl Reader {
                 }
             }
         }
-        if self.events.cancel.is_cancelled() {
+        if self.events.cancel.is_cancelled() || !self.may_still_look() {
             return None;
         }
         let first = self.waiting.front()?.id;
@@ -131,6 +136,11 @@ impl Reader {
         self.last = Some(event.id);
         let sent = written(&event, &self.events.run);
         Some((Ok(sent), self))
+    }
+
+    /// A stream may last for days, and its token may be revoked or expire meanwhile.
+    fn may_still_look(&self) -> bool {
+        self.pass.as_ref().is_none_or(|(access, holder)| access.still_holds(holder, Utc::now()))
     }
 }
 
@@ -153,6 +163,8 @@ fn written(event: &LiveEvent, run: &str) -> Event {
 )]
 pub(super) async fn events(
     State(api): State<Api>,
+    Extension(access): Extension<Arc<Access>>,
+    holder: Option<Extension<Holder>>,
     headers: HeaderMap,
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
     let events = api.events.clone();
@@ -167,7 +179,9 @@ pub(super) async fn events(
         Some(id) => events.position(id.to_str().unwrap_or_default()),
         None => Some(*newest.borrow()),
     };
-    let reader = Reader { events, newest, last, waiting: VecDeque::new(), _permit: permit };
+    let pass = holder.map(|Extension(holder)| (access, holder));
+    let waiting = VecDeque::new();
+    let reader = Reader { events, newest, last, waiting, pass, _permit: permit };
     Ok(Sse::new(unfold(reader, Reader::next))
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)).text("still here")))
 }
@@ -193,6 +207,7 @@ mod tests {
             newest: events.newest.clone(),
             last,
             waiting: VecDeque::new(),
+            pass: None,
             _permit: Arc::clone(&events.streams).try_acquire_owned().unwrap(),
         }
     }

@@ -11,6 +11,7 @@ use selfheal_agents::model::clean;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
+use crate::access::Holder;
 
 /// The largest body taken, in bytes.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
@@ -110,15 +111,31 @@ where
     }
 }
 
-/// Who asks: the header `X-Selfheal-User`, or `api`. A claim for the record, no proof.
+/// Who asks: the name of the token. Without one the header `X-Selfheal-User`, or `api`: a claim
+/// for the record, no proof.
 pub(super) struct Who(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Who {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        if let Some(holder) = parts.extensions.get::<Holder>() {
+            return Ok(Self(holder.name.clone()));
+        }
         let named = parts.headers.get("x-selfheal-user").and_then(|name| name.to_str().ok());
         let name = clean(named.unwrap_or_default().trim(), 64);
         Ok(Self(if name.is_empty() { "api".to_owned() } else { name }))
+    }
+}
+
+/// Who pressed a button: the name of the token, or `page`.
+pub(super) struct OnPage(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for OnPage {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let holder = parts.extensions.get::<Holder>();
+        Ok(Self(holder.map_or_else(|| "page".to_owned(), |holder| holder.name.clone())))
     }
 }

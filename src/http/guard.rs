@@ -4,7 +4,7 @@
 //! check stops it from reading answers by pointing its own name at our address (DNS
 //! rebinding); the origin check stops it from having anything done (cross-site request
 //! forgery). Neither is authentication: whoever reaches the port with a program of their
-//! own passes both, which is why an address beyond this machine needs an opt-in.
+//! own passes both, which is why an address beyond this machine needs a token or an opt-in.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,15 +19,16 @@ use super::problem::Problem;
 /// Why the API does not start on an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "api.listen = \"{0}\" would let everybody who reaches that address command this host, and the \
-     API asks for no password yet; set api.listen to 127.0.0.1 and put a proxy with a login in \
-     front of it"
+    "api.listen = \"{0}\" would let everybody who reaches that address command this host, and there \
+     is no token to ask for; make one (selfheal token create NAME --scope admin), or set api.listen \
+     to 127.0.0.1:8003"
 )]
 pub struct Unprotected(SocketAddr);
 
-/// Refuses an address beyond this machine without an explicit opt-in.
-pub fn check_listen(listen: SocketAddr, allow_unauthenticated: bool) -> Result<(), Unprotected> {
-    if listen.ip().is_loopback() || allow_unauthenticated {
+/// Refuses an address beyond this machine unless it `is_covered`, by a token or by an explicit
+/// opt-in.
+pub fn check_listen(listen: SocketAddr, is_covered: bool) -> Result<(), Unprotected> {
+    if listen.ip().is_loopback() || is_covered {
         return Ok(());
     }
     Err(Unprotected(listen))
@@ -177,12 +178,12 @@ mod tests {
     }
 
     #[test]
-    fn beyond_this_machine_it_starts_only_when_told_so() {
+    fn beyond_this_machine_it_starts_only_when_covered() {
         let anywhere: SocketAddr = "0.0.0.0:8003".parse().unwrap();
         let here: SocketAddr = "127.0.0.1:8003".parse().unwrap();
         assert!(check_listen(here, false).is_ok());
         assert!(check_listen(anywhere, true).is_ok());
         let refused = check_listen(anywhere, false).unwrap_err().to_string();
-        assert!(refused.contains("0.0.0.0:8003") && refused.contains("127.0.0.1"), "{refused}");
+        assert!(refused.contains("0.0.0.0:8003") && refused.contains("token create"), "{refused}");
     }
 }

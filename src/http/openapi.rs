@@ -74,7 +74,9 @@ bodies!(
 pub(super) fn opening() -> OpenApi {
     let description = "Keeps a Docker host and the services on it healthy. Times are RFC 3339 in \
          UTC; a confidence is 0 to 100 percent, a rate is 0 to 1. Every error is a problem \
-         document (RFC 9457). Who decides is recorded from the header `X-Selfheal-User`.";
+         document (RFC 9457). Where a token is asked for, it is shown as `Authorization: Bearer \
+         TOKEN`; its name is recorded as who decides, and without one the header \
+         `X-Selfheal-User`.";
     let info = InfoBuilder::new()
         .title("Selfheal")
         .version(env!("CARGO_PKG_VERSION"))

@@ -10,7 +10,7 @@ mod learning;
 mod pipeline;
 mod settings;
 mod targets;
-mod view;
+pub(super) mod view;
 
 use askama::Template;
 use axum::Router;
@@ -24,15 +24,13 @@ use serde::Deserialize;
 
 use self::view::{ErrorPage, IncidentPage, IncidentsPage, OverviewPage};
 use super::body::{FreezeRequest, IncidentRow};
-use super::extract::{Fields, Named, Params};
+use super::extract::{Fields, Named, OnPage, Params};
 use super::incidents::detail;
 use super::problem::Problem;
 use super::state::Api;
 use super::targets::apply_freeze;
 use crate::coordinator::{Scope, Trigger};
 
-/// Who decided, when the button of the page was pressed.
-const WHO: &str = "page";
 /// Incidents of one page.
 const PAGE: usize = 50;
 /// Closed incidents on the overview.
@@ -76,7 +74,13 @@ impl IntoResponse for PageProblem {
     }
 }
 
-fn html(page: &impl Template) -> Response {
+/// A problem as a page.
+pub(super) fn problem(problem: Problem) -> Response {
+    PageProblem(problem).into_response()
+}
+
+/// A page as an answer.
+pub(super) fn html(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
         Err(error) => Problem::internal(&error).into_response(),
@@ -132,14 +136,15 @@ struct DecisionFields {
 async fn decide(
     State(api): State<Api>,
     Path((id, decision)): Path<(String, String)>,
+    OnPage(who): OnPage,
     fields: Result<Fields<DecisionFields>, Problem>,
 ) -> Page {
     let Fields(fields) = fields?;
     let id: IncidentId = id.parse().map_err(|_| Problem::not_found("there is no such incident"))?;
     match decision.as_str() {
-        "approve" => api.coordinator.approve(id, WHO).await?,
-        "dismiss" => api.coordinator.dismiss(id, WHO, &fields.reason).await?,
-        "rollback" => drop(api.coordinator.rollback_incident(id, WHO, false).await?),
+        "approve" => api.coordinator.approve(id, &who).await?,
+        "dismiss" => api.coordinator.dismiss(id, &who, &fields.reason).await?,
+        "rollback" => drop(api.coordinator.rollback_incident(id, &who, false).await?),
         _ => return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such decision").into()),
     }
     Ok(Redirect::to(&format!("/incidents/{id}")).into_response())
@@ -150,18 +155,22 @@ struct FreezeParams {
     r#for: Option<String>,
 }
 
-async fn freeze(State(api): State<Api>, Params(params): Params<FreezeParams>) -> Page {
+async fn freeze(
+    State(api): State<Api>,
+    Params(params): Params<FreezeParams>,
+    OnPage(who): OnPage,
+) -> Page {
     let request = FreezeRequest {
         duration: params.r#for,
         target: None,
         reason: Some("asked for on the page".to_owned()),
     };
-    apply_freeze(&api, request, WHO).await?;
+    apply_freeze(&api, request, &who).await?;
     Ok(Redirect::to("/").into_response())
 }
 
-async fn unfreeze(State(api): State<Api>) -> Page {
-    api.coordinator.unfreeze(None, WHO).await?;
+async fn unfreeze(State(api): State<Api>, OnPage(who): OnPage) -> Page {
+    api.coordinator.unfreeze(None, &who).await?;
     Ok(Redirect::to("/").into_response())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -25,9 +25,30 @@ pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
 
 /// Puts `bytes` in the place of `path`: either the old content is there or the new one.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_after(path, bytes, |_, _| Ok(()))
+}
+
+/// The same for a file that belongs to whoever owns its directory: what a person writes as root
+/// must stay readable for a daemon that is not.
+pub(crate) fn replace_as_owner(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_after(path, bytes, |file, dir| {
+        let (made, owner) = (file.metadata()?, dir.metadata()?);
+        if (made.uid(), made.gid()) == (owner.uid(), owner.gid()) || made.uid() != 0 {
+            return Ok(());
+        }
+        fchown(file, Some(owner.uid()), Some(owner.gid()))
+    })
+}
+
+fn replace_after(
+    path: &Path,
+    bytes: &[u8],
+    prepare: impl FnOnce(&File, &Path) -> io::Result<()>,
+) -> io::Result<()> {
     let dir = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
     // A temporary file is made for its owner only (0600).
     let mut file = NamedTempFile::new_in(dir)?;
+    prepare(file.as_file(), dir)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|refused| refused.error)?;

@@ -6,12 +6,14 @@ mod markup;
 mod metrics;
 mod pages;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use futures_util::StreamExt;
+use selfheal::access::Access;
 use selfheal::config::{Sources, load_from};
 use selfheal::coordinator::{Coordinator, Parts, Rules};
 use selfheal::http::{AllowedHosts, Configured, router};
@@ -67,7 +69,8 @@ impl Served {
         let settings = load_from(&sources).expect("the test's own settings are sound").settings;
         let settings = watch::Sender::new(Arc::new(settings)).subscribe();
         let configured = Configured { sources, settings, channels: selfheal::app::channels };
-        let router = router(coordinator, configured, hosts, cancel.clone());
+        let access = Arc::new(Access::new(Path::new("/nonexistent"), false));
+        let router = router(coordinator, configured, access, hosts, cancel.clone());
         Self { router, world, store, cancel }
     }
 

@@ -1,5 +1,6 @@
 //! Integration tests.
 
+mod access;
 mod alerts;
 mod cli;
 mod config;

@@ -67,7 +67,7 @@ async fn a_decision_ends_the_reminders() {
     stage.fake.crash("web", 1);
     stage.pass(70).await;
     let id = only(&stage.incidents().await).id;
-    stage.coordinator.dismiss(id, "ada").await.unwrap();
+    stage.coordinator.dismiss(id, "ada", "").await.unwrap();
     stage.pass(70 * MINUTE).await;
     assert_eq!(count(&taken(&stage, "log").await, "reminder"), 0);
 }

@@ -8,10 +8,10 @@ use selfheal_agents::model::BackupId;
 use serde::Deserialize;
 
 use super::view::{BackupPage, BackupsPage};
-use super::{Page, WHO, html};
+use super::{Page, html};
 use crate::http::body::BackupRow;
 use crate::http::diff;
-use crate::http::extract::{Fields, Named};
+use crate::http::extract::{Fields, Named, OnPage};
 use crate::http::problem::Problem;
 use crate::http::state::Api;
 
@@ -48,9 +48,10 @@ struct RollbackFields {
 async fn rollback(
     State(api): State<Api>,
     id: Result<Named<BackupId>, Problem>,
+    OnPage(who): OnPage,
     fields: Result<Fields<RollbackFields>, Problem>,
 ) -> Page {
     let (Named(id), Fields(fields)) = (id?, fields?);
-    api.coordinator.rollback(&id, WHO, fields.force).await?;
+    api.coordinator.rollback(&id, &who, fields.force).await?;
     Ok(Redirect::to(&format!("/backups/{id}")).into_response())
 }

@@ -9,9 +9,9 @@ use selfheal_agents::ports::{IncidentQuery, OBSERVATIONS_KEPT};
 use serde::Deserialize;
 
 use super::view::{TargetFacts, TargetPage, TargetsPage};
-use super::{Page, WHO, html};
+use super::{Page, html};
 use crate::http::body::{FreezeRequest, IncidentRow};
-use crate::http::extract::{Fields, Named, Params};
+use crate::http::extract::{Fields, Named, OnPage, Params};
 use crate::http::problem::Problem;
 use crate::http::state::Api;
 use crate::http::targets::{apply_freeze, detail};
@@ -68,6 +68,7 @@ struct FreezeFields {
 async fn freeze(
     State(api): State<Api>,
     id: Result<Named<TargetId>, Problem>,
+    OnPage(who): OnPage,
     fields: Result<Fields<FreezeFields>, Problem>,
 ) -> Page {
     let (Named(id), Fields(fields)) = (id?, fields?);
@@ -77,13 +78,17 @@ async fn freeze(
         target: Some(id.clone()),
         reason: given(fields.reason).or_else(|| Some("asked for on the page".to_owned())),
     };
-    apply_freeze(&api, request, WHO).await?;
+    apply_freeze(&api, request, &who).await?;
     Ok(back_to(&id))
 }
 
-async fn unfreeze(State(api): State<Api>, id: Result<Named<TargetId>, Problem>) -> Page {
+async fn unfreeze(
+    State(api): State<Api>,
+    id: Result<Named<TargetId>, Problem>,
+    OnPage(who): OnPage,
+) -> Page {
     let Named(id) = id?;
-    api.coordinator.unfreeze(Some(&id), WHO).await?;
+    api.coordinator.unfreeze(Some(&id), &who).await?;
     Ok(back_to(&id))
 }
 

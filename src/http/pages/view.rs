@@ -11,7 +11,7 @@ use crate::http::body::IncidentRow;
 mod approvals;
 mod backups;
 mod chart;
-mod frame;
+pub(in crate::http) mod frame;
 mod incident;
 mod knowledge;
 mod learning;

@@ -17,17 +17,17 @@ const MENU: [(&str, &str); 10] = [
 ];
 
 /// An entry of the menu.
-pub(super) struct Entry {
-    pub(super) href: &'static str,
-    pub(super) name: &'static str,
+pub(in crate::http) struct Entry {
+    pub(in crate::http) href: &'static str,
+    pub(in crate::http) name: &'static str,
     /// `page` where it is what is shown, `true` where that is a part of it, else empty.
-    pub(super) current: &'static str,
+    pub(in crate::http) current: &'static str,
 }
 
 /// Around every page.
-pub(in crate::http::pages) struct Frame {
-    pub(super) version: &'static str,
-    pub(super) menu: Vec<Entry>,
+pub(in crate::http) struct Frame {
+    pub(in crate::http) version: &'static str,
+    pub(in crate::http) menu: Vec<Entry>,
 }
 
 impl Frame {
@@ -42,7 +42,7 @@ impl Frame {
     }
 
     /// On a page that has no place in the menu.
-    pub(super) fn elsewhere() -> Self {
+    pub(in crate::http) fn elsewhere() -> Self {
         Self::marked("", "")
     }
 
