@@ -492,6 +492,11 @@ impl Alert {
     pub fn is_over(&self) -> bool {
         matches!(self.event.as_str(), "resolved" | "recovered")
     }
+
+    /// Whether it only sums up what was, for somebody to read.
+    pub fn is_digest(&self) -> bool {
+        self.event == "digest"
+    }
 }
 
 /// One alert on its way to one channel.
@@ -526,6 +531,8 @@ pub trait Outbox: Send + Sync {
     async fn failed(&self, id: i64, error: &str, retry_at: Option<Timestamp>) -> StoreResult<()>;
     /// How many wait.
     async fn waiting(&self) -> StoreResult<u64>;
+    /// How many of those that wait their channel did not take so far.
+    async fn refused(&self) -> StoreResult<u64>;
     /// The channels that an alert of this incident was queued for, each once.
     async fn told(&self, incident: IncidentId) -> StoreResult<Vec<String>>;
 }

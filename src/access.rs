@@ -3,7 +3,7 @@
 //! A token is made and revoked on the command line, which works beside a running daemon; so
 //! tokens lie in a file of their own and not in the store, which only one process may write.
 //! The daemon reads that file again when it changed. The one invariant: what cannot be read
-//! lets nobody in. Which call needs what stands in `http::access`.
+//! lets nobody in. Which call needs what stands in `http::needs`.
 
 mod book;
 mod brake;

@@ -87,7 +87,8 @@ impl Channel {
     const fn taste(&self) -> Taste {
         match &self.kind {
             ChannelKind::Log(_) => Taste::Everything,
-            ChannelKind::Alertmanager(_) => Taste::Grouping,
+            // They put together, and close what they were told is over.
+            ChannelKind::Alertmanager(_) | ChannelKind::PagerDuty(_) => Taste::Grouping,
             _ => Taste::Person,
         }
     }

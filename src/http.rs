@@ -25,6 +25,7 @@ mod pages;
 mod problem;
 mod state;
 mod targets;
+mod vital;
 
 pub use guard::{AllowedHosts, Unprotected, check_listen};
 pub use incidents::incident_detail;
@@ -50,6 +51,7 @@ use self::events::Events;
 use self::metrics::Tally;
 use self::problem::Problem;
 use self::state::Api;
+use self::vital::Vital;
 use crate::access::Access;
 use crate::coordinator::Coordinator;
 
@@ -117,7 +119,8 @@ pub fn router(
     let document = openapi::document(&paths).to_string();
     let tally = Tally::keep(coordinator.subscribe(), cancel.clone());
     let events = Events::keep(coordinator.subscribe(), cancel);
-    let api = Api { coordinator, events, tally, configured, document: Arc::from(document) };
+    let (vital, document) = (Vital::default(), Arc::from(document));
+    let api = Api { coordinator, events, tally, vital, configured, document };
     with_layers(documented.merge(undocumented()).with_state(api), access, hosts)
 }
 

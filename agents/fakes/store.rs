@@ -574,6 +574,12 @@ impl Outbox for MemoryStore {
         Ok(kept.outbox.iter().filter(|queued| queued.waiting).map(|_| 1).sum())
     }
 
+    async fn refused(&self) -> StoreResult<u64> {
+        let kept = self.read()?;
+        let refused = |queued: &&Queued| queued.waiting && queued.delivery.attempts > 0;
+        Ok(kept.outbox.iter().filter(refused).map(|_| 1).sum())
+    }
+
     async fn told(&self, incident: IncidentId) -> StoreResult<Vec<String>> {
         let kept = self.read()?;
         let deliveries = kept.outbox.iter().map(|queued| &queued.delivery);

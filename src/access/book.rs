@@ -138,6 +138,12 @@ impl TokenBook {
         Ok(tokens)
     }
 
+    /// Whether a token was ever made here.
+    pub fn exists(&self) -> bool {
+        // Where even that cannot be seen, it is not there.
+        self.dir.join(FILE).exists()
+    }
+
     /// Whether at least one is worth something.
     pub fn has_live(&self, now: Timestamp) -> Result<bool, TokenError> {
         Ok(self.tokens()?.iter().any(|token| token.is_live(now)))

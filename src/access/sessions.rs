@@ -13,8 +13,8 @@ use super::secret::{self, Digest};
 
 /// How long a session lasts, used or not.
 const LASTS: TimeDelta = TimeDelta::hours(12);
-/// Sessions at a time; the one that ends first gives way.
-const MOST: usize = 1000;
+/// Sessions of one token at a time; its own that ends first gives way, and nobody else's.
+const MOST: usize = 50;
 
 #[derive(Debug)]
 struct Session {
@@ -36,13 +36,13 @@ impl Sessions {
         let id = secret::random()?;
         let mut open = self.open();
         open.retain(|_, session| now < session.until);
-        if open.len() >= MOST {
-            let first = open.iter().min_by_key(|(_, session)| session.until);
-            if let Some(first) = first.map(|(id, _)| *id) {
-                open.remove(&first);
-            }
+        let digest = token.digest();
+        let own = || open.iter().filter(|(_, session)| session.token == digest);
+        if own().count() >= MOST {
+            let first = own().min_by_key(|(_, session)| session.until).map(|(id, _)| *id);
+            first.map(|id| open.remove(&id));
         }
-        open.insert(Digest::of(&id), Session { token: token.digest(), until });
+        open.insert(Digest::of(&id), Session { token: digest, until });
         Ok((id, (until - now).to_std().unwrap_or_default()))
     }
 

@@ -167,3 +167,18 @@ fn tokens_that_are_made_at_once_are_all_there() {
     });
     assert_eq!(TokenBook::of(dir.path()).tokens().unwrap().len(), 16);
 }
+
+#[test]
+fn whoever_logs_in_again_and_again_logs_nobody_else_out() {
+    let (dir, secret) = with_token(None);
+    let access = Access::new(dir.path(), true);
+    let (_, other) = TokenBook::of(dir.path()).create("bert", Scope::Viewer, None, now()).unwrap();
+    let (first, _) = access.log_in(other.expose_secret(), shown(now())).unwrap();
+    let (hers, _) = access.log_in(&secret, shown(now())).unwrap();
+    for second in 1..200 {
+        let later = now() + TimeDelta::seconds(second);
+        access.log_in(other.expose_secret(), shown(later)).unwrap();
+    }
+    assert!(access.logged_in(&hers, now()).unwrap().is_some());
+    assert!(access.logged_in(&first, now()).unwrap().is_none(), "his own give way");
+}

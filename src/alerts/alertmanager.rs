@@ -45,6 +45,10 @@ impl Alertmanager {
 
     pub(super) async fn carry(&self, sending: &Sending<'_>) -> Result<(), Refusal> {
         let alert = sending.alert;
+        if alert.is_digest() {
+            // It is to be read, and is nothing that fires.
+            return Ok(());
+        }
         let first = sending.threads.place(alert.incident).await;
         let begun =
             first.unwrap_or_else(|| format!("{} {}", word(alert.severity), alert.at.to_rfc3339()));

@@ -191,8 +191,15 @@ impl Carrier {
                 "an alert is given up after a day: {why}. It said: {}",
                 parcel.alert.title
             );
-            for delivery in &parcel.of {
+            // What was added to it since goes on.
+            let (old, young): (Vec<_>, Vec<_>) =
+                parcel.of.iter().partition(|d| now - d.alert.at > GIVE_UP_AFTER);
+            for delivery in old {
                 self.outbox.failed(delivery.id, why, None).await?;
+            }
+            if let Some(next) = young.first() {
+                let delay = backoff::delay(first.attempts, backoff::noise(first.id));
+                self.outbox.failed(next.id, why, Some(now + delay)).await?;
             }
             return Ok(());
         }

@@ -34,6 +34,10 @@ impl PagerDuty {
 
     pub(super) async fn carry(&self, sending: &Sending<'_>) -> Result<(), Refusal> {
         let alert = sending.alert;
+        if alert.is_digest() {
+            // It is to be read, and nothing that somebody could close.
+            return Ok(());
+        }
         self.send(event(alert, &self.machine)).await?;
         if alert.event == "test" {
             // Nobody is to be left with it.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use selfheal_agents::model::Timestamp;
+use selfheal_agents::model::{Severity, Timestamp};
 use selfheal_agents::ports::{Alert, Delivery};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ use super::summary::{self, Occasion};
 
 /// So many conversations are begun alone ...
 const ALONE: usize = 2;
-/// ... within so long; and so long after a summary nothing new is said.
+/// ... within so long; and so long after a summary nothing new is said that is not critical.
 const WINDOW: TimeDelta = TimeDelta::minutes(10);
 /// A summary waits until nothing was added for so long ...
 const SETTLED: TimeDelta = TimeDelta::seconds(30);
@@ -76,24 +76,30 @@ impl Lately {
     /// When a conversation was begun alone.
     fn told_at(&self, talk: &str, now: Timestamp) -> Option<Timestamp> {
         let mut alone = self.alone.iter().rev();
-        let (_, at) = alone.find(|(known, at)| known == talk && now - *at < REMEMBERED)?;
+        let (_, at) = alone.find(|(known, at)| known == talk && is_within(REMEMBERED, *at, now))?;
         Some(*at)
     }
 
     /// Conversations begun alone that count against what is begun now.
     fn begun(&self, now: Timestamp) -> usize {
-        self.alone.iter().filter(|(_, at)| now - *at < WINDOW).count()
+        self.alone.iter().filter(|(_, at)| is_within(WINDOW, *at, now)).count()
     }
 
     /// How many conversations may be begun alone now: none where there were many lately.
     fn room(&self, now: Timestamp) -> usize {
-        let many_lately = self.summed_at.is_some_and(|at| now - at < WINDOW * 2);
+        let many_lately = self.summed_at.is_some_and(|at| is_within(WINDOW * 2, at, now));
         if many_lately { 0 } else { ALONE.saturating_sub(self.begun(now)) }
     }
 
-    fn is_summed(&self, now: Timestamp) -> bool {
-        self.summed_at.is_some_and(|at| now - at < WINDOW)
+    fn is_summed_within(&self, long: TimeDelta, now: Timestamp) -> bool {
+        self.summed_at.is_some_and(|at| is_within(long, at, now))
     }
+}
+
+/// Whether it was no longer ago than that. What lies ahead was noted by a clock that was wrong, and
+/// silences nobody.
+fn is_within(long: TimeDelta, at: Timestamp, now: Timestamp) -> bool {
+    (TimeDelta::zero()..long).contains(&(now - at))
 }
 
 /// How a channel wants to be told.
@@ -121,6 +127,16 @@ impl Talk {
 
     fn alerts(&self) -> impl Iterator<Item = &Alert> {
         self.waiting.iter().map(|delivery| &delivery.alert)
+    }
+
+    /// The worst that it says.
+    fn severity(&self) -> Severity {
+        self.alerts().map(|alert| alert.severity).max().unwrap_or(Severity::Info)
+    }
+
+    /// Whether it only says that something is over.
+    fn is_end(&self) -> bool {
+        self.alerts().all(Alert::is_over)
     }
 
     fn is_for_all(&self) -> bool {
@@ -152,7 +168,9 @@ pub(super) fn parcels(
     if taste == Taste::Everything {
         return talks.into_iter().filter(|talk| talk.is_ready(now)).map(Talk::first).collect();
     }
-    talks.retain(|talk| may_be_heard(talk, lately, quiet, now));
+    // An end wakes nobody where a program closes what it was told of.
+    let closes = |talk: &Talk| taste == Taste::Grouping && talk.is_end();
+    talks.retain(|talk| closes(talk) || may_be_heard(talk, lately, quiet, now));
     let (kept_back, rest): (Vec<_>, Vec<_>) =
         talks.into_iter().partition(|talk| was_kept_back(talk, lately, quiet, now));
     let mut parcels = after_quiet(kept_back, taste, now);
@@ -202,22 +220,26 @@ fn after_quiet(talks: Vec<Talk>, taste: Taste, now: Timestamp) -> Vec<Parcel> {
 }
 
 fn as_they_come(talks: Vec<Talk>, lately: &Lately, taste: Taste, now: Timestamp) -> Vec<Parcel> {
-    let mut room = lately.room(now);
+    let goes_on = |talk: &Talk| {
+        let told = lately.told_at(&talk.name, now).is_some();
+        taste == Taste::Grouping || told || talk.is_for_all()
+    };
+    // What is worse does not wait for what only came first.
+    let begins = (0..talks.len()).filter(|place| !goes_on(&talks[*place]));
+    let mut first: Vec<usize> = begins.collect();
+    first.sort_by_key(|place| std::cmp::Reverse(talks[*place].severity()));
+    first.truncate(lately.room(now));
     let (mut alone, mut many) = (vec![], vec![]);
-    for talk in talks {
-        let goes_on = lately.told_at(&talk.name, now).is_some() || talk.is_for_all();
-        if taste == Taste::Grouping || goes_on {
-            alone.push(talk);
-        } else if room > 0 {
-            room -= 1;
-            alone.push(talk);
-        } else {
-            many.push(talk);
-        }
+    for (place, talk) in talks.into_iter().enumerate() {
+        let is_alone = goes_on(&talk) || first.contains(&place);
+        if is_alone { alone.push(talk) } else { many.push(talk) }
     }
     let alone = alone.into_iter().filter(|talk| talk.is_ready(now)).map(Talk::first);
     let mut parcels: Vec<Parcel> = alone.collect();
-    if !lately.is_summed(now) && is_settled(&many, now) {
+    let urgent = many.iter().any(|talk| talk.severity() == Severity::Critical);
+    // What is critical does not wait that long for the next summary.
+    let pause = if urgent { SETTLES_WITHIN } else { WINDOW };
+    if !lately.is_summed_within(pause, now) && is_settled(&many, now) {
         parcels.extend(together(many, Occasion::AtOnce, now));
     }
     parcels
@@ -227,7 +249,7 @@ fn as_they_come(talks: Vec<Talk>, lately: &Lately, taste: Taste, now: Timestamp)
 fn is_settled(talks: &[Talk], now: Timestamp) -> bool {
     let times = || talks.iter().flat_map(Talk::alerts).map(|alert| alert.at);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return false };
-    now - last >= SETTLED || now - first >= SETTLES_WITHIN
+    !is_within(SETTLED, last, now) || !is_within(SETTLES_WITHIN, first, now)
 }
 
 /// One message for all; the only one of its kind stays as it is.

@@ -30,23 +30,18 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     start_log(&loaded.settings.logs)?;
     let listen = loaded.settings.api.listen;
     // The port first: a second start is told so before it touches anything.
-    let covered = is_covered(&loaded.settings)?;
+    let covered = is_covered(&loaded.settings);
     let listener = bind(listen, covered).await.map_err(not_bound)?;
     let app = assemble(loaded.settings.clone()).await.map_err(not_started)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    if !covered && loaded.settings.api.demands_token() {
-        tracing::warn!(
-            "the API asks for a token and there is none: `selfheal token create NAME --scope \
-             operator` makes one, at any time"
-        );
-    }
+    tell_of_tokens(&loaded.settings);
     for broken in &app.broken_runbooks {
         tracing::warn!("{broken}");
     }
     tell(banner(&loaded, &docker(&app).await));
-    let hosts = AllowedHosts::new(listen.ip(), &[]);
+    let hosts = AllowedHosts::new(listen.ip(), &loaded.settings.api.hosts);
     let configured = Configured {
         sources: sources.clone(),
         settings: app.settings.clone(),
@@ -72,15 +67,25 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Whether nobody who is not meant to can command this host by the API: there is a token to ask
-/// for, or nobody wants one asked for.
-pub(super) fn is_covered(settings: &Settings) -> Result<bool, Failure> {
-    if settings.api.require_token == RequireToken::Never {
-        return Ok(true);
+/// Whether the API may listen beyond this machine: tokens were made once, or nobody wants one asked
+/// for. Where all of them have expired or cannot be read nobody is let in, and healing goes on.
+pub(super) fn is_covered(settings: &Settings) -> bool {
+    settings.api.require_token == RequireToken::Never || TokenBook::of(&settings.data_dir).exists()
+}
+
+/// Says why nobody is let in, where that is so.
+fn tell_of_tokens(settings: &Settings) {
+    if !settings.api.demands_token() {
+        return;
     }
-    TokenBook::of(&settings.data_dir)
-        .has_live(chrono::Utc::now())
-        .map_err(|error| Failure::new(Exit::Usage, error).next("selfheal token list"))
+    match TokenBook::of(&settings.data_dir).has_live(chrono::Utc::now()) {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!(
+            "the API asks for a token and there is none that is worth something: `selfheal token \
+             create NAME --scope operator` makes one, at any time"
+        ),
+        Err(error) => tracing::error!("the API lets nobody in: {error}"),
+    }
 }
 
 fn not_bound(error: BindError) -> Failure {

@@ -80,7 +80,7 @@ fn told(token: &Token, settings: &Settings) -> String {
         "token {} of scope {}; {until}. It is shown this once; only a hash of it is kept, in {}",
         token.name,
         token.scope,
-        settings.data_dir.display()
+        std::path::absolute(&settings.data_dir).as_deref().unwrap_or(&settings.data_dir).display()
     )
 }
 

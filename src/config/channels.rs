@@ -27,7 +27,7 @@ pub struct Alerts {
     pub digest: Digest,
     /// E-mail by SMTP.
     pub email: Email,
-    /// A web address that gets every alert as JSON by POST.
+    /// A web address that gets alerts as JSON by POST; of many at once one that sums up.
     pub webhook: Webhook,
     /// Slack, by an incoming webhook or as a bot.
     pub slack: Slack,
@@ -133,7 +133,7 @@ pub enum SmtpTls {
     None,
 }
 
-/// A web address that gets every alert as JSON by POST.
+/// A web address that gets alerts as JSON by POST; of many at once one that sums up.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Webhook {

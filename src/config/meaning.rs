@@ -6,13 +6,19 @@ mod commands;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use selfheal_agents::model::{TargetId, clean};
+use chrono::TimeDelta;
+use selfheal_agents::model::{TargetId, Timestamp, clean};
 
 use super::declared::{TargetSettings, endpoint};
 use super::fault::Fault;
+use super::formats::is_open;
+use super::routes::QuietHours;
 use super::settings::Settings;
 use super::tree::{Places, joined};
 use crate::docker::Address;
+
+const WEEK: TimeDelta = TimeDelta::days(7);
+const TEN_MINUTES: TimeDelta = TimeDelta::minutes(10);
 
 /// Collects faults by the name of the setting.
 struct Check<'a> {
@@ -102,6 +108,7 @@ fn durations(settings: &Settings, check: &mut Check<'_>) {
         let name = format!("alerts.quiet_hours[{index}].duration");
         check.between(&name, hours.duration, minute, day);
     }
+    quiet_hours_that_end(settings, check);
     for (of, windows) in
         [("maintenance", &healing.maintenance), ("quiet_hours", &healing.quiet_hours)]
     {
@@ -109,6 +116,23 @@ fn durations(settings: &Settings, check: &mut Check<'_>) {
             let name = format!("healing.{of}[{index}].duration");
             check.between(&name, window.duration, minute, day * 7);
         }
+    }
+}
+
+/// Refuses quiet hours that leave no moment of a week in which what waits is told.
+fn quiet_hours_that_end(settings: &Settings, check: &mut Check<'_>) {
+    let (hours, timezone) = (&settings.alerts.quiet_hours, &settings.schedule.timezone);
+    let is_quiet = |at: Timestamp| {
+        let open = |h: &QuietHours| is_open(&h.cron, h.duration, timezone, at) == Some(true);
+        hours.iter().any(open)
+    };
+    // Any week will do; it begins after one whose last hours may reach into it.
+    let mut moments = (0..8 * 24 * 6).map(|n| Timestamp::UNIX_EPOCH + WEEK + TEN_MINUTES * n);
+    if !hours.is_empty() && moments.all(is_quiet) {
+        check.wrong(
+            "alerts.quiet_hours",
+            "these never end, and what waits for their end would never be told; make them shorter",
+        );
     }
 }
 

@@ -328,6 +328,9 @@ pub struct Api {
     /// everybody; `always` also where it does not, as behind a proxy; `never` lets everybody who
     /// reaches `listen` do everything.
     pub require_token: RequireToken,
+    /// Names by which browsers and programs may call it, beside localhost and its addresses: the
+    /// machine's own, or that of a proxy in front, which must leave the `Host` header as it is.
+    pub hosts: Vec<String>,
 }
 
 impl Default for Api {
@@ -335,6 +338,7 @@ impl Default for Api {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8003)),
             require_token: RequireToken::Remote,
+            hosts: vec![],
         }
     }
 }

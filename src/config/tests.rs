@@ -161,7 +161,7 @@ fn an_unknown_key_comes_with_a_guess() {
     refused("[api]\nlisetn = 1\n", "2 api.lisetn", "did you mean `listen`?");
     refused("[apo]\n", "1 apo", "did you mean `api`?");
     refused("listen = \"127.0.0.1:1\"\n", "1 listen", "`listen` belongs in [api]");
-    refused("[api]\nzebra = 1\n", "2 api.zebra", "known here: listen");
+    refused("[api]\nzebra = 1\n", "2 api.zebra", "known here: hosts, listen");
 }
 
 #[test]
@@ -472,3 +472,23 @@ fn a_mail_password_in_the_clear_is_warned_of_where_it_leaves_the_machine() {
 }
 
 mod commands;
+
+#[test]
+fn quiet_hours_in_which_nothing_is_ever_told_are_refused() {
+    let block = |cron: &str, lasts: &str| {
+        format!("[[alerts.quiet_hours]]\ncron = \"{cron}\"\nduration = \"{lasts}\"\n")
+    };
+    for never_over in [
+        block("0 22 * * *", "24h"),
+        block("0 * * * *", "9h"),
+        block("0 22 * * *", "12h") + &block("0 10 * * *", "12h"),
+    ] {
+        let faults = faults(&never_over);
+        assert!(faults.iter().any(|(_, what)| what.contains("never end")), "{faults:?}");
+    }
+    for ends in
+        [block("0 22 * * *", "8h"), block("0 22 * * *", "12h") + &block("0 10 * * *", "11h")]
+    {
+        assert!(read(&ends).is_ok(), "{ends}");
+    }
+}

@@ -95,7 +95,7 @@ fn check(
             StatusCode::MISDIRECTED_REQUEST,
             format!(
                 "`{host}` is not a name of this Selfheal; call it by localhost, 127.0.0.1 or the \
-                 address in api.listen"
+                 address in api.listen, or name it in the setting api.hosts"
             ),
         ));
     }
@@ -175,6 +175,17 @@ mod tests {
         }
         let rebound = check(&loopback(), &Method::GET, &headers(&[("host", "evil.example")]), None);
         assert_eq!(rebound.map_err(|p| p.status()), Err(StatusCode::MISDIRECTED_REQUEST));
+    }
+
+    #[test]
+    fn by_a_name_of_the_settings_one_may_log_in_through_a_proxy() {
+        let named = AllowedHosts::new([127, 0, 0, 1].into(), &["selfheal.lan".to_owned()]);
+        let post = |origin: &'static str| {
+            let sent = headers(&[("host", "selfheal.lan"), ("origin", origin)]);
+            check(&named, &Method::POST, &sent, None).map_err(|p| p.status())
+        };
+        assert_eq!(post("https://selfheal.lan"), Ok(()));
+        assert_eq!(post("https://evil.example"), Err(StatusCode::FORBIDDEN));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod tally;
 
 pub(super) use tally::Tally;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 
 use axum::extract::State;
@@ -61,8 +62,11 @@ struct Build {
 )]
 pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse> {
     let mut registry = Registry::default();
-    let depth =
-        Depth { cycles: api.coordinator.cycles_waiting(), alerts: api.store().waiting().await? };
+    let depth = Depth {
+        cycles: api.coordinator.cycles_waiting(),
+        alerts: api.store().waiting().await?,
+        refused: api.store().refused().await?,
+    };
     let outcomes = api.store().outcomes(None).await?;
     let open = api.store().open_incidents().await?;
     register(&mut registry, &api.coordinator.standing(), &outcomes, &open);
@@ -81,6 +85,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse>
 struct Depth {
     cycles: usize,
     alerts: u64,
+    refused: u64,
 }
 
 impl Depth {
@@ -89,6 +94,8 @@ impl Depth {
         gauge(registry, "selfheal_cycles_waiting", help, self.cycles as f64);
         let help = "Alerts that wait for their channel";
         gauge(registry, "selfheal_alerts_waiting", help, self.alerts as f64);
+        let help = "Alerts among them that their channel did not take so far";
+        gauge(registry, "selfheal_alerts_refused", help, self.refused as f64);
     }
 }
 
@@ -142,6 +149,7 @@ fn state(registry: &mut Registry, standing: &Standing, open: &[Incident]) {
         let help = "When the last cycle ended, since 1970";
         registry.register_with_unit("selfheal_last_check_timestamp", help, Unit::Seconds, last);
     }
+    let stuck: BTreeSet<_> = standing.freezes.iter().filter_map(|freeze| freeze.stuck).collect();
     let flag = |yes: bool| f64::from(u8::from(yes));
     for (name, help, value) in [
         (
@@ -153,6 +161,11 @@ fn state(registry: &mut Registry, standing: &Standing, open: &[Incident]) {
             "selfheal_frozen",
             "Whether all automatic fixes are stopped by a person",
             flag(standing.freezes.iter().any(|freeze| freeze.target.is_none())),
+        ),
+        (
+            "selfheal_stuck",
+            "Incidents whose fix could not be taken back, while their targets are left alone",
+            stuck.len() as f64,
         ),
         ("selfheal_fixes_applying", "Fixes being applied", standing.applying as f64),
         ("selfheal_fixes_validating", "Validation windows running", standing.validating as f64),
@@ -225,7 +238,7 @@ mod tests {
     fn the_names_of_the_contract_are_there_with_their_values() {
         let (mut registry, mut text) = (Registry::default(), String::new());
         register(&mut registry, &standing(), &[], &[]);
-        Depth { cycles: 1, alerts: 2 }.register(&mut registry);
+        Depth { cycles: 1, alerts: 2, refused: 1 }.register(&mut registry);
         encode(&mut text, &registry).unwrap();
         for line in [
             "active_orchestrators 1.0",
@@ -238,6 +251,8 @@ mod tests {
             "selfheal_targets{verdict=\"critical\"} 0",
             "selfheal_cycles_waiting 1.0",
             "selfheal_alerts_waiting 2.0",
+            "selfheal_alerts_refused 1.0",
+            "selfheal_stuck 0.0",
             "selfheal_time_to_repair_seconds_count 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");

@@ -36,10 +36,7 @@ const BACKUPS: usize = 1000;
     )
 )]
 pub(super) async fn own_health(State(api): State<Api>) -> (StatusCode, Json<OwnHealth>) {
-    let store = api.store().check_writable().await.err().map(|error| {
-        tracing::warn!(%error, "unhealthy: {error}");
-        "the store cannot be written; `selfheal doctor` says why".to_owned()
-    });
+    let store = api.vital.fault_of(api.store()).await;
     let health = OwnHealth::new(store, api.coordinator.fault());
     let status = if health.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))

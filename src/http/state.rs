@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::events::Events;
 use super::metrics::Tally;
+use super::vital::Vital;
 use crate::alerts::Channels;
 use crate::config::{Settings, Sources};
 use crate::coordinator::Coordinator;
@@ -31,6 +32,8 @@ pub(super) struct Api {
     pub(super) events: Events,
     /// What happened since the start, counted.
     pub(super) tally: Tally,
+    /// Whether the store can be written.
+    pub(super) vital: Vital,
     /// The settings.
     pub(super) configured: Configured,
     /// `/openapi.json`, written once.

@@ -97,9 +97,13 @@ fn beyond_this_machine_it_starts_with_a_token_or_when_told_to_ask_for_none() -> 
     ensure!(ask("GET", site.port, "/", "")?.status == 303);
     ensure!(site.said(&["targets"], Some(&token))?.0 == 0);
     drop(daemon);
-    // A token that was ended is none.
+    // Without any that is worth something it lets nobody in, and heals all the same.
     site.said(&["token", "revoke", "anna"], None)?;
-    ensure!(site.said(&["run"], None)?.0 == 2);
+    let daemon = site.run()?;
+    ensure!(ask("GET", site.port, "/api/targets", "")?.status == 401);
+    let log = std::fs::read_to_string(site.log())?;
+    ensure!(log.contains("there is none that is worth something"), "{log}");
+    drop(daemon);
 
     let open = Site::new("listen = \"0.0.0.0:PORT\"\nrequire_token = \"never\"\n")?;
     let _daemon = open.run()?;

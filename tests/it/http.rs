@@ -8,6 +8,7 @@ mod pages;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -273,12 +274,14 @@ async fn what_cannot_be_measured_is_null_and_not_left_out() {
     assert!(checks["host"]["cpu_percent"].is_number(), "{health}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_store_that_cannot_be_written_is_unhealthy() {
     let served = Served::new();
     let (status, well) = served.get("/health").await;
     assert_eq!((status, &well["message_handler_running"]), (StatusCode::OK, &json!(true)));
     served.store.refuse_writes(Some("disk full at /secret/place"));
+    // An answer holds for a second.
+    tokio::time::advance(Duration::from_secs(2)).await;
     let (status, health) = served.get("/health").await;
     assert_eq!((status.as_u16(), &health["status"]), (503, &json!("unhealthy")), "{health}");
     assert!(!health.to_string().contains("secret"), "{health}");

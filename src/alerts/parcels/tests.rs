@@ -112,13 +112,14 @@ fn a_thousand_within_a_minute_are_three_messages_and_their_end_is_one() {
 #[test]
 fn the_worst_are_named_in_a_summary() {
     let mut waiting: Vec<Delivery> = (1..=100).map(|n| held(n, 0)).collect();
-    waiting.push(waits(200, "rolled_back", Severity::Critical, 0));
+    // Two of three go alone.
+    waiting.extend((198..=200).map(|n| waits(n, "rolled_back", Severity::Critical, 0)));
     waiting.push(over(201, 0));
     let mut mail = Mail::new(waiting);
     mail.until(0, 60);
     let summary = &mail.said[2];
     assert_eq!(summary.severity, Severity::Critical);
-    let counted = "98 not changed, 1 over by themselves, 1 taken back";
+    let counted = "100 not changed, 1 over by themselves, 1 taken back";
     assert!(summary.title.contains(counted), "{}", summary.title);
     let worst = summary.body.lines().nth(1).unwrap();
     assert!(worst.contains("container:c200"), "{}", summary.body);
@@ -218,4 +219,35 @@ fn a_summary_that_was_refused_waits_as_a_whole() {
     let mut mail = Mail::new(waiting);
     assert_eq!(mail.until(0, 298), ["held", "held"]);
     assert_eq!(mail.until(300, 302), ["summary"]);
+}
+
+#[test]
+fn a_clock_that_was_ahead_silences_nobody() {
+    let mut mail = Mail::new((0..6).map(|n| held(n, 7_200)).collect());
+    mail.until(7_200, 7_400);
+    assert_eq!(mail.said.len(), 3, "two alone, and the rest together");
+    // It is set back by two hours.
+    mail.waits = vec![held(20, 100), held(21, 100)];
+    assert_eq!(mail.until(100, 160), ["held", "held"]);
+}
+
+#[test]
+fn what_is_critical_takes_the_first_place_and_waits_for_no_other_summary() {
+    let mut waiting: Vec<Delivery> = (0..5).map(|n| held(n, 0)).collect();
+    waiting.push(waits(9, "held", Severity::Critical, 0));
+    let mut mail = Mail::new(waiting);
+    mail.until(0, 200);
+    assert!(mail.said[..2].iter().any(|alert| alert.severity == Severity::Critical));
+    assert_eq!(mail.said.len(), 3);
+    mail.waits = vec![held(20, 202), waits(21, "held", Severity::Critical, 202)];
+    mail.until(202, 360);
+    assert!(mail.said.len() > 3, "some minutes after the summary");
+}
+
+#[test]
+fn a_program_is_told_of_an_end_while_it_is_quiet() {
+    let mut mail = Mail { quiet: night(), taste: Taste::Grouping, ..Mail::new(vec![over(1, 100)]) };
+    assert_eq!(mail.until(100, 110), ["recovered"]);
+    mail.waits = vec![held(2, 120)];
+    assert_eq!(mail.until(120, 130), Vec::<String>::new(), "what began waits");
 }

@@ -1,14 +1,14 @@
 //! What happened since the start, counted as it happens: what the store does not keep.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use selfheal_agents::model::{IncidentId, IncidentState};
+use selfheal_agents::model::{IncidentId, IncidentState, Timestamp};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +60,7 @@ impl Tally {
                     event = live.recv() => event,
                 };
                 match event {
-                    Ok(event) => counting.count(&event.what),
+                    Ok(event) => counting.count(&event),
                     // What was missed is not counted; a scrape cannot wait for it.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
@@ -81,8 +81,9 @@ impl Tally {
         }
     }
 
-    fn count(&self, what: &Happening) {
-        match what {
+    fn count(&self, event: &LiveEvent) {
+        self.states().since.get_or_insert(event.at);
+        match &event.what {
             Happening::CycleFinished { took_ms, findings, .. } => {
                 self.cycles.observe(took_ms / 1000.0);
                 self.findings.inc_by(u64::try_from(*findings).unwrap_or(u64::MAX));
@@ -92,18 +93,24 @@ impl Tally {
                 self.agents.get_or_create(&agent).observe(step.took_ms / 1000.0);
             }
             Happening::Incident { incident, .. } => {
-                let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut states = self.states();
                 let before = states.replace(incident.id, incident.state);
                 if before == Some(incident.state) {
                     return;
                 }
-                if before.is_none() && !incident.state.is_closed() {
+                // What was open before the start was opened before.
+                let is_new = states.since.is_some_and(|since| incident.opened_at >= since);
+                if before.is_none() && is_new {
                     self.opened.inc();
                 }
                 self.became.get_or_create(&ByState { state: incident.state.as_str() }).inc();
             }
             _ => {}
         }
+    }
+
+    fn states(&self) -> MutexGuard<'_, States> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts all of it among the figures of a scrape.
@@ -126,6 +133,8 @@ impl Tally {
 /// The newest states of incidents, bounded.
 #[derive(Default)]
 struct States {
+    /// When the first event of this run was told.
+    since: Option<Timestamp>,
     known: BTreeMap<IncidentId, IncidentState>,
     oldest_first: VecDeque<IncidentId>,
 }
@@ -148,13 +157,19 @@ impl States {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
     use prometheus_client::encoding::text::encode;
-    use selfheal_agents::model::{Severity, TargetId, Timestamp};
+    use selfheal_agents::model::{Severity, TargetId};
     use uuid::Uuid;
 
     use super::*;
     use crate::coordinator::{AgentStep, CycleStatus, IncidentSummary};
 
+    fn told(secs: i64, what: Happening) -> LiveEvent {
+        LiveEvent { id: 1, at: Timestamp::UNIX_EPOCH + TimeDelta::seconds(secs), what }
+    }
+
+    /// The incident was opened ten seconds after the first event.
     fn incident(n: u128, state: IncidentState) -> Happening {
         let incident = IncidentSummary {
             id: IncidentId(Uuid::from_u128(n)),
@@ -166,7 +181,7 @@ mod tests {
             confidence: None,
             fix: None,
             holds: vec![],
-            opened_at: Timestamp::UNIX_EPOCH,
+            opened_at: Timestamp::UNIX_EPOCH + TimeDelta::seconds(20),
             closed_at: None,
         };
         Happening::Incident { incident, text: String::new() }
@@ -190,13 +205,18 @@ mod tests {
             IncidentState::Resolved,
             IncidentState::Resolved,
         ] {
-            tally.count(&incident(1, state));
+            tally.count(&told(20, incident(1, state)));
         }
-        // Of before the start; only its end is new.
-        tally.count(&incident(2, IncidentState::RolledBack));
+        let (before, after) = (Tally::new(), &tally);
+        for (tally, opened) in [(&before, 0), (after, 1)] {
+            // Of before the start: only its end is new.
+            let first = if opened == 0 { 30 } else { 40 };
+            tally.count(&told(first, incident(2 + opened, IncidentState::RolledBack)));
+        }
+        assert!(written(&before).contains("selfheal_incidents_opened_total 0"));
         let text = written(&tally);
         for line in [
-            "selfheal_incidents_opened_total 1",
+            "selfheal_incidents_opened_total 2",
             "selfheal_incident_transitions_total{state=\"open\"} 1",
             "selfheal_incident_transitions_total{state=\"resolved\"} 1",
             "selfheal_incident_transitions_total{state=\"rolled_back\"} 1",
@@ -210,9 +230,9 @@ mod tests {
         let tally = Tally::new();
         let (cycle_id, agent) = (Uuid::nil(), "root-cause".to_owned());
         let step = AgentStep { agent, took_ms: 40.0, summary: String::new(), failed: false };
-        tally.count(&Happening::Agent { cycle_id, step });
+        tally.count(&told(0, Happening::Agent { cycle_id, step }));
         let (status, took_ms, findings) = (CycleStatus::IssuesFound, 400.0, 3);
-        tally.count(&Happening::CycleFinished { cycle_id, status, took_ms, findings });
+        tally.count(&told(0, Happening::CycleFinished { cycle_id, status, took_ms, findings }));
         let text = written(&tally);
         for line in [
             "selfheal_findings_total 3",

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use super::view::{ReadSettings, SettingsPage, Tested};
 use super::{Page, html};
 use crate::alerts::of_test;
-use crate::config::{Sources, load_from};
+use crate::config::{ConfigError, Sources, load_from};
 use crate::http::problem::Problem;
 use crate::http::state::{Api, Configured};
 
@@ -46,10 +46,18 @@ fn read(sources: &Sources) -> (ReadSettings, Option<crate::config::Settings>) {
             )
         }
         Err(error) => {
-            let fault = Some(error.to_string());
+            let fault = Some(without_source(&error));
             (ReadSettings { file: None, rows: vec![], warnings: vec![], fault }, None)
         }
     }
+}
+
+/// What is wrong with the settings, without the line as it stands: a secret may be in it.
+fn without_source(error: &ConfigError) -> String {
+    let ConfigError::NotToml { path, why } = error else { return error.to_string() };
+    let mut lines = why.lines();
+    let (place, what) = (lines.next().unwrap_or_default(), lines.last().unwrap_or_default());
+    format!("{}: {place}: {what}; `selfheal config check` shows the line", path.display())
 }
 
 async fn test(State(api): State<Api>, Path(name): Path<String>) -> Page {
@@ -62,4 +70,20 @@ async fn test(State(api): State<Api>, Path(name): Path<String>) -> Page {
         .ok_or_else(|| Problem::not_found(format!("the channel `{name}` is not set")))?;
     let why_not = channel.try_out(&of_test(api.coordinator.now())).await.err();
     Ok(html(&page(&api.configured, Some(Tested { channel: name, why_not })).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_cut_off_in_a_secret_does_not_show_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("selfheal.toml");
+        std::fs::write(&file, "[alerts.email]\npassword = \"hunter2\nhost = \"mail\"\n").unwrap();
+        let (read, _) = read(&Sources { explicit: Some(file), ..Sources::default() });
+        let fault = read.fault.unwrap();
+        assert!(!fault.contains("hunter2"), "{fault}");
+        assert!(fault.contains("selfheal.toml: ") && fault.contains("line 2"), "{fault}");
+    }
 }

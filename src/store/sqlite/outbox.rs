@@ -102,12 +102,12 @@ impl Outbox for SqliteStore {
     }
 
     async fn waiting(&self) -> StoreResult<u64> {
-        let (count,): (i64,) =
-            sqlx::query_as("SELECT COUNT(*) FROM delivery WHERE state = 'waiting'")
-                .fetch_one(&self.reader)
-                .await
-                .map_err(|error| store_error(&error))?;
-        Ok(u64::try_from(count).unwrap_or(0))
+        self.count_of("SELECT COUNT(*) FROM delivery WHERE state = 'waiting'").await
+    }
+
+    async fn refused(&self) -> StoreResult<u64> {
+        self.count_of("SELECT COUNT(*) FROM delivery WHERE state = 'waiting' AND attempts > 0")
+            .await
     }
 
     /// The keys of an incident's alerts begin with its id, so that the index of keys finds them.
@@ -125,6 +125,14 @@ impl Outbox for SqliteStore {
 }
 
 impl SqliteStore {
+    async fn count_of(&self, query: &'static str) -> StoreResult<u64> {
+        let (count,): (i64,) = sqlx::query_as(query)
+            .fetch_one(&self.reader)
+            .await
+            .map_err(|error| store_error(&error))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
     /// A row that waits. Only whoever carries alerts changes one, and does so in turn.
     async fn waiting_row(&self, id: i64) -> StoreResult<Option<SqliteRow>> {
         sqlx::query("SELECT * FROM delivery WHERE id = $1 AND state = 'waiting'")

@@ -199,9 +199,11 @@ pub(crate) const MEMORY_TOO_LOW: Fault = Fault {
     futile: Some(|stack| docker(&["restart", &stack.name("app")]).map(drop)),
     cure: |stack| {
         let name = stack.name("app");
+        // While it dies and starts, Docker may update one that is gone by then; and the back-off
+        // between restarts would hide the cure for up to a minute.
+        docker(&["stop", &name])?;
         docker(&["update", "--memory=128m", "--memory-swap=128m", &name])?;
-        // Docker's back-off between restarts would hide the cure for up to a minute.
-        docker(&["restart", &name]).map(drop)
+        docker(&["start", &name]).map(drop)
     },
 };
 

@@ -13,7 +13,7 @@ use super::stack::Stack;
 use crate::support::{throughout, until};
 
 const BREAK_LIMIT: Duration = Duration::from_secs(20);
-const HEAL_LIMIT: Duration = Duration::from_secs(90);
+const HEAL_LIMIT: Duration = Duration::from_secs(150);
 const RECORD_LIMIT: Duration = Duration::from_mins(1);
 const STAYS: Duration = Duration::from_secs(2);
 
