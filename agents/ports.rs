@@ -6,10 +6,12 @@
 //! [`crate::fakes`].
 
 mod commands;
+mod messages;
 mod rehearsals;
 mod remakes;
 
 pub use commands::Commands;
+pub use messages::Messages;
 pub use rehearsals::Rehearsals;
 pub use remakes::Remakes;
 
@@ -22,7 +24,7 @@ use futures_util::stream::BoxStream;
 use crate::model::{
     Backup, BackupId, Change, Connection, ContainerFacts, Endpoint, Facts, FileContent, HostFacts,
     Incident, IncidentId, IncidentState, JournalEntry, JournalRecord, LogAside, LogBatch,
-    LogCursor, LogFile, LogFolder, LogLine, LogSurvey, MemoryLimits, NetworkAttachment,
+    LogCursor, LogFile, LogFolder, LogLine, LogSurvey, MemoryLimits, Message, NetworkAttachment,
     Observation, Outcome, RedisClient, RuntimeEvent, ServerSetting, Session, SettingNow, TargetId,
     Timestamp, Usage,
 };
@@ -361,8 +363,16 @@ pub struct IncidentQuery {
 /// Incidents.
 #[async_trait]
 pub trait Incidents: Send + Sync {
+    /// Inserts or replaces the whole record, and queues what is told of it: both or neither.
+    async fn save_incident_and_tell(
+        &self,
+        incident: &Incident,
+        messages: &[Message],
+    ) -> StoreResult<()>;
     /// Inserts or replaces the whole record.
-    async fn save_incident(&self, incident: &Incident) -> StoreResult<()>;
+    async fn save_incident(&self, incident: &Incident) -> StoreResult<()> {
+        self.save_incident_and_tell(incident, &[]).await
+    }
     /// One.
     async fn incident(&self, id: IncidentId) -> StoreResult<Option<Incident>>;
     /// Those that match, newest first.
@@ -548,14 +558,14 @@ pub enum Occasion {
 
 /// Everything that is kept.
 #[async_trait]
-pub trait Store: Incidents + Journal + Outcomes + Backups + Memory + Outbox {
+pub trait Store: Incidents + Journal + Outcomes + Backups + Memory + Outbox + Messages {
     /// Whether something can be written now; the error says why not.
     async fn check_writable(&self) -> StoreResult<()>;
     /// Makes a copy to go on from should the store be damaged one day, if it is time for one and
     /// there is room; answers whether it did.
     async fn take_snapshot(&self, occasion: Occasion) -> StoreResult<bool>;
-    /// Removes closed incidents, events, changes and backups older than `keep` at `now`, and
-    /// observations older than that or than [`OBSERVATIONS_KEPT`]; never what an open incident
+    /// Removes closed incidents, events, changes, backups, messages that nobody took and marks of
+    /// jobs that are older than `keep` at `now`, and observations older than that or than [`OBSERVATIONS_KEPT`]; never what an open incident
     /// needs. Returns how many rows went.
     async fn prune(&self, now: Timestamp, keep: Duration) -> StoreResult<u64>;
 }

@@ -6,6 +6,7 @@
 mod background;
 mod channels;
 mod rules;
+mod streams;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,12 +21,14 @@ use tokio_util::task::TaskTracker;
 
 use self::channels::Carried;
 pub use self::channels::of as channels;
+pub use self::streams::of as streams;
 use crate::config::{Loaded, Settings, Sources};
 use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger, freezes, restored};
 use crate::docker::Docker;
 use crate::host::{LocalCommands, LocalFiles, LocalHost, LocalLogs, SystemClock};
 use crate::probes::Probes;
 use crate::store::{Damage, SqliteStore};
+use crate::streams::Tie;
 use crate::{knowledge, store};
 
 /// A Selfheal put together. Dropping it ends nothing; cancel `cancel` for that.
@@ -40,6 +43,8 @@ pub struct App {
     pub broken_runbooks: Vec<BrokenRunbook>,
     /// The folder of one's own runbooks, as it was before they were read.
     own_runbooks: knowledge::Fingerprint,
+    /// How the streams do, where there are any.
+    pub tie: Option<Arc<Tie>>,
     /// Ends everything.
     pub cancel: CancellationToken,
     /// The background tasks, to be waited for after the cancel.
@@ -111,6 +116,7 @@ pub async fn assemble_seeing(
         wake: Arc::clone(&wake),
         cancel: cancel.clone(),
     });
+    let tie = settings.streams.are_on().then(Arc::default);
     let settings_sender = watch::Sender::new(Arc::new(settings));
     Ok(App {
         coordinator,
@@ -118,6 +124,7 @@ pub async fn assemble_seeing(
         docker,
         broken_runbooks,
         own_runbooks,
+        tie,
         cancel,
         background: TaskTracker::new(),
         settings_sender,
@@ -191,6 +198,7 @@ impl App {
     /// Starts what calls for cycles and what carries alerts, for a Selfheal that stays.
     pub fn start_triggers(&self, sources: Sources, loaded: Loaded) -> anyhow::Result<()> {
         let channels = self.start_alerts()?;
+        self.start_streams()?;
         self.start_following();
         self.start_settings(sources, loaded, channels);
         self.start_knowledge();
@@ -206,6 +214,17 @@ impl App {
     pub async fn take_snapshot(&self, occasion: Occasion) {
         // Damage is found again, and dealt with, at the next start.
         let _ = Box::pin(background::take_snapshot(self.store.as_ref(), occasion)).await;
+    }
+
+    /// Starts what carries messages to other programs and takes their jobs, where that is set up.
+    fn start_streams(&self) -> anyhow::Result<()> {
+        let setup = streams::of(&self.settings.borrow())?;
+        if let (Some(setup), Some(tie)) = (setup, &self.tie) {
+            let (coordinator, cancel) = (self.coordinator.clone(), self.cancel.clone());
+            let carried = crate::streams::run(setup, coordinator, Arc::clone(tie), cancel);
+            self.background.spawn(carried);
+        }
+        Ok(())
     }
 
     /// Starts what carries alerts.

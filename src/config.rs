@@ -21,6 +21,7 @@ mod secrets;
 mod settings;
 mod shape;
 mod show;
+mod streams;
 mod tree;
 mod values;
 mod watch;

@@ -18,3 +18,4 @@ pub mod knowledge;
 pub mod probes;
 pub mod recordings;
 pub mod store;
+pub mod streams;

@@ -3,6 +3,8 @@
 //! It survives nothing, but it can be told to refuse writes, as a full disk does, or reads, or to
 //! die at a write as whoever wrote would.
 
+mod messages;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +15,7 @@ use serde_json::Value;
 use crate::fix_engineer::config_file::sha256;
 use crate::model::{
     Backup, BackupId, Captured, Change, FixId, Incident, IncidentId, JournalEntry, JournalRecord,
-    LogCursor, Observation, Outcome, RuntimeEvent, TargetId, Timestamp,
+    LogCursor, Message, Observation, Outcome, RuntimeEvent, TargetId, Timestamp,
 };
 use crate::ports::{
     Alert, Backups, CHANGES_KEPT, Delivery, IncidentQuery, Incidents, Journal, Memory,
@@ -52,6 +54,7 @@ struct Kept {
     observations: BTreeMap<(TargetId, Timestamp, String), Observation>,
     values: BTreeMap<String, Value>,
     outbox: Vec<Queued>,
+    messages: messages::Kept,
 }
 
 struct Queued {
@@ -201,6 +204,7 @@ impl Kept {
             + self.changes.len()
             + self.backups.len()
             + self.outbox.len()
+            + self.messages.rows()
     }
 
     fn forget(&mut self, now: Timestamp, keep: Duration) {
@@ -220,6 +224,7 @@ impl Kept {
                 || incidents.contains_key(&record.incident)
                 || unfinished.contains(&record.fix)
         });
+        self.messages.forget(before);
         let observed = now - keep.min(OBSERVATIONS_KEPT);
         self.observations.retain(|(_, at, _), _| *at >= observed);
         self.events.retain(|event| event.at >= before);
@@ -240,8 +245,14 @@ impl Kept {
 
 #[async_trait]
 impl Incidents for MemoryStore {
-    async fn save_incident(&self, incident: &Incident) -> StoreResult<()> {
-        self.write()?.incidents.insert(incident.id, incident.clone());
+    async fn save_incident_and_tell(
+        &self,
+        incident: &Incident,
+        messages: &[Message],
+    ) -> StoreResult<()> {
+        let mut kept = self.write()?;
+        kept.incidents.insert(incident.id, incident.clone());
+        kept.messages.queue(messages, incident.updated_at);
         Ok(())
     }
 

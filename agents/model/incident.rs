@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    BackupId, Diagnosis, Finding, Fix, Hold, Rehearsal, Severity, Shadow, TargetId, Timestamp,
-    Validation,
+    Announced, BackupId, Diagnosis, Finding, Fix, Hold, Rehearsal, Severity, Shadow, TargetId,
+    Timestamp, Validation,
 };
 
 /// Names an incident.
@@ -152,6 +152,24 @@ pub enum Actor {
     Person(String),
 }
 
+impl Actor {
+    /// Who, in words.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::HealthMonitor => "health monitor",
+            Self::ErrorDetector => "error detector",
+            Self::RootCause => "root cause",
+            Self::FixEngineer => "fix engineer",
+            Self::PolicyGate => "policy gate",
+            Self::Backup => "backup",
+            Self::Validation => "validation",
+            Self::LearningEngine => "learning engine",
+            Self::Recovery => "recovery",
+            Self::Person(name) => name,
+        }
+    }
+}
+
 /// One line of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimelineEntry {
@@ -226,6 +244,9 @@ pub struct Incident {
     pub by_hand: Vec<String>,
     /// What happened, oldest first.
     pub timeline: Vec<TimelineEntry>,
+    /// How much of it was told by streams.
+    #[serde(default, skip_serializing_if = "Announced::is_nothing")]
+    pub announced: Announced,
 }
 
 impl Incident {
@@ -254,6 +275,7 @@ impl Incident {
             validation: None,
             by_hand: vec![],
             timeline: vec![],
+            announced: Announced::default(),
         };
         let text = incident
             .findings

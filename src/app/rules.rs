@@ -72,6 +72,7 @@ pub(super) fn of(
         tell_after: settings.alerts.after,
         remind_after: settings.alerts.remind_after,
         digest: settings.alerts.digest.cron.clone(),
+        streams: settings.streams.are_on(),
         check_interval_minutes: minutes,
     }
 }

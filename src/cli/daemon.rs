@@ -46,6 +46,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         sources: sources.clone(),
         settings: app.settings.clone(),
         channels: crate::app::channels,
+        tie: app.tie.clone(),
     };
     let access =
         Arc::new(Access::new(&loaded.settings.data_dir, loaded.settings.api.demands_token()));

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod commands;
+mod streams;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -65,6 +66,7 @@ pub(super) fn faults(settings: &Settings, places: &Places) -> Vec<Fault> {
 pub(super) fn faults_in_files(settings: &Settings, places: &Places) -> Vec<Fault> {
     let mut check = Check { places, faults: vec![] };
     alerts::faults_in_files(&settings.alerts, &mut check);
+    streams::faults_in_files(&settings.streams, &mut check);
     check.faults
 }
 
@@ -143,11 +145,7 @@ fn addresses(settings: &Settings, check: &mut Check<'_>) {
     let docker = Address::parse(&settings.docker.host);
     check.result("docker.host", docker.map(drop).map_err(|invalid| invalid.to_string()));
     check.result("store.url", store_url(settings.store.url.expose().trim()));
-    check.result("streams.url", streams_url(settings.streams.url.expose().trim()));
-    let prefix = &settings.streams.prefix;
-    if prefix.is_empty() || prefix.len() > 200 || prefix.contains(char::is_whitespace) {
-        check.wrong("streams.prefix", "write 1 to 200 characters without blanks");
-    }
+    streams::faults(&settings.streams, check);
 }
 
 fn store_url(text: &str) -> Result<(), String> {
@@ -159,19 +157,6 @@ fn store_url(text: &str) -> Result<(), String> {
     }
     Err(format!(
         "`{}` is no store; leave it empty to keep history in SQLite in `data_dir`",
-        clean(text, 80)
-    ))
-}
-
-fn streams_url(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    if text.starts_with("redis://") || text.starts_with("rediss://") {
-        return Err("Redis Streams are not available in this version; leave it empty".to_owned());
-    }
-    Err(format!(
-        "`{}` is no address of a Redis server; leave it empty, which switches streams off",
         clean(text, 80)
     ))
 }

@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::load::read_bounded;
 use super::settings::Settings;
 use super::tree::Places;
-use super::values::Secret;
+use super::values::{Address, Secret};
 
 const LONGEST_SECRET_BYTES: u64 = 64 * 1024;
 
@@ -25,6 +25,9 @@ pub(super) fn read_all(
         let name = format!("target[{index}].password_file");
         slots.push((name, target.password_file.clone(), &mut target.password));
     }
+    let mut streams_url = None;
+    let name = "streams.url_file".to_owned();
+    slots.push((name, settings.streams.url_file.clone(), &mut streams_url));
     for (name, file, slot) in slots {
         let Some(file) = file else { continue };
         match read(&file) {
@@ -40,6 +43,9 @@ pub(super) fn read_all(
                 file.display()
             ));
         }
+    }
+    if let Some(url) = streams_url {
+        settings.streams.url = Address::new(url.expose());
     }
 }
 

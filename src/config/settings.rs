@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::channels::Alerts;
 use super::commands::CommandSettings;
 use super::declared::{DependencySettings, TargetSettings, TunableSettings};
+use super::streams::Streams;
 use super::values::{
     Address, CronText, DurationText, MemoryCap, TargetText, TimeZoneText, duration,
 };
@@ -296,23 +297,6 @@ pub struct Storage {
 impl Default for Storage {
     fn default() -> Self {
         Self { url: Address::default(), retention: Duration::from_hours(30 * 24) }
-    }
-}
-
-/// Redis Streams.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Streams {
-    /// The Redis server (`redis://...`) for jobs and results; empty switches streams off.
-    /// They are not available in this version.
-    pub url: Address,
-    /// What the names of all streams begin with.
-    pub prefix: String,
-}
-
-impl Default for Streams {
-    fn default() -> Self {
-        Self { url: Address::default(), prefix: "maestro:streams:automation".to_owned() }
     }
 }
 

@@ -64,6 +64,8 @@ pub enum Trigger {
     Api,
     /// The command line.
     CommandLine,
+    /// A job of another program.
+    Stream,
 }
 
 /// How a cycle ended, in the contract's words; what says more comes later.

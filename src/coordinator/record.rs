@@ -8,7 +8,7 @@ use selfheal_agents::ports::Alert;
 use super::progress::Progress;
 use super::state::{Blind, Inner, lock};
 use super::{CycleReport, Happening, Scope, TargetSummary, summaries};
-use crate::alerts;
+use crate::{alerts, streams};
 
 /// A part of the world that cannot be seen is told of after this long.
 const BLIND_FOR: TimeDelta = TimeDelta::seconds(60);
@@ -73,10 +73,14 @@ impl Inner {
         self.tell(Happening::Incident { incident: summaries::incident(incident), text });
     }
 
-    /// Writes an incident.
-    pub(super) async fn save_quietly(&self, incident: &Incident) {
-        if let Err(error) = self.store.save_incident(incident).await {
+    /// Writes an incident, and queues for other programs what is new about it.
+    pub(super) async fn save_quietly(&self, incident: &mut Incident) {
+        let told = incident.announced.clone();
+        let news = if self.rules().streams { streams::news_of(incident) } else { vec![] };
+        if let Err(error) = self.store.save_incident_and_tell(incident, &news).await {
             tracing::error!(incident.id = %incident.id, %error, "the incident is not written");
+            // Neither is what was to be told of it.
+            incident.announced = told;
         }
     }
 
@@ -105,7 +109,7 @@ impl Inner {
             self.alert(&incident, alerts::AlertEvent::Recovered).await;
         }
         if known.as_ref().is_some_and(|known| known.timeline.len() == incident.timeline.len()) {
-            self.save_quietly(&incident).await;
+            self.save_quietly(&mut incident).await;
         } else {
             self.save(&mut incident).await;
         }

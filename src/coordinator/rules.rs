@@ -63,6 +63,8 @@ pub struct Rules {
     pub remind_after: Duration,
     /// When the digest is told, as a cron expression, if it is.
     pub digest: Option<String>,
+    /// Whether other programs are told by streams.
+    pub streams: bool,
     /// Minutes between two slots of the schedule.
     pub check_interval_minutes: f64,
 }
@@ -100,6 +102,7 @@ impl Default for Rules {
             tell_after: Duration::from_mins(1),
             remind_after: Duration::from_hours(4),
             digest: None,
+            streams: false,
             check_interval_minutes: 5.0,
         }
     }

@@ -647,6 +647,7 @@ mod holds;
 mod in_order;
 mod interference;
 mod memory;
+mod messages;
 mod odd_lines;
 mod others;
 mod quarantine;

@@ -28,6 +28,7 @@ use self::own::Own;
 use super::problem::{Answer, Problem};
 use super::state::Api;
 use crate::coordinator::Standing;
+use crate::streams::Figures;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
 
@@ -47,6 +48,11 @@ struct ByVerdict {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByResult {
     fix_type: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByEnd {
     result: &'static str,
 }
 
@@ -71,6 +77,9 @@ pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse>
     let open = api.store().open_incidents().await?;
     register(&mut registry, &api.coordinator.standing(), &outcomes, &open);
     depth.register(&mut registry);
+    if let Some(tie) = &api.configured.tie {
+        streams(&mut registry, tie.figures(), api.store().messages_waiting().await?);
+    }
     api.tally.register(&mut registry);
     if let Some(own) = Own::now() {
         own.register(&mut registry);
@@ -97,6 +106,26 @@ impl Depth {
         let help = "Alerts among them that their channel did not take so far";
         gauge(registry, "selfheal_alerts_refused", help, self.refused as f64);
     }
+}
+
+/// Only where there are streams: a figure of what is not there would raise alarms.
+fn streams(registry: &mut Registry, figures: Figures, waiting: u64) {
+    let help = "Whether Redis takes messages and hands out jobs";
+    gauge(registry, "selfheal_streams_connected", help, f64::from(u8::from(figures.connected)));
+    let help = "Messages to other programs that wait for Redis";
+    gauge(registry, "selfheal_stream_messages_waiting", help, waiting as f64);
+    let sent = Counter::<u64>::default();
+    sent.inc_by(figures.sent);
+    let help = "Messages to other programs that Redis took since the start";
+    registry.register("selfheal_stream_messages_sent", help, sent);
+    let jobs = Family::<ByEnd, Counter>::default();
+    for (result, count) in
+        [("done", figures.done), ("failed", figures.failed), ("dead", figures.dead)]
+    {
+        jobs.get_or_create(&ByEnd { result }).inc_by(count);
+    }
+    let help = "Jobs of other programs since the start, by how they ended";
+    registry.register("selfheal_stream_jobs", help, jobs);
 }
 
 fn register(registry: &mut Registry, standing: &Standing, outcomes: &[Outcome], open: &[Incident]) {

@@ -24,12 +24,13 @@ use super::{OpenError, examine, vault};
 pub const DATABASE_FILE: &str = "selfheal.db";
 
 /// The newest schema this program knows.
-pub(super) const SCHEMA: i64 = 3;
+pub(super) const SCHEMA: i64 = 4;
 /// Every step to it, oldest first; one that was published is never changed.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "first", include_str!("sqlite/migrations/0001_first.sql")),
     (2, "change", include_str!("sqlite/migrations/0002_change.sql")),
-    (SCHEMA, "checksum", include_str!("sqlite/migrations/0003_checksum.sql")),
+    (3, "checksum", include_str!("sqlite/migrations/0003_checksum.sql")),
+    (SCHEMA, "message", include_str!("sqlite/migrations/0004_message.sql")),
 ];
 const READERS: u32 = 2;
 /// What a connection may keep of the file in memory, in KiB (negative, as SQLite has it): 2 MiB by

@@ -9,6 +9,7 @@ pub(super) mod checksum;
 mod incidents;
 mod journal;
 mod memory;
+mod messages;
 mod outbox;
 mod outcomes;
 mod prune;

@@ -69,7 +69,8 @@ impl Served {
         let hosts = AllowedHosts::new([127, 0, 0, 1].into(), &[]);
         let settings = load_from(&sources).expect("the test's own settings are sound").settings;
         let settings = watch::Sender::new(Arc::new(settings)).subscribe();
-        let configured = Configured { sources, settings, channels: selfheal::app::channels };
+        let configured =
+            Configured { sources, settings, channels: selfheal::app::channels, tie: None };
         let access = Arc::new(Access::new(Path::new("/nonexistent"), false));
         let router = router(coordinator, configured, access, hosts, cancel.clone());
         Self { router, world, store, cancel }

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use selfheal_agents::fix_engineer::actions::{Act, Reversal};
 use selfheal_agents::model::{
-    Actor, BackupId, Confidence, Diagnosis, Finding, Fix, Incident, IncidentId, IncidentState,
-    Ledger, Rehearsal, Severity, Step, StepRole, TargetId, Timestamp, Validation,
+    BackupId, Confidence, Diagnosis, Finding, Fix, Incident, IncidentId, IncidentState, Ledger,
+    Rehearsal, Severity, Step, StepRole, TargetId, Timestamp, Validation,
 };
 use serde::{Deserialize, Serialize};
 
@@ -165,22 +165,6 @@ pub struct TimelineRow {
     pub state: Option<IncidentState>,
 }
 
-/// An actor in words.
-pub fn actor_name(actor: &Actor) -> String {
-    match actor {
-        Actor::HealthMonitor => "health monitor".to_owned(),
-        Actor::ErrorDetector => "error detector".to_owned(),
-        Actor::RootCause => "root cause".to_owned(),
-        Actor::FixEngineer => "fix engineer".to_owned(),
-        Actor::PolicyGate => "policy gate".to_owned(),
-        Actor::Backup => "backup".to_owned(),
-        Actor::Validation => "validation".to_owned(),
-        Actor::LearningEngine => "learning engine".to_owned(),
-        Actor::Recovery => "recovery".to_owned(),
-        Actor::Person(name) => name.clone(),
-    }
-}
-
 /// How a fix changes one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileDiff {
@@ -282,7 +266,7 @@ impl IncidentDetail {
             .or(incident.diagnosis.as_ref().map(|d| &d.ledger));
         let line = |entry: &selfheal_agents::model::TimelineEntry| TimelineRow {
             at: entry.at,
-            actor: actor_name(&entry.actor),
+            actor: entry.actor.name().to_owned(),
             text: entry.text.clone(),
             state: entry.state,
         };

@@ -46,9 +46,12 @@ pub(super) const VALUE: Table = of_documents("value", &["name"]);
 pub(super) const DELIVERY: Table =
     Table { name: "delivery", document: "alert", key: &["id"], numbered: Some("id") };
 pub(super) const CHANGE: Table = of_documents("change", &["target", "at", "kind", "what"]);
+pub(super) const MESSAGE: Table =
+    Table { name: "message", document: "document", key: &["id"], numbered: Some("id") };
+pub(super) const JOB: Table = of_documents("job", &["id"]);
 
 /// Every one.
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 12] = [
     INCIDENT,
     INCIDENT_TARGET,
     JOURNAL,
@@ -59,6 +62,8 @@ const TABLES: [Table; 10] = [
     VALUE,
     DELIVERY,
     CHANGE,
+    MESSAGE,
+    JOB,
 ];
 
 const fn of_documents(name: &'static str, key: &'static [&'static str]) -> Table {

@@ -1,17 +1,21 @@
 //! Incidents: the whole record as a document, what is filtered by in columns.
 
 use async_trait::async_trait;
-use selfheal_agents::model::{Incident, IncidentId, IncidentState};
+use selfheal_agents::model::{Incident, IncidentId, IncidentState, Message};
 use selfheal_agents::ports::{IncidentQuery, Incidents, StoreResult};
 
 use super::checksum::{INCIDENT, INCIDENT_TARGET, document, documents};
-use super::{Change, SqliteStore, Urgency, encode, limit, store_error, time_text};
+use super::{Change, SqliteStore, Urgency, encode, limit, messages, store_error, time_text};
 
 const DEFAULT_LIMIT: usize = 100;
 
 #[async_trait]
 impl Incidents for SqliteStore {
-    async fn save_incident(&self, incident: &Incident) -> StoreResult<()> {
+    async fn save_incident_and_tell(
+        &self,
+        incident: &Incident,
+        told: &[Message],
+    ) -> StoreResult<()> {
         let id = incident.id.to_string();
         let mut changes = vec![
             Change::new(
@@ -45,6 +49,7 @@ impl Incidents for SqliteStore {
             .with(id.as_str())
             .summed(INCIDENT_TARGET)
         }));
+        changes.extend(messages::queued(told, incident.updated_at)?);
         self.commit(Urgency::MustFinish, &changes).await.map(drop)
     }
 

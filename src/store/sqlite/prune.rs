@@ -63,6 +63,8 @@ fn changes(before: Timestamp, observed: Timestamp, unfinished: &str) -> Vec<Chan
                AND (incident IS NULL OR incident NOT IN (SELECT id FROM incident))",
         )
         .with(before.as_str()),
+        Change::new("DELETE FROM message WHERE at < $1").with(before.as_str()),
+        Change::new("DELETE FROM job WHERE at < $1").with(before.as_str()),
         Change::new(
             "DELETE FROM log_cursor WHERE rowid NOT IN (
                  SELECT rowid FROM log_cursor ORDER BY rowid DESC LIMIT $1)",

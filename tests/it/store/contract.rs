@@ -6,7 +6,7 @@ use std::time::Duration;
 use selfheal_agents::fakes::MemoryStore;
 use selfheal_agents::model::{
     Actor, Captured, Change, ChangeKind, Diagnosis, HealthStatus, IncidentId, IncidentState,
-    JournalEntry, LogCursor, RuntimeEventKind, TargetId,
+    JournalEntry, LogCursor, Message, RuntimeEventKind, Stream, TargetId,
 };
 use selfheal_agents::ports::{CHANGES_KEPT, IncidentQuery, OBSERVATIONS_KEPT, Store, StoreError};
 use serde_json::json;
@@ -57,6 +57,10 @@ contract![
     what_waits_for_a_channel_is_seen_as_a_whole_and_ended_together,
     alerts_of_one_incident_wait_for_one_another,
     a_failed_delivery_is_due_again_at_its_time_and_never_when_given_up,
+    messages_wait_in_their_order_until_they_are_taken,
+    what_is_told_of_an_incident_is_queued_with_it,
+    a_finished_job_is_known_and_what_is_told_of_it_waits,
+    pruning_forgets_old_messages_and_jobs,
     pruning_keeps_what_open_incidents_and_unfinished_fixes_need,
     pruning_forgets_what_is_old_and_closed,
     pruning_forgets_observations_that_nobody_will_read_long_before_the_rest,
@@ -550,4 +554,56 @@ async fn changes_come_oldest_first_once_and_only_the_newest_of_each_container(st
     assert_eq!(store.changes(Some(&db), at(0)).await.unwrap().len(), 1);
     store.prune(at(10 + more), Duration::ZERO).await.unwrap();
     assert_eq!(store.changes(None, at(0)).await.unwrap(), []);
+}
+
+fn message(text: &str) -> Message {
+    Message { stream: Stream::Healing, fields: vec![("text".to_owned(), text.to_owned())] }
+}
+
+async fn texts(store: &impl Store) -> Vec<String> {
+    let waiting = store.messages(100).await.unwrap();
+    waiting.into_iter().map(|queued| queued.message.fields[0].1.clone()).collect()
+}
+
+async fn messages_wait_in_their_order_until_they_are_taken(store: &impl Store) {
+    store.queue_messages(&[message("b"), message("a")], at(1)).await.unwrap();
+    store.queue_messages(&[message("c")], at(0)).await.unwrap();
+    assert_eq!(texts(store).await, ["b", "a", "c"], "as they were queued, whatever their time");
+    assert_eq!(store.messages_waiting().await.unwrap(), 3);
+    let first = store.messages(2).await.unwrap();
+    assert_eq!(first.len(), 2);
+    store.messages_taken(first[1].id).await.unwrap();
+    assert_eq!(texts(store).await, ["c"]);
+    let last = store.messages(1).await.unwrap()[0].id;
+    store.messages_taken(last).await.unwrap();
+    store.queue_messages(&[message("d")], at(2)).await.unwrap();
+    assert!(store.messages(1).await.unwrap()[0].id > last, "a number is not given out twice");
+}
+
+async fn what_is_told_of_an_incident_is_queued_with_it(store: &impl Store) {
+    let incident = incident(1, &web(), 0);
+    store.save_incident_and_tell(&incident, &[message("opened")]).await.unwrap();
+    assert_eq!(store.incident(incident.id).await.unwrap(), Some(incident));
+    assert_eq!(texts(store).await, ["opened"]);
+}
+
+async fn a_finished_job_is_known_and_what_is_told_of_it_waits(store: &impl Store) {
+    assert!(!store.is_job_finished("a").await.unwrap());
+    store.finish_job("a", at(0), &[message("done")]).await.unwrap();
+    assert!(store.is_job_finished("a").await.unwrap());
+    assert!(!store.is_job_finished("A").await.unwrap());
+    assert_eq!(texts(store).await, ["done"]);
+    store.finish_job("a", at(1), &[]).await.unwrap();
+    assert_eq!(texts(store).await, ["done"], "finished again, it is no error");
+}
+
+async fn pruning_forgets_old_messages_and_jobs(store: &impl Store) {
+    for (secs, name) in [(0, "old"), (60, "young")] {
+        store.queue_messages(&[message(name)], at(secs)).await.unwrap();
+        store.finish_job(name, at(secs), &[]).await.unwrap();
+    }
+    assert_eq!(store.prune(at(60), Duration::from_secs(30)).await.unwrap(), 2);
+    assert_eq!(texts(store).await, ["young"]);
+    assert!(!store.is_job_finished("old").await.unwrap());
+    assert!(store.is_job_finished("young").await.unwrap());
 }

@@ -174,5 +174,6 @@ const fn trigger_word(trigger: Trigger) -> &'static str {
         Trigger::Log => "log line",
         Trigger::Api => "API or page",
         Trigger::CommandLine => "command line",
+        Trigger::Stream => "stream job",
     }
 }

@@ -1,0 +1,37 @@
+//! What the settings of Redis Streams must be.
+
+use super::Check;
+use crate::config::streams::Streams;
+
+/// In fewer, a message would be gone before somebody reads it.
+const LEAST_STREAM: u64 = 1000;
+
+/// Notes every fault.
+pub(super) fn faults(streams: &Streams, check: &mut Check<'_>) {
+    let prefix = &streams.prefix;
+    if prefix.is_empty() || prefix.len() > 200 || prefix.contains(char::is_whitespace) {
+        check.wrong("streams.prefix", "write 1 to 200 characters without blanks");
+    }
+    if streams.node.len() > 100 || streams.node.contains(|c: char| c.is_control() || c == ' ') {
+        check.wrong("streams.node", "write at most 100 characters without blanks");
+    }
+    if streams.max_length < LEAST_STREAM {
+        check.wrong("streams.max_length", format!("write {LEAST_STREAM} or more"));
+    }
+    if !streams.sentinels.is_empty() && streams.sentinel_master.is_empty() {
+        let what = "say under which name they know the server: `streams.sentinel_master`";
+        check.wrong("streams.sentinels", what);
+    }
+    if streams.are_on() && streams.url_file.is_some() {
+        check.wrong("streams.url_file", "give either this or `streams.url`");
+    } else if streams.are_on() {
+        check.result("streams.url", streams.address().map(drop));
+    }
+}
+
+/// Notes what is wrong with an address that was read from a file.
+pub(super) fn faults_in_files(streams: &Streams, check: &mut Check<'_>) {
+    if streams.url_file.is_some() && streams.are_on() {
+        check.result("streams.url_file", streams.address().map(drop));
+    }
+}

@@ -1,0 +1,63 @@
+//! The settings of Redis Streams.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::values;
+use crate::streams::Address;
+
+/// Redis Streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Streams {
+    /// The Redis server for jobs and results: `redis://`, `rediss://` (TLS) or `redis+unix://`, with
+    /// user, password and number of the database as in `redis://app:secret@cache:6379/0`; empty
+    /// switches streams off. Whoever can write there decides like an operator.
+    pub url: values::Address,
+    /// A file that holds `url`, for one with a password.
+    pub url_file: Option<PathBuf>,
+    /// The name under which Sentinels know the server. Where it is given, `url` leads to a Sentinel,
+    /// and user, password and database in it are the server's.
+    pub sentinel_master: String,
+    /// More Sentinels, for when the one in `url` is away.
+    pub sentinels: Vec<values::Address>,
+    /// What the names of all streams begin with.
+    pub prefix: String,
+    /// Under which name this Selfheal takes jobs and tells how it is; the machine's where it is empty.
+    pub node: String,
+    /// About so many messages stay in each stream; older ones go.
+    pub max_length: u64,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            url: values::Address::default(),
+            url_file: None,
+            sentinel_master: String::new(),
+            sentinels: vec![],
+            prefix: "maestro:streams:automation".to_owned(),
+            node: String::new(),
+            max_length: 100_000,
+        }
+    }
+}
+
+impl Streams {
+    /// Whether there are any.
+    pub fn are_on(&self) -> bool {
+        !self.url.is_empty()
+    }
+
+    /// Where Redis is; the error says what is wrong with one of the addresses, without it.
+    pub fn address(&self) -> Result<Address, String> {
+        let url = self.url.expose().trim();
+        if self.sentinel_master.is_empty() {
+            return Address::server(url);
+        }
+        let others: Vec<&str> = self.sentinels.iter().map(|one| one.expose().trim()).collect();
+        Address::sentinels(url, &self.sentinel_master, &others)
+    }
+}

@@ -1,0 +1,79 @@
+//! Messages on their way to other programs, and the jobs that are done. A row is there as long as
+//! its message waits.
+
+use async_trait::async_trait;
+use selfheal_agents::model::{Message, QueuedMessage, Timestamp};
+use selfheal_agents::ports::{Messages, StoreResult};
+use sqlx::Row;
+
+use super::checksum::{JOB, MESSAGE, document};
+use super::{Change, SqliteStore, Urgency, encode, limit, store_error, time_text};
+
+/// The changes that queue these.
+pub(super) fn queued(messages: &[Message], at: Timestamp) -> StoreResult<Vec<Change>> {
+    messages
+        .iter()
+        .map(|message| {
+            Ok(Change::new("INSERT INTO message (at, document, checksum) VALUES ($1, $2, $3)")
+                .with(time_text(at))
+                .with(encode(message)?)
+                .summed(MESSAGE))
+        })
+        .collect()
+}
+
+#[async_trait]
+impl Messages for SqliteStore {
+    async fn queue_messages(&self, messages: &[Message], at: Timestamp) -> StoreResult<()> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        self.commit(Urgency::Refusable, &queued(messages, at)?).await.map(drop)
+    }
+
+    async fn messages(&self, rows: usize) -> StoreResult<Vec<QueuedMessage>> {
+        let rows = sqlx::query("SELECT * FROM message ORDER BY id LIMIT $1")
+            .bind(limit(rows))
+            .fetch_all(&self.reader)
+            .await
+            .map_err(|error| store_error(&error))?;
+        rows.iter()
+            .map(|row| {
+                let id = row.try_get("id").map_err(|error| store_error(&error))?;
+                Ok(QueuedMessage { id, message: document(MESSAGE, &format!("message {id}"), row)? })
+            })
+            .collect()
+    }
+
+    async fn messages_taken(&self, up_to: i64) -> StoreResult<()> {
+        let change = Change::new("DELETE FROM message WHERE id <= $1").with(up_to);
+        self.commit(Urgency::MustFinish, &[change]).await.map(drop)
+    }
+
+    async fn messages_waiting(&self) -> StoreResult<u64> {
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM message")
+            .fetch_one(&self.reader)
+            .await
+            .map_err(|error| store_error(&error))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    async fn finish_job(&self, id: &str, at: Timestamp, messages: &[Message]) -> StoreResult<()> {
+        let mut changes = vec![
+            Change::new("INSERT OR IGNORE INTO job (id, at, checksum) VALUES ($1, $2, $3)")
+                .with(id)
+                .with(time_text(at))
+                .summed(JOB),
+        ];
+        changes.extend(queued(messages, at)?);
+        self.commit(Urgency::MustFinish, &changes).await.map(drop)
+    }
+
+    async fn is_job_finished(&self, id: &str) -> StoreResult<bool> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM job WHERE id = $1)")
+            .bind(id)
+            .fetch_one(&self.reader)
+            .await
+            .map_err(|error| store_error(&error))
+    }
+}

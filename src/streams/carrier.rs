@@ -1,0 +1,103 @@
+//! Carries what is queued to Redis, in the order in which it was queued.
+//!
+//! A message leaves the store when Redis has taken it: one may be told twice after a crash in
+//! between, none is left out. Nothing is skipped either, so that the order holds: a stream that
+//! Redis refuses to write holds up the others, loudly.
+
+use std::time::Duration;
+
+use redis::RedisError;
+use redis::aio::MultiplexedConnection;
+use selfheal_agents::model::QueuedMessage;
+
+use super::address::plain;
+use super::backoff::Backoff;
+use super::{Setup, Shared};
+
+/// How long Redis may take to answer.
+const ANSWERS: Duration = Duration::from_secs(10);
+/// So many messages go together.
+const TOGETHER: usize = 200;
+/// What is queued beside an incident is noticed after this long.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Carries until it is cancelled.
+pub(super) async fn run(shared: Shared) {
+    let mut backoff = Backoff::default();
+    while !shared.cancel.is_cancelled() {
+        let carried = shared.cancel.run_until_cancelled(carry(&shared, &mut backoff)).await;
+        let Some(Err(why)) = carried else { return };
+        if shared.tie.carries(false) || backoff.is_new() {
+            tracing::warn!(
+                redis = %shared.setup.address,
+                "messages wait for Redis, and healing goes on: {why}"
+            );
+        }
+        backoff.wait(&shared.cancel).await;
+    }
+}
+
+/// Carries until something fails.
+async fn carry(shared: &Shared, backoff: &mut Backoff) -> Result<(), String> {
+    let mut news = shared.coordinator.subscribe();
+    let connected = shared.setup.address.connect(ANSWERS).await;
+    let mut redis = connected.map_err(|error| plain(&error))?;
+    loop {
+        while send_some(shared, &mut redis, backoff).await? {}
+        // Lagging behind says as well that there is news.
+        let _ = tokio::time::timeout(LOOK_EVERY, news.recv()).await;
+    }
+}
+
+/// Sends what waits longest; whether there may be more.
+async fn send_some(
+    shared: &Shared,
+    redis: &mut MultiplexedConnection,
+    backoff: &mut Backoff,
+) -> Result<bool, String> {
+    let waiting = shared.store.messages(TOGETHER).await.map_err(|error| error.to_string())?;
+    let Some(last) = waiting.last() else {
+        return answers(shared, redis, backoff).await.map(|()| false);
+    };
+    send(&shared.setup, redis, &waiting).await.map_err(|error| plain(&error))?;
+    shared.store.messages_taken(last.id).await.map_err(|error| error.to_string())?;
+    shared.tie.sent(waiting.len());
+    works(shared, backoff);
+    Ok(waiting.len() == TOGETHER)
+}
+
+/// Whether it is still there, where nothing is to be sent.
+async fn answers(
+    shared: &Shared,
+    redis: &mut MultiplexedConnection,
+    backoff: &mut Backoff,
+) -> Result<(), String> {
+    redis::cmd("PING").query_async::<()>(redis).await.map_err(|error| plain(&error))?;
+    works(shared, backoff);
+    Ok(())
+}
+
+fn works(shared: &Shared, backoff: &mut Backoff) {
+    backoff.reset();
+    if shared.tie.carries(true) {
+        tracing::info!(redis = %shared.setup.address, "Redis takes messages");
+    }
+}
+
+async fn send(
+    setup: &Setup,
+    redis: &mut MultiplexedConnection,
+    waiting: &[QueuedMessage],
+) -> Result<(), RedisError> {
+    let mut together = redis::pipe();
+    for queued in waiting {
+        let name = setup.stream(queued.message.stream);
+        let add = together.cmd("XADD").arg(name).arg("MAXLEN").arg("~").arg(setup.max_length);
+        add.arg("*");
+        for (name, value) in &queued.message.fields {
+            add.arg(name).arg(value);
+        }
+        add.ignore();
+    }
+    together.query_async(redis).await
+}

@@ -1,0 +1,144 @@
+//! Does a job, by the same calls that people's decisions go through.
+
+use chrono::TimeDelta;
+use selfheal_agents::model::{Message, Stream, TargetId, Timestamp};
+use serde_json::{Value, json};
+
+use super::fields::Fields;
+use super::jobs::{Job, RollbackRequest, Work};
+use crate::coordinator::{Coordinator, CycleReport, RequestError, RollbackDone, Scope, Trigger};
+use crate::http::body::{CheckRequest, FreezeRequest, FreezeState};
+
+/// What a job came to.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Whether it was done; else it cannot be done as things are.
+    pub(super) done: bool,
+    /// What came of it, or why not.
+    result: Value,
+    /// What it was about: a backup or an incident.
+    about: Option<String>,
+    took: TimeDelta,
+}
+
+impl Answer {
+    /// What is told of it.
+    pub(super) fn message(&self, job: &Job, now: Timestamp) -> Message {
+        let mut result = self.result.clone();
+        if let Some(result) = result.as_object_mut() {
+            result.insert("execution_time".to_owned(), json!(self.took.as_seconds_f64()));
+        }
+        Fields::of(format!("{}/result", job.id))
+            .with("job_id", &job.id)
+            .with("repair_id", self.about.as_ref().unwrap_or(&job.id))
+            .with("status", if self.done { "success" } else { "failed" })
+            .with("result", result)
+            .at(now, Stream::Results)
+    }
+}
+
+/// Does it. The error says why it is tried again.
+pub(super) async fn attend(coordinator: &Coordinator, job: &Job) -> Result<Answer, String> {
+    let begun = coordinator.now();
+    let about = about(&job.work);
+    let came_to = attempt(coordinator, job).await;
+    let took = coordinator.now() - begun;
+    match came_to {
+        Ok(result) => Ok(Answer { done: true, result, about, took }),
+        Err(RequestError::NotFound(why) | RequestError::Conflict(why)) => {
+            Ok(Answer { done: false, result: json!({ "error": why }), about, took })
+        }
+        Err(RequestError::Failed(why)) => Err(why),
+    }
+}
+
+fn about(work: &Work) -> Option<String> {
+    match work {
+        Work::Approve(id) | Work::Dismiss(id, _) => Some(id.to_string()),
+        Work::Rollback(RollbackRequest { incident_id: Some(id), .. }) => Some(id.to_string()),
+        Work::Rollback(request) => request.backup_id.clone(),
+        Work::TriggerCheck(_) | Work::Freeze(_) | Work::Unfreeze(_) => None,
+    }
+}
+
+async fn attempt(coordinator: &Coordinator, job: &Job) -> Result<Value, RequestError> {
+    let who = job.by.as_str();
+    match &job.work {
+        Work::TriggerCheck(request) => check(coordinator, request).await,
+        Work::Rollback(request) => {
+            let done = roll_back(coordinator, request, who).await?;
+            Ok(json!({ "backup_id": done.backup_id, "changes": done.undone }))
+        }
+        Work::Approve(id) => {
+            coordinator.approve(*id, who).await?;
+            Ok(json!({ "incident_id": id }))
+        }
+        Work::Dismiss(id, why) => {
+            coordinator.dismiss(*id, who, why).await?;
+            Ok(json!({ "incident_id": id }))
+        }
+        Work::Freeze(request) => freeze(coordinator, request, who).await,
+        Work::Unfreeze(target) => {
+            let ended = coordinator.unfreeze(target.as_ref(), who).await?;
+            Ok(json!(FreezeState::ended(ended, coordinator.standing().freezes)))
+        }
+    }
+}
+
+async fn check(coordinator: &Coordinator, request: &CheckRequest) -> Result<Value, RequestError> {
+    let scope = request.target.clone().map_or(Scope::All, Scope::target);
+    let report = coordinator.check(scope, Trigger::Stream, request.dry_run).await?;
+    if let Some(target) = &request.target
+        && report.targets.iter().all(|seen| seen.id != *target)
+    {
+        return Err(unknown(target));
+    }
+    Ok(summary(&report))
+}
+
+fn summary(report: &CycleReport) -> Value {
+    json!({
+        "cycle_id": report.cycle_id,
+        "status": report.status,
+        "issues": report.findings.iter().filter(|finding| finding.is_trouble()).count(),
+        "incidents": report.incidents,
+        "blind": report.blind,
+    })
+}
+
+async fn roll_back(
+    coordinator: &Coordinator,
+    request: &RollbackRequest,
+    who: &str,
+) -> Result<RollbackDone, RequestError> {
+    if let Some(incident) = request.incident_id {
+        return coordinator.rollback_incident(incident, who, request.force).await;
+    }
+    match request.backup().map_err(RequestError::NotFound)? {
+        Some(backup) => coordinator.rollback(&backup, who, request.force).await,
+        None => Err(RequestError::NotFound("no backup is named".to_owned())),
+    }
+}
+
+async fn freeze(
+    coordinator: &Coordinator,
+    request: &FreezeRequest,
+    who: &str,
+) -> Result<Value, RequestError> {
+    if let Some(target) = &request.target
+        && coordinator.standing().targets.iter().all(|known| known.id != *target)
+    {
+        return Err(unknown(target));
+    }
+    let until = request.until(coordinator.now());
+    let until = until.map_err(|what| RequestError::Conflict(format!("`for`: {what}")))?;
+    let reason = request.reason();
+    let freeze = coordinator.freeze(request.target.clone(), until, &reason, who).await?;
+    Ok(json!(FreezeState::frozen(&freeze, coordinator.standing().freezes)))
+}
+
+fn unknown(target: &TargetId) -> RequestError {
+    RequestError::NotFound(format!(
+        "no target `{target}`; `selfheal targets` lists what is watched"
+    ))
+}
