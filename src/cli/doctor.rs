@@ -76,6 +76,7 @@ pub(super) async fn run(sources: &Sources, url: Option<&str>, out: Output) -> Ou
             lines.extend([data_dir(&settings.data_dir), store(&settings.data_dir).await]);
             lines.push(space(&settings.data_dir));
             lines.extend(channels(&settings).await);
+            lines.extend(streams(&settings).await);
             lines.push(match daemon {
                 Some(line) => line,
                 None => port(&settings).await,
@@ -167,6 +168,26 @@ async fn channels(settings: &Settings) -> Vec<Examined> {
         }
     };
     beyond_the_log.iter().zip(checked).map(line).collect()
+}
+
+/// Whether Redis answers, where other programs are told by it.
+async fn streams(settings: &Settings) -> Option<Examined> {
+    let what = "streams";
+    let setup = match crate::app::streams(settings) {
+        Ok(setup) => setup?,
+        Err(error) => {
+            let remedy = "correct [streams] in the settings";
+            return Some(Examined::not(Grade::Fail, what, format!("{error:#}"), remedy));
+        }
+    };
+    Some(match setup.address.ping().await {
+        Ok(()) => Examined::ok(what, format!("{} answers and lets us in", setup.address)),
+        Err(why) => {
+            let seen = format!("{}: {why}", setup.address);
+            let remedy = "start it or correct streams.url; healing goes on meanwhile";
+            Examined::not(Grade::Fail, what, seen, remedy)
+        }
+    })
 }
 
 fn data_dir(dir: &Path) -> Examined {

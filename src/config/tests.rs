@@ -207,7 +207,6 @@ fn a_route_leads_to_channels_that_are_set_up() {
 #[test]
 fn what_is_not_built_yet_is_refused_and_not_ignored() {
     refused("[store]\nurl = \"postgres://db/x\"\n", "2 store.url", "not available in this version");
-    refused("[streams]\nurl = \"redis://db\"\n", "2 streams.url", "not available in this version");
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub fn news_of(incident: &mut Incident) -> Vec<Message> {
 
 fn error(incident: &Incident, finding: &Finding) -> Message {
     let kind = match &finding.source {
-        FindingSource::Check { check, .. } => check.to_string(),
+        FindingSource::Check { check, .. } => check.clone(),
         FindingSource::Log { runbook, .. } => runbook.clone(),
         FindingSource::Pattern { oddity, .. } => format!("lines.{}", oddity.as_str()),
     };

@@ -54,8 +54,9 @@ pub(super) async fn attend(coordinator: &Coordinator, job: &Job) -> Result<Answe
 
 fn about(work: &Work) -> Option<String> {
     match work {
-        Work::Approve(id) | Work::Dismiss(id, _) => Some(id.to_string()),
-        Work::Rollback(RollbackRequest { incident_id: Some(id), .. }) => Some(id.to_string()),
+        Work::Approve(id)
+        | Work::Dismiss(id, _)
+        | Work::Rollback(RollbackRequest { incident_id: Some(id), .. }) => Some(id.to_string()),
         Work::Rollback(request) => request.backup_id.clone(),
         Work::TriggerCheck(_) | Work::Freeze(_) | Work::Unfreeze(_) => None,
     }

@@ -5,6 +5,7 @@ use selfheal_agents::model::{Message, Stream, Timestamp};
 /// A message in the making.
 pub(super) struct Fields(Vec<(String, String)>);
 
+#[expect(clippy::needless_pass_by_value, reason = "callers hand over a text or what makes one")]
 impl Fields {
     /// Begins with the id by which a reader knows what comes twice.
     pub(super) fn of(message_id: impl ToString) -> Self {

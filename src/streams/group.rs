@@ -16,7 +16,7 @@ const WORKERS: &str = "maestro-automation-workers";
 const READERS: [(Stream, &str); 2] =
     [(Stream::Errors, "maestro-monitoring-workers"), (Stream::Healing, "maestro-healing-workers")];
 /// A job that whoever took it has not touched for so long is taken from them.
-pub(super) const ABANDONED: Duration = Duration::from_secs(60);
+pub(super) const ABANDONED: Duration = Duration::from_mins(1);
 /// So many jobs are taken at once.
 const AT_ONCE: usize = 16;
 /// How long is waited for a job; the connection must allow more.
@@ -76,7 +76,7 @@ impl Group<'_> {
     }
 
     /// Jobs that nobody took yet; waits a moment for one.
-    pub(super) async fn new(&mut self) -> Result<Vec<Entry>, RedisError> {
+    pub(super) async fn fresh(&mut self) -> Result<Vec<Entry>, RedisError> {
         self.read(">", Some(BLOCK)).await
     }
 

@@ -16,19 +16,17 @@ use crate::coordinator::{Happening, LiveEvent, Standing};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(30);
+/// How often is looked whether Redis takes messages again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Tells until it is cancelled.
 pub(super) async fn run(shared: Shared) {
     let mut news = shared.coordinator.subscribe();
     let mut statistics = None;
-    let mut turns = tokio::time::interval(EVERY);
-    while shared.cancel.run_until_cancelled(turns.tick()).await.is_some() {
+    while shared.cancel.run_until_cancelled(is_carrying(&shared)).await.is_some() {
         if statistics.is_none() || has_ended_something(&mut news) {
             // Read from all outcomes: not more often than they change.
             statistics = figures(&shared).await.or(statistics);
-        }
-        if !shared.tie.is_carrying() {
-            continue;
         }
         let now = shared.coordinator.now();
         let fault = shared.coordinator.fault();
@@ -36,6 +34,13 @@ pub(super) async fn run(shared: Shared) {
         if let Err(error) = shared.store.queue_messages(&[told], now).await {
             tracing::warn!(%error, "how Selfheal is cannot be told");
         }
+        shared.cancel.run_until_cancelled(tokio::time::sleep(EVERY)).await;
+    }
+}
+
+async fn is_carrying(shared: &Shared) {
+    while !shared.tie.is_carrying() {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

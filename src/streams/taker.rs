@@ -56,8 +56,8 @@ pub(super) async fn run(shared: Shared) {
     let mut backoff = Backoff::default();
     let mut taker = Taker { shared: shared.clone(), reasons: BTreeMap::new() };
     while !shared.cancel.is_cancelled() {
-        let taken = shared.cancel.run_until_cancelled(taker.take(&mut backoff)).await;
-        let Some(Err(broken)) = taken else { return };
+        let ended = shared.cancel.run_until_cancelled(taker.take(&mut backoff)).await;
+        let Some(Err(broken)) = ended else { return };
         if shared.tie.takes(false) || backoff.is_new() {
             let why = broken.words();
             tracing::warn!(redis = %shared.setup.address, "no jobs come in from Redis: {why}");
@@ -85,15 +85,15 @@ impl Taker {
             tracing::info!(redis = %setup.address, stream = setup.jobs(), "jobs are taken");
         }
         self.attend_all(&mut group, left).await?;
-        let mut claimed = Instant::now();
+        let mut claimed: Option<Instant> = None;
         loop {
-            if claimed.elapsed() >= CLAIM_EVERY {
-                claimed = Instant::now();
+            if claimed.is_none_or(|at| at.elapsed() >= CLAIM_EVERY) {
+                claimed = Some(Instant::now());
                 let abandoned = group.abandoned().await?;
                 self.attend_all(&mut group, abandoned).await?;
             }
-            let new = group.new().await?;
-            self.attend_all(&mut group, new).await?;
+            let fresh = group.fresh().await?;
+            self.attend_all(&mut group, fresh).await?;
         }
     }
 

@@ -5,5 +5,5 @@
 mod chats;
 mod delivery;
 mod mail;
-mod smtp;
+pub(crate) mod smtp;
 mod texts;

@@ -69,8 +69,12 @@ impl Served {
         let hosts = AllowedHosts::new([127, 0, 0, 1].into(), &[]);
         let settings = load_from(&sources).expect("the test's own settings are sound").settings;
         let settings = watch::Sender::new(Arc::new(settings)).subscribe();
-        let configured =
-            Configured { sources, settings, channels: selfheal::app::channels, tie: None };
+        let configured = Configured {
+            sources,
+            settings,
+            channels: selfheal::app::channels,
+            tie: Some(Arc::default()),
+        };
         let access = Arc::new(Access::new(Path::new("/nonexistent"), false));
         let router = router(coordinator, configured, access, hosts, cancel.clone());
         Self { router, world, store, cancel }

@@ -12,4 +12,5 @@ mod probes;
 mod relaying;
 mod service;
 mod store;
+mod streams;
 mod support;

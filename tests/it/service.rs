@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::alerts::smtp::certificate;
+use crate::probes::server::Server;
 use crate::support::{ask, free_port, until};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -28,10 +30,20 @@ impl Drop for Daemon {
 impl Daemon {
     /// Starts it where there is no Docker, and waits until it answers.
     fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, "")
+    }
+
+    /// The same with more settings.
+    fn start_with(folder: &Path, more: &str) -> Result<Self> {
+        Self::start_trusting(folder, more, None)
+    }
+
+    /// The same where whoever signed this is trusted, and nobody else.
+    fn start_trusting(folder: &Path, more: &str, authority: Option<&Path>) -> Result<Self> {
         let port = free_port()?;
         let settings = format!(
             "mode = \"observe\"\ndata_dir = \"{0}/data\"\n[docker]\nhost = \"unix://{0}/none.sock\"\n\
-             [api]\nlisten = \"127.0.0.1:{port}\"\n",
+             [api]\nlisten = \"127.0.0.1:{port}\"\n{more}",
             folder.display()
         );
         std::fs::write(folder.join("selfheal.toml"), settings)?;
@@ -39,6 +51,7 @@ impl Daemon {
         let child = Command::new(env!("CARGO_BIN_EXE_selfheal"))
             .args(["run", "--config"])
             .arg(folder.join("selfheal.toml"))
+            .envs(authority.map(|file| ("SSL_CERT_FILE", file)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -161,4 +174,62 @@ fn a_channel_named_at_runtime_is_used_without_a_restart() -> Result<()> {
     let alert: serde_json::Value = serde_json::from_str(&alert)?;
     ensure!(alert["target"] == "host" && alert["event"] == "held", "{alert}");
     Ok(())
+}
+
+#[test]
+fn jobs_come_in_and_answers_go_out_by_redis() -> Result<()> {
+    let Some(server) = Server::redis(&[]) else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let streams = format!("[streams]\nurl = \"redis://127.0.0.1:{}\"\n", server.port);
+    let daemon = Daemon::start_with(folder.path(), &streams)?;
+    let mut redis = redis::Client::open(("127.0.0.1", server.port))?.get_connection()?;
+    let fields = ["job_id", "j1", "type", "trigger_check", "payload", r#"{"dry_run": true}"#];
+    let jobs = "maestro:streams:automation:jobs";
+    let () = redis::cmd("XADD").arg(jobs).arg("*").arg(&fields).query(&mut redis)?;
+    let answer = until("it answers the job", LIMIT, || {
+        let results = ["maestro:streams:automation:results", "-", "+"];
+        let found: redis::streams::StreamRangeReply =
+            redis::cmd("XRANGE").arg(&results).query(&mut redis)?;
+        found.ids.into_iter().next().context("no answer yet")
+    })?;
+    ensure!(answer.get::<String>("job_id").as_deref() == Some("j1"), "{answer:?}");
+    ensure!(answer.get::<String>("status").as_deref() == Some("success"), "{answer:?}");
+    // What it found where there is no Docker is told as well, since it is the real program.
+    let result = answer.get::<String>("result").unwrap_or_default();
+    ensure!(result.contains("containers cannot be seen"), "{result}");
+    let figures = ask("GET", daemon.port, "/metrics", "")?.body;
+    ensure!(figures.contains("selfheal_stream_jobs_total{result=\"done\"} 1"), "{figures}");
+    ensure!(figures.contains("selfheal_streams_connected 1.0"), "{figures}");
+    Ok(())
+}
+
+#[test]
+fn redis_with_tls_is_reached_by_whom_it_can_prove_itself_to() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (certificate, key) = certificate(folder.path());
+    let port = free_port()?.to_string();
+    let (certificate, key) = (certificate.to_string_lossy(), key.to_string_lossy());
+    let settings = ["--tls-port", &port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let own = ["--tls-ca-cert-file", &certificate, "--tls-auth-clients", "no"];
+    let Some(_server) = Server::redis(&[&settings[..], &own].concat()) else { return Ok(()) };
+    let streams = format!("[streams]\nurl = \"rediss://localhost:{port}\"\n");
+    let connected = |daemon: &Daemon, wanted: &str| {
+        until(wanted, LIMIT, || {
+            let figures = ask("GET", daemon.port, "/metrics", "")?.body;
+            ensure!(figures.contains(wanted), "{figures}");
+            Ok(())
+        })
+    };
+    let trusting = Some(Path::new(certificate.as_ref()));
+    let daemon = Daemon::start_trusting(folder.path(), &streams, trusting)?;
+    connected(&daemon, "selfheal_streams_connected 1.0")?;
+    drop(daemon);
+    let daemon = Daemon::start_with(folder.path(), &streams)?;
+    let log = || std::fs::read_to_string(folder.path().join("log")).context("read the log");
+    until("it says why", LIMIT, || {
+        let log = log()?;
+        ensure!(log.contains("messages wait for Redis") && log.contains("certificate"), "{log}");
+        Ok(())
+    })?;
+    connected(&daemon, "selfheal_streams_connected 0.0")
 }

@@ -94,7 +94,7 @@ impl MailServer {
 }
 
 /// A certificate of its own making for `localhost`, and its key.
-fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+pub(crate) fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     let key = rcgen::KeyPair::generate().unwrap();
     let wish = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let certificate = wish.self_signed(&key).unwrap();

@@ -15,10 +15,10 @@ use crate::support::{free_port, until};
 const START: Duration = Duration::from_mins(1);
 
 /// A running server with its data.
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Child,
-    pub(super) port: u16,
-    pub(super) folder: TempDir,
+    pub(crate) port: u16,
+    pub(crate) folder: TempDir,
 }
 
 impl Drop for Server {
@@ -32,17 +32,21 @@ impl Drop for Server {
 
 impl Server {
     /// Sends a signal to the server's whole process group.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let group = format!("-{}", self.process.id());
         let sent = Command::new("kill").args(["-s", name, "--", &group]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Redis with these settings, answering already.
-    pub(super) fn redis(settings: &[&str]) -> Option<Self> {
+    pub(crate) fn redis(settings: &[&str]) -> Option<Self> {
+        Self::redis_on(free_port().unwrap(), settings)
+    }
+
+    /// The same on this port, as one that was there before comes back empty.
+    pub(crate) fn redis_on(port: u16, settings: &[&str]) -> Option<Self> {
         let program = program("redis-server")?;
         let folder = tempfile::tempdir().unwrap();
-        let port = free_port().unwrap();
         let mut command = Command::new(program);
         command
             .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"])
@@ -57,13 +61,13 @@ impl Server {
     }
 
     /// PostgreSQL with the superuser `postgres` and these settings, answering already.
-    pub(super) fn postgres(settings: &[&str]) -> Option<Self> {
+    pub(crate) fn postgres(settings: &[&str]) -> Option<Self> {
         Self::postgres_of(settings, |_| {})
     }
 
     /// The same as a standby: it replays what its `restore_command` brings, which is nothing, and
     /// stays in recovery until it is promoted.
-    pub(super) fn postgres_standby() -> Option<Self> {
+    pub(crate) fn postgres_standby() -> Option<Self> {
         Self::postgres_of(&["restore_command=false"], |data| {
             std::fs::write(data.join("standby.signal"), "").unwrap();
         })
@@ -97,7 +101,7 @@ impl Server {
     }
 
     /// MariaDB with these settings, answering already. `root` and `app` have the same password.
-    pub(super) fn mariadb(settings: &[&str]) -> Option<Self> {
+    pub(crate) fn mariadb(settings: &[&str]) -> Option<Self> {
         let (install, mariadbd) = (program("mariadb-install-db")?, program("mariadbd")?);
         let folder = tempfile::tempdir().unwrap();
         // The server gives up root's rights, and its own user must get in.

@@ -27,6 +27,8 @@ pub(in crate::http::pages) struct Depths {
     pub(in crate::http::pages) cycles: usize,
     /// Alerts that have not arrived.
     pub(in crate::http::pages) alerts: u64,
+    /// Messages to other programs, and whether Redis takes them, where there are streams.
+    pub(in crate::http::pages) messages: Option<(u64, bool)>,
 }
 
 struct AgentRow {
@@ -88,7 +90,7 @@ fn facts(standing: &Standing, depths: &Depths, now: Timestamp) -> Vec<Fact> {
     let when =
         |at: Option<Timestamp>| at.map_or("not known yet".to_owned(), |at| When::new(at, now).ago);
     let fact = |name, value| Fact { name, value, tone: "" };
-    vec![
+    let mut facts = vec![
         fact("Last cycle ended", when(standing.last_check)),
         fact("Next slot of the schedule", when(standing.next_check)),
         fact("Cycles since the start", standing.cycles.to_string()),
@@ -96,7 +98,13 @@ fn facts(standing: &Standing, depths: &Depths, now: Timestamp) -> Vec<Fact> {
         fact("Fixes being applied", standing.applying.to_string()),
         fact("Windows running", standing.validating.to_string()),
         fact("Alerts on their way", depths.alerts.to_string()),
-    ]
+    ];
+    if let Some((waiting, connected)) = depths.messages {
+        let (tone, how) = if connected { ("", "connected") } else { ("warning", "not connected") };
+        let value = format!("{how}; {waiting} on their way");
+        facts.push(Fact { name: "Redis Streams", value, tone });
+    }
+    facts
 }
 
 fn milliseconds(took: f64) -> String {
