@@ -401,13 +401,22 @@ fn is_rehearsed(incident: &Incident, event: AlertEvent) -> bool {
 }
 
 fn section(heading: &str, lines: impl IntoIterator<Item = String>) -> String {
-    let mut lines: Vec<String> = lines.into_iter().collect();
-    if lines.len() > MOST_LINES {
-        let more = lines.len() - MOST_LINES;
-        lines.truncate(MOST_LINES);
+    section_of(heading, lines.into_iter().collect(), MOST_LINES, LINE_CHARS)
+}
+
+/// A heading and at most so many lines of so many characters below it; the rest is counted.
+pub(super) fn section_of(
+    heading: &str,
+    mut lines: Vec<String>,
+    most: usize,
+    chars: usize,
+) -> String {
+    if lines.len() > most {
+        let more = lines.len() - most;
+        lines.truncate(most);
         lines.push(format!("... and {more} more"));
     }
-    let lines: String = lines.iter().map(|l| format!("\n  {}", clean(l, LINE_CHARS))).collect();
+    let lines: String = lines.iter().map(|line| format!("\n  {}", clean(line, chars))).collect();
     format!("{heading}{lines}")
 }
 

@@ -4,9 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use selfheal_agents::model::{
-    Backup, Incident, IncidentState, Outcome, Severity, TargetId, Timestamp, clean,
+    Backup, Incident, IncidentState, Outcome, Severity, TargetId, Timestamp,
 };
 use selfheal_agents::ports::Alert;
+
+use super::compose::{section_of, what_broke};
 
 /// Lines of a list; `selfheal incidents` shows the rest.
 const MOST_LINES: usize = 10;
@@ -82,14 +84,8 @@ fn body(period: &Period) -> String {
     parts.join("\n\n")
 }
 
-fn section(heading: &str, mut lines: Vec<String>) -> String {
-    if lines.len() > MOST_LINES {
-        let more = lines.len() - MOST_LINES;
-        lines.truncate(MOST_LINES);
-        lines.push(format!("... and {more} more"));
-    }
-    let lines: String = lines.iter().map(|l| format!("\n  {}", clean(l, LINE_CHARS))).collect();
-    format!("{heading}{lines}")
+fn section(heading: &str, lines: Vec<String>) -> String {
+    section_of(heading, lines, MOST_LINES, LINE_CHARS)
 }
 
 fn waiting(waits: &[Incident]) -> Vec<String> {
@@ -103,7 +99,7 @@ fn waiting(waits: &[Incident]) -> Vec<String> {
 
 /// What an incident is about.
 fn what(incident: &Incident) -> String {
-    super::compose::what_broke(incident)
+    what_broke(incident)
 }
 
 fn ends(incidents: &[Incident]) -> Vec<String> {

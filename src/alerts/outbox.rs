@@ -184,6 +184,7 @@ impl Carrier {
         let Some(first) = parcel.of.first() else { return Ok(()) };
         let (channel, now) = (self.channel.name.as_str(), self.clock.now());
         let attempts = first.attempts.saturating_add(1);
+        let retry_at = now + backoff::delay(first.attempts, backoff::noise(first.id));
         if now - first.alert.at > GIVE_UP_AFTER && attempts >= LEAST_ATTEMPTS {
             tracing::error!(
                 channel,
@@ -198,8 +199,7 @@ impl Carrier {
                 self.outbox.failed(delivery.id, why, None).await?;
             }
             if let Some(next) = young.first() {
-                let delay = backoff::delay(first.attempts, backoff::noise(first.id));
-                self.outbox.failed(next.id, why, Some(now + delay)).await?;
+                self.outbox.failed(next.id, why, Some(retry_at)).await?;
             }
             return Ok(());
         }
@@ -207,8 +207,7 @@ impl Carrier {
             self.failing = true;
             tracing::warn!(channel, "an alert could not be delivered and is tried again: {why}");
         }
-        let delay = backoff::delay(first.attempts, backoff::noise(first.id));
-        self.outbox.failed(first.id, why, Some(now + delay)).await
+        self.outbox.failed(first.id, why, Some(retry_at)).await
     }
 
     /// What was said lately. Where that cannot be read, a person is told more than once at worst.

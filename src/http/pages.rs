@@ -18,7 +18,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use selfheal_agents::model::IncidentId;
+use selfheal_agents::model::{IncidentId, clean};
 use selfheal_agents::ports::IncidentQuery;
 use serde::Deserialize;
 
@@ -30,6 +30,9 @@ use super::problem::Problem;
 use super::state::Api;
 use super::targets::apply_freeze;
 use crate::coordinator::{Scope, Trigger};
+
+/// The longest text looked for, in characters.
+const SOUGHT: usize = 100;
 
 /// Incidents of one page.
 const PAGE: usize = 50;
@@ -148,6 +151,19 @@ async fn decide(
         _ => return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such decision").into()),
     }
     Ok(Redirect::to(&format!("/incidents/{id}")).into_response())
+}
+
+/// What is looked for in a list.
+#[derive(Deserialize)]
+struct Search {
+    q: Option<String>,
+}
+
+impl Search {
+    /// The words, cleaned; nothing where nothing is looked for.
+    fn sought(&self) -> String {
+        clean(self.q.as_deref().unwrap_or_default().trim(), SOUGHT)
+    }
 }
 
 #[derive(Deserialize)]

@@ -8,15 +8,13 @@ use selfheal_agents::model::clean;
 use serde::Deserialize;
 
 use super::view::{ExplainedPage, KnowledgePage, RunbookPage};
-use super::{Page, html};
+use super::{Page, Search, html};
 use crate::http::extract::{Fields, Named, Params};
 use crate::http::problem::Problem;
 use crate::http::state::Api;
 use crate::knowledge::explain::{MAX_LINE, of_line};
 use crate::knowledge::search::{nearest, search};
 
-/// The longest text looked for, in characters.
-const SOUGHT: usize = 100;
 /// Pasted lines that are read at most.
 const LINES: usize = 200;
 
@@ -27,14 +25,9 @@ pub(super) fn routes() -> Router<Api> {
         .route("/knowledge/{id}", get(one))
 }
 
-#[derive(Deserialize)]
-struct ListParams {
-    q: Option<String>,
-}
-
-async fn list(State(api): State<Api>, params: Result<Params<ListParams>, Problem>) -> Page {
+async fn list(State(api): State<Api>, params: Result<Params<Search>, Problem>) -> Page {
     let Params(params) = params?;
-    let sought = clean(params.q.as_deref().unwrap_or_default().trim(), SOUGHT);
+    let sought = params.sought();
     let words: Vec<String> = sought.split_whitespace().map(str::to_owned).collect();
     let catalogue = api.coordinator.catalogue();
     let found = if words.is_empty() { vec![] } else { search(&catalogue, &words) };

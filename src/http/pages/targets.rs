@@ -4,12 +4,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
-use selfheal_agents::model::{TargetId, clean};
+use selfheal_agents::model::TargetId;
 use selfheal_agents::ports::{IncidentQuery, OBSERVATIONS_KEPT};
 use serde::Deserialize;
 
 use super::view::{TargetFacts, TargetPage, TargetsPage};
-use super::{Page, html};
+use super::{Page, Search, html};
 use crate::http::body::{FreezeRequest, IncidentRow};
 use crate::http::extract::{Fields, Named, OnPage, Params};
 use crate::http::problem::Problem;
@@ -18,8 +18,6 @@ use crate::http::targets::{apply_freeze, detail};
 
 /// Incidents shown of one target.
 const INCIDENTS: usize = 30;
-/// The longest text looked for, in characters.
-const SOUGHT: usize = 100;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -29,14 +27,9 @@ pub(super) fn routes() -> Router<Api> {
         .route("/targets/{id}/unfreeze", post(unfreeze))
 }
 
-#[derive(Deserialize)]
-struct ListParams {
-    q: Option<String>,
-}
-
-async fn list(State(api): State<Api>, params: Result<Params<ListParams>, Problem>) -> Page {
+async fn list(State(api): State<Api>, params: Result<Params<Search>, Problem>) -> Page {
     let Params(params) = params?;
-    let sought = clean(params.q.as_deref().unwrap_or_default().trim(), SOUGHT);
+    let sought = params.sought();
     Ok(html(&TargetsPage::new(&api.coordinator.standing(), &sought, api.coordinator.now())))
 }
 
