@@ -25,6 +25,7 @@ mod pages;
 mod problem;
 mod state;
 mod targets;
+mod unchanged;
 mod vital;
 
 pub use guard::{AllowedHosts, Unprotected, check_listen};
@@ -43,6 +44,7 @@ use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -134,11 +136,14 @@ fn with_layers(router: Router, access: Arc<Access>, hosts: AllowedHosts) -> Rout
         })
         .layer(DefaultBodyLimit::max(extract::BODY_LIMIT))
         .layer(from_fn(layers::limit_time))
+        .layer(from_fn(unchanged::tagged))
         .layer(Extension(Arc::clone(&access)))
         .layer(from_fn_with_state(access, admit::admit))
         .layer(from_fn_with_state(hosts, guard::guard))
         .layer(CatchPanicLayer::custom(layers::caught))
         .layer(from_fn(layers::secure))
+        // Not of event streams and of what is compressed already.
+        .layer(CompressionLayer::new())
         .layer(from_fn(layers::identify))
 }
 

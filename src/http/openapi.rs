@@ -88,7 +88,9 @@ pub(super) fn opening() -> OpenApi {
 pub(super) fn document(paths: &OpenApi) -> Value {
     let mut document = serde_json::to_value(paths).expect("a document is plain JSON");
     let schemas = schemas();
-    document["components"] = json!({ "schemas": schemas });
+    document["components"] = json!({ "schemas": schemas, "securitySchemes": schemes() });
+    // Either, or nobody: who asks from this machine mostly needs no token.
+    document["security"] = json!([{ "token": [] }, {}]);
     // One handler, two addresses.
     let mut health = document["paths"]["/health"]["get"].clone();
     health["operationId"] = json!("automation_health");
@@ -101,6 +103,17 @@ pub(super) fn document(paths: &OpenApi) -> Value {
         });
     }
     document
+}
+
+/// How a token is shown.
+fn schemes() -> Value {
+    json!({
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "Made by `selfheal token create NAME --scope viewer|operator|admin`",
+        },
+    })
 }
 
 fn problem(description: &str) -> Value {

@@ -6,6 +6,7 @@ mod markup;
 mod metrics;
 mod pages;
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -375,4 +376,47 @@ async fn the_document_and_its_page_are_served() {
     assert!(text(page).await.contains("swagger-ui"));
     let metrics = served.send(asked("GET", "/metrics").body(Body::empty()).unwrap()).await;
     assert!(text(metrics).await.contains("total_jobs_processed"));
+}
+
+#[tokio::test]
+async fn what_did_not_change_is_not_sent_again_and_what_is_long_is_compressed() {
+    let served = Served::new();
+    let ask = |path: &str, name: &'static str, value: &str| {
+        served.send(asked("GET", path).header(name, value).body(Body::empty()).unwrap())
+    };
+    let first = served.send(asked("GET", "/api/targets").body(Body::empty()).unwrap()).await;
+    let tag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
+    assert_eq!(first.headers()[header::CACHE_CONTROL], "private, no-cache");
+    for known in
+        [tag.clone(), format!("\"other\", {}", tag.trim_start_matches("W/")), "*".to_owned()]
+    {
+        let again = ask("/api/targets", "if-none-match", &known).await;
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED, "{known}");
+        assert_eq!(again.headers()[header::ETAG].to_str().unwrap(), tag);
+        assert_eq!(text(again).await, "");
+    }
+    let other = ask("/api/targets", "if-none-match", "W/\"other\"").await;
+    assert_eq!(other.status(), StatusCode::OK);
+    served.post("/api/monitoring/trigger-check", "").await;
+    let changed = ask("/api/targets", "if-none-match", &tag).await;
+    assert_eq!(changed.status(), StatusCode::OK, "a target was seen meanwhile");
+    let missing = ask("/api/targets/container:none", "if-none-match", "*").await;
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+
+    let packed = ask("/openapi.json", "accept-encoding", "gzip").await;
+    assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
+    let mut plain = String::new();
+    let bytes = to_bytes(packed.into_body(), 4 * 1024 * 1024).await.unwrap();
+    flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut plain).unwrap();
+    assert_eq!(plain, text(ask("/openapi.json", "accept-encoding", "identity").await).await);
+    // What happens is told as it happens, not when a block is full.
+    let events = ask("/api/events", "accept-encoding", "gzip").await;
+    assert!(!events.headers().contains_key(header::CONTENT_ENCODING));
+    assert!(!events.headers().contains_key(header::ETAG));
+    // A page shows what only who is logged in may see.
+    let page = ask("/", "if-none-match", "*").await;
+    assert_eq!(
+        (page.status(), &page.headers()[header::CACHE_CONTROL]),
+        (StatusCode::OK, &"no-store".parse().unwrap())
+    );
 }
