@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::OnceLock;
 
 use super::matcher::{self, Lines, Matcher};
 use super::rules;
@@ -66,7 +67,8 @@ impl Match<'_> {
 #[derive(Debug, Default)]
 pub struct Catalogue {
     runbooks: Vec<Runbook>,
-    matcher: Matcher,
+    /// Prepared when the first line comes: who only reads runbooks need not wait for it.
+    matcher: OnceLock<Matcher>,
 }
 
 /// What is kept of each runbook.
@@ -132,26 +134,17 @@ impl Catalogue {
             disarm(&mut base, refused);
         }
         base.extend(sound);
-        let (catalogue, too_large) = Self::assemble(base);
-        broken.extend(too_large);
+        let runbooks = base.into_values().map(|(_, runbook)| runbook).collect();
+        let catalogue = Self { runbooks, matcher: OnceLock::new() };
+        if keep == Keep::InForce {
+            // Lines come in the middle of other work, which must not wait.
+            catalogue.matcher();
+        }
         (catalogue, broken)
     }
 
-    fn assemble(sound: Sound) -> (Self, Vec<BrokenRunbook>) {
-        let mut broken = Vec::new();
-        let (mut files, mut runbooks): (Vec<String>, Vec<Runbook>) = sound.into_values().unzip();
-        loop {
-            if let Ok(matcher) = Matcher::new(&runbooks) {
-                return (Self { runbooks, matcher }, broken);
-            }
-            // No runbook is at fault alone; giving up the last keeps all the others.
-            runbooks.pop();
-            let Some(file) = files.pop() else {
-                return (Self::default(), broken);
-            };
-            let fault = "all log signatures together are too large; shorten some".to_owned();
-            broken.push(BrokenRunbook { file, faults: vec![fault] });
-        }
+    fn matcher(&self) -> &Matcher {
+        self.matcher.get_or_init(|| Matcher::new(&self.runbooks))
     }
 
     /// The same without any fix: it finds trouble and mends none.
@@ -191,7 +184,7 @@ impl Catalogue {
 
     /// Every log signature this line shows, wherever it applies.
     pub fn matches(&self, line: &str) -> impl Iterator<Item = Match<'_>> {
-        self.matcher
+        self.matcher()
             .matches(line)
             .into_iter()
             .map(|(runbook, signature)| Match { runbook: &self.runbooks[runbook], signature })
@@ -209,7 +202,7 @@ impl Catalogue {
         let mut batch = Lines::default();
         let mut held = Vec::new();
         let mut search = |batch: &mut Lines, held: &mut Vec<L>| {
-            self.matcher.matches_in(batch, |line, (runbook, signature)| {
+            self.matcher().matches_in(batch, |line, (runbook, signature)| {
                 found(&held[line], Match { runbook: &self.runbooks[runbook], signature });
             });
             batch.clear();

@@ -4,17 +4,18 @@
 //! is left of it once the words of strangers are hidden ([`strangers`]). How it is
 //! found nobody notices: the [`prefilter`] looks for the text that a signature cannot match
 //! without, and only the signatures whose text stands in a line are tried on it. Those
-//! without such text share one `RegexSet`. It knows nothing of containers.
+//! without such text are tried on every line. It knows nothing of containers.
 //!
 //! Regular expressions are compiled when first tried: of hundreds only a few ever are, and
-//! each takes tens of kilobytes.
+//! each takes tens of kilobytes. What else is remembered while lines are searched is bounded by
+//! [`MAX_LINE_BYTES`] and by how many signatures there are, whatever the lines say.
 
 mod prefilter;
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::{literals, strangers};
 use crate::model::Runbook;
@@ -25,8 +26,6 @@ use prefilter::Prefilter;
 const MAX_LINE_BYTES: usize = 8 * 1024;
 /// Compiled size of one signature, in bytes.
 const SIZE_LIMIT: usize = 512 * 1024;
-/// Compiled size of all signatures without literal text together, in bytes.
-const SET_SIZE_LIMIT: usize = 32 * 1024 * 1024;
 /// What one signature may remember of its automaton while it runs, in bytes.
 const CACHE_LIMIT: usize = 96 * 1024;
 
@@ -38,7 +37,8 @@ pub(super) type Owner = (usize, usize);
 pub(super) struct Matcher {
     prefilter: Prefilter,
     patterns: Vec<Pattern>,
-    unfiltered: Option<Unfiltered>,
+    /// The patterns without literal text. `knowledge test` asks for text, so they are few.
+    unfiltered: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -49,18 +49,9 @@ struct Pattern {
     compiled: OnceLock<Option<Regex>>,
 }
 
-/// Signatures without literal text, tried on every line.
-#[derive(Debug)]
-struct Unfiltered {
-    set: RegexSet,
-    /// The pattern behind each one of the set.
-    patterns: Vec<usize>,
-}
-
 impl Matcher {
-    /// Prepares the log signatures of `runbooks`, each of which compiles by itself; the
-    /// error says that those without literal text are too large together.
-    pub(super) fn new(runbooks: &[Runbook]) -> Result<Self, regex::Error> {
+    /// Prepares the log signatures of `runbooks`, each of which compiles by itself.
+    pub(super) fn new(runbooks: &[Runbook]) -> Self {
         let mut patterns = Vec::new();
         for (index, runbook) in runbooks.iter().enumerate() {
             for (position, signature) in runbook.signatures.iter().enumerate() {
@@ -71,17 +62,14 @@ impl Matcher {
             }
         }
         let mut pieces = Vec::new();
-        let mut without = Vec::new();
+        let mut unfiltered = Vec::new();
         for (index, pattern) in patterns.iter().enumerate() {
             match literals::required(&pattern.text) {
                 Some(texts) => pieces.extend(texts.into_iter().map(|text| (text, index))),
-                // What does not compile would keep all others of the set from being compiled.
-                None if compile(&pattern.text).is_ok() => without.push(index),
-                None => {}
+                None => unfiltered.push(index),
             }
         }
-        let unfiltered = Unfiltered::new(&patterns, without)?;
-        Ok(Self { prefilter: Prefilter::new(pieces), patterns, unfiltered })
+        Self { prefilter: Prefilter::new(pieces), patterns, unfiltered }
     }
 
     /// The owner of every signature that `line` shows, in their order.
@@ -121,14 +109,14 @@ impl Matcher {
                 }
             }
         };
-        if let Some(unfiltered) = &self.unfiltered {
+        if !self.unfiltered.is_empty() {
             // Every line is tried in any case, so the lines go one by one.
             let mut start = 0;
             for (line, end) in ends.iter().enumerate() {
                 let bytes = &text[start..*end];
                 start = *end;
                 candidates.restart(line);
-                unfiltered.add_to(&mut candidates, bytes);
+                candidates.patterns.extend(&self.unfiltered);
                 self.prefilter.search(bytes, &[bytes.len()], |_, pattern| candidates.add(pattern));
                 decide(line, candidates.in_order());
             }
@@ -149,24 +137,6 @@ impl Pattern {
     fn is_match(&self, line: &[u8]) -> bool {
         let compiled = self.compiled.get_or_init(|| compile(&self.text).ok());
         compiled.as_ref().is_some_and(|regex| regex.is_match(line))
-    }
-}
-
-impl Unfiltered {
-    fn new(patterns: &[Pattern], indices: Vec<usize>) -> Result<Option<Self>, regex::Error> {
-        if indices.is_empty() {
-            return Ok(None);
-        }
-        let texts = indices.iter().map(|index| patterns[*index].text.as_str());
-        let mut set = RegexSetBuilder::new(texts);
-        let set = set.unicode(false).size_limit(SET_SIZE_LIMIT).build()?;
-        Ok(Some(Self { set, patterns: indices }))
-    }
-
-    fn add_to(&self, candidates: &mut Candidates, line: &[u8]) {
-        for index in self.set.matches(line) {
-            candidates.add(self.patterns[index]);
-        }
     }
 }
 
