@@ -33,7 +33,7 @@ const CACHE_LIMIT: usize = 96 * 1024;
 pub(super) type Owner = (usize, usize);
 
 /// The log signatures of a catalogue.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Matcher {
     prefilter: Prefilter,
     patterns: Vec<Pattern>,

@@ -14,32 +14,37 @@ use crate::error_detector::literals::{self, MIN_LITERAL};
 
 /// Bytes of the grams of pieces that have one more; of shorter ones [`MIN_LITERAL`].
 const WIDE: usize = 8;
-/// Bits of the hash of a gram: a filter of 2^18 bits is 32 KiB, one of 2^16, for the few that are
-/// short, 8 KiB.
-const WIDE_BITS: u32 = 18;
-const NARROW_BITS: u32 = 16;
+/// Words of 64 bits in a filter: 32 KiB, and 8 KiB for the few grams that are short.
+const WIDE_WORDS: usize = 4096;
+const NARROW_WORDS: usize = 1024;
 /// Grams are looked up in 2^12 lists.
 const BUCKET_BITS: u32 = 12;
-/// An odd number without pattern; spreads eight bytes over the upper bits.
+/// An odd number without pattern; spreads eight bytes over the upper bits, and the first four
+/// over the lower half.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 /// The bit that tells capital letters from small ones, eight times.
 const SMALL: u64 = 0x2020_2020_2020_2020;
 /// The bytes of a gram of [`MIN_LITERAL`].
 const NARROW_MASK: u64 = 0xFFFF_FFFF;
+/// Places that are looked up before one asks whether any was known: a question for each would
+/// take longer than the look.
+const PLACES: usize = 4;
+/// Bytes from the first of these places to the end of the last one's gram.
+const SPAN: usize = 2 * (PLACES - 1) + WIDE;
 
 /// Pieces of text and whom each calls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Prefilter {
-    wide: Grams<WIDE_BITS>,
-    narrow: Grams<NARROW_BITS>,
+    wide: Grams<WIDE_WORDS>,
+    narrow: Grams<NARROW_WORDS>,
     pieces: Vec<Piece>,
 }
 
 /// Grams of one length, and a filter in front of them.
-#[derive(Debug, Default)]
-struct Grams<const BITS: u32> {
-    /// Whether there is a gram with this hash.
-    filter: Vec<u64>,
+#[derive(Debug)]
+struct Grams<const WORDS: usize> {
+    /// Whether there is a gram with this hash; the compiler knows the length and asks nothing.
+    filter: Box<[u64; WORDS]>,
     /// Where the grams of each bucket begin in `sorted`; one more than there are buckets.
     starts: Vec<u32>,
     sorted: Vec<Gram>,
@@ -83,7 +88,8 @@ impl Prefilter {
                 narrow.extend(narrow_grams(&piece.text, index));
             }
         }
-        Self { wide: Grams::new(wide), narrow: Grams::new(narrow), pieces }
+        let (wide, narrow) = (Grams::new(wide, wide_hash), Grams::new(narrow, narrow_hash));
+        Self { wide, narrow, pieces }
     }
 
     /// Hands over (line, caller) for every piece that stands within a line; the same pair may
@@ -95,34 +101,52 @@ impl Prefilter {
         }
         let mut line = 0;
         let mut at = 0;
-        while let Some(eight) = text.get(at..at + WIDE) {
-            let folded = fold(eight);
-            let narrow = folded & NARROW_MASK;
-            if self.wide.may_hold(folded) | self.narrow.may_hold(narrow) {
-                let (wide, narrow) = (self.wide.with(folded), self.narrow.with(narrow));
-                self.compare(text, ends, at, wide.chain(narrow), &mut line, &mut found);
+        let mut last;
+        while at < text.len() {
+            let rest = &text[at..];
+            let span = match rest.first_chunk() {
+                Some(span) => span,
+                None => {
+                    // What is made up behind the end is found out by the comparison.
+                    last = [0; SPAN];
+                    last[..rest.len()].copy_from_slice(rest);
+                    &last
+                }
+            };
+            let mut known = self.known(span);
+            while known != 0 {
+                let place = known.trailing_zeros() as usize;
+                known &= known - 1;
+                let folded = folded_at(span, place);
+                self.compare(text, ends, at + 2 * place, folded, &mut line, &mut found);
             }
-            at += 2;
-        }
-        while let Some(four) = text.get(at..at + MIN_LITERAL) {
-            let grams = self.narrow.with(fold(four));
-            self.compare(text, ends, at, grams, &mut line, &mut found);
-            at += 2;
+            at += 2 * PLACES;
         }
     }
 
-    /// Compares the pieces that have these grams at `at` with what stands there.
-    #[cold]
-    fn compare<'a>(
+    /// The places of a span that the filters let pass, as bits.
+    fn known(&self, span: &[u8; SPAN]) -> u32 {
+        let mut known = 0;
+        for place in 0..PLACES {
+            let folded = folded_at(span, place);
+            let (wide, narrow) = (wide_hash(folded), narrow_hash(folded));
+            known |= (self.wide.bit(wide) | self.narrow.bit(narrow)) << place;
+        }
+        known
+    }
+
+    /// Compares the pieces that have the gram `folded` at `at` with what stands there.
+    fn compare(
         &self,
         text: &[u8],
         ends: &[usize],
         at: usize,
-        grams: impl Iterator<Item = &'a Gram>,
+        folded: u64,
         line: &mut usize,
         found: &mut impl FnMut(usize, usize),
     ) {
-        for gram in grams {
+        let wide = self.wide.with(wide_hash(folded), folded);
+        for gram in wide.chain(self.narrow.with(narrow_hash(folded), folded & NARROW_MASK)) {
             let piece = &self.pieces[gram.piece as usize];
             let Some(start) = at.checked_add_signed(-(gram.offset as isize)) else {
                 continue;
@@ -144,15 +168,19 @@ impl Prefilter {
     }
 }
 
-impl<const BITS: u32> Grams<BITS> {
-    fn new(mut sorted: Vec<Gram>) -> Self {
-        sorted.sort_unstable_by_key(|gram| (hash::<BUCKET_BITS>(gram.folded), gram.folded));
-        let mut filter = vec![0; 1 << (BITS - 6)];
+impl<const WORDS: usize> Grams<WORDS> {
+    /// How far a hash is shifted to become a place of the filter.
+    const SHIFT: u32 = u32::BITS - 6 - WORDS.ilog2();
+
+    fn new(mut sorted: Vec<Gram>, hash: fn(u64) -> u32) -> Self {
+        sorted.sort_unstable_by_key(|gram| (bucket(hash(gram.folded)), gram.folded));
+        let mut filter = Box::new([0; WORDS]);
         let mut starts = vec![0; (1 << BUCKET_BITS) + 1];
         for gram in &sorted {
-            let place = hash::<BITS>(gram.folded);
+            let hash = hash(gram.folded);
+            let place = (hash >> Self::SHIFT) as usize;
             filter[place >> 6] |= 1 << (place & 63);
-            starts[hash::<BUCKET_BITS>(gram.folded) + 1] += 1;
+            starts[bucket(hash) + 1] += 1;
         }
         for index in 1..starts.len() {
             starts[index] += starts[index - 1];
@@ -160,14 +188,15 @@ impl<const BITS: u32> Grams<BITS> {
         Self { filter, starts, sorted }
     }
 
-    /// Says yes to every gram there is, and to few others.
-    fn may_hold(&self, folded: u64) -> bool {
-        let hash = hash::<BITS>(folded);
-        self.filter[hash >> 6] >> (hash & 63) & 1 != 0
+    /// One for every gram there is, and for few others.
+    #[inline]
+    fn bit(&self, hash: u32) -> u32 {
+        let place = (hash >> Self::SHIFT) as usize;
+        u32::from(self.filter[place >> 6] >> (place & 63) & 1 != 0)
     }
 
-    fn with(&self, folded: u64) -> impl Iterator<Item = &Gram> {
-        let bucket = hash::<BUCKET_BITS>(folded);
+    fn with(&self, hash: u32, folded: u64) -> impl Iterator<Item = &Gram> {
+        let bucket = bucket(hash);
         let range = self.starts[bucket] as usize..self.starts[bucket + 1] as usize;
         self.sorted[range].iter().filter(move |gram| gram.folded == folded)
     }
@@ -198,13 +227,28 @@ fn narrow_grams(text: &[u8], piece: u32) -> Vec<Gram> {
 
 /// Up to eight bytes as a number, the first one lowest, without case.
 fn fold(bytes: &[u8]) -> u64 {
-    if let Ok(eight) = bytes.try_into() {
-        return u64::from_le_bytes(eight) | SMALL;
-    }
     bytes.iter().rev().fold(0, |folded, byte| folded << 8 | u64::from(byte | 0x20))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "fewer bits than any address has")]
-const fn hash<const BITS: u32>(folded: u64) -> usize {
-    (folded.wrapping_mul(SPREAD) >> (64 - BITS)) as usize
+/// The eight bytes at one of the places of a span, likewise.
+#[inline]
+fn folded_at(span: &[u8; SPAN], place: usize) -> u64 {
+    let eight = span[2 * place..].first_chunk().expect("the span ends with the last place's gram");
+    u64::from_le_bytes(*eight) | SMALL
+}
+
+#[inline]
+const fn wide_hash(folded: u64) -> u32 {
+    (folded.wrapping_mul(SPREAD) >> 32) as u32
+}
+
+/// Of the first four bytes alone: the lower half of a product knows nothing of the upper ones.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+const fn narrow_hash(folded: u64) -> u32 {
+    folded.wrapping_mul(SPREAD) as u32
+}
+
+const fn bucket(hash: u32) -> usize {
+    (hash >> (u32::BITS - BUCKET_BITS)) as usize
 }
