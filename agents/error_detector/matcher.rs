@@ -188,9 +188,9 @@ impl Lines {
         self.ends.clear();
     }
 
-    /// How many bytes they have together.
+    /// How much memory they take together, in bytes; an empty line takes some, too.
     pub(super) fn size_bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + size_of_val(self.ends.as_slice())
     }
 }
 

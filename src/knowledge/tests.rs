@@ -202,6 +202,9 @@ mod golden;
 /// The matcher against what it stands for: every pattern tried on every line.
 mod matching;
 
+/// What searching lines takes of memory.
+mod memory;
+
 /// What strangers write into the logs of services.
 mod strangers;
 
