@@ -56,12 +56,11 @@ fn fields(runbook: &Runbook) -> [(u32, String); 6] {
 /// What a word brings: most where it stands by itself, half as a part of another word.
 fn points(fields: &[(u32, String)], word: &str) -> Option<u32> {
     let of_field = |(weight, text): &(u32, String)| {
-        let whole = text.split(|c: char| !c.is_alphanumeric()).any(|part| part == word);
-        match () {
-            () if whole => Some(*weight * 2),
-            () if text.contains(word) => Some(*weight),
-            () => None,
+        if !text.contains(word) {
+            return None;
         }
+        let whole = text.split(|c: char| !c.is_alphanumeric()).any(|part| part == word);
+        Some(if whole { *weight * 2 } else { *weight })
     };
     fields.iter().filter_map(of_field).max()
 }
