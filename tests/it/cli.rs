@@ -137,6 +137,7 @@ fn settings_runbooks_and_completions_need_no_daemon() {
         (&["config", "show"][..], "api.listen"),
         (&["config", "schema"], "confidence_threshold"),
         (&["knowledge", "list", "--json"], "\"id\""),
+        (&["knowledge", "show", "disk-full"], "base confidence"),
         (&["completions", "bash"], "_selfheal"),
     ] {
         let (code, out, err) = said(selfheal(folder.path()).args(arguments));

@@ -104,14 +104,13 @@ impl Prefilter {
         let mut last;
         while at < text.len() {
             let rest = &text[at..];
-            let span = match rest.first_chunk() {
-                Some(span) => span,
-                None => {
-                    // What is made up behind the end is found out by the comparison.
-                    last = [0; SPAN];
-                    last[..rest.len()].copy_from_slice(rest);
-                    &last
-                }
+            let span = if let Some(span) = rest.first_chunk() {
+                span
+            } else {
+                // What is made up behind the end is found out by the comparison.
+                last = [0; SPAN];
+                last[..rest.len()].copy_from_slice(rest);
+                &last
             };
             let mut known = self.known(span);
             while known != 0 {
