@@ -71,6 +71,7 @@ pub struct Review {
 pub fn review(catalogue: &Catalogue, is_built_in: &dyn Fn(&Runbook) -> bool) -> Review {
     let mut problems = problems::between(catalogue);
     problems.extend(catalogue.iter().flat_map(problems::unguarded));
+    problems.extend(catalogue.iter().flat_map(problems::unheard));
     for runbook in catalogue.iter().filter(|runbook| is_built_in(runbook)) {
         problems.extend(problems::gaps(runbook));
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Problem;
 use crate::error_detector::catalogue::Catalogue;
-use crate::error_detector::literals;
-use crate::model::{Condition, FixTemplate, Runbook, Scope, Verdict, clean};
+use crate::error_detector::{literals, rules};
+use crate::model::{Condition, FixTemplate, Runbook, Scope, TargetKind, Verdict, clean};
 
 /// Lines that must match, at least.
 const MATCHING: usize = 3;
@@ -96,6 +96,25 @@ fn copies(catalogue: &Catalogue) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Conditions of a runbook about the host alone that never hold: it has no container, no endpoint
+/// of its own, and needs nobody.
+pub(super) fn unheard(runbook: &Runbook) -> Vec<Problem> {
+    if runbook.applies.kinds != [TargetKind::Host] {
+        return vec![];
+    }
+    let of_others = |when: &&Condition| {
+        matches!(when.on, Scope::Container | Scope::Dependency | Scope::Endpoint)
+    };
+    let unheard = rules::conditions(runbook).filter(of_others);
+    unheard
+        .map(|when| {
+            let whom = format!("{:?}", when.on).to_lowercase();
+            let what = format!("it asks about the {whom} of the host, which has none");
+            Problem::of(runbook, what, "ask `on = \"host\"`, or leave it out")
+        })
+        .collect()
 }
 
 /// Fixes that follow from a log line and need more than it: words may be quoted, out of date, or

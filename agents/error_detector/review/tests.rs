@@ -189,3 +189,18 @@ fn a_configuration_is_restored_on_the_word_of_a_log_line_only_where_nothing_runs
     let required = against("check = \"container.state\", is = [\"exited\"]") + "required = true\n";
     assert_eq!(mending(restore, &required), Vec::<String>::new());
 }
+
+#[test]
+fn what_is_asked_about_an_endpoint_of_the_host_never_holds_and_is_told() {
+    let asks = |whom: &str| {
+        runbook("alpha", "alpha")
+            .replace("images = [\"own\"]", "kinds = [\"host\"]")
+            .replace("when = { check = \"container.state\", is = [\"running\"] }", whom)
+    };
+    let endpoint = asks("when = { on = \"endpoint\", check = \"http.status\", is = [\"ok\"] }");
+    let told_of = told(&reviewed(&[("alpha", endpoint)]));
+    assert_eq!(told_of.len(), 1, "{told_of:?}");
+    assert!(told_of[0].contains("the endpoint of the host, which has none"), "{told_of:?}");
+    let host = asks("when = { on = \"host\", check = \"host.cpu\", above = 90.0 }");
+    assert_eq!(told(&reviewed(&[("alpha", host)])), Vec::<String>::new());
+}
