@@ -20,6 +20,7 @@ mod patterns;
 mod rca;
 mod read;
 mod render;
+mod service_manager;
 mod settings;
 mod source;
 mod table;

@@ -36,6 +36,7 @@ mod news;
 mod people;
 pub mod policy;
 mod progress;
+mod pulse;
 mod queue;
 mod record;
 mod recovery;
@@ -69,6 +70,7 @@ mod window;
 mod window_length;
 
 pub use api::*;
+pub use pulse::Pulse;
 pub use rules::{ModeSource, Rules};
 pub use trial::{FileNow, Refusal, RollbackTrial};
 
@@ -284,6 +286,16 @@ impl Coordinator {
     /// What keeps triggers from being handled, if anything does.
     pub fn fault(&self) -> Option<String> {
         self.inner.fault()
+    }
+
+    /// What went round and does no more, where starting again would cure that.
+    pub fn hang(&self) -> Option<String> {
+        self.inner.hang()
+    }
+
+    /// The pulse of the schedule, for whoever runs it to beat.
+    pub fn schedule_pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.inner.schedule_pulse)
     }
 
     /// What happens from now on.

@@ -274,13 +274,13 @@ impl App {
             }
         });
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.world.clock));
-        let cancel = self.cancel.clone();
+        let (pulse, cancel) = (coordinator.schedule_pulse(), self.cancel.clone());
         self.background.spawn(async move {
             let fired = move |_| {
                 fire(Scope::All, Trigger::Schedule);
                 coordinator.set_next_check(next(&schedules.borrow()));
             };
-            if let Err(error) = schedule::run(seen, store, clock, fired, cancel).await {
+            if let Err(error) = schedule::run(seen, store, clock, fired, pulse, cancel).await {
                 tracing::error!(%error, "the schedule does not run; events and probes still do");
             }
         });

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::output::{Exit, Failure, Outcome, tell};
+use super::service_manager::ServiceManager;
 use super::{load, own_url};
 use crate::access::{Access, TokenBook};
 use crate::app::{App, assemble};
@@ -53,8 +54,23 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     let router = router(app.coordinator.clone(), configured, access, hosts, app.cancel.clone());
     let server = tokio::spawn(serve(listener, router, app.cancel.clone()));
     app.start_triggers(sources, loaded).map_err(not_started)?;
-    wait_for_the_end().await?;
+    let manager = ServiceManager::of_environment();
+    manager.ready(&format!("the page is at {}/", own_url(listen)));
+    tokio::select! {
+        ended = wait_for_the_end() => ended?,
+        () = manager.keep_informed(|| app.coordinator.hang()) => {}
+    }
+    manager.ending();
     tell("ending: no new fix is begun");
+    end(app).await;
+    if let Ok(Err(error)) = server.await {
+        tracing::warn!(%error, "the API ended with an error: {error}");
+    }
+    Ok(Exit::Done)
+}
+
+/// Brings to a safe point what is under way.
+async fn end(app: App) {
     app.cancel.cancel();
     if tokio::time::timeout(APPLYING, app.coordinator.applied()).await.is_err() {
         tracing::warn!("a fix was still being applied; the next start finishes or undoes it");
@@ -62,10 +78,6 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     app.background.close();
     let _ = tokio::time::timeout(BACKGROUND, app.background.wait()).await;
     let _ = tokio::time::timeout(LAST_SNAPSHOT, app.take_snapshot(Occasion::End)).await;
-    if let Ok(Err(error)) = server.await {
-        tracing::warn!(%error, "the API ended with an error: {error}");
-    }
-    Ok(Exit::Done)
 }
 
 /// Whether the API may listen beyond this machine: tokens were made once, or nobody wants one asked

@@ -91,6 +91,26 @@ impl Inner {
         lock(&self.work).fault(self.world.clock.now())
     }
 
+    /// What hangs, where starting again would cure it: a cycle that does not end, or a loop that
+    /// stands still.
+    ///
+    /// Work that was broken off is taken up again anyhow, and a journal that cannot be read is no
+    /// more readable after a restart.
+    pub(super) fn hang(&self) -> Option<String> {
+        let now = self.world.clock.now();
+        match &*lock(&self.work) {
+            Work::BrokenOff => None,
+            work @ Work::Cycle { .. } if work.fault(now).is_some() => work.fault(now),
+            _ if self.windows_pulse.has_stopped() => {
+                Some("the windows are not looked after any more".to_owned())
+            }
+            _ if self.schedule_pulse.has_stopped() => {
+                Some("the schedule does not look at the clock any more".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     async fn keep_working(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -108,6 +128,7 @@ impl Inner {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+            self.windows_pulse.beat();
             *lock(&self.work) = Work::Waits;
             // What the broken cycle was asked to look at is not known any more.
             self.queue.add(Scope::All, Trigger::Schedule, false, None);
@@ -199,6 +220,7 @@ impl Inner {
         let mut looks = JoinSet::new();
         loop {
             ticks.tick().await;
+            self.windows_pulse.beat();
             while let Some(ended) = looks.try_join_next() {
                 if let Err(error) = ended {
                     tracing::error!(%error, "a look at a window broke off; it is looked at again");

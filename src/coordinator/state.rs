@@ -25,6 +25,7 @@ use super::live::Live;
 use super::look::Senses;
 use super::news::News;
 use super::progress::{Phase, Progress};
+use super::pulse::Pulse;
 use super::queue::Queue;
 use super::reminders::Reminded;
 use super::retries::Retries;
@@ -92,6 +93,10 @@ pub(super) struct Inner {
     pub(super) wake: Arc<Notify>,
     /// Whether triggers are taken and handled.
     pub(super) work: Mutex<Work>,
+    /// Whether windows are still looked after.
+    pub(super) windows_pulse: Pulse,
+    /// Whether the schedule still looks at the clock.
+    pub(super) schedule_pulse: Arc<Pulse>,
     /// Whether what the last run left is taken up.
     taken_up: watch::Sender<bool>,
     pub(super) cancel: CancellationToken,
@@ -158,6 +163,8 @@ impl Inner {
             waited: Waited::default(),
             wake: parts.wake,
             work: Mutex::default(),
+            windows_pulse: Pulse::default(),
+            schedule_pulse: Arc::default(),
             taken_up: watch::Sender::new(false),
             cancel: parts.cancel,
         }

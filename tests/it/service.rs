@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
@@ -30,16 +31,16 @@ impl Drop for Daemon {
 impl Daemon {
     /// Starts it where there is no Docker, and waits until it answers.
     fn start(folder: &Path) -> Result<Self> {
-        Self::start_with(folder, "")
+        Self::start_under(folder, "", &[])
     }
 
     /// The same with more settings.
     fn start_with(folder: &Path, more: &str) -> Result<Self> {
-        Self::start_trusting(folder, more, None)
+        Self::start_under(folder, more, &[])
     }
 
-    /// The same where whoever signed this is trusted, and nobody else.
-    fn start_trusting(folder: &Path, more: &str, authority: Option<&Path>) -> Result<Self> {
+    /// The same with more settings, and more in its environment.
+    fn start_under(folder: &Path, more: &str, environment: &[(&str, &str)]) -> Result<Self> {
         let port = free_port()?;
         let settings = format!(
             "mode = \"observe\"\ndata_dir = \"{0}/data\"\n[docker]\nhost = \"unix://{0}/none.sock\"\n\
@@ -51,7 +52,7 @@ impl Daemon {
         let child = Command::new(env!("CARGO_BIN_EXE_selfheal"))
             .args(["run", "--config"])
             .arg(folder.join("selfheal.toml"))
-            .envs(authority.map(|file| ("SSL_CERT_FILE", file)))
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -220,8 +221,8 @@ fn redis_with_tls_is_reached_by_whom_it_can_prove_itself_to() -> Result<()> {
             Ok(())
         })
     };
-    let trusting = Some(Path::new(certificate.as_ref()));
-    let daemon = Daemon::start_trusting(folder.path(), &streams, trusting)?;
+    let trusting = [("SSL_CERT_FILE", certificate.as_ref())];
+    let daemon = Daemon::start_under(folder.path(), &streams, &trusting)?;
     connected(&daemon, "selfheal_streams_connected 1.0")?;
     drop(daemon);
     let daemon = Daemon::start_with(folder.path(), &streams)?;
@@ -232,4 +233,33 @@ fn redis_with_tls_is_reached_by_whom_it_can_prove_itself_to() -> Result<()> {
         Ok(())
     })?;
     connected(&daemon, "selfheal_streams_connected 0.0")
+}
+
+#[test]
+fn a_service_manager_hears_that_it_is_ready_alive_and_ending() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path)?;
+    manager.set_read_timeout(Some(LIMIT))?;
+    let said = || -> Result<String> {
+        let mut buffer = [0; 500];
+        let length = manager.recv(&mut buffer).context("it says nothing")?;
+        Ok(String::from_utf8(buffer[..length].to_vec())?)
+    };
+    let environment =
+        [("NOTIFY_SOCKET", path.to_str().context("a path")?), ("WATCHDOG_USEC", "600000")];
+    let daemon = Daemon::start_under(folder.path(), "", &environment)?;
+    let ready = said()?;
+    ensure!(ready.starts_with("READY=1\n"), "the first word is {ready}");
+    ensure!(ready.contains(&format!(":{}/", daemon.port)), "{ready}");
+    for _ in 0..5 {
+        let sign = said()?;
+        ensure!(sign == "WATCHDOG=1", "no sign of life but {sign}");
+    }
+    daemon.signal("-TERM")?;
+    until("it says that it ends", LIMIT, || {
+        let last = said()?;
+        ensure!(last.starts_with("STOPPING=1\n"), "it says {last}");
+        Ok(())
+    })
 }

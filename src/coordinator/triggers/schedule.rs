@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
+use crate::coordinator::Pulse;
 use crate::coordinator::schedule::{CronSchedule, LAST_SLOT, Slot};
 
 /// Fires every slot of the schedule once, until cancelled. A changed schedule counts from
@@ -22,11 +23,12 @@ pub async fn run(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     fire: impl Fn(Slot) + Send,
+    pulse: Arc<Pulse>,
     cancel: CancellationToken,
 ) -> Result<(), JobSchedulerError> {
     let (beat, beats) = mpsc::channel(1);
     let mut heartbeat = start_heartbeat(beat).await?;
-    follow(schedules, store, clock, beats, fire, cancel).await;
+    follow(schedules, store, clock, beats, fire, pulse, cancel).await;
     heartbeat.shutdown().await
 }
 
@@ -47,6 +49,7 @@ async fn follow(
     clock: Arc<dyn Clock>,
     mut beats: mpsc::Receiver<()>,
     fire: impl Fn(Slot) + Send,
+    pulse: Arc<Pulse>,
     cancel: CancellationToken,
 ) {
     let mut last = recalled(&*store, &*clock).await;
@@ -55,6 +58,7 @@ async fn follow(
             () = cancel.cancelled() => return,
             beat = beats.recv() => if beat.is_none() { return },
         }
+        pulse.beat();
         let schedule = Arc::clone(&schedules.borrow());
         let Some(slot) = schedule.due(last, clock.now()) else { continue };
         last = slot.nominal;
@@ -105,7 +109,15 @@ mod tests {
             let seen = Arc::clone(&fired);
             let fire = move |slot: Slot| seen.lock().unwrap().push(slot.nominal);
             let time: Arc<dyn Clock> = Arc::new(clock.clone());
-            let task = tokio::spawn(follow(schedules, store, time, beats, fire, cancel.clone()));
+            let task = tokio::spawn(follow(
+                schedules,
+                store,
+                time,
+                beats,
+                fire,
+                Arc::default(),
+                cancel.clone(),
+            ));
             Self { clock, fired, beat, cancel, task }
         }
 
