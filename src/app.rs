@@ -5,6 +5,7 @@
 
 mod background;
 mod channels;
+mod own_container;
 mod rules;
 mod streams;
 
@@ -102,7 +103,7 @@ pub async fn assemble_seeing(
     let (catalogue, broken_runbooks) =
         knowledge::load(own_knowledge(&settings).as_deref(), knowledge::Keep::InForce);
     let catalogue = watch::Sender::new(Arc::new(catalogue));
-    let own = background::own_container(&world).await;
+    let own = own_container::own_container(&world).await;
     let host_memory = background::host_memory(&world).await;
     let rules = watch::Sender::new(Arc::new(rules::of(&settings, channels, own, host_memory)));
     let cancel = CancellationToken::new();

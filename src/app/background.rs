@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use super::App;
 use super::channels::Carried;
+use super::own_container::own_container;
 use super::rules;
 use crate::alerts::spoilt;
 use crate::config::{Loaded, Settings, Sources};
@@ -34,39 +35,6 @@ const SNAPSHOT_AFTER_DAMAGE: Duration = Duration::from_hours(1);
 
 /// Pause before Selfheal asks again which container it runs in.
 const WHO_AM_I_AGAIN: Duration = Duration::from_secs(10);
-
-/// The name of the container Selfheal runs in; `None` outside of one.
-///
-/// Docker makes the container's short id its host name unless a person chose another, and
-/// then the label `selfheal.self=true` tells.
-pub(super) async fn own_container(world: &World) -> Option<String> {
-    if !Path::new("/.dockerenv").exists() {
-        return None;
-    }
-    let host_name = tokio::fs::read_to_string("/etc/hostname").await.unwrap_or_default();
-    let mounts = tokio::fs::read_to_string("/proc/self/mountinfo").await.unwrap_or_default();
-    let containers = world.runtime.containers().await.ok()?;
-    containers
-        .into_iter()
-        .find(|facts| {
-            is_own(&facts.id, &host_name, &mounts)
-                || facts.labels.get("selfheal.self").is_some_and(|value| value == "true")
-        })
-        .map(|facts| facts.name)
-}
-
-/// Whether this is the id of the container these files are seen in: Docker mounts its
-/// `/etc/hostname` from a folder named by it, also where the host name is another.
-fn is_own(id: &str, host_name: &str, mounts: &str) -> bool {
-    let host_name = host_name.trim();
-    let short_id = host_name.len() >= 12 && id.starts_with(host_name);
-    short_id
-        || mounts.lines().any(|line| {
-            let mut fields = line.split(' ').skip(3);
-            let (root, at) = (fields.next().unwrap_or_default(), fields.next());
-            at == Some("/etc/hostname") && root.contains(id)
-        })
-}
 
 /// Takes a snapshot of the store, if it is time for one. Answers what is wrong with the store, if
 /// it turned out to be damaged.
@@ -353,20 +321,6 @@ mod tests {
         let told = store.due(clock.now(), 10).await.unwrap();
         assert_eq!(told.len(), 1);
         assert!(told[0].alert.title.contains("a row is not as it was written"));
-    }
-
-    #[test]
-    fn the_own_container_is_known_by_its_host_name_or_by_where_that_is_mounted_from() {
-        let id = "4f5a2c".repeat(11);
-        let other = "9b1e07".repeat(11);
-        let mounts = format!(
-            "701 650 8:1 /var/lib/docker/containers/{other}/mounts/shm /host/shm rw - tmpfs shm rw\n\
-             702 650 8:1 /var/lib/docker/containers/{id}/hostname /etc/hostname rw - ext4 sda1 rw\n"
-        );
-        assert!(is_own(&id, "4f5a2c4f5a2c\n", ""));
-        assert!(is_own(&id, "nas\n", &mounts));
-        assert!(!is_own(&other, "nas\n", &mounts));
-        assert!(!is_own(&id, "\n", ""), "no name is nobody's");
     }
 
     #[test]

@@ -81,7 +81,12 @@ pub enum Command {
         target: Option<TargetId>,
     },
     /// How everything stands, in one screen
-    Status,
+    Status {
+        /// Only whether the daemon itself works, for a health check: 0 if it does, 1 if its store
+        /// cannot be written or triggers are not handled, 3 if nobody answers
+        #[arg(long)]
+        own: bool,
+    },
     /// What went wrong, newest first; or one incident
     #[command(
         after_help = "Examples:\n  selfheal incidents\n  selfheal incidents --state open\n  \

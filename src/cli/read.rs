@@ -1,6 +1,6 @@
 //! `status`, `incidents`, `explain`, `targets`, `backups`, `shadow`.
 
-use selfheal_agents::model::TargetId;
+use selfheal_agents::model::{TargetId, clean};
 
 use super::client::Client;
 use super::output::{Exit, Outcome, Output};
@@ -30,6 +30,16 @@ pub(super) async fn status(client: Client, settings: &Settings, out: Output) -> 
         && overview.status.blind.is_empty()
         && overview.targets.iter().all(|target| !target.verdict.is_bad());
     Ok(if well { Exit::Done } else { Exit::Wrong })
+}
+
+/// Whether the daemon itself works, whatever becomes of what it watches.
+pub(super) async fn own_status(client: &Client, out: Output) -> Outcome {
+    let health = client.own_health().await?;
+    out.show(&health, |health, _| match &health.detail {
+        None => format!("{} works", client.url()),
+        Some(fault) => format!("{} does not work: {}", client.url(), clean(fault, 500)),
+    })?;
+    Ok(if health.is_healthy() { Exit::Done } else { Exit::Wrong })
 }
 
 /// Which incidents are wanted.

@@ -39,7 +39,9 @@ fn help_and_version_are_data_and_wrong_usage_is_exit_code_2() {
 #[test]
 fn without_daemon_and_store_it_says_what_to_type_and_exits_with_3() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&["status"][..], &["incidents"], &["approve", "01234567"]] {
+    for arguments in
+        [&["status"][..], &["status", "--own"], &["incidents"], &["approve", "01234567"]]
+    {
         let (code, out, err) = said(selfheal(folder.path()).args(arguments));
         assert_eq!((code, out.as_str()), (3, ""), "{arguments:?}: {err}");
         assert!(err.contains("127.0.0.1:9") && err.contains("next: selfheal run"), "{err}");

@@ -18,6 +18,7 @@ mod faults;
 mod figures;
 mod harness;
 mod heals;
+mod image;
 mod killed;
 mod mailbox;
 mod rehearsals;

@@ -5,6 +5,7 @@ mod alerts;
 mod cli;
 mod config;
 mod demo;
+mod deploy;
 mod docker;
 mod http;
 mod lab;

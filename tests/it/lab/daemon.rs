@@ -17,7 +17,7 @@ const CYCLE_LIMIT: Duration = Duration::from_mins(1);
 
 /// The machine that runs the tests is busy with them: what it says about itself is no incident, and
 /// its pressure is no reason to hold.
-const UNDER_LOAD: &str = "[thresholds]\npressure_cpu_percent = 100.0\n\
+pub(super) const UNDER_LOAD: &str = "[thresholds]\npressure_cpu_percent = 100.0\n\
      pressure_load_per_core = 1000.0\nhost_cpu = {}\nhost_memory = {}\nhost_swap = {}\n\
      host_load = {}\nhost_pressure = {}\nhost_disk = {}\nhost_inodes = {}\n";
 
@@ -153,7 +153,7 @@ impl Selfheal {
 }
 
 /// Everything in less time than a user would want, so that a test takes seconds.
-const SWIFT: &str = "[schedule]\ncron = \"*/5 * * * * *\"\n\
+pub(super) const SWIFT: &str = "[schedule]\ncron = \"*/5 * * * * *\"\n\
                      [healing]\nvalidation_window = \"10s\"\n\
                      [probes]\ninterval = \"1s\"\n";
 

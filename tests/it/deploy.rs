@@ -1,0 +1,230 @@
+//! What `deploy/` says, held against what the program and the other files say.
+//!
+//! That the image runs is shown in `lab::image`; that the unit is understood, by `scripts/test`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use regex::Regex;
+use serde_json::Value;
+
+fn path_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn text_of(name: &str) -> String {
+    std::fs::read_to_string(path_of(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
+}
+
+fn yaml(name: &str) -> Value {
+    let mut all = documents(&text_of(name));
+    assert_eq!(all.len(), 1, "{name}");
+    all.remove(0)
+}
+
+fn words(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
+}
+
+/// The chart's templates put values in and do nothing else, so this is all that Helm would do.
+fn rendered(template: &str, values: &Value) -> String {
+    let place = Regex::new(r"\{\{ (toJson )?\.([A-Za-z.]+) \}\}").unwrap();
+    let text = place.replace_all(template, |found: &regex::Captures<'_>| {
+        if found[2].starts_with("Release.") {
+            return "selfheal".to_owned();
+        }
+        let pointer = found[2].replacen("Values", "", 1).replace('.', "/");
+        let value = values.pointer(&pointer).unwrap_or_else(|| panic!("no value {}", &found[2]));
+        match value {
+            Value::String(text) if found.get(1).is_none() => text.clone(),
+            value => value.to_string(),
+        }
+    });
+    assert!(!text.contains("{{"), "more than values: {text}");
+    text.into_owned()
+}
+
+#[test]
+fn the_plain_manifests_are_what_the_chart_says_without_values_of_ones_own() {
+    let values = yaml("deploy/helm/selfheal/values.yaml");
+    let of_chart = ["configmap", "daemonset"].map(|name| {
+        let template = text_of(&format!("deploy/helm/selfheal/templates/{name}.yaml"));
+        documents(&rendered(&template, &values)).remove(0)
+    });
+    let mut plain = documents(&text_of("deploy/kubernetes/daemonset.yaml"));
+    let namespace = plain.remove(0);
+    assert_eq!(namespace["kind"], "Namespace");
+    assert_eq!(namespace["metadata"]["name"], plain[0]["metadata"]["namespace"]);
+    assert_eq!(plain, of_chart);
+}
+
+#[test]
+fn every_value_of_the_chart_is_used_and_its_version_is_the_programs() {
+    fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {
+        for (key, value) in value.as_object().unwrap() {
+            let name = format!("{at}.{key}");
+            match value {
+                Value::Object(_) if matches!(key.as_str(), "image" | "docker") => {
+                    leaves(value, &name, found);
+                }
+                _ => found.push(name),
+            }
+        }
+    }
+    let templates = ["configmap", "daemonset"]
+        .map(|name| text_of(&format!("deploy/helm/selfheal/templates/{name}.yaml")))
+        .concat();
+    let mut names = vec![];
+    leaves(&yaml("deploy/helm/selfheal/values.yaml"), ".Values", &mut names);
+    for name in names {
+        assert!(templates.contains(&format!("{name} }}}}")), "nobody uses {name}");
+    }
+    let chart = yaml("deploy/helm/selfheal/Chart.yaml");
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn in_a_cluster_it_runs_as_nobody_with_no_capability_and_heals_alone_on_its_node() {
+    let plain = documents(&text_of("deploy/kubernetes/daemonset.yaml"));
+    let set = plain.iter().find(|document| document["kind"] == "DaemonSet").unwrap();
+    let pod = &set["spec"]["template"]["spec"];
+    assert_eq!(set["spec"]["updateStrategy"]["rollingUpdate"]["maxSurge"], 0);
+    assert_eq!(pod["securityContext"]["runAsUser"], 65532);
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    let held = &pod["containers"][0]["securityContext"];
+    assert_eq!(held["readOnlyRootFilesystem"], true);
+    assert_eq!(held["allowPrivilegeEscalation"], false);
+    assert_eq!(words(&held["capabilities"]["drop"]), ["ALL"]);
+    assert_eq!(held["capabilities"].get("add"), None);
+    let selector = &set["spec"]["selector"]["matchLabels"];
+    assert_eq!(*selector, set["spec"]["template"]["metadata"]["labels"]);
+}
+
+#[test]
+fn compose_gives_selfheal_no_right_but_the_socket() {
+    for name in ["deploy/compose/minimal.yaml", "deploy/compose/compose.yaml"] {
+        let file = yaml(name);
+        let selfheal = &file["services"]["selfheal"];
+        assert_eq!(selfheal["read_only"], true, "{name}");
+        assert_eq!(words(&selfheal["cap_drop"]), ["ALL"], "{name}");
+        assert_eq!(words(&selfheal["security_opt"]), ["no-new-privileges:true"], "{name}");
+        assert_eq!(selfheal["network_mode"], "host", "{name}");
+        assert!(selfheal.get("privileged").is_none() && selfheal.get("user").is_none(), "{name}");
+        for service in file["services"].as_object().unwrap().values() {
+            for volume in words(service.get("volumes").unwrap_or(&Value::Array(vec![]))) {
+                let source = volume.split(':').next().unwrap();
+                let is_known = source.starts_with('/') || file["volumes"].get(source).is_some();
+                assert!(is_known, "{name}: no volume {source}");
+            }
+            // What is published is for this machine alone.
+            for port in words(service.get("ports").unwrap_or(&Value::Array(vec![]))) {
+                assert!(port.starts_with("127.0.0.1:"), "{name}: {port}");
+            }
+        }
+    }
+    let full = yaml("deploy/compose/compose.yaml");
+    let mounts = words(&full["services"]["selfheal"]["volumes"]);
+    assert!(!mounts.iter().any(|mount| mount.contains("/var/run/docker.sock")), "{mounts:?}");
+}
+
+#[test]
+fn the_settings_that_compose_names_are_settings() {
+    let file = yaml("deploy/compose/compose.yaml");
+    let folder = tempfile::tempdir().unwrap();
+    let mut check = Command::cargo_bin("selfheal").unwrap();
+    check.args(["config", "check"]).current_dir(folder.path()).env_clear();
+    let place = Regex::new(r"\$\{[^}]*\}").unwrap();
+    for (name, value) in file["services"]["selfheal"]["environment"].as_object().unwrap() {
+        check.env(name, place.replace_all(value.as_str().unwrap(), "secret").as_ref());
+    }
+    let output = check.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let faults = said.lines().filter(|line| line.contains("environment SELFHEAL"));
+    let wrong: Vec<_> = faults.filter(|line| !line.contains("not available in this")).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The patterns of the proxy, by method.
+fn patterns() -> Vec<(String, Regex)> {
+    let file = yaml("deploy/compose/compose.yaml");
+    let options = words(&file["services"]["socket-proxy"]["command"]).join("\n");
+    let allowed = Regex::new("-allow([A-Z]+)=(.*)").unwrap();
+    let patterns = allowed.captures_iter(&options).map(|found| {
+        // As the proxy does it.
+        (found[1].to_owned(), Regex::new(&format!("^{}$", &found[2])).unwrap())
+    });
+    patterns.collect()
+}
+
+fn lets_pass(patterns: &[(String, Regex)], method: &str, path: &str) -> bool {
+    patterns.iter().any(|(of, pattern)| of == method && pattern.is_match(path))
+}
+
+#[test]
+fn the_proxy_lets_pass_what_the_documentation_lists() {
+    let patterns = patterns();
+    let listed = text_of("docs/ACTIONS.md");
+    let call = Regex::new("`(GET|HEAD|POST|PUT|DELETE) (/[^`]*)`").unwrap();
+    let mut used = vec![false; patterns.len()];
+    let mut calls = 0;
+    for found in call.captures_iter(&listed) {
+        calls += 1;
+        for version in ["", "/v1.41"] {
+            let path = format!("{version}{}", found[2].replace("{id}", "shop-web_1"));
+            assert!(lets_pass(&patterns, &found[1], &path), "{} {path}", &found[1]);
+            for (used, (method, pattern)) in used.iter_mut().zip(&patterns) {
+                *used |= *method == found[1] && pattern.is_match(&path);
+            }
+        }
+    }
+    assert!(calls > 20, "the documentation lists {calls} calls");
+    assert!(used.iter().all(|used| *used), "{used:?} of {patterns:?}");
+    assert!(lets_pass(&patterns, "GET", "/images/registry.example.org/shop/web:1/json"));
+}
+
+#[test]
+fn the_proxy_lets_nothing_else_pass() {
+    let patterns = patterns();
+    for (method, path) in [
+        ("POST", "/containers/web/exec"),
+        ("POST", "/exec/0123/start"),
+        ("POST", "/containers/web/attach"),
+        ("GET", "/containers/web/export"),
+        ("POST", "/containers/prune"),
+        ("POST", "/containers/web/start/exec"),
+        ("POST", "/build"),
+        ("POST", "/images/create"),
+        ("DELETE", "/images/web"),
+        ("DELETE", "/volumes/data"),
+        ("POST", "/volumes/prune"),
+        ("DELETE", "/networks/app"),
+        ("POST", "/networks/create"),
+        ("POST", "/swarm/init"),
+        ("GET", "/secrets"),
+        ("GET", "/v1.41/secrets"),
+        ("HEAD", "/containers/web/archive"),
+    ] {
+        assert!(!lets_pass(&patterns, method, path), "{method} {path}");
+    }
+}
+
+#[test]
+fn the_package_is_made_of_files_that_are_there() {
+    let manifest: toml::Table = toml::from_str(&text_of("Cargo.toml")).unwrap();
+    let deb = &manifest["package"]["metadata"]["deb"];
+    for asset in deb["assets"].as_array().unwrap() {
+        let source = asset[0].as_str().unwrap();
+        let is_built = source.starts_with("target/");
+        assert!(is_built || path_of(source).exists(), "no {source}");
+    }
+    for script in ["postinst", "prerm", "postrm"] {
+        let name = format!("{}/{script}", deb["maintainer-scripts"].as_str().unwrap());
+        assert!(path_of(&name).exists(), "no {name}");
+    }
+}
