@@ -85,7 +85,7 @@ impl<'a> InImage<'a> {
     /// What a command in the container answers.
     fn asked(&self, words: &[&str]) -> Result<Value> {
         let name = self.stack.name("selfheal");
-        let line = ["exec", &name, "/usr/bin/selfheal"];
+        let line = ["exec", &name, "selfheal"];
         // Some end with 1 where something is wrong with what is watched.
         let output = Command::new("docker").args(line).args(words).arg("--json").output()?;
         let text = String::from_utf8_lossy(&output.stdout);
