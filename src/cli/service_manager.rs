@@ -144,7 +144,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (socket, us) = manager(folder.path(), 8);
         let informed = us.keep_informed(|| None);
-        assert!(tokio::time::timeout(Duration::from_secs(60), informed).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_mins(1), informed).await.is_err());
         us.ready("well");
         assert_eq!(told(&socket).as_deref(), Some("READY=1\nSTATUS=well"));
         assert_eq!(told(&socket), None);
