@@ -228,3 +228,28 @@ fn the_package_is_made_of_files_that_are_there() {
         assert!(path_of(&name).exists(), "no {name}");
     }
 }
+
+#[test]
+fn the_bill_of_materials_names_what_is_linked_and_nothing_that_only_tests() {
+    let script = path_of("scripts/sbom");
+    let output = Command::new("/usr/bin/python3").arg(script).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let bill: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let components = bill["components"].as_array().unwrap();
+    let names: Vec<_> = components.iter().map(|component| text(&component["name"])).collect();
+    for linked in ["tokio", "rustls", "libsqlite3-sys", "selfheal-agents"] {
+        assert!(names.iter().any(|name| name == linked), "{linked} is missing");
+    }
+    for test_only in ["insta", "proptest", "rcgen", "serde-saphyr"] {
+        assert!(!names.iter().any(|name| name == test_only), "{test_only} is not linked");
+    }
+    let mut known: Vec<_> =
+        components.iter().map(|component| text(&component["bom-ref"])).collect();
+    known.push(text(&bill["metadata"]["component"]["bom-ref"]));
+    for of in bill["dependencies"].as_array().unwrap() {
+        for need in words(&of["dependsOn"]) {
+            assert!(known.iter().any(|known| known == need), "nobody knows {need}");
+        }
+    }
+}
