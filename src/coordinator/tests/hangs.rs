@@ -220,3 +220,18 @@ async fn what_the_runtime_does_not_show_is_neither_gone_nor_down() {
     assert_eq!(fake.effects(), Vec::<String>::new());
     assert!(!standing(&stage.incidents().await).is_closed(), "nothing says that it works again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_looks_at_the_clock_no_more_hangs_and_one_that_never_began_does_not() {
+    let (fake, rules) = with_endpoint(&["shop", "web"]);
+    let stage = Stage::new(fake, rules);
+    stage.look().await;
+    stage.pass(300).await;
+    assert_eq!(stage.coordinator.hang(), None, "windows are looked after all the time");
+    stage.coordinator.schedule_pulse().beat();
+    stage.pass(60).await;
+    assert_eq!(stage.coordinator.hang(), None);
+    stage.pass(120).await;
+    let hang = stage.coordinator.hang().unwrap();
+    assert!(hang.contains("the schedule"), "{hang}");
+}
