@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use self::channels::Carried;
 pub use self::channels::of as channels;
 pub use self::streams::of as streams;
+use crate::audit::{Act, Audit};
 use crate::config::{Loaded, Settings, Sources};
 use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger, freezes, restored};
 use crate::docker::Docker;
@@ -98,6 +99,10 @@ pub async fn assemble_seeing(
         Box::pin(own_up(&opened.store, damage, &channels)).await?;
     }
     let store: Arc<dyn Store> = Arc::new(opened.store);
+    let audit = Arc::new(Audit::open(&settings.data_dir, Arc::clone(&store)).await);
+    if let Some(damage) = &opened.damage {
+        audit.write(&[damaged(damage)]).await;
+    }
     // Before they are read: what changes meanwhile is read again.
     let own_runbooks = knowledge::fingerprint(&own_folder(&settings));
     let (catalogue, broken_runbooks) =
@@ -114,6 +119,7 @@ pub async fn assemble_seeing(
         rules: rules.subscribe(),
         catalogue: catalogue.subscribe(),
         digest_key: DigestKey::new(digest_key),
+        audit,
         wake: Arc::clone(&wake),
         cancel: cancel.clone(),
     });
@@ -155,15 +161,26 @@ async fn own_up(store: &SqliteStore, damage: &Damage, channels: &[String]) -> an
     Ok(())
 }
 
-/// The store alone, for what is only written down, and what is to be said of it where it was found
-/// damaged just now. Nothing that was interrupted is gone on with.
-pub async fn store_alone(settings: &Settings) -> anyhow::Result<(SqliteStore, Option<String>)> {
+/// The store alone, for an act that is only written down, and what is to be said of it where it was
+/// found damaged just now. Nothing that was interrupted is gone on with.
+pub async fn store_alone(
+    settings: &Settings,
+    act: Act,
+) -> anyhow::Result<(Arc<SqliteStore>, Option<String>)> {
     let opened = store::open(&settings.data_dir, Arc::new(SystemClock)).await?;
+    let store = Arc::new(opened.store);
+    let mut acts = vec![act];
     if let Some(damage) = &opened.damage {
-        own_up(&opened.store, damage, &channels::names(settings)).await?;
+        own_up(&store, damage, &channels::names(settings)).await?;
+        acts.push(damaged(damage));
     }
+    Audit::open(&settings.data_dir, Arc::clone(&store) as _).await.write(&acts).await;
     let found = opened.damage.as_ref().map(|damage| freeze_of(damage).reason);
-    Ok((opened.store, found))
+    Ok((store, found))
+}
+
+fn damaged(damage: &Damage) -> Act {
+    Act::of_selfheal(SystemClock.now(), "freeze").saying(freeze_of(damage).reason)
 }
 
 fn freeze_of(damage: &Damage) -> Freeze {
@@ -206,6 +223,7 @@ impl App {
         self.start_schedule()?;
         self.start_housekeeping();
         self.start_snapshots();
+        self.start_witness();
         self.coordinator.request(Scope::All, Trigger::Start);
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 mod alert;
 mod args;
+mod audit;
 mod client;
 mod daemon;
 mod decide;
@@ -26,7 +27,7 @@ mod source;
 mod table;
 mod token;
 
-pub use args::{Alert, Cli, Command, Config, Global, Knowledge, Shell, Tokens};
+pub use args::{Alert, Audit, AuditWhat, Cli, Command, Config, Global, Knowledge, Shell, Tokens};
 pub use output::{Exit, Failure, Outcome, tell};
 
 use chrono::Utc;
@@ -78,6 +79,9 @@ async fn dispatch(cli: Cli) -> Outcome {
         }
         Command::Token { ref what } => {
             token::run(what, &load(&sources(&cli.global))?.settings, out)
+        }
+        Command::Audit(ref asked) => {
+            audit::run(asked, &load(&sources(&cli.global))?.settings, out).await
         }
         Command::DemoService { port } => demo::serve(port).await,
         Command::Drill(ref asked) if asked.list => drill::list(asked, out),

@@ -88,6 +88,8 @@ use tokio_util::sync::CancellationToken;
 
 use state::Inner;
 
+use crate::audit::Audit;
+
 /// A handle on the running coordinator; cloning shares it.
 #[derive(Clone)]
 pub struct Coordinator {
@@ -106,6 +108,8 @@ pub struct Parts {
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
     /// The key under which the change log remembers what may be secret.
     pub digest_key: DigestKey,
+    /// Where decisions are written down.
+    pub audit: Arc<Audit>,
     /// Woken when an alert was queued.
     pub wake: Arc<Notify>,
     /// Ends everything.
@@ -346,6 +350,11 @@ impl Coordinator {
     /// Tells when the schedule fires next, for [`Standing`].
     pub fn set_next_check(&self, at: Option<Timestamp>) {
         self.inner.standing.send_modify(|standing| standing.next_check = at);
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> &Arc<Audit> {
+        &self.inner.audit
     }
 
     /// The store, for reading.

@@ -8,6 +8,8 @@ pub mod body;
 
 mod admit;
 mod assets;
+mod audit;
+mod audited;
 mod automation;
 mod diff;
 mod events;
@@ -28,6 +30,7 @@ mod targets;
 mod unchanged;
 mod vital;
 
+pub use extract::USER_AGENT;
 pub use guard::{AllowedHosts, Unprotected, check_listen};
 pub use incidents::incident_detail;
 pub use state::Configured;
@@ -55,6 +58,7 @@ use self::problem::Problem;
 use self::state::Api;
 use self::vital::Vital;
 use crate::access::Access;
+use crate::audit::Audit;
 use crate::coordinator::Coordinator;
 
 /// How long open requests may take to end after the program was asked to.
@@ -123,10 +127,16 @@ pub fn router(
     let events = Events::keep(coordinator.subscribe(), cancel);
     let (vital, document) = (Vital::default(), Arc::from(document));
     let api = Api { coordinator, events, tally, vital, configured, document };
-    with_layers(documented.merge(undocumented()).with_state(api), access, hosts)
+    let audit = Arc::clone(api.coordinator.audit());
+    with_layers(documented.merge(undocumented()).with_state(api), audit, access, hosts)
 }
 
-fn with_layers(router: Router, access: Arc<Access>, hosts: AllowedHosts) -> Router {
+fn with_layers(
+    router: Router,
+    audit: Arc<Audit>,
+    access: Arc<Access>,
+    hosts: AllowedHosts,
+) -> Router {
     router
         .fallback(async |uri: Uri| {
             Problem::not_found(format!("nothing is at {}; /docs lists the calls", uri.path()))
@@ -134,9 +144,11 @@ fn with_layers(router: Router, access: Arc<Access>, hosts: AllowedHosts) -> Rout
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             admit::other_method(&method, &uri)
         })
+        .layer(from_fn_with_state(Arc::clone(&audit), audited::audited))
         .layer(DefaultBodyLimit::max(extract::BODY_LIMIT))
         .layer(from_fn(layers::limit_time))
         .layer(from_fn(unchanged::tagged))
+        .layer(Extension(audit))
         .layer(Extension(Arc::clone(&access)))
         .layer(from_fn_with_state(access, admit::admit))
         .layer(from_fn_with_state(hosts, guard::guard))
@@ -168,6 +180,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(targets::list))
         .routes(routes!(targets::one))
         .routes(routes!(events::events))
+        .routes(routes!(audit::audit))
 }
 
 /// Pages, files, the document itself, and what answers 501.

@@ -8,6 +8,7 @@
 pub mod access;
 pub mod alerts;
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod coordinator;

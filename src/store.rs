@@ -25,7 +25,7 @@ mod witness;
 pub use damage::{Damage, Restored};
 pub use error::OpenError;
 pub use export::EXPORT_FILE;
-pub(crate) use files::replace_as_owner;
+pub(crate) use files::{give_to_owner_of, replace_as_owner, sync_dir};
 pub use key::digest_key;
 pub use open::{DATABASE_FILE, Opened, open, open_read_only};
 pub use reserve::{RESERVE_BYTES, RESERVE_FILE};

@@ -247,6 +247,9 @@ pub struct Incident {
     /// How much of it was told by streams.
     #[serde(default, skip_serializing_if = "Announced::is_nothing")]
     pub announced: Announced,
+    /// How many of these the audit log was told of.
+    #[serde(default)]
+    pub audited: usize,
 }
 
 impl Incident {
@@ -276,6 +279,7 @@ impl Incident {
             by_hand: vec![],
             timeline: vec![],
             announced: Announced::default(),
+            audited: 0,
         };
         let text = incident
             .findings

@@ -9,6 +9,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::Alert;
 
 use super::compose::{section_of, what_broke};
+use crate::audit::Head;
 
 /// Lines of a list; `selfheal incidents` shows the rest.
 const MOST_LINES: usize = 10;
@@ -27,6 +28,8 @@ pub struct Period {
     pub backups: Vec<Backup>,
     /// What waits for a person now, whenever it began.
     pub waits: Vec<Incident>,
+    /// The newest entry of the audit log, so that it is known elsewhere as well.
+    pub audited: Option<Head>,
 }
 
 /// The digest of what happened until the slot `at`.
@@ -52,7 +55,7 @@ pub fn digest(period: &Period, at: Timestamp) -> Alert {
         event: "digest".to_owned(),
         severity: Severity::Info,
         title,
-        body: if is_empty && waits == 0 { String::new() } else { body(period) },
+        body: if is_empty && waits == 0 { audited(period) } else { body(period) },
         incident: None,
         target: None,
         holds: vec![],
@@ -81,7 +84,17 @@ fn body(period: &Period) -> String {
     let mut parts: Vec<String> = told.map(|(heading, lines)| section(heading, lines)).collect();
     let next = "selfheal incidents   all of them\n  selfheal status      how everything stands";
     parts.push(format!("What to do\n  {next}"));
+    parts.push(audited(period));
+    parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
+}
+
+/// Up to where the audit log is as it should be, for whoever compares it one day.
+fn audited(period: &Period) -> String {
+    period
+        .audited
+        .as_ref()
+        .map_or_else(String::new, |head| format!("The audit log's newest entry\n  {head}"))
 }
 
 fn section(heading: &str, lines: Vec<String>) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::ports::{Clock, Occasion, Store, StoreError, World};
@@ -14,6 +14,7 @@ use super::channels::Carried;
 use super::own_container::own_container;
 use super::rules;
 use crate::alerts::spoilt;
+use crate::audit::Act;
 use crate::config::{Loaded, Settings, Sources};
 use crate::coordinator::schedule::CronSchedule;
 use crate::coordinator::triggers::logs::{Followed, Follower};
@@ -32,6 +33,11 @@ const PRUNE_EVERY: Duration = Duration::from_hours(6);
 const SNAPSHOT_EVERY: Duration = Duration::from_mins(5);
 /// And after one that showed that the store is damaged.
 const SNAPSHOT_AFTER_DAMAGE: Duration = Duration::from_hours(1);
+
+/// How often is looked whether others wrote into the audit log.
+const WITNESS_EVERY: Duration = Duration::from_mins(1);
+/// How often its newest entry is told.
+const HEAD_TOLD_EVERY: Duration = Duration::from_hours(24);
 
 /// Pause before Selfheal asks again which container it runs in.
 const WHO_AM_I_AGAIN: Duration = Duration::from_secs(10);
@@ -203,7 +209,9 @@ impl App {
         let (rules, world, cancel) = (self.rules.clone(), self.world.clone(), self.cancel.clone());
         let commands = self.commands.clone();
         let mut settings = self.settings.clone();
+        let audit = Arc::clone(self.coordinator.audit());
         self.background.spawn(async move {
+            let mut before = Arc::clone(&settings.borrow());
             let inside = Path::new("/.dockerenv").exists();
             loop {
                 // As long as Selfheal does not know itself, it might touch itself.
@@ -214,6 +222,12 @@ impl App {
                     () = tokio::time::sleep(WHO_AM_I_AGAIN), if unknown => {}
                 }
                 let now = Arc::clone(&settings.borrow_and_update());
+                let changed = before.differences(&now);
+                if !changed.is_empty() {
+                    let act = Act::of_selfheal(world.clock.now(), "settings_changed");
+                    audit.write(&[act.saying(changed.join("; "))]).await;
+                    before = Arc::clone(&now);
+                }
                 let channels = channels.renew(&now);
                 commands.declare(now.declared_commands());
                 let (own, memory) = (own_container(&world).await, host_memory(&world).await);
@@ -261,6 +275,23 @@ impl App {
         let taking = take_snapshots(store, clock, self.rules.subscribe(), Arc::clone(&self.wake));
         let cancel = self.cancel.clone();
         self.background.spawn(async move { cancel.run_until_cancelled(taking).await });
+    }
+
+    /// Takes note of what others write into the audit log, and tells its newest entry now and then.
+    pub(super) fn start_witness(&self) {
+        let (audit, cancel) = (Arc::clone(self.coordinator.audit()), self.cancel.clone());
+        self.background.spawn(async move {
+            let mut turns = tokio::time::interval(WITNESS_EVERY);
+            let mut told_at = None;
+            while cancel.run_until_cancelled(turns.tick()).await.is_some() {
+                let head = audit.witness().await;
+                let is_due = told_at.is_none_or(|at: Instant| at.elapsed() >= HEAD_TOLD_EVERY);
+                if let Some(head) = head.filter(|_| is_due) {
+                    tracing::info!("the newest entry of the audit log is {head}");
+                    told_at = Some(Instant::now());
+                }
+            }
+        });
     }
 
     /// Removes history that is older than the settings keep.

@@ -4,9 +4,9 @@ use chrono::Utc;
 use selfheal_agents::ports::Alert;
 use serde::Serialize;
 
-use super::load;
 use super::output::{Exit, Failure, Outcome, Output, Style};
 use super::table::{cell, table};
+use super::{audit, load, local, person};
 use crate::alerts::{Channel, of_test};
 use crate::config::Sources;
 
@@ -21,7 +21,8 @@ struct Tried {
 
 /// Tries every channel that is set, or the one of this name.
 pub(super) async fn test(sources: &Sources, only: Option<&str>, out: Output) -> Outcome {
-    let channels = crate::app::channels(&load(sources)?.settings)
+    let settings = load(sources)?.settings;
+    let channels = crate::app::channels(&settings)
         .map_err(|error| Failure::new(Exit::Usage, format!("{error:#}")))?;
     let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
     if let Some(name) = only.filter(|name| !names.contains(name)) {
@@ -29,6 +30,8 @@ pub(super) async fn test(sources: &Sources, only: Option<&str>, out: Output) -> 
         let what = format!("the channel `{name}` is not set; there are: {set}");
         return Err(Failure::new(Exit::Usage, what).next("write [alerts.NAME] into the settings"));
     }
+    let channel = format!("channel={}", only.unwrap_or("all"));
+    audit::note(&settings, &local::act(&person(), "alert_test").saying(channel));
     let alert = of_test(Utc::now());
     let wanted = channels.iter().filter(|channel| only.is_none_or(|name| name == channel.name));
     let tried = futures_util::future::join_all(wanted.map(|channel| try_out(channel, &alert)));

@@ -9,6 +9,7 @@ use selfheal_agents::model::TargetId;
 use super::drill::Drill;
 use super::rca::Rca;
 use crate::access::Scope;
+use crate::audit::Head;
 
 const EXAMPLES: &str = "\
 First steps:
@@ -206,6 +207,10 @@ pub enum Command {
         #[command(subcommand)]
         what: Tokens,
     },
+    /// What was decided and done, and by whom: the newest entries of the audit log
+    #[command(after_help = "Examples:\n  selfheal audit --limit 100\n  selfheal audit verify\n  \
+        selfheal audit export > audit.jsonl")]
+    Audit(Audit),
     /// Break a throw-away container and watch it being healed
     #[command(after_help = "Makes one small container of this program itself, needs no registry, \
         touches nothing else on this machine, and removes everything it made. A running Selfheal \
@@ -340,6 +345,36 @@ pub enum Tokens {
         /// Its name, as the list shows it
         name: String,
     },
+}
+
+/// What of the audit log.
+#[derive(Debug, Clone, Args)]
+pub struct Audit {
+    /// What about it; the newest entries without it.
+    #[command(subcommand)]
+    pub what: Option<AuditWhat>,
+    /// At most this many entries
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
+}
+
+/// What about the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum AuditWhat {
+    /// Whether every entry is as it was written, and none is missing
+    #[command(
+        after_help = "Its end can only be missed by whoever noted the newest entry before: the \
+        store does, and every digest and Selfheal's log tell it.\n\nExamples:\n  selfheal audit \
+        verify\n  selfheal audit verify --head 118:9f3a...\n\nExits with 1 if an entry was altered \
+        or removed."
+    )]
+    Verify {
+        /// The newest entry, as it was told once: it must be in the log
+        #[arg(long, value_name = "NUMBER:HASH")]
+        head: Option<Head>,
+    },
+    /// Print all entries, each a line of JSON as it is written
+    Export,
 }
 
 /// About alerts.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::output::{Exit, Failure};
+use crate::http::USER_AGENT;
 use crate::http::body::{OwnHealth, ProblemBody, Success};
 
 /// How long the daemon may take to accept.
@@ -59,6 +60,7 @@ impl Client {
         let http = reqwest::Client::builder()
             // The daemon is near; a proxy for the world outside is of no use.
             .no_proxy()
+            .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_LIMIT)
             .timeout(LIMIT)
             .build()

@@ -15,6 +15,7 @@ use super::service_manager::ServiceManager;
 use super::{load, own_url};
 use crate::access::{Access, TokenBook};
 use crate::app::{App, assemble};
+use crate::audit::Act;
 use crate::config::{Loaded, LogFormat, Logs, RequireToken, Settings, Sources};
 use crate::http::{AllowedHosts, BindError, Configured, bind, router, serve};
 
@@ -34,6 +35,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     let covered = is_covered(&loaded.settings);
     let listener = bind(listen, covered).await.map_err(not_bound)?;
     let app = assemble(loaded.settings.clone()).await.map_err(not_started)?;
+    app.coordinator.audit().write(&[started(&loaded)]).await;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -99,6 +101,13 @@ fn tell_of_tokens(settings: &Settings) {
         ),
         Err(error) => tracing::error!("the API lets nobody in: {error}"),
     }
+}
+
+fn started(loaded: &Loaded) -> Act {
+    let (mode, version) = (loaded.settings.mode.as_str(), env!("CARGO_PKG_VERSION"));
+    let changed = Settings::default().differences(&loaded.settings).join("; ");
+    Act::of_selfheal(chrono::Utc::now(), "started")
+        .saying(format!("version {version}, mode {mode}; settings beside the defaults: {changed}"))
 }
 
 fn not_bound(error: BindError) -> Failure {

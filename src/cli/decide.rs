@@ -64,7 +64,7 @@ async fn check(
         }
         Err(CallError::Absent(why)) => {
             tell(format!("note: {why}; this process looks by itself"));
-            local::check(settings, request, out).await
+            local::check(settings, request, client.who(), out).await
         }
         Err(refused) => Err(refused.into()),
     }
@@ -195,7 +195,7 @@ async fn unfreeze(
     let state = match client.delete(&format!("/api/freeze{query}")).await {
         Err(CallError::Absent(why)) => {
             tell(format!("note: {why}; it is written down for the next one"));
-            local::unfreeze(settings, target).await?
+            local::unfreeze(settings, target, client.who()).await?
         }
         answer => answer?,
     };

@@ -1,6 +1,7 @@
 //! `doctor`: is everything there that Selfheal needs? Each line ok, warn or fail, and what
 //! to do about it. It changes nothing.
 
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,6 +18,7 @@ use super::table::{Tone, cell, table, word};
 use super::{load, own_url, person};
 use crate::access::TokenBook;
 use crate::alerts::{Channel, Log};
+use crate::audit;
 use crate::config::{Settings, Sources};
 use crate::docker::Docker;
 use crate::http::check_listen;
@@ -74,6 +76,7 @@ pub(super) async fn run(sources: &Sources, url: Option<&str>, out: Output) -> Ou
             let daemon = daemon(url.unwrap_or(&own)).await;
             lines.push(docker(&settings).await);
             lines.extend([data_dir(&settings.data_dir), store(&settings.data_dir).await]);
+            lines.push(audit(&settings.data_dir).await);
             lines.push(space(&settings.data_dir));
             lines.extend(channels(&settings).await);
             lines.extend(streams(&settings).await);
@@ -236,6 +239,33 @@ async fn store(dir: &Path) -> Examined {
             Examined::not(Grade::Warn, "store", error, "selfheal run")
         }
         Err(error) => Examined::not(Grade::Fail, "store", error, "then selfheal doctor again"),
+    }
+}
+
+/// Whether the audit log can be written, and is as it was written.
+async fn audit(dir: &Path) -> Examined {
+    let what = "audit log";
+    let path = dir.join(audit::FILE);
+    if let Err(error) = OpenOptions::new().append(true).open(&path) {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return Examined::ok(what, "it comes with the first entry");
+        }
+        let seen = format!("{} cannot be written: {error}", path.display());
+        let remedy = "give it to the user who runs Selfheal (chown): it heals without, and notes \
+                      what it does in its own log alone";
+        return Examined::not(Grade::Fail, what, seen, remedy);
+    }
+    match super::audit::verdict(dir, None).await {
+        Ok(verdict) if verdict.faults.is_empty() => {
+            Examined::ok(what, format!("{} entries, none altered or removed", verdict.entries))
+        }
+        Ok(verdict) => {
+            let remedy = "selfheal audit verify; find out who could write to the data folder";
+            Examined::not(Grade::Warn, what, verdict.faults.join("; "), remedy)
+        }
+        Err(failure) => {
+            Examined::not(Grade::Fail, what, failure.what, "then selfheal doctor again")
+        }
     }
 }
 

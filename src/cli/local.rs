@@ -4,6 +4,7 @@
 //! one holds it already, nothing is done.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -16,6 +17,7 @@ use super::decide::{PROVING, ended, finished};
 use super::output::{Exit, Failure, Outcome, Output, tell};
 use super::render::live_line;
 use crate::app::{App, assemble, store_alone};
+use crate::audit::{Act, By, Via};
 use crate::config::{Logs, Settings};
 use crate::coordinator::{Coordinator, CycleStatus, Freeze, RequestError, Scope, Trigger, freezes};
 use crate::http::body::{CheckRequest, Checked, Done, FreezeRequest, FreezeState};
@@ -34,15 +36,30 @@ impl From<RequestError> for Failure {
     }
 }
 
-async fn started(settings: &Settings) -> Result<App, Failure> {
+/// A Selfheal in this process, for what somebody does; that is written down first.
+async fn started(settings: &Settings, act: &Act) -> Result<App, Failure> {
     // What agents do is shown line by line anyway; the log only says what went wrong.
     start_log(&Logs { level: "warn".to_owned(), ..settings.logs.clone() })?;
-    assemble(settings.clone()).await.map_err(not_started)
+    let app = assemble(settings.clone()).await.map_err(not_started)?;
+    app.coordinator.audit().write(std::slice::from_ref(act)).await;
+    Ok(app)
+}
+
+/// Somebody does something on the command line.
+pub(super) fn act(who: &str, what: &str) -> Act {
+    Act::new(Utc::now(), By { who: who.to_owned(), via: Via::Cli }, what)
 }
 
 /// One cycle in this process; waits until what it began has proved itself.
-pub(super) async fn check(settings: &Settings, request: &CheckRequest, out: Output) -> Outcome {
-    let app = started(settings).await?;
+pub(super) async fn check(
+    settings: &Settings,
+    request: &CheckRequest,
+    who: &str,
+    out: Output,
+) -> Outcome {
+    let asked = act(who, "check").on_one(request.target.as_ref());
+    let asked = asked.saying(if request.dry_run { "dry_run=true" } else { "" });
+    let app = started(settings, &asked).await?;
     app.start_remembering().await;
     let following = tokio::spawn(show(app.coordinator.clone()));
     let scope = request.target.clone().map_or(Scope::All, Scope::target);
@@ -118,11 +135,15 @@ pub(super) async fn freeze(
     let (reason, target) = (request.reason(), request.target.clone());
     let freeze =
         Freeze { target, until, reason, by: clean(who, 80), safety_stop: false, stuck: None };
-    let (store, found) = own_store(settings).await?;
+    let lasts =
+        request.duration.as_ref().map_or_else(String::new, |lasts| format!(", for={lasts}"));
+    let asked = act(who, "freeze").on_one(freeze.target.as_ref());
+    let asked = asked.saying(format!("reason={}{lasts}", freeze.reason));
+    let (store, found) = own_store(settings, asked).await?;
     if let Some(found) = found {
         tell(format!("everything is frozen: {found}"));
     }
-    let freezes = freezes::add(&store, freeze.clone(), Utc::now()).await?;
+    let freezes = freezes::add(store.as_ref(), freeze.clone(), Utc::now()).await?;
     Ok(FreezeState::frozen(&freeze, freezes))
 }
 
@@ -131,20 +152,25 @@ pub(super) async fn freeze(
 pub(super) async fn unfreeze(
     settings: &Settings,
     target: Option<&TargetId>,
+    who: &str,
 ) -> Result<FreezeState, Failure> {
-    let (store, found) = own_store(settings).await?;
+    let asked = act(who, "unfreeze").on_one(target);
+    let (store, found) = own_store(settings, asked).await?;
     if let Some(found) = found {
         let what = format!("everything is frozen since just now: {found}");
         return Err(Failure::new(Exit::Wrong, what).next("selfheal incidents"));
     }
-    let (was_frozen, freezes) = freezes::remove(&store, target, Utc::now()).await?;
+    let (was_frozen, freezes) = freezes::remove(store.as_ref(), target, Utc::now()).await?;
     Ok(FreezeState::ended(was_frozen, freezes))
 }
 
 /// The store for this process alone. Nothing that was interrupted is gone on with: whoever wants
 /// everything to stand still does not want that first.
-async fn own_store(settings: &Settings) -> Result<(SqliteStore, Option<String>), Failure> {
-    store_alone(settings).await.map_err(not_started)
+async fn own_store(
+    settings: &Settings,
+    act: Act,
+) -> Result<(Arc<SqliteStore>, Option<String>), Failure> {
+    store_alone(settings, act).await.map_err(not_started)
 }
 
 /// What is to be taken back.
@@ -191,7 +217,8 @@ pub(super) async fn rollback(
         let what = format!("there is no {wanted} in {}", settings.data_dir.display());
         return Err(Failure::new(Exit::Usage, what).next("selfheal backups"));
     }
-    let app = started(settings).await?;
+    let asked = act(who, "rollback").saying(format!("{wanted}, force={force}"));
+    let app = started(settings, &asked).await?;
     // Also what goes on beside the cycles: the end of this process would cut it off.
     let is_over = app.coordinator.taken_up_within(TAKING_UP).await
         && tokio::time::timeout(TAKING_UP, app.coordinator.applied()).await.is_ok();
@@ -205,6 +232,10 @@ pub(super) async fn rollback(
         Undo::Backup(id) => app.coordinator.rollback(id, who, force).await,
         Undo::Incident(id) => app.coordinator.rollback_incident(*id, who, force).await,
     };
+    if let Err(error) = &done {
+        let refused = asked.refused(Utc::now(), &error.to_string());
+        app.coordinator.audit().write(&[refused]).await;
+    }
     app.cancel.cancel();
     let done = done.map_err(|error| Failure::from(error).next("selfheal backups"))?;
     let message = format!("Rolled back to backup {}", done.backup_id);

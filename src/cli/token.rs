@@ -11,6 +11,7 @@ use super::args::Tokens;
 use super::output::{Exit, Failure, Outcome, Output, Style, tell};
 use super::table::{Tone, cell, table, word};
 use crate::access::{Scope, Token, TokenBook, TokenError};
+use crate::audit::Act;
 use crate::config::Settings;
 
 /// A token without its secret.
@@ -47,10 +48,13 @@ struct Made {
 pub(super) fn run(what: &Tokens, settings: &Settings, out: Output) -> Outcome {
     let book = TokenBook::of(&settings.data_dir);
     let now = out.style.now;
+    let audit = |act: &Act| super::audit::note(settings, act);
+    let act = |what: &str| super::local::act(&super::person(), what);
     match what {
         Tokens::Create { name, scope, expires } => {
             let expires = expires.as_deref().map(|text| moment(text, now)).transpose()?;
             let (token, secret) = book.create(name, *scope, expires, now).map_err(failure)?;
+            audit(&act("token_create").on(name).saying(told_of(&token)));
             tell(told(&token, settings));
             let made =
                 Made { row: Row::new(&token, now), token: secret.expose_secret().to_owned() };
@@ -63,6 +67,7 @@ pub(super) fn run(what: &Tokens, settings: &Settings, out: Output) -> Outcome {
         }
         Tokens::Revoke { name } => {
             let gone = Row::new(&book.revoke(name).map_err(failure)?, now);
+            audit(&act("token_revoke").on(name));
             out.show(&gone, |gone, _| {
                 format!("The token {} is worth nothing any more", gone.name)
             })?;
@@ -73,15 +78,19 @@ pub(super) fn run(what: &Tokens, settings: &Settings, out: Output) -> Outcome {
 
 /// What is no data: standard output has the token alone, for a file or a variable.
 fn told(token: &Token, settings: &Settings) -> String {
+    format!(
+        "token {} {}. It is shown this once; only a hash of it is kept, in {}",
+        token.name,
+        told_of(token),
+        std::path::absolute(&settings.data_dir).as_deref().unwrap_or(&settings.data_dir).display()
+    )
+}
+
+fn told_of(token: &Token) -> String {
     let until = token
         .expires
         .map_or_else(|| "it does not expire".to_owned(), |at| format!("it expires {}", day(at)));
-    format!(
-        "token {} of scope {}; {until}. It is shown this once; only a hash of it is kept, in {}",
-        token.name,
-        token.scope,
-        std::path::absolute(&settings.data_dir).as_deref().unwrap_or(&settings.data_dir).display()
-    )
+    format!("of scope {}; {until}", token.scope)
 }
 
 fn day(at: Timestamp) -> String {

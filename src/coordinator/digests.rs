@@ -52,6 +52,7 @@ impl Inner {
             outcomes: self.store.outcomes(Some(since)).await?,
             backups,
             waits: self.waiting_for_a_person().await?,
+            audited: self.audit.witness().await,
         })
     }
 }

@@ -8,7 +8,7 @@ use selfheal_agents::ports::Alert;
 use super::progress::Progress;
 use super::state::{Blind, Inner, lock};
 use super::{CycleReport, Happening, Scope, TargetSummary, summaries};
-use crate::{alerts, streams};
+use crate::{alerts, audit, streams};
 
 /// A part of the world that cannot be seen is told of after this long.
 const BLIND_FOR: TimeDelta = TimeDelta::seconds(60);
@@ -73,8 +73,14 @@ impl Inner {
         self.tell(Happening::Incident { incident: summaries::incident(incident), text });
     }
 
-    /// Writes an incident, and queues for other programs what is new about it.
+    /// Writes an incident, and queues for other programs what is new about it: every one passes
+    /// here. What was decided is written into the audit log first, so that nothing is in force that
+    /// is not in it; what could not be written there is tried again with the next time.
     pub(super) async fn save_quietly(&self, incident: &mut Incident) {
+        let decided = audit::decisions(incident);
+        if decided.is_empty() || self.audit.write(&decided).await {
+            incident.audited = incident.timeline.len();
+        }
         let told = incident.announced.clone();
         let news = if self.rules().streams { streams::news_of(incident) } else { vec![] };
         if let Err(error) = self.store.save_incident_and_tell(incident, &news).await {

@@ -9,6 +9,7 @@ use selfheal_agents::ports::StoreResult;
 use super::state::Inner;
 use super::{Freeze, freezes};
 use crate::alerts;
+use crate::audit::Act;
 
 impl Inner {
     /// The same by what the store knows now.
@@ -29,6 +30,7 @@ impl Inner {
         let Some(TooManyFailures { why, at }) = failures else { return Ok(()) };
         tracing::error!("{why}: nothing is healed until a person types `selfheal unfreeze`");
         self.queue_alert(&alerts::stopped(&why, at)).await?;
+        self.audit.write(&[Act::of_selfheal(now, "safety_stop").saying(&why)]).await;
         self.change_freezes(freezes::with(before, Freeze::safety_stop(why))).await
     }
 }

@@ -31,6 +31,7 @@ use super::reminders::Reminded;
 use super::retries::Retries;
 use super::turns::{Turn, Turns};
 use super::{Freeze, Happening, Parts, Rules, Standing, schedule, validation};
+use crate::audit::Audit;
 
 /// How often windows and passing holds are looked after.
 pub(super) const TICK: Duration = Duration::from_millis(500);
@@ -45,6 +46,7 @@ pub(super) struct Blind {
 pub(super) struct Inner {
     pub(super) world: World,
     pub(super) store: Arc<dyn Store>,
+    pub(super) audit: Arc<Audit>,
     rules: watch::Receiver<Arc<Rules>>,
     catalogue: watch::Receiver<Arc<Catalogue>>,
     pub(super) executor: Executor,
@@ -135,6 +137,7 @@ impl Inner {
             digest_key: parts.digest_key,
             world: parts.world,
             store: parts.store,
+            audit: parts.audit,
             rules: parts.rules,
             catalogue: parts.catalogue,
             writing: AsyncMutex::new(()),

@@ -67,6 +67,7 @@ impl Stage {
             rules: watch::Sender::new(Arc::new(rules)).subscribe(),
             catalogue: watch::Sender::new(catalogue).subscribe(),
             digest_key: DigestKey::new([7; 32]),
+            audit: Arc::new(Audit::in_memory(store.clone())),
             wake: Arc::default(),
             cancel: cancel.clone(),
         });

@@ -80,11 +80,12 @@ fn decide(access: &Access, parts: &Parts) -> Result<Option<Holder>, Denied> {
         return if access.demands() { Err(Denied::NoToken) } else { Ok(None) };
     };
     match known {
-        Some(Known::Needs(Need::AtLeast(scope))) if holder.scope < scope => {
-            Err(Denied::TooSmall(holder, scope))
-        }
         // What is nowhere gets its 404 from the handler for that.
-        None | Some(Known::Needs(_)) => Ok(Some(holder)),
+        None => Ok(Some(holder)),
+        Some(Known::Needs(need)) => match need.scope().filter(|scope| holder.scope < *scope) {
+            Some(scope) => Err(Denied::TooSmall(holder, scope)),
+            None => Ok(Some(holder)),
+        },
         Some(Known::OtherMethod) => Err(Denied::Problem(other_method(&parts.method, &parts.uri))),
         Some(Known::Nothing) => Err(Denied::Problem(Problem::new(
             StatusCode::FORBIDDEN,
@@ -170,7 +171,7 @@ impl Denied {
 }
 
 /// Whether a person looks at what is there, and not a program.
-fn is_page(path: &str) -> bool {
+pub(super) fn is_page(path: &str) -> bool {
     !path.starts_with("/api/") && !["/api", "/metrics", "/openapi.json"].contains(&path)
 }
 

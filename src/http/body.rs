@@ -4,10 +4,12 @@
 //! names shown in the contract are fixed; fields may be added, never renamed. Nothing here
 //! asks the world: every body is made of what the store and the coordinator handed over.
 
+mod audit;
 mod incident;
 mod monitoring;
 mod target;
 
+pub use audit::*;
 pub use incident::*;
 pub use monitoring::*;
 pub use target::*;

@@ -10,8 +10,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use selfheal_agents::model::clean;
 use serde::de::DeserializeOwned;
 
+use super::admit::is_page;
 use super::problem::Problem;
 use crate::access::Holder;
+use crate::audit::{By, Via};
 
 /// The largest body taken, in bytes.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
@@ -111,31 +113,37 @@ where
     }
 }
 
-/// Who asks: the name of the token. Without one the header `X-Selfheal-User`, or `api`: a claim
-/// for the record, no proof.
+/// By what the command line is known; a claim, as what somebody without a token calls themselves.
+pub const USER_AGENT: &str = concat!("selfheal/", env!("CARGO_PKG_VERSION"));
+
+/// Who asks, and by which way.
+///
+/// Who is the name of the token. Without one it is the header `X-Selfheal-User`, or `api`: a claim
+/// for the record, no proof; and on a page `page`.
+pub(super) fn by(parts: &Parts) -> By {
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let via = if is_page(parts.uri.path()) {
+        Via::Page
+    } else if text("user-agent").is_some_and(|agent| agent.starts_with("selfheal/")) {
+        Via::Cli
+    } else {
+        Via::Api
+    };
+    let who = match (parts.extensions.get::<Holder>(), via) {
+        (Some(holder), _) => holder.name.clone(),
+        (None, Via::Page) => "page".to_owned(),
+        (None, _) => clean(text("x-selfheal-user").unwrap_or_default().trim(), 64),
+    };
+    By { who: if who.is_empty() { "api".to_owned() } else { who }, via }
+}
+
+/// Who asks, by the API or on a page.
 pub(super) struct Who(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Who {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        if let Some(holder) = parts.extensions.get::<Holder>() {
-            return Ok(Self(holder.name.clone()));
-        }
-        let named = parts.headers.get("x-selfheal-user").and_then(|name| name.to_str().ok());
-        let name = clean(named.unwrap_or_default().trim(), 64);
-        Ok(Self(if name.is_empty() { "api".to_owned() } else { name }))
-    }
-}
-
-/// Who pressed a button: the name of the token, or `page`.
-pub(super) struct OnPage(pub(super) String);
-
-impl<S: Send + Sync> FromRequestParts<S> for OnPage {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let holder = parts.extensions.get::<Holder>();
-        Ok(Self(holder.map_or_else(|| "page".to_owned(), |holder| holder.name.clone())))
+        Ok(Self(by(parts).who))
     }
 }

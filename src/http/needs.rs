@@ -12,18 +12,39 @@ use crate::access::Scope;
 pub(super) enum Need {
     /// Nothing: anybody may.
     Nothing,
-    /// A token of at least this scope.
-    AtLeast(Scope),
+    /// A token of at least this scope, to look.
+    Look(Scope),
+    /// A token of at least this scope, to do what this word says in the audit log; `{decision}` is
+    /// the word at that place of the path.
+    Act(Scope, &'static str),
 }
 
-use Need::{AtLeast, Nothing};
+impl Need {
+    /// The scope that is needed.
+    pub(super) const fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Nothing => None,
+            Self::Look(scope) | Self::Act(scope, _) => Some(scope),
+        }
+    }
+}
 
-const LOOK: Need = AtLeast(Scope::Viewer);
-const ACT: Need = AtLeast(Scope::Operator);
-const ALL: Need = AtLeast(Scope::Admin);
+use Need::{Act, Look, Nothing};
+
+const LOOK: Need = Look(Scope::Viewer);
+
+/// What whoever may decide about what is watched may do.
+const fn act(word: &'static str) -> Need {
+    Act(Scope::Operator, word)
+}
+
+/// What only an administrator may do.
+const fn administer(word: &'static str) -> Need {
+    Act(Scope::Admin, word)
+}
 
 /// Method, route as the router has it, need.
-pub(super) const NEEDS: [(&str, &str, Need); 57] = [
+pub(super) const NEEDS: [(&str, &str, Need); 58] = [
     // Whether it lives, for whoever restarts it; and what the login itself is made of.
     ("GET", "/health", Nothing),
     ("GET", "/api/automation/health", Nothing),
@@ -67,25 +88,26 @@ pub(super) const NEEDS: [(&str, &str, Need); 57] = [
     ("GET", "/api/automation/statistics", LOOK),
     ("GET", "/api/automation/active-orchestrators", LOOK),
     // Deciding about what is watched.
-    ("POST", "/incidents/{id}/{decision}", ACT),
-    ("POST", "/freeze", ACT),
-    ("POST", "/unfreeze", ACT),
-    ("POST", "/check", ACT),
-    ("POST", "/targets/{id}/freeze", ACT),
-    ("POST", "/targets/{id}/unfreeze", ACT),
-    ("POST", "/backups/{id}/rollback", ACT),
-    ("POST", "/api/monitoring/trigger-check", ACT),
-    ("POST", "/api/monitoring/rollback/{backup_id}", ACT),
-    ("POST", "/api/incidents/{id}/approve", ACT),
-    ("POST", "/api/incidents/{id}/dismiss", ACT),
-    ("POST", "/api/incidents/{id}/rollback", ACT),
-    ("POST", "/api/freeze", ACT),
-    ("DELETE", "/api/freeze", ACT),
+    ("POST", "/incidents/{id}/{decision}", act("{decision}")),
+    ("POST", "/freeze", act("freeze")),
+    ("POST", "/unfreeze", act("unfreeze")),
+    ("POST", "/check", act("check")),
+    ("POST", "/targets/{id}/freeze", act("freeze")),
+    ("POST", "/targets/{id}/unfreeze", act("unfreeze")),
+    ("POST", "/backups/{id}/rollback", act("rollback")),
+    ("POST", "/api/monitoring/trigger-check", act("check")),
+    ("POST", "/api/monitoring/rollback/{backup_id}", act("rollback")),
+    ("POST", "/api/incidents/{id}/approve", act("approve")),
+    ("POST", "/api/incidents/{id}/dismiss", act("dismiss")),
+    ("POST", "/api/incidents/{id}/rollback", act("rollback")),
+    ("POST", "/api/freeze", act("freeze")),
+    ("DELETE", "/api/freeze", act("unfreeze")),
     // Everything else.
-    ("POST", "/settings/alerts/{channel}", ALL),
-    ("POST", "/api/automation/start", ALL),
-    ("POST", "/api/automation/stop", ALL),
-    ("POST", "/api/automation/heal", ALL),
+    ("GET", "/api/audit", Look(Scope::Admin)),
+    ("POST", "/settings/alerts/{channel}", administer("alert_test")),
+    ("POST", "/api/automation/start", administer("start")),
+    ("POST", "/api/automation/stop", administer("stop")),
+    ("POST", "/api/automation/heal", administer("heal")),
 ];
 
 /// What is known of a route.
@@ -156,10 +178,23 @@ mod tests {
     }
 
     #[test]
-    fn looking_never_needs_more_than_a_viewer_and_nothing_is_changed_by_one() {
+    fn looking_needs_a_viewer_and_what_changes_anything_has_a_word_for_the_audit_log() {
         for (method, route, need) in NEEDS {
             let looks = method == "GET" || route == "/knowledge/explain";
-            assert_eq!(looks && need != Nothing, need == LOOK, "{method} {route}");
+            let (audits, is_login) = (route == "/api/audit", matches!(route, "/login" | "/logout"));
+            match need {
+                Nothing => assert!(looks || is_login, "{method} {route}"),
+                Look(scope) => {
+                    assert!(looks, "{method} {route}");
+                    assert_eq!(scope, if audits { Scope::Admin } else { Scope::Viewer }, "{route}");
+                }
+                Act(scope, word) => {
+                    assert!(
+                        !looks && scope > Scope::Viewer && !word.is_empty(),
+                        "{method} {route}"
+                    );
+                }
+            }
         }
     }
 }

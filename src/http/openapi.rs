@@ -16,8 +16,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::automation;
 use super::body::{
-    BackupList, CheckRequest, Checked, DismissRequest, Done, FreezeRequest, FreezeState, Health,
-    IncidentDetail, IncidentList, OwnHealth, ProblemBody, Status, Success, TargetDetail,
+    AuditPage, BackupList, CheckRequest, Checked, DismissRequest, Done, FreezeRequest, FreezeState,
+    Health, IncidentDetail, IncidentList, OwnHealth, ProblemBody, Status, Success, TargetDetail,
     TargetList,
 };
 use super::state::Api;
@@ -52,6 +52,7 @@ macro_rules! bodies {
 
 bodies!(
     OwnHealth,
+    AuditPage,
     Success<Health>,
     Success<Status>,
     Success<Checked>,

@@ -24,7 +24,7 @@ use serde::Deserialize;
 
 use self::view::{ErrorPage, IncidentPage, IncidentsPage, OverviewPage};
 use super::body::{FreezeRequest, IncidentRow};
-use super::extract::{Fields, Named, OnPage, Params};
+use super::extract::{Fields, Named, Params, Who};
 use super::incidents::detail;
 use super::problem::Problem;
 use super::state::Api;
@@ -139,7 +139,7 @@ struct DecisionFields {
 async fn decide(
     State(api): State<Api>,
     Path((id, decision)): Path<(String, String)>,
-    OnPage(who): OnPage,
+    Who(who): Who,
     fields: Result<Fields<DecisionFields>, Problem>,
 ) -> Page {
     let Fields(fields) = fields?;
@@ -174,7 +174,7 @@ struct FreezeParams {
 async fn freeze(
     State(api): State<Api>,
     Params(params): Params<FreezeParams>,
-    OnPage(who): OnPage,
+    Who(who): Who,
 ) -> Page {
     let request = FreezeRequest {
         duration: params.r#for,
@@ -185,7 +185,7 @@ async fn freeze(
     Ok(Redirect::to("/").into_response())
 }
 
-async fn unfreeze(State(api): State<Api>, OnPage(who): OnPage) -> Page {
+async fn unfreeze(State(api): State<Api>, Who(who): Who) -> Page {
     api.coordinator.unfreeze(None, &who).await?;
     Ok(Redirect::to("/").into_response())
 }

@@ -19,7 +19,7 @@ pub(super) fn make_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
-pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
@@ -31,13 +31,16 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The same for a file that belongs to whoever owns its directory: what a person writes as root
 /// must stay readable for a daemon that is not.
 pub(crate) fn replace_as_owner(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_after(path, bytes, |file, dir| {
-        let (made, owner) = (file.metadata()?, dir.metadata()?);
-        if (made.uid(), made.gid()) == (owner.uid(), owner.gid()) || made.uid() != 0 {
-            return Ok(());
-        }
-        fchown(file, Some(owner.uid()), Some(owner.gid()))
-    })
+    replace_after(path, bytes, give_to_owner_of)
+}
+
+/// Gives a file that root made to whoever owns its directory.
+pub(crate) fn give_to_owner_of(file: &File, dir: &Path) -> io::Result<()> {
+    let (made, owner) = (file.metadata()?, dir.metadata()?);
+    if (made.uid(), made.gid()) == (owner.uid(), owner.gid()) || made.uid() != 0 {
+        return Ok(());
+    }
+    fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 fn replace_after(

@@ -16,6 +16,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use futures_util::StreamExt;
 use selfheal::access::Access;
+use selfheal::audit::Audit;
 use selfheal::config::{Sources, load_from};
 use selfheal::coordinator::{Coordinator, Parts, Rules};
 use selfheal::http::{AllowedHosts, Configured, router};
@@ -64,6 +65,7 @@ impl Served {
             rules: watch::Sender::new(Arc::new(rules)).subscribe(),
             catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
             digest_key: DigestKey::new([7; 32]),
+            audit: Arc::new(Audit::in_memory(store.clone())),
             wake: Arc::default(),
             cancel: cancel.clone(),
         });

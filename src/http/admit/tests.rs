@@ -13,6 +13,7 @@ use super::super::needs::NEEDS;
 use super::super::{AllowedHosts, Configured, router};
 use super::*;
 use crate::access::TokenBook;
+use crate::audit::{Audit, Entry, Via, entries};
 use crate::config::{Settings, Sources};
 use crate::coordinator::{Coordinator, Parts, Rules};
 use crate::knowledge;
@@ -21,6 +22,7 @@ const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 struct Served {
     router: Router,
+    audit: Arc<Audit>,
     dir: TempDir,
     cancel: CancellationToken,
 }
@@ -37,12 +39,15 @@ impl Served {
         world.add(healthy("db"));
         let cancel = CancellationToken::new();
         let (catalogue, _) = knowledge::load(None, knowledge::Keep::InForce);
+        let store = Arc::<MemoryStore>::default();
+        let audit = Arc::new(Audit::in_memory(store.clone()));
         let coordinator = Coordinator::start(Parts {
             world: world.world(),
-            store: Arc::<MemoryStore>::default(),
+            store,
             rules: watch::Sender::new(Arc::new(Rules::default())).subscribe(),
             catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
             digest_key: DigestKey::new([7; 32]),
+            audit: Arc::clone(&audit),
             wake: Arc::default(),
             cancel: cancel.clone(),
         });
@@ -54,7 +59,13 @@ impl Served {
         let configured =
             Configured { sources, settings, channels: crate::app::channels, tie: None };
         let router = router(coordinator, configured, access, hosts, cancel.clone());
-        Self { router, dir, cancel }
+        Self { router, audit, dir, cancel }
+    }
+
+    /// What stands in the audit log of what people do.
+    async fn acts(&self) -> Vec<Entry> {
+        let bytes = self.audit.bytes().await.unwrap();
+        entries(&bytes).filter(|entry| entry.via != Via::Selfheal).collect()
     }
 
     fn token(&self, name: &str, scope: Scope) -> String {
@@ -116,7 +127,7 @@ async fn every_route_wants_what_the_table_says_of_every_scope_and_of_nobody() {
     for (method, route, need) in NEEDS {
         let path = filled(route);
         let nobody = served.send(method, &path, &[], "").await;
-        let Need::AtLeast(least) = need else {
+        let Some(least) = need.scope() else {
             // The login answers 401 for what is typed into it.
             let is_login = (method, route) == ("POST", "/login");
             assert!(is_login || !wrong.contains(&nobody.status()), "{method} {route}");
@@ -287,4 +298,94 @@ async fn a_stream_of_events_ends_when_its_token_is_revoked() {
     TokenBook::of(served.dir.path()).revoke("anna").unwrap();
     served.with_token("DELETE", "/api/freeze", &bert).await;
     while events.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn every_route_that_changes_something_leaves_an_entry_and_no_other_does() {
+    let served = Served::new(true);
+    let anna = served.token("anna", Scope::Admin);
+    let grafana = served.token("grafana", Scope::Viewer);
+    for (method, route, need) in NEEDS {
+        if matches!(route, "/login" | "/logout") {
+            continue;
+        }
+        let (path, before) = (filled(route), served.acts().await.len());
+        served.send(method, &path, &[], "").await;
+        if need.scope().is_some_and(|scope| scope > Scope::Viewer) {
+            served.with_token(method, &path, &grafana).await;
+        }
+        assert_eq!(served.acts().await.len(), before, "{method} {route}: who is not let in");
+        let status = served.with_token(method, &path, &anna).await.status();
+        let new = served.acts().await.split_off(before);
+        let words: Vec<&str> = new.iter().map(|entry| entry.act.as_str()).collect();
+        let Need::Act(_, word) = need else {
+            assert!(words.is_empty(), "{method} {route}: {new:?}");
+            continue;
+        };
+        let word = if word == "{decision}" { "approve" } else { word };
+        let is_refused = status.is_client_error() || status.is_server_error();
+        let expected = if is_refused { vec![word, "refused"] } else { vec![word] };
+        assert_eq!(words, expected, "{method} {route}: {status}");
+        let via = if is_page(&path) { Via::Page } else { Via::Api };
+        assert!(
+            new.iter().all(|entry| (entry.who.as_str(), entry.via) == ("anna", via)),
+            "{new:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_entry_says_who_did_what_to_what_by_which_way_and_why() {
+    let served = Served::new(false);
+    let json = ("content-type", "application/json");
+    let hostile =
+        r#"{"target": "container:nobody", "reason": "\u001b[2Jmoving\nhouse", "for": "1h"}"#;
+    let cli = [json, ("user-agent", "selfheal/1.0"), ("x-selfheal-user", "otto")];
+    served.send("POST", "/api/freeze", &cli, hostile).await;
+    let path = format!("/api/incidents/{ID}/dismiss");
+    served.send("POST", &path, &[json], r#"{"reason": "a known fault"}"#).await;
+    served.send("POST", "/targets/container:db/freeze?for=30m", &[], "").await;
+    served.send("DELETE", "/api/freeze?target=container%3Adb", &[], "").await;
+    let token = served.token("anna", Scope::Operator);
+    let cookie = served.log_in(&token).await;
+    served.send("POST", "/logout", &[("cookie", &cookie)], "").await;
+    let acts = served.acts().await;
+    let told: Vec<String> = acts
+        .iter()
+        .map(|entry| {
+            let Entry { who, via, act, target, incident, detail, .. } = entry;
+            let target = target.as_deref().unwrap_or("-");
+            let incident = incident.map_or("-".to_owned(), |id| id.to_string());
+            format!("{who} {} {act} {target} {incident} {detail}", via.as_str())
+        })
+        .collect();
+    let expected = [
+        "otto cli freeze container:nobody - for=1h, reason=[2Jmoving house".to_owned(),
+        "otto cli refused container:nobody - freeze: 404 Not Found".to_owned(),
+        format!("api api dismiss - {ID} reason=a known fault"),
+        format!("api api refused - {ID} dismiss: 404 Not Found"),
+        "page page freeze container:db - for=30m".to_owned(),
+        "page page refused container:db - freeze: 404 Not Found".to_owned(),
+        "api api unfreeze container:db - ".to_owned(),
+        "anna page login - - ".to_owned(),
+        "anna page logout - - ".to_owned(),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn the_newest_entries_are_for_administrators_and_name_the_head() {
+    let served = Served::new(true);
+    let (anna, otto) = (served.token("anna", Scope::Admin), served.token("otto", Scope::Operator));
+    for _ in 0..3 {
+        served.with_token("DELETE", "/api/freeze", &otto).await;
+    }
+    assert_eq!(served.with_token("GET", "/api/audit", &otto).await.status(), StatusCode::FORBIDDEN);
+    let answer = served.with_token("GET", "/api/audit?limit=2", &anna).await;
+    let page: serde_json::Value = serde_json::from_str(&text(answer).await).unwrap();
+    let seqs: Vec<_> = page["entries"].as_array().unwrap().iter().map(|e| &e["seq"]).collect();
+    assert_eq!(seqs, [3, 2], "{page}");
+    assert_eq!(page["head"], served.audit.witness().await.unwrap().to_string());
+    let refused = served.with_token("GET", "/api/audit?limit=0", &anna).await.status();
+    assert_eq!(refused, StatusCode::BAD_REQUEST);
 }

@@ -11,7 +11,7 @@ use super::view::{BackupPage, BackupsPage};
 use super::{Page, html};
 use crate::http::body::BackupRow;
 use crate::http::diff;
-use crate::http::extract::{Fields, Named, OnPage};
+use crate::http::extract::{Fields, Named, Who};
 use crate::http::problem::Problem;
 use crate::http::state::Api;
 
@@ -48,7 +48,7 @@ struct RollbackFields {
 async fn rollback(
     State(api): State<Api>,
     id: Result<Named<BackupId>, Problem>,
-    OnPage(who): OnPage,
+    Who(who): Who,
     fields: Result<Fields<RollbackFields>, Problem>,
 ) -> Page {
     let (Named(id), Fields(fields)) = (id?, fields?);

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::view::{TargetFacts, TargetPage, TargetsPage};
 use super::{Page, Search, html};
 use crate::http::body::{FreezeRequest, IncidentRow};
-use crate::http::extract::{Fields, Named, OnPage, Params};
+use crate::http::extract::{Fields, Named, Params, Who};
 use crate::http::problem::Problem;
 use crate::http::state::Api;
 use crate::http::targets::{apply_freeze, detail};
@@ -61,7 +61,7 @@ struct FreezeFields {
 async fn freeze(
     State(api): State<Api>,
     id: Result<Named<TargetId>, Problem>,
-    OnPage(who): OnPage,
+    Who(who): Who,
     fields: Result<Fields<FreezeFields>, Problem>,
 ) -> Page {
     let (Named(id), Fields(fields)) = (id?, fields?);
@@ -78,7 +78,7 @@ async fn freeze(
 async fn unfreeze(
     State(api): State<Api>,
     id: Result<Named<TargetId>, Problem>,
-    OnPage(who): OnPage,
+    Who(who): Who,
 ) -> Page {
     let Named(id) = id?;
     api.coordinator.unfreeze(Some(&id), &who).await?;

@@ -14,6 +14,7 @@ use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::audit::Audit;
 use crate::coordinator::state::Inner;
 use crate::coordinator::{Parts, Rules};
 
@@ -66,6 +67,7 @@ impl Story {
             rules: watch::Sender::new(Arc::clone(&self.rules)).subscribe(),
             catalogue: watch::Sender::default().subscribe(),
             digest_key: DigestKey::new([7; 32]),
+            audit: Arc::new(Audit::in_memory(self.store.clone())),
             wake: Arc::default(),
             cancel: CancellationToken::new(),
         }));
