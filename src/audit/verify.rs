@@ -33,7 +33,7 @@ pub fn verify(bytes: &[u8], witnesses: &[Head]) -> Verdict {
     let missing: Vec<String> = witnesses
         .iter()
         .filter(|witness| !found.contains(witness))
-        .map(|witness| missing(witness, walk.last.as_ref()))
+        .map(|witness| missing(witness, walk.last.as_ref(), walk.unread))
         .collect();
     walk.faults.extend(missing);
     if torn.len() > LONGEST_LINE {
@@ -47,15 +47,17 @@ pub fn verify(bytes: &[u8], witnesses: &[Head]) -> Verdict {
     Verdict { entries: walk.entries, head: walk.last, faults: walk.faults, torn_bytes: torn.len() }
 }
 
-fn missing(witness: &Head, last: Option<&Head>) -> String {
+/// Of a witness that was not met. The lines at the end that are `unread` may have been entries.
+fn missing(witness: &Head, last: Option<&Head>, unread: u64) -> String {
     let Head { seq, hash } = witness;
+    let from = last.map_or(0, |last| last.seq) + unread + 1;
     match last {
-        None => format!("all entries are removed: {seq} were known, the last with the hash {hash}"),
-        Some(last) if last.seq + 1 < *seq => {
-            format!("the last entries, {} to {seq}, are removed", last.seq + 1)
+        None if unread == 0 => {
+            format!("all entries are removed: {seq} were known, the last with the hash {hash}")
         }
-        Some(last) if last.seq < *seq => format!("the last entry, {seq}, is removed"),
-        Some(_) => format!("entry {seq} is another than was known: its hash was {hash}"),
+        _ if from < *seq => format!("the last entries, {from} to {seq}, are removed"),
+        _ if from == *seq => format!("the last entry, {seq}, is removed"),
+        _ => format!("entry {seq} is another than was known: its hash was {hash}"),
     }
 }
 

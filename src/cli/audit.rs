@@ -87,7 +87,7 @@ fn found(examined: &Examined, style: &Style) -> String {
         lines.push(format!("{word}: {count}, none altered or removed"));
     } else {
         let word = paint(style, "altered", Tone::Bad);
-        lines.push(format!("{word}: {count} are as they were written, and"));
+        lines.push(format!("{word}; as written: {count}"));
         lines.extend(examined.faults.iter().map(|fault| format!("  - {fault}")));
     }
     if examined.torn_bytes > 0 {
