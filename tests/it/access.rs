@@ -15,12 +15,12 @@ use crate::support::{ask, free_port, until};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A folder with settings of a daemon that has no Docker.
-struct Site {
-    folder: TempDir,
-    port: u16,
+pub(crate) struct Site {
+    pub(crate) folder: TempDir,
+    pub(crate) port: u16,
 }
 
-struct Daemon(Child);
+pub(crate) struct Daemon(Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -31,7 +31,7 @@ impl Drop for Daemon {
 
 impl Site {
     /// With these lines under `[api]`.
-    fn new(api: &str) -> Result<Self> {
+    pub(crate) fn new(api: &str) -> Result<Self> {
         let (folder, port) = (tempfile::tempdir()?, free_port()?);
         let at = folder.path().display();
         let settings = format!(
@@ -57,19 +57,23 @@ impl Site {
         command
     }
 
-    fn said(&self, arguments: &[&str], token: Option<&str>) -> Result<(i32, String, String)> {
+    pub(crate) fn said(
+        &self,
+        arguments: &[&str],
+        token: Option<&str>,
+    ) -> Result<(i32, String, String)> {
         let Output { status, stdout, stderr } = self.command(arguments, token).output()?;
         let code = status.code().context("it was ended by a signal")?;
         Ok((code, String::from_utf8(stdout)?, String::from_utf8(stderr)?))
     }
 
-    fn token(&self, name: &str, scope: &str) -> Result<String> {
+    pub(crate) fn token(&self, name: &str, scope: &str) -> Result<String> {
         let (code, out, err) = self.said(&["token", "create", name, "--scope", scope], None)?;
         ensure!(code == 0, "{err}");
         Ok(out.trim_end().to_owned())
     }
 
-    fn run(&self) -> Result<Daemon> {
+    pub(crate) fn run(&self) -> Result<Daemon> {
         let log = File::create(self.log())?;
         let child = self
             .command(&["run"], None)
