@@ -56,7 +56,14 @@ impl Audit {
         let place = Place::File(data_dir.join(FILE));
         let audit = Self { place: Arc::new(place), store, known: AsyncMutex::default() };
         match head_in(audit.store.as_ref()).await {
-            Ok(witness) => audit.examine(witness).await,
+            Ok(witness) => {
+                let faults = {
+                    let mut known = audit.known.lock().await;
+                    *known = witness;
+                    audit.examine(&mut known).await
+                };
+                audit.tell_of(&faults).await;
+            }
             Err(error) => tracing::error!(%error, "the audit log is not examined"),
         }
         audit
@@ -68,31 +75,32 @@ impl Audit {
     }
 
     /// Goes on from what stands there, or where that is not as it should be, from what is known.
-    async fn examine(&self, witness: Option<Head>) {
+    /// Answers what is wrong.
+    async fn examine(&self, known: &mut Option<Head>) -> Vec<String> {
         let bytes = match self.bytes().await {
             Ok(bytes) => bytes,
             Err(error) => {
                 tracing::error!(%error, "the audit log cannot be read: {error}");
-                *self.known.lock().await = witness;
-                return;
+                return vec![];
             }
         };
-        let verdict = verify(&bytes, witness.as_slice());
-        let head = continued(witness.clone(), &verdict);
+        let verdict = verify(&bytes, known.as_slice());
+        let head = continued(known.clone(), &verdict);
         if verdict.faults.is_empty()
-            && head != witness
+            && head != *known
             && let Some(head) = &head
         {
             self.keep(head).await;
         }
-        *self.known.lock().await = head;
-        if !verdict.faults.is_empty() {
-            self.tell_of(&verdict.faults).await;
-        }
+        *known = head;
+        verdict.faults
     }
 
     /// Writes down what is wrong, unless it was before.
     async fn tell_of(&self, faults: &[String]) {
+        if faults.is_empty() {
+            return;
+        }
         for fault in faults {
             tracing::error!("the audit log was altered: {fault}");
         }
@@ -142,11 +150,15 @@ impl Audit {
     /// Answers the newest entry.
     pub async fn witness(&self) -> Option<Head> {
         let place = Arc::clone(&self.place);
-        let known = self.known.lock().await.clone();
-        let tail = tokio::task::spawn_blocking(move || place.tail()).await;
-        if !matches!(tail, Ok(Ok(tail)) if tail == known) {
-            self.examine(known).await;
-        }
+        let faults = {
+            let mut known = self.known.lock().await;
+            let tail = tokio::task::spawn_blocking(move || place.tail()).await;
+            if matches!(tail, Ok(Ok(tail)) if tail == *known) {
+                return known.clone();
+            }
+            self.examine(&mut known).await
+        };
+        self.tell_of(&faults).await;
         self.known.lock().await.clone()
     }
 

@@ -1,10 +1,11 @@
 //! The file: one writer at a time, by a lock that the kernel releases when its process dies.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::chain::{self, Append, LONGEST_LINE};
 use super::entry::{Act, Head};
@@ -12,6 +13,11 @@ use crate::store::{give_to_owner_of, sync_dir};
 
 /// The log's name in the data directory.
 pub const FILE: &str = "audit.jsonl";
+
+/// How long another writer, or a reader, is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often it is tried meanwhile.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// In the end of a file of this many bytes stands the last line, and what was torn after it.
 const TAIL: u64 = 4 * LONGEST_LINE as u64;
@@ -94,7 +100,7 @@ fn append(path: &Path, known: Option<&Head>, acts: &[Act]) -> io::Result<Head> {
     let dir = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
     let mut file =
         OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    file.lock()?;
+    lock(&file)?;
     let is_new = file.metadata()?.len() == 0;
     if is_new {
         give_to_owner_of(&file, dir)?;
@@ -111,6 +117,20 @@ fn append(path: &Path, known: Option<&Head>, acts: &[Act]) -> io::Result<Head> {
         sync_dir(dir)?;
     }
     Ok(head)
+}
+
+/// Healing must not wait for ever for whoever holds the lock.
+fn lock(file: &File) -> io::Result<()> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
+                std::thread::sleep(AGAIN);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn tail_of(file: &mut File) -> io::Result<Vec<u8>> {

@@ -248,3 +248,14 @@ async fn a_log_that_cannot_be_written_says_so_and_goes_on_once_it_can() {
     assert!(audit.write(&[act(1)]).await);
     assert_eq!(verdict(&dir, &store).await.faults, [""; 0]);
 }
+
+#[tokio::test]
+async fn whoever_holds_the_lock_keeps_nothing_waiting_for_ever() {
+    let (dir, store, audit) = log(1).await;
+    let held = std::fs::File::open(dir.path().join(FILE)).unwrap();
+    held.lock().unwrap();
+    assert!(!audit.write(&[act(1)]).await);
+    drop(held);
+    assert!(audit.write(&[act(1)]).await);
+    assert_eq!(verdict(&dir, &store).await.entries, 2);
+}

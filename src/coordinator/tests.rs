@@ -60,6 +60,19 @@ impl Stage {
         rules: Rules,
         store: Arc<MemoryStore>,
     ) -> Self {
+        let audit = Arc::new(Audit::in_memory(store.clone()));
+        Self::told_to(audit, catalogue, fake, world, rules, store)
+    }
+
+    /// With an audit log that is kept elsewhere.
+    fn told_to(
+        audit: Arc<Audit>,
+        catalogue: Arc<Catalogue>,
+        fake: FakeWorld,
+        world: World,
+        rules: Rules,
+        store: Arc<MemoryStore>,
+    ) -> Self {
         let cancel = CancellationToken::new();
         let coordinator = Coordinator::start(Parts {
             world,
@@ -67,7 +80,7 @@ impl Stage {
             rules: watch::Sender::new(Arc::new(rules)).subscribe(),
             catalogue: watch::Sender::new(catalogue).subscribe(),
             digest_key: DigestKey::new([7; 32]),
-            audit: Arc::new(Audit::in_memory(store.clone())),
+            audit,
             wake: Arc::default(),
             cancel: cancel.clone(),
         });

@@ -134,7 +134,9 @@ pub(super) fn by(parts: &Parts) -> By {
         (None, Via::Page) => "page".to_owned(),
         (None, _) => clean(text("x-selfheal-user").unwrap_or_default().trim(), 64),
     };
-    By { who: if who.is_empty() { "api".to_owned() } else { who }, via }
+    // Nobody passes for Selfheal itself.
+    let is_none = who.is_empty() || who.eq_ignore_ascii_case("selfheal");
+    By { who: if is_none { "api".to_owned() } else { who }, via }
 }
 
 /// Who asks, by the API or on a page.

@@ -1,12 +1,13 @@
 //! The audit log as its readers see it: written by a real daemon and by the command line beside it.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::access::Site;
-use crate::support::ask;
+use crate::support::{ask, until};
 
 /// Who and what of everything in the log, oldest first.
 fn told(site: &Site) -> Result<Vec<String>> {
@@ -95,4 +96,18 @@ fn what_was_altered_or_cut_off_is_named_with_exit_code_1_and_the_doctor_sees_it(
     let (code, _, err) = verify(&["--head", "3:9f"])?;
     ensure!(code == 2 && err.contains("64 hexadecimal digits"), "{err}");
     Ok(())
+}
+
+#[test]
+fn settings_that_are_changed_are_written_down_with_what_they_were() -> Result<()> {
+    let site = Site::new("listen = \"127.0.0.1:PORT\"\n")?;
+    let _daemon = site.run()?;
+    let file = site.folder.path().join("selfheal.toml");
+    let text = fs::read_to_string(&file)?;
+    fs::write(&file, text.replace("mode = \"observe\"", "mode = \"approve\""))?;
+    until("the change is told", Duration::from_secs(30), || {
+        let (_, out, _) = site.said(&["audit"], None)?;
+        ensure!(out.contains("mode: \"observe\" -> \"approve\""), "{out}");
+        Ok(())
+    })
 }

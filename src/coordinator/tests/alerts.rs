@@ -116,6 +116,12 @@ async fn the_digest_comes_once_a_slot_also_over_a_restart() {
     assert!(title.starts_with("1 incident since "), "{title}");
     assert!(title.ends_with("1 fault healed without you. You need to do nothing."), "{title}");
     assert!(digest.alert.body.contains("container:web: container.start"), "{}", digest.alert.body);
+    let head = stage.coordinator.audit().witness().await.unwrap();
+    assert!(
+        digest.alert.body.contains(&format!("newest entry\n  {head}")),
+        "{}",
+        digest.alert.body
+    );
     assert_eq!(taken(&stage, "log").await, ["digest"]);
     stage.cancel.cancel();
     let next = Stage::on(stage.fake.clone(), often, Arc::clone(&stage.store));

@@ -1,7 +1,7 @@
 //! What the audit log says of stories: each decision once, and never one that was not taken.
 
 use super::*;
-use crate::audit::{Entry, entries, verify};
+use crate::audit::{Audit, Entry, entries, verify};
 
 /// Who and what, of everything that was written down.
 async fn told(stage: &Stage) -> Vec<(String, String)> {
@@ -100,4 +100,23 @@ async fn a_dry_run_writes_nothing_down() {
     stage.fake.crash("web", 1);
     stage.coordinator.check(Scope::All, Trigger::CommandLine, true).await.unwrap();
     assert!(!told(&stage).await.iter().any(|(_, act)| act == "apply"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn healing_goes_on_where_the_log_cannot_be_written_and_it_is_told_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(crate::audit::FILE);
+    // Not even root writes into a folder.
+    std::fs::create_dir(&path).unwrap();
+    let store = Arc::<MemoryStore>::default();
+    let audit = Arc::new(Audit::open(folder.path(), store.clone()).await);
+    let fake = shop();
+    let stage =
+        Stage::told_to(audit, built_in(), fake.clone(), fake.world(), Rules::default(), store);
+    stage.fake.crash("web", 1);
+    stage.pass(30).await;
+    assert_eq!(stage.fake.effects(), ["start web"]);
+    std::fs::remove_dir(&path).unwrap();
+    stage.pass(300).await;
+    assert_eq!(told(&stage).await, of("selfheal", &["apply", "applied", "kept"]));
 }
