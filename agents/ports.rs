@@ -363,7 +363,8 @@ pub struct IncidentQuery {
 /// Incidents.
 #[async_trait]
 pub trait Incidents: Send + Sync {
-    /// Inserts or replaces the whole record, and queues what is told of it: both or neither.
+    /// Inserts or replaces the whole record, and queues what is told of it: both or neither. On a
+    /// full disk it is refused where something is to be told; the record alone is not.
     async fn save_incident_and_tell(
         &self,
         incident: &Incident,

@@ -110,7 +110,13 @@ pub async fn assemble_seeing(
     let catalogue = watch::Sender::new(Arc::new(catalogue));
     let own = own_container::own_container(&world).await;
     let host_memory = background::host_memory(&world).await;
-    let rules = watch::Sender::new(Arc::new(rules::of(&settings, channels, own, host_memory)));
+    let rules = watch::Sender::new(Arc::new(rules::of(
+        &settings,
+        channels,
+        own,
+        host_memory,
+        settings.streams.are_on(),
+    )));
     let cancel = CancellationToken::new();
     let wake = Arc::new(Notify::new());
     let coordinator = Coordinator::start(Parts {

@@ -66,7 +66,9 @@ pub struct Announced {
     pub timeline: usize,
     /// Findings, by their keys.
     pub findings: BTreeSet<String>,
-    /// Looks at the fix in its window, up to this time.
+    /// The window whose looks were told last, by its fix.
+    pub window: Option<FixId>,
+    /// The newest look of it that was told.
     pub looked_at: Option<Timestamp>,
     /// Fixes whose window has decided.
     pub verdicts: BTreeSet<FixId>,

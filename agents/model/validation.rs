@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{FixId, Timestamp};
 
 /// Error lines counted over a time.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +53,9 @@ pub enum ValidationVerdict {
 /// The durable timer of an incident in validation, with what was seen so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Validation {
+    /// Which fix it is about; `None` in records from before this was kept.
+    #[serde(default)]
+    pub fix: Option<FixId>,
     /// When the last step was applied.
     pub started_at: Timestamp,
     /// When the window ends: once its whole length has been watched, so it is put off by every

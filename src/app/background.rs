@@ -207,7 +207,7 @@ impl App {
         let sender = self.settings_sender.clone();
         self.background.spawn(crate::config::watch(sources, loaded, sender, self.cancel.clone()));
         let (rules, world, cancel) = (self.rules.clone(), self.world.clone(), self.cancel.clone());
-        let commands = self.commands.clone();
+        let (commands, streams) = (self.commands.clone(), self.tie.is_some());
         let mut settings = self.settings.clone();
         let audit = Arc::clone(self.coordinator.audit());
         self.background.spawn(async move {
@@ -231,7 +231,7 @@ impl App {
                 let channels = channels.renew(&now);
                 commands.declare(now.declared_commands());
                 let (own, memory) = (own_container(&world).await, host_memory(&world).await);
-                rules.send_replace(Arc::new(rules::of(&now, channels, own, memory)));
+                rules.send_replace(Arc::new(rules::of(&now, channels, own, memory, streams)));
             }
         });
     }

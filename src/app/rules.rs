@@ -12,12 +12,14 @@ use crate::coordinator::schedule::CronSchedule;
 /// The rules of these settings.
 ///
 /// `channels` are those that alerts are queued for, `own_container` is the container Selfheal itself runs in, if any; `host_memory_bytes` is
-/// needed for a memory cap given as a share.
+/// needed for a memory cap given as a share. `streams` says whether somebody carries what is told
+/// to other programs, which settings that are read again do not change.
 pub(super) fn of(
     settings: &Settings,
     channels: Vec<String>,
     own_container: Option<String>,
     host_memory_bytes: u64,
+    streams: bool,
 ) -> Rules {
     let healing = &settings.healing;
     let minutes = CronSchedule::new(&settings.schedule, "")
@@ -72,7 +74,7 @@ pub(super) fn of(
         tell_after: settings.alerts.after,
         remind_after: settings.alerts.remind_after,
         digest: settings.alerts.digest.cron.clone(),
-        streams: settings.streams.are_on(),
+        streams,
         check_interval_minutes: minutes,
     }
 }

@@ -30,6 +30,8 @@ pub enum Via {
     Api,
     /// The command line.
     Cli,
+    /// A job of another program.
+    Stream,
     /// Selfheal did it, by itself or because somebody had asked.
     Selfheal,
 }
@@ -41,6 +43,7 @@ impl Via {
             Self::Page => "page",
             Self::Api => "api",
             Self::Cli => "cli",
+            Self::Stream => "stream",
             Self::Selfheal => "selfheal",
         }
     }

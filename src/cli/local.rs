@@ -30,7 +30,9 @@ impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
         let exit = match error {
             RequestError::NotFound(_) => Exit::Usage,
-            RequestError::Conflict(_) | RequestError::Failed(_) => Exit::Wrong,
+            RequestError::Conflict(_) | RequestError::NotYet(_) | RequestError::Failed(_) => {
+                Exit::Wrong
+            }
         };
         Self::new(exit, error)
     }

@@ -339,6 +339,9 @@ pub enum RequestError {
     /// It cannot be done in the state things are in; the text says what to do.
     #[error("{0}")]
     Conflict(String),
+    /// It cannot be done now, and can be in a moment.
+    #[error("{0}")]
+    NotYet(String),
     /// The world or the store failed.
     #[error("{0}")]
     Failed(String),

@@ -48,7 +48,7 @@ impl Inner {
         if self.taken_up_within(START).await {
             return Ok(());
         }
-        Err(RequestError::Conflict(
+        Err(RequestError::NotYet(
             "Selfheal has just started and has not yet taken up what its last run left: that waits \
              for the container runtime or the store, as its log says; try again in a moment"
                 .to_owned(),
@@ -78,7 +78,7 @@ impl Inner {
             return Err(RequestError::Conflict(format!("incident {id} is {state}, not held")));
         }
         if seen.put_off.contains(&incident.target) || incident.target != target {
-            return Err(RequestError::Conflict(format!(
+            return Err(RequestError::NotYet(format!(
                 "`{}` is still being looked at; try again in a moment",
                 incident.target
             )));
@@ -100,7 +100,7 @@ impl Inner {
         if begun.state() == IncidentState::Fixing {
             self.approved_out_of(shadow, &begun).await;
         } else {
-            return Err(RequestError::Conflict(format!(
+            return Err(RequestError::NotYet(format!(
                 "`{}` is being worked on; try again in a moment",
                 begun.target
             )));

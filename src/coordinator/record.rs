@@ -13,6 +13,10 @@ use crate::{alerts, audit, streams};
 /// A part of the world that cannot be seen is told of after this long.
 const BLIND_FOR: TimeDelta = TimeDelta::seconds(60);
 
+/// Beyond so many messages that wait for other programs, what is new of an incident is told later:
+/// three hours at ten a second, of about half a kilobyte each.
+const MOST_MESSAGES: u64 = 100_000;
+
 /// What passes by itself is told of when it has not after this long.
 pub(super) const WAIT_PAGE_AFTER: TimeDelta = TimeDelta::minutes(15);
 
@@ -82,12 +86,27 @@ impl Inner {
             incident.audited = incident.timeline.len();
         }
         let told = incident.announced.clone();
-        let news = if self.rules().streams { streams::news_of(incident) } else { vec![] };
-        if let Err(error) = self.store.save_incident_and_tell(incident, &news).await {
-            tracing::error!(incident.id = %incident.id, %error, "the incident is not written");
-            // Neither is what was to be told of it.
-            incident.announced = told;
+        let news = if self.may_tell().await { streams::news_of(incident) } else { vec![] };
+        if !news.is_empty() {
+            match self.store.save_incident_and_tell(incident, &news).await {
+                Ok(()) => return,
+                // Without what is told of it there may be room; that is told with the next time.
+                Err(error) => {
+                    tracing::debug!(incident.id = %incident.id, %error, "nothing is told of it yet");
+                    incident.announced = told;
+                }
+            }
         }
+        if let Err(error) = self.store.save_incident(incident).await {
+            tracing::error!(incident.id = %incident.id, %error, "the incident is not written");
+        }
+    }
+
+    /// Whether other programs are told now: not where so much waits for them already that the rest
+    /// is better told once that is gone.
+    async fn may_tell(&self) -> bool {
+        self.rules().streams
+            && self.store.messages_waiting().await.is_ok_and(|waiting| waiting < MOST_MESSAGES)
     }
 
     /// Writes an incident as a cycle left it, and alerts where a person is needed. Silent

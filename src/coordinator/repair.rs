@@ -174,7 +174,8 @@ impl Inner {
         let text = format!("applied; watching for {} s", opened.window_secs);
         // A follow-up does not forget when the root began to work.
         let recovered_at = incident.validation.as_ref().and_then(|v| v.recovered_at);
-        incident.validation = Some(Validation { recovered_at, before, ..opened });
+        incident.validation =
+            Some(Validation { fix: Some(fix.id), recovered_at, before, ..opened });
         self.go(incident, IncidentState::Validating, Actor::FixEngineer, text);
         self.save(incident).await;
         self.senses_forget(&fix.target).await;

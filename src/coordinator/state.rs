@@ -189,7 +189,7 @@ impl Inner {
         if self.leases.is_busy(&incident.target) {
             return;
         }
-        self.look_after_incident(incident).await;
+        Box::pin(self.look_after_incident(incident)).await;
     }
 
     async fn look_after_incident(self: &Arc<Self>, mut incident: Incident) {

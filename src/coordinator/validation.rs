@@ -100,6 +100,7 @@ pub(super) fn open(
     let window = least.window.max(probing);
     let grace = LEAST_GRACE.max(probing).max(least.warm_up).min(window);
     Validation {
+        fix: None,
         started_at: now,
         ends_at: now + window,
         grace_until: now + grace,

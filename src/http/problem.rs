@@ -80,7 +80,9 @@ impl From<RequestError> for Problem {
     fn from(error: RequestError) -> Self {
         match error {
             RequestError::NotFound(text) => Self::not_found(text),
-            RequestError::Conflict(text) => Self::new(StatusCode::CONFLICT, text),
+            RequestError::Conflict(text) | RequestError::NotYet(text) => {
+                Self::new(StatusCode::CONFLICT, text)
+            }
             RequestError::Failed(text) => {
                 tracing::error!(error = %text, "a request failed: {text}");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)

@@ -6,7 +6,7 @@
 use selfheal_agents::fix_engineer::actions::Act;
 use selfheal_agents::model::{
     Finding, FindingSource, Fix, Incident, IncidentState, Message, Stream, TimelineEntry,
-    Validation, ValidationVerdict,
+    Validation, ValidationSample, ValidationVerdict,
 };
 use serde_json::json;
 
@@ -20,29 +20,7 @@ pub fn news_of(incident: &mut Incident) -> Vec<Message> {
             messages.push(error(incident, finding));
         }
     }
-    if let (Some(fix), Some(window)) = (&incident.fix, &incident.validation) {
-        let told = incident.announced.looked_at;
-        let new = window.samples.iter().filter(|sample| told.is_none_or(|told| sample.at > told));
-        messages.extend(new.map(|sample| {
-            Fields::of(format!("{}/{}/{}", incident.id, fix.id, sample.at.timestamp_millis()))
-                .with("type", "sample")
-                .with("incident_id", incident.id)
-                .with("repair_id", fix.id)
-                .with("target", &fix.target)
-                .with("healthy", sample.healthy)
-                .with("error_lines", sample.error_lines)
-                .with_some("latency_ms", sample.latency_ms)
-                .with("detail", &sample.detail)
-                .at(sample.at, Stream::Validation)
-        }));
-        let newest = window.samples.iter().map(|sample| sample.at).max();
-        incident.announced.looked_at = told.max(newest);
-        if let Some(verdict) = window.verdict
-            && incident.announced.verdicts.insert(fix.id)
-        {
-            messages.push(decided(incident, fix, window, verdict));
-        }
-    }
+    messages.extend(looks(incident));
     messages.extend(changes(incident));
     incident.announced.timeline = incident.timeline.len();
     messages
@@ -63,6 +41,42 @@ fn error(incident: &Incident, finding: &Finding) -> Message {
         .with("severity", json!(finding.severity).as_str().unwrap_or_default())
         .with("payload", json!(finding))
         .at(finding.first_seen, Stream::Errors)
+}
+
+/// What was seen in the window since, and what it decided. The window of a step that has ended is
+/// still there while the next one is begun: it is told of as its own.
+fn looks(incident: &mut Incident) -> Vec<Message> {
+    let Some(window) = &incident.validation else { return vec![] };
+    let mut all = incident.fix.iter().chain(&incident.earlier_fixes);
+    let Some(fix) = all.find(|fix| window.fix.is_none_or(|id| id == fix.id)) else {
+        return vec![];
+    };
+    let told = incident.announced.looked_at.filter(|_| incident.announced.window == Some(fix.id));
+    // By its place and not by its time: clocks are set back.
+    let last = window.samples.iter().rposition(|sample| Some(sample.at) == told);
+    let new = &window.samples[last.map_or(0, |last| last + 1)..];
+    let mut messages: Vec<Message> = new.iter().map(|sample| look(incident, fix, sample)).collect();
+    if let Some(verdict) = window.verdict
+        && incident.announced.verdicts.insert(fix.id)
+    {
+        messages.push(decided(incident, fix, window, verdict));
+    }
+    incident.announced.looked_at = window.samples.last().map(|sample| sample.at).or(told);
+    incident.announced.window = Some(fix.id);
+    messages
+}
+
+fn look(incident: &Incident, fix: &Fix, sample: &ValidationSample) -> Message {
+    Fields::of(format!("{}/{}/{}", incident.id, fix.id, sample.at.timestamp_millis()))
+        .with("type", "sample")
+        .with("incident_id", incident.id)
+        .with("repair_id", fix.id)
+        .with("target", &fix.target)
+        .with("healthy", sample.healthy)
+        .with("error_lines", sample.error_lines)
+        .with_some("latency_ms", sample.latency_ms)
+        .with("detail", &sample.detail)
+        .at(sample.at, Stream::Validation)
 }
 
 fn decided(

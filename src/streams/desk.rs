@@ -1,11 +1,14 @@
-//! Does a job, by the same calls that people's decisions go through.
+//! Does a job, by the same calls that people's decisions go through, and written down as theirs.
 
 use chrono::TimeDelta;
-use selfheal_agents::model::{Message, Stream, TargetId, Timestamp};
+use selfheal_agents::model::{
+    Actor, Incident, IncidentState, Message, Stream, TargetId, Timestamp,
+};
 use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::jobs::{Job, RollbackRequest, Work};
+use crate::audit::{Act, By, Via};
 use crate::coordinator::{Coordinator, CycleReport, RequestError, RollbackDone, Scope, Trigger};
 use crate::http::body::{CheckRequest, FreezeRequest, FreezeState};
 
@@ -37,19 +40,74 @@ impl Answer {
     }
 }
 
-/// Does it. The error says why it is tried again.
-pub(super) async fn attend(coordinator: &Coordinator, job: &Job) -> Result<Answer, String> {
+/// Does it. The error says why it is tried again. `again` says that it was begun before and may be
+/// done already, without an answer.
+pub(super) async fn attend(
+    coordinator: &Coordinator,
+    job: &Job,
+    again: bool,
+) -> Result<Answer, String> {
     let begun = coordinator.now();
     let about = about(&job.work);
-    let came_to = attempt(coordinator, job).await;
-    let took = coordinator.now() - begun;
+    let act = act(job, begun);
+    coordinator.audit().write(std::slice::from_ref(&act)).await;
+    let mut came_to = attempt(coordinator, job).await;
+    if again && matches!(came_to, Err(RequestError::Conflict(_))) && is_done(coordinator, job).await
+    {
+        came_to = Ok(json!({ "done_before": true }));
+    }
+    let now = coordinator.now();
+    let took = now - begun;
+    if let Err(error) = &came_to {
+        coordinator.audit().write(&[act.refused(now, &error.to_string())]).await;
+    }
     match came_to {
         Ok(result) => Ok(Answer { done: true, result, about, took }),
         Err(RequestError::NotFound(why) | RequestError::Conflict(why)) => {
             Ok(Answer { done: false, result: json!({ "error": why }), about, took })
         }
-        Err(RequestError::Failed(why)) => Err(why),
+        Err(RequestError::NotYet(why) | RequestError::Failed(why)) => Err(why),
     }
+}
+
+/// What the audit log says of it, in the words that it has for people's acts.
+fn act(job: &Job, at: Timestamp) -> Act {
+    let by = By { who: job.by.clone(), via: Via::Stream };
+    let act = |word: &str| Act::new(at, by.clone(), word).saying(format!("job {}", job.id));
+    match &job.work {
+        Work::TriggerCheck(request) => act("check").on_one(request.target.as_ref()),
+        Work::Approve(id) => act("approve").about(*id),
+        Work::Dismiss(id, _) => act("dismiss").about(*id),
+        Work::Rollback(RollbackRequest { incident_id: Some(id), .. }) => act("rollback").about(*id),
+        Work::Rollback(request) => {
+            act("rollback").on(request.backup_id.clone().unwrap_or_default())
+        }
+        Work::Freeze(request) => act("freeze").on_one(request.target.as_ref()),
+        Work::Unfreeze(target) => act("unfreeze").on_one(target.as_ref()),
+    }
+}
+
+/// Whether what is asked for is how it is already, by whoever asks.
+async fn is_done(coordinator: &Coordinator, job: &Job) -> bool {
+    let store = coordinator.store();
+    let decided = |incident: &Incident, state: IncidentState| {
+        let mut own = incident.timeline.iter().filter(|entry| entry.state == Some(state));
+        own.any(|entry| entry.actor == Actor::Person(job.by.clone()))
+    };
+    let (id, state) = match &job.work {
+        Work::Approve(id) => (*id, IncidentState::Fixing),
+        Work::Dismiss(id, _) => (*id, IncidentState::Resolved),
+        Work::Rollback(RollbackRequest { incident_id: Some(id), .. }) => {
+            (*id, IncidentState::RolledBack)
+        }
+        Work::Rollback(request) => {
+            let Ok(Some(id)) = request.backup() else { return false };
+            let backup = store.backup(&id).await.ok().flatten();
+            return backup.is_some_and(|backup| backup.rolled_back_at.is_some());
+        }
+        Work::TriggerCheck(_) | Work::Freeze(_) | Work::Unfreeze(_) => return false,
+    };
+    store.incident(id).await.ok().flatten().is_some_and(|incident| decided(&incident, state))
 }
 
 fn about(work: &Work) -> Option<String> {

@@ -18,7 +18,7 @@ const READERS: [(Stream, &str); 2] =
 /// A job that whoever took it has not touched for so long is taken from them.
 pub(super) const ABANDONED: Duration = Duration::from_mins(1);
 /// So many jobs are taken at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
 /// How long is waited for a job; the connection must allow more.
 pub(super) const BLOCK: Duration = Duration::from_secs(2);
 
@@ -70,27 +70,12 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Jobs that this consumer took before and did not acknowledge.
-    pub(super) async fn left(&mut self) -> Result<Vec<Entry>, RedisError> {
-        self.read("0", None).await
-    }
-
     /// Jobs that nobody took yet; waits a moment for one.
     pub(super) async fn fresh(&mut self) -> Result<Vec<Entry>, RedisError> {
-        self.read(">", Some(BLOCK)).await
-    }
-
-    async fn read(
-        &mut self,
-        from: &str,
-        block: Option<Duration>,
-    ) -> Result<Vec<Entry>, RedisError> {
         let mut read = redis::cmd("XREADGROUP");
         read.arg("GROUP").arg(WORKERS).arg(&self.setup.node).arg("COUNT").arg(AT_ONCE);
-        if let Some(block) = block {
-            read.arg("BLOCK").arg(u64::try_from(block.as_millis()).unwrap_or(u64::MAX));
-        }
-        read.arg("STREAMS").arg(self.setup.jobs()).arg(from);
+        read.arg("BLOCK").arg(u64::try_from(BLOCK.as_millis()).unwrap_or(u64::MAX));
+        read.arg("STREAMS").arg(self.setup.jobs()).arg(">");
         let reply: Option<StreamReadReply> = read.query_async(&mut self.redis).await?;
         let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         Ok(entries.map(Entry::from).collect())
@@ -106,25 +91,30 @@ impl Group<'_> {
         Ok(reply.claimed.into_iter().map(Entry::from).collect())
     }
 
-    /// How often a job was taken.
-    pub(super) async fn attempts(&mut self, id: &str) -> Result<usize, RedisError> {
+    /// How often a job was taken; `None` where this consumer does not have it any more, since
+    /// another took it over or ended it.
+    pub(super) async fn attempts(&mut self, id: &str) -> Result<Option<usize>, RedisError> {
         let mut pending = redis::cmd("XPENDING");
         pending.arg(self.setup.jobs()).arg(WORKERS).arg(id).arg(id).arg(1);
         let reply: StreamPendingCountReply = pending.query_async(&mut self.redis).await?;
-        Ok(reply.ids.first().map_or(1, |pending| pending.times_delivered))
+        let own = reply.ids.first().filter(|pending| pending.consumer == self.setup.node);
+        Ok(own.map(|pending| pending.times_delivered))
     }
 
-    /// Says that a job is still being done, so that nobody takes it.
-    pub(super) async fn touch(&mut self, id: &str) -> Result<(), RedisError> {
+    /// Says that these jobs are still being done, or will be soon, so that nobody takes them.
+    pub(super) async fn touch(&mut self, ids: &[String]) -> Result<(), RedisError> {
         let mut claim = redis::cmd("XCLAIM");
-        claim.arg(self.setup.jobs()).arg(WORKERS).arg(&self.setup.node).arg(0).arg(id);
+        claim.arg(self.setup.jobs()).arg(WORKERS).arg(&self.setup.node).arg(0).arg(ids);
         // Without this it would count as one more attempt.
         claim.arg("JUSTID").query_async(&mut self.redis).await
     }
 
-    /// A job is done, or nobody can do it.
+    /// A job is done, or nobody can do it: it is not needed in its stream any more.
     pub(super) async fn acknowledge(&mut self, id: &str) -> Result<(), RedisError> {
-        let mut done = redis::cmd("XACK");
-        done.arg(self.setup.jobs()).arg(WORKERS).arg(id).query_async(&mut self.redis).await
+        let mut done = redis::pipe();
+        done.atomic();
+        done.cmd("XACK").arg(self.setup.jobs()).arg(WORKERS).arg(id).ignore();
+        done.cmd("XDEL").arg(self.setup.jobs()).arg(id).ignore();
+        done.query_async(&mut self.redis).await
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamPendingReply, StreamRangeReply};
+use selfheal::audit::Audit;
 use selfheal::coordinator::{Coordinator, Parts, Rules, Scope, Trigger};
 use selfheal::knowledge;
 use selfheal::streams::{Address, Figures, Setup, Tie, run};
@@ -75,6 +76,7 @@ impl Tied {
             catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
             digest_key: DigestKey::new([7; 32]),
             wake: Arc::default(),
+            audit: Arc::new(Audit::in_memory(store.clone())),
             cancel: cancel.clone(),
         });
         Self { world, store, coordinator, tie: Arc::default(), cancel }

@@ -50,7 +50,9 @@ impl Incidents for SqliteStore {
             .summed(INCIDENT_TARGET)
         }));
         changes.extend(messages::queued(told, incident.updated_at)?);
-        self.commit(Urgency::MustFinish, &changes).await.map(drop)
+        // What is told of it is not worth the room that was kept back.
+        let urgency = if told.is_empty() { Urgency::MustFinish } else { Urgency::Refusable };
+        self.commit(urgency, &changes).await.map(drop)
     }
 
     async fn incident(&self, id: IncidentId) -> StoreResult<Option<Incident>> {

@@ -51,10 +51,12 @@ impl Messages for SqliteStore {
     }
 
     async fn messages_waiting(&self) -> StoreResult<u64> {
-        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM message")
-            .fetch_one(&self.reader)
-            .await
-            .map_err(|error| store_error(&error))?;
+        // They go from the front: between those that wait no number is left out.
+        let count: i64 =
+            sqlx::query_scalar("SELECT COALESCE(MAX(id) - MIN(id) + 1, 0) FROM message")
+                .fetch_one(&self.reader)
+                .await
+                .map_err(|error| store_error(&error))?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
