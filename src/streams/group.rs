@@ -101,10 +101,20 @@ impl Group<'_> {
         Ok(own.map(|pending| pending.times_delivered))
     }
 
-    /// Says that these jobs are still being done, or will be soon, so that nobody takes them.
-    pub(super) async fn touch(&mut self, ids: &[String]) -> Result<(), RedisError> {
+    /// Says of these jobs that they are still being done, or will be soon, so that nobody takes them.
+    /// What another took over stays theirs.
+    pub(super) async fn touch(&mut self, taken: &[String]) -> Result<(), RedisError> {
+        let mut ids = vec![];
+        for id in taken {
+            if self.attempts(id).await?.is_some() {
+                ids.push(id);
+            }
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
         let mut claim = redis::cmd("XCLAIM");
-        claim.arg(self.setup.jobs()).arg(WORKERS).arg(&self.setup.node).arg(0).arg(ids);
+        claim.arg(self.setup.jobs()).arg(WORKERS).arg(&self.setup.node).arg(0).arg(&ids);
         // Without this it would count as one more attempt.
         claim.arg("JUSTID").query_async(&mut self.redis).await
     }

@@ -84,6 +84,7 @@ impl Tied {
 
     fn tie_to(&self, setup: Setup) {
         let (coordinator, tie) = (self.coordinator.clone(), Arc::clone(&self.tie));
+        coordinator.request(Scope::All, Trigger::Start);
         tokio::spawn(run(setup, coordinator, tie, self.cancel.clone()));
     }
 
@@ -97,6 +98,12 @@ impl Tied {
             assert!(Instant::now() < deadline, "{figures:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Asks for something that is sure to come last.
+    async fn all_before(&self, other: &mut Other) {
+        other.job("the last", "unfreeze", &json!({})).await;
+        other.result("the last").await;
     }
 
     /// One incident that waits for a person, and its id.
@@ -200,8 +207,14 @@ impl Other {
         let place = self.job(id, kind, payload).await;
         let read = ["XREADGROUP", "GROUP", WORKERS, "dead-node", "STREAMS", &stream, ">"];
         let _: redis::Value = self.ask(&read).await;
+        self.a_minute_passes(&place, "dead-node", attempts).await;
+    }
+
+    /// For a job that this consumer has and does not touch.
+    async fn a_minute_passes(&mut self, place: &str, consumer: &str, attempts: &str) {
+        let stream = format!("{PREFIX}:jobs");
         let old = ["IDLE", "61000", "RETRYCOUNT", attempts, "JUSTID"];
-        let claim = ["XCLAIM", &stream, WORKERS, "dead-node", "0", &place];
+        let claim = ["XCLAIM", &stream, WORKERS, consumer, "0", place];
         let _: redis::Value = self.ask(&[&claim[..], &old].concat()).await;
     }
 }
@@ -248,6 +261,13 @@ async fn every_job_is_done_answered_and_acknowledged() {
     other.all_acknowledged().await;
     let figures = tied.tie.figures();
     assert_eq!((figures.done, figures.failed, figures.dead), (4, 3, 0));
+    let log = String::from_utf8(tied.coordinator.audit().bytes().await.unwrap()).unwrap();
+    let acts: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_stream = |act: &&Value| act["via"] == "stream";
+    let words: Vec<&str> =
+        acts.iter().filter(of_stream).filter_map(|act| act["act"].as_str()).collect();
+    let wanted = ["check", "freeze", "unfreeze", "rollback", "refused", "dismiss"];
+    assert_eq!(words[..6], wanted, "every job stands in the audit log");
 }
 
 #[tokio::test]
@@ -354,11 +374,159 @@ async fn a_job_that_failed_is_left_for_another_try() {
     tied.tie_to(at(server.port));
     let mut other = Other::on(server.port).await;
     tied.figures(|figures| figures.connected).await;
-    other.job("again", "rollback", &json!({"backup_id": "backup_20200101_000000"})).await;
-    other.job("next", "unfreeze", &json!({})).await;
-    other.result("next").await;
+    let payload = json!({"backup_id": "backup_20200101_000000"});
+    let place = other.job("again", "rollback", &payload).await;
+    tied.all_before(&mut other).await;
     assert_eq!(other.pending().await, 1, "nobody acknowledged it");
     assert_eq!(other.all("dead").await.len(), 0);
+    tied.store.refuse_backups(None);
+    other.a_minute_passes(&place, "here", "1").await;
+    let (status, result) = other.result("again").await;
+    assert_eq!(status, "failed");
+    assert!(result["error"].as_str().unwrap().contains("there is no backup"), "{result}");
+    other.all_acknowledged().await;
+}
+
+#[tokio::test]
+async fn what_was_done_is_answered_once_however_long_the_store_refuses_it() {
+    let Some(server) = Server::redis(&[]) else { return };
+    let tied = Tied::to(at(server.port), Rules::default());
+    let mut other = Other::on(server.port).await;
+    tied.figures(|figures| figures.connected).await;
+    tied.store.refuse_writes(Some("full"));
+    for id in ["first", "second", "third"] {
+        other.job(id, "trigger_check", &json!({"dry_run": true})).await;
+    }
+    // Long enough for it to be tried in vain.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(other.all("results").await.len(), 0);
+    tied.store.refuse_writes(None);
+    for id in ["first", "second", "third"] {
+        assert_eq!(other.result(id).await.0, "success");
+    }
+    other.all_acknowledged().await;
+    assert_eq!(other.all("dead").await.len(), 0);
+    assert_eq!(tied.tie.figures().done, 3);
+}
+
+#[tokio::test]
+async fn of_two_consumers_one_does_a_job() {
+    let Some(server) = Server::redis(&[]) else { return };
+    let one = Tied::to(at(server.port), Rules::default());
+    let there = Setup { node: "there".to_owned(), ..at(server.port) };
+    let two = Tied::to(there, Rules::default());
+    let mut other = Other::on(server.port).await;
+    one.figures(|figures| figures.connected).await;
+    two.figures(|figures| figures.connected).await;
+    for number in 0..40 {
+        other.job(&number.to_string(), "unfreeze", &json!({})).await;
+    }
+    for number in 0..40 {
+        other.result(&number.to_string()).await;
+    }
+    other.all_acknowledged().await;
+    let (one, two) = (one.tie.figures().done, two.tie.figures().done);
+    assert_eq!(one + two, 40, "{one} and {two}");
+    let left: usize = other.ask(&["XLEN", &format!("{PREFIX}:jobs")]).await;
+    assert_eq!(left, 0, "what is done is not kept for ever");
+}
+
+#[tokio::test]
+async fn a_job_that_another_took_over_is_left_to_them() {
+    let Some(server) = Server::redis(&[]) else { return };
+    let mut other = Other::on(server.port).await;
+    // Both are taken at once; while the first waits for the store, the second is taken away.
+    let tied = Tied::to(at(server.port), Rules::default());
+    tied.figures(|figures| figures.connected).await;
+    tied.store.refuse_writes(Some("full"));
+    let mut both = redis::pipe();
+    both.atomic();
+    for id in ["first", "second"] {
+        let add = both.cmd("XADD").arg(format!("{PREFIX}:jobs")).arg("*");
+        add.arg(&["job_id", id, "type", "trigger_check"]);
+    }
+    let places: Vec<String> = both.query_async(&mut other.0).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    other.a_minute_passes(&places[1], "there", "1").await;
+    tied.store.refuse_writes(None);
+    assert_eq!(other.result("first").await.0, "success");
+    tied.all_before(&mut other).await;
+    assert_eq!(tied.tie.figures().done, 2, "the first and the last");
+}
+
+#[tokio::test]
+async fn a_job_that_was_done_when_selfheal_was_killed_is_answered_as_done() {
+    let Some(server) = Server::redis(&[]) else { return };
+    let tied = Tied::loose(Rules { mode: Mode::Approve, ..Rules::default() });
+    let id = tied.held().await;
+    // Done, and neither answered nor acknowledged.
+    tied.coordinator.dismiss(id, "stream: eve", "known").await.unwrap();
+    let mut other = Other::on(server.port).await;
+    let payload = json!({"incident_id": id, "by": "eve"});
+    other.abandoned("killed", "dismiss", &payload, "1").await;
+    tied.tie_to(at(server.port));
+    assert_eq!(other.result("killed").await.0, "success");
+    // Whoever asks only now is told how it is.
+    other.job("late", "dismiss", &payload).await;
+    assert_eq!(other.result("late").await.0, "failed");
+}
+
+#[tokio::test]
+async fn what_is_far_too_long_is_put_aside_cut() {
+    let Some(server) = Server::redis(&[]) else { return };
+    let tied = Tied::to(at(server.port), Rules::default());
+    let mut other = Other::on(server.port).await;
+    let flood = "x".repeat(5_000_000);
+    let stream = format!("{PREFIX}:jobs");
+    let words = ["XADD", &stream, "*", "job_id", "big", "type", "unfreeze", "payload", &flood];
+    let _: String = other.ask(&words).await;
+    let dead = other.one("dead", "job_id", "big").await;
+    assert!(dead["reason"].contains("larger than"), "{}", dead["reason"]);
+    assert_eq!((dead["payload"].len(), dead["truncated"].as_str()), (16 * 1024, "yes"));
+    drop(tied);
+}
+
+#[tokio::test]
+async fn a_stream_that_redis_refuses_holds_up_the_others_and_repeats_nothing_for_ever() {
+    let Some(server) = Server::redis(&[]) else { return };
+    let mut other = Other::on(server.port).await;
+    let () = other.ask(&["SET", &format!("{PREFIX}:results"), "not a stream"]).await;
+    let tied = Tied::loose(Rules::default());
+    let message = |stream, text: &str| Message {
+        stream,
+        fields: vec![("number".to_owned(), text.to_owned())],
+    };
+    let mut queued: Vec<Message> =
+        (0..5).map(|number| message(Stream::Dead, &number.to_string())).collect();
+    queued.insert(2, message(Stream::Results, "refused"));
+    tied.store.queue_messages(&queued, tied.coordinator.now()).await.unwrap();
+    tied.tie_to(at(server.port));
+    // Several tries, each time.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(tied.store.messages_waiting().await.unwrap(), 4, "the refused and what follows");
+    let told = other.all("dead").await.len();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(other.all("dead").await.len(), told, "nothing is told again and again");
+    let () = other.ask(&["DEL", &format!("{PREFIX}:results")]).await;
+    let deadline = Instant::now() + LIMIT;
+    while tied.store.messages_waiting().await.unwrap() > 0 {
+        assert!(Instant::now() < deadline, "it does not go on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    other.one("results", "number", "refused").await;
+    let last: Vec<String> =
+        other.all("dead").await.iter().rev().take(3).map(|m| m["number"].clone()).collect();
+    assert_eq!(last, ["4", "3", "2"], "in their order");
+}
+
+#[tokio::test]
+async fn a_job_that_waited_for_the_start_finds_its_target() {
+    let Some(server) = Server::redis(&[]) else { return };
+    let mut other = Other::on(server.port).await;
+    other.job("early", "freeze", &json!({"target": "container:web", "for": "1h"})).await;
+    let tied = Tied::to(at(server.port), Rules::default());
+    assert_eq!(other.result("early").await.0, "success");
+    assert_eq!(tied.coordinator.standing().freezes.len(), 1);
 }
 
 /// Ten events a second for an hour.
@@ -368,7 +536,7 @@ const AN_HOUR: usize = 36_000;
 async fn a_redis_that_was_away_killed_and_emptied_gets_all_in_order_and_healing_does_not_wait() {
     let port = free_port().unwrap();
     let Some(server) = Server::redis_on(port, &["--save", ""]) else { return };
-    let tied = Tied::to(at(port), Rules::default());
+    let tied = Tied::to(at(port), Rules { streams: true, ..Rules::default() });
     tied.figures(|figures| figures.connected).await;
     server.signal("KILL");
     drop(server);
@@ -385,7 +553,10 @@ async fn a_redis_that_was_away_killed_and_emptied_gets_all_in_order_and_healing_
         tied.store.queue_messages(&some, tied.coordinator.now()).await.unwrap();
     }
     // Nothing waits for it.
+    tied.world.crash("web", 1);
     tied.coordinator.check(Scope::All, Trigger::Api, false).await.unwrap();
+    tied.coordinator.applied().await;
+    assert_eq!(tied.world.effects(), ["start web"], "it is healed meanwhile");
     let _again = Server::redis_on(port, &["--save", ""]);
     let deadline = Instant::now() + LIMIT;
     while tied.store.messages_waiting().await.unwrap() > 0 {

@@ -13,13 +13,13 @@ fn telling() -> Rules {
 }
 
 impl Stage {
-    async fn told(&self, stream: Stream) -> Vec<Message> {
+    pub(super) async fn told(&self, stream: Stream) -> Vec<Message> {
         let waiting = self.store.messages(usize::MAX).await.unwrap();
         waiting.into_iter().map(|queued| queued.message).filter(|m| m.stream == stream).collect()
     }
 }
 
-fn field<'a>(message: &'a Message, name: &str) -> &'a str {
+pub(super) fn field<'a>(message: &'a Message, name: &str) -> &'a str {
     let found = message.fields.iter().find(|(known, _)| known == name);
     found.map_or_else(|| panic!("no `{name}` in {message:?}"), |(_, value)| value)
 }

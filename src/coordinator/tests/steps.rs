@@ -1,8 +1,9 @@
 //! Stories of a declared setting that is turned: further while that helps in part, and back to the
 //! smallest change that does.
 
-use selfheal_agents::model::ApplyMethod;
+use selfheal_agents::model::{ApplyMethod, Fix, Message, Stream};
 
+use super::messages::field;
 use super::*;
 
 const CONFIG: &str = "/srv/worker/config.json";
@@ -101,6 +102,33 @@ async fn a_step_that_helps_in_part_is_followed_by_the_next_and_both_are_one_answ
     assert_eq!(stage.fake.text(CONFIG), BEGINNING);
     assert_eq!(only(&stage.incidents().await).state(), IncidentState::RolledBack);
     assert_eq!(stage.outcomes().await.iter().filter(|o| !o.success).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_step_is_told_with_its_own_looks_and_verdict() {
+    let (fake, rules) = rate_limited();
+    let stage = turned_away(Rules { streams: true, ..rules }, fake, until_twice).await;
+    work(&stage, 400, until_twice).await;
+    let incidents = stage.incidents().await;
+    let incident = only(&incidents);
+    let told = stage.told(Stream::Validation).await;
+    let of = |fix: &Fix, kind: &str| {
+        let id = fix.id.to_string();
+        let is = |m: &&Message| field(m, "repair_id") == id && field(m, "type") == kind;
+        told.iter().filter(is).cloned().collect::<Vec<_>>()
+    };
+    let (first, second) = (&incident.earlier_fixes[0], incident.fix.as_ref().unwrap());
+    assert!(!of(first, "sample").is_empty() && !of(second, "sample").is_empty());
+    let last_of_first = of(first, "sample").last().map(|m| field(m, "timestamp").to_owned());
+    let first_of_second = of(second, "sample").first().map(|m| field(m, "timestamp").to_owned());
+    assert!(last_of_first < first_of_second, "{last_of_first:?} {first_of_second:?}");
+    let verdicts: Vec<&str> = told
+        .iter()
+        .filter(|m| field(m, "type") == "verdict" && field(m, "repair_id") == second.id.to_string())
+        .map(|m| field(m, "verdict"))
+        .collect();
+    assert_eq!(verdicts, ["kept"]);
+    assert!(of(first, "verdict").iter().all(|m| field(m, "verdict") != "kept"));
 }
 
 #[tokio::test(start_paused = true)]
