@@ -101,8 +101,8 @@ fn facts(standing: &Standing, depths: &Depths, now: Timestamp) -> Vec<Fact> {
     ];
     if let Some((waiting, connected)) = depths.messages {
         let (tone, how) = if connected { ("", "connected") } else { ("warning", "not connected") };
-        let value = format!("{how}; {waiting} on their way");
-        facts.push(Fact { name: "Redis Streams", value, tone });
+        facts.push(Fact { name: "Redis Streams", value: how.to_owned(), tone });
+        facts.push(fact("Messages on their way", waiting.to_string()));
     }
     facts
 }
