@@ -24,7 +24,7 @@ pub(super) async fn interrupted(away: usize) -> (FakeWorld, Stage) {
 
 fn refused<T: std::fmt::Debug>(answer: Result<T, RequestError>) {
     match answer {
-        Err(RequestError::Conflict(why)) => {
+        Err(RequestError::NotYet(why)) => {
             assert!(why.contains("has not yet taken up what its last run left"), "{why}");
         }
         other => panic!("{other:?}"),
