@@ -25,7 +25,7 @@ use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger, free
 use crate::docker::Docker;
 use crate::host::{LocalCommands, LocalFiles, LocalHost, LocalLogs, SystemClock};
 use crate::probes::Probes;
-use crate::store::{Damage, SqliteStore};
+use crate::store::{Damage, SqlStore};
 use crate::{knowledge, store};
 
 /// A Selfheal put together. Dropping it ends nothing; cancel `cancel` for that.
@@ -133,7 +133,7 @@ pub async fn assemble_seeing(
 
 /// Writes down what follows from a database that was damaged: the journal is gone with it or old,
 /// and nobody knows what was under way, so a person looks before anything is changed.
-async fn own_up(store: &SqliteStore, damage: &Damage, channels: &[String]) -> anyhow::Result<()> {
+async fn own_up(store: &SqlStore, damage: &Damage, channels: &[String]) -> anyhow::Result<()> {
     let now = SystemClock.now();
     if let Some(restored) = &damage.restored {
         restored::note(store, restored.taken_at).await?;
@@ -149,7 +149,7 @@ async fn own_up(store: &SqliteStore, damage: &Damage, channels: &[String]) -> an
 
 /// The store alone, for what is only written down, and what is to be said of it where it was found
 /// damaged just now. Nothing that was interrupted is gone on with.
-pub async fn store_alone(settings: &Settings) -> anyhow::Result<(SqliteStore, Option<String>)> {
+pub async fn store_alone(settings: &Settings) -> anyhow::Result<(SqlStore, Option<String>)> {
     let opened = store::open(&settings.data_dir, Arc::new(SystemClock)).await?;
     if let Some(damage) = &opened.damage {
         own_up(&opened.store, damage, &channels::names(settings)).await?;

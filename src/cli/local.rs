@@ -19,7 +19,7 @@ use crate::app::{App, assemble, store_alone};
 use crate::config::{Logs, Settings};
 use crate::coordinator::{Coordinator, CycleStatus, Freeze, RequestError, Scope, Trigger, freezes};
 use crate::http::body::{CheckRequest, Checked, Done, FreezeRequest, FreezeState};
-use crate::store::{self, OpenError, SqliteStore};
+use crate::store::{self, OpenError, SqlStore};
 
 /// How long a rollback waits for what the last run left: a container may take its time to stop.
 const TAKING_UP: Duration = Duration::from_mins(2);
@@ -143,7 +143,7 @@ pub(super) async fn unfreeze(
 
 /// The store for this process alone. Nothing that was interrupted is gone on with: whoever wants
 /// everything to stand still does not want that first.
-async fn own_store(settings: &Settings) -> Result<(SqliteStore, Option<String>), Failure> {
+async fn own_store(settings: &Settings) -> Result<(SqlStore, Option<String>), Failure> {
     store_alone(settings).await.map_err(not_started)
 }
 
@@ -156,7 +156,7 @@ pub(super) enum Undo {
 }
 
 impl Undo {
-    async fn is_known(&self, store: &SqliteStore) -> Result<bool, Failure> {
+    async fn is_known(&self, store: &SqlStore) -> Result<bool, Failure> {
         Ok(match self {
             Self::Backup(id) => store.backup(id).await?.is_some(),
             Self::Incident(id) => store.incident(*id).await?.is_some(),

@@ -16,7 +16,8 @@ use super::damage::{self, Damage};
 use super::lock::DirLock;
 use super::reserve::Reserve;
 use super::snapshots::Snapshots;
-use super::sqlite::{SqliteStore, Writer, checksum, is_damaged};
+use super::sql::{Database, SqlStore};
+use super::sqlite::{Sqlite, Writer, is_damaged, seal};
 use super::witness::{self, Witness};
 use super::{OpenError, examine, vault};
 
@@ -24,12 +25,13 @@ use super::{OpenError, examine, vault};
 pub const DATABASE_FILE: &str = "selfheal.db";
 
 /// The newest schema this program knows.
-pub(super) const SCHEMA: i64 = 3;
+pub(super) const SCHEMA: i64 = 4;
 /// Every step to it, oldest first; one that was published is never changed.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "first", include_str!("sqlite/migrations/0001_first.sql")),
     (2, "change", include_str!("sqlite/migrations/0002_change.sql")),
-    (SCHEMA, "checksum", include_str!("sqlite/migrations/0003_checksum.sql")),
+    (3, "checksum", include_str!("sqlite/migrations/0003_checksum.sql")),
+    (SCHEMA, "origin", include_str!("sqlite/migrations/0004_origin.sql")),
 ];
 const READERS: u32 = 2;
 /// What a connection may keep of the file in memory, in KiB (negative, as SQLite has it): 2 MiB by
@@ -42,12 +44,12 @@ const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(10);
 #[must_use = "after damage the journal is lost or old: no fix may run unseen"]
 pub struct Opened {
     /// The store, ready for use.
-    pub store: SqliteStore,
+    pub store: SqlStore,
     /// What became of a damaged database, if there was one.
     ///
     /// The store is then empty, or as a snapshot has it: nothing says which fixes were under way,
     /// so whoever opens it must tell a person and must not heal before one has looked (freeze, or
-    /// mode `observe`), and say so ([`SqliteStore::damage_is_told`]). The backups are not affected.
+    /// mode `observe`), and say so ([`SqlStore::damage_is_told`]). The backups are not affected.
     pub damage: Option<Damage>,
 }
 
@@ -68,13 +70,14 @@ pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Opened, Open
     let witness = Witness::open(&file).map_err(|why| unwritable(data_dir, why))?;
     let snapshots = Snapshots::new(data_dir, &file);
     let writer = Writer { pool, reserve, witness, snapshots, lock, clock };
-    let store = SqliteStore::new(data_dir, Some(writer), readers(&file));
+    let sqlite = Sqlite::new(data_dir, Some(writer), readers(&file));
+    let store = SqlStore::new(data_dir, Database::Sqlite(sqlite));
     Ok(Opened { store, damage })
 }
 
 /// Opens the store of `data_dir` for reading, also beside a running daemon. Every write
 /// is refused.
-pub async fn open_read_only(data_dir: &Path) -> Result<SqliteStore, OpenError> {
+pub async fn open_read_only(data_dir: &Path) -> Result<SqlStore, OpenError> {
     let file = data_dir.join(DATABASE_FILE);
     if !file.is_file() {
         return Err(OpenError::Missing { dir: data_dir.to_owned() });
@@ -83,7 +86,9 @@ pub async fn open_read_only(data_dir: &Path) -> Result<SqliteStore, OpenError> {
     let found: Result<Option<i64>, sqlx::Error> =
         sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&pool).await;
     match found {
-        Ok(Some(SCHEMA)) => Ok(SqliteStore::new(data_dir, None, pool)),
+        Ok(Some(SCHEMA)) => {
+            Ok(SqlStore::new(data_dir, Database::Sqlite(Sqlite::new(data_dir, None, pool))))
+        }
         Ok(Some(found)) if found > SCHEMA => Err(OpenError::Newer { file, found, known: SCHEMA }),
         Ok(found) => Err(OpenError::Older { file, found: found.unwrap_or(0), known: SCHEMA }),
         Err(error) if is_damaged(&error) => Err(OpenError::Damaged { file }),
@@ -101,7 +106,7 @@ pub(super) fn failed(file: &Path, why: &impl ToString) -> OpenError {
 
 /// Makes the directory (for its owner only) and the vault's, and proves that both can be
 /// written.
-fn prepare(dir: &Path) -> io::Result<()> {
+pub(super) fn prepare(dir: &Path) -> io::Result<()> {
     for dir in [dir.to_owned(), dir.join(vault::VAULT_DIR), dir.join(vault::BLOB_DIR)] {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
     }
@@ -175,7 +180,7 @@ async fn migrate(pool: &SqlitePool, file: &Path) -> Result<(), OpenError> {
         Err(error) => return Err(failed(file, &error)),
     }
     let mut connection = pool.acquire().await.map_err(database)?;
-    checksum::seal(&mut connection).await.map_err(database)?;
+    seal::seal(&mut connection).await.map_err(database)?;
     if schema.is_some() && !counts {
         // So that no loss of the log takes the schema back to one that counts nothing.
         let fold = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");

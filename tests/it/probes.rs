@@ -10,7 +10,7 @@ mod mysql;
 mod postgres;
 mod redis;
 mod refused;
-mod server;
+pub(crate) mod server;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@
 mod contract;
 mod damage;
 mod full_disk;
+mod postgres;
 mod restoring;
 pub(crate) mod samples;
 mod snapshots;

@@ -15,10 +15,10 @@ use crate::support::{free_port, until};
 const START: Duration = Duration::from_mins(1);
 
 /// A running server with its data.
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Child,
-    pub(super) port: u16,
-    pub(super) folder: TempDir,
+    pub(crate) port: u16,
+    pub(crate) folder: TempDir,
 }
 
 impl Drop for Server {
@@ -32,14 +32,14 @@ impl Drop for Server {
 
 impl Server {
     /// Sends a signal to the server's whole process group.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let group = format!("-{}", self.process.id());
         let sent = Command::new("kill").args(["-s", name, "--", &group]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Redis with these settings, answering already.
-    pub(super) fn redis(settings: &[&str]) -> Option<Self> {
+    pub(crate) fn redis(settings: &[&str]) -> Option<Self> {
         let program = program("redis-server")?;
         let folder = tempfile::tempdir().unwrap();
         let port = free_port().unwrap();
@@ -57,20 +57,34 @@ impl Server {
     }
 
     /// PostgreSQL with the superuser `postgres` and these settings, answering already.
-    pub(super) fn postgres(settings: &[&str]) -> Option<Self> {
+    pub(crate) fn postgres(settings: &[&str]) -> Option<Self> {
         Self::postgres_of(settings, |_| {})
     }
 
     /// The same as a standby: it replays what its `restore_command` brings, which is nothing, and
     /// stays in recovery until it is promoted.
-    pub(super) fn postgres_standby() -> Option<Self> {
+    pub(crate) fn postgres_standby() -> Option<Self> {
         Self::postgres_of(&["restore_command=false"], |data| {
             std::fs::write(data.join("standby.signal"), "").unwrap();
         })
     }
 
+    /// Ends the server at once, as a crash would; its data stays.
+    pub(crate) fn stop_postgres(&mut self) {
+        self.signal("KILL");
+        let _ = self.process.wait();
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn start_postgres_again(&mut self) {
+        let data = self.folder.path().join("data");
+        let _ = std::fs::remove_file(data.join("postmaster.pid"));
+        self.process = serve_postgres(&data, self.port, self.folder.path(), &[]).unwrap();
+        until("postgres is ready again", START, || is_ready(self)).unwrap();
+    }
+
     fn postgres_of(settings: &[&str], prepare: impl FnOnce(&Path)) -> Option<Self> {
-        let (initdb, postgres) = (program("initdb")?, program("postgres")?);
+        let (initdb, _) = (program("initdb")?, program("postgres")?);
         let folder = tempfile::tempdir().unwrap();
         // The server refuses to run as root, so its own user must get in.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
@@ -86,18 +100,14 @@ impl Server {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         prepare(&data);
         let port = free_port().unwrap();
-        let mut command = as_postgres(&postgres);
-        command.args(["-p", &port.to_string(), "-D"]).arg(&data).arg("-k").arg(folder.path());
-        for setting in [&["fsync=off", "listen_addresses=127.0.0.1"], settings].concat() {
-            command.args(["-c", setting]);
-        }
-        let server = Self::start(&mut command, port, folder);
+        let process = serve_postgres(&data, port, folder.path(), settings)?;
+        let server = Self { process, port, folder };
         until("postgres is ready", START, || is_ready(&server)).unwrap();
         Some(server)
     }
 
     /// MariaDB with these settings, answering already. `root` and `app` have the same password.
-    pub(super) fn mariadb(settings: &[&str]) -> Option<Self> {
+    pub(crate) fn mariadb(settings: &[&str]) -> Option<Self> {
         let (install, mariadbd) = (program("mariadb-install-db")?, program("mariadbd")?);
         let folder = tempfile::tempdir().unwrap();
         // The server gives up root's rights, and its own user must get in.
@@ -142,17 +152,30 @@ impl Server {
     }
 
     fn start(command: &mut Command, port: u16, folder: TempDir) -> Self {
-        use std::os::unix::process::CommandExt;
-        let process = command
-            .process_group(0)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { process, port, folder }
+        Self { process: spawned(command, folder.path()), port, folder }
     }
+}
+
+/// The server's process on data that were made before.
+fn serve_postgres(data: &Path, port: u16, folder: &Path, settings: &[&str]) -> Option<Child> {
+    let mut command = as_postgres(&program("postgres")?);
+    command.args(["-p", &port.to_string(), "-D"]).arg(data).arg("-k").arg(folder);
+    for setting in [&["fsync=off", "listen_addresses=127.0.0.1"], settings].concat() {
+        command.args(["-c", setting]);
+    }
+    Some(spawned(&mut command, folder))
+}
+
+fn spawned(command: &mut Command, folder: &Path) -> Child {
+    use std::os::unix::process::CommandExt;
+    command
+        .process_group(0)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// The last line of `postmaster.pid` says what the server does.

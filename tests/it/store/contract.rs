@@ -11,6 +11,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::{CHANGES_KEPT, IncidentQuery, OBSERVATIONS_KEPT, Store, StoreError};
 use serde_json::json;
 
+use super::postgres::{database, open_on, server};
 use super::samples::*;
 
 macro_rules! contract {
@@ -27,6 +28,19 @@ macro_rules! contract {
                 let dir = tempfile::tempdir().unwrap();
                 super::$sentence(&super::open(dir.path()).await).await;
             })+
+        }
+        mod on_postgres {
+            /// One server for all, each on a database of its own: a server takes its time to start.
+            #[tokio::test]
+            async fn every_sentence_holds() {
+                let Some(server) = super::server() else { return };
+                $({
+                    eprintln!("{}", stringify!($sentence));
+                    let dir = tempfile::tempdir().unwrap();
+                    let url = super::database(&server, stringify!($sentence)).await;
+                    super::$sentence(&super::open_on(&url, dir.path()).await).await;
+                })+
+            }
         }
     };
 }

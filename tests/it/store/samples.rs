@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use selfheal::store::{self, Opened, SqliteStore};
+use selfheal::store::{self, Opened, SqlStore};
 use selfheal_agents::fix_engineer::actions::{Action, ConfigSet, ContainerRestart};
 use selfheal_agents::fix_engineer::config_file::sha256;
 use selfheal_agents::model::{
@@ -30,7 +30,7 @@ pub(crate) fn at(secs: i64) -> Timestamp {
 }
 
 /// Opens a store that must be sound.
-pub(crate) async fn open(dir: &Path) -> SqliteStore {
+pub(crate) async fn open(dir: &Path) -> SqlStore {
     let Opened { store, damage } = store::open(dir, Arc::new(Noon)).await.expect("the store opens");
     assert_eq!(damage, None);
     store
