@@ -25,7 +25,7 @@ use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger, free
 use crate::docker::Docker;
 use crate::host::{LocalCommands, LocalFiles, LocalHost, LocalLogs, SystemClock};
 use crate::probes::Probes;
-use crate::store::{Damage, SqlStore};
+use crate::store::{Damage, Opened, Sender, SqlStore};
 use crate::{knowledge, store};
 
 /// A Selfheal put together. Dropping it ends nothing; cancel `cancel` for that.
@@ -83,7 +83,7 @@ pub async fn assemble_seeing(
         logs: Arc::new(LocalLogs::new(settings.data_dir.join(store::COPIES_DIR))),
         files: Arc::new(files.clone()),
     };
-    let opened = store::open(&settings.data_dir, clock).await?;
+    let opened = open_store(&settings, clock).await?;
     let digest_key = store::digest_key(&settings.data_dir)
         .with_context(|| format!("the key of the change log in {}", settings.data_dir.display()))?;
     // Before anything reads it: what it says of fixes under way is old.
@@ -91,7 +91,13 @@ pub async fn assemble_seeing(
     if let Some(damage) = &opened.damage {
         Box::pin(own_up(&opened.store, damage, &channels)).await?;
     }
-    let store: Arc<dyn Store> = Arc::new(opened.store);
+    let store = Arc::new(opened.store);
+    let (cancel, background) = (CancellationToken::new(), TaskTracker::new());
+    if let Some(url) = settings.store.postgres().map_err(anyhow::Error::msg)? {
+        let sender = Sender::new(url, Arc::clone(&store));
+        background.spawn(sender.run(cancel.clone()));
+    }
+    let store: Arc<dyn Store> = store;
     // Before they are read: what changes meanwhile is read again.
     let own_runbooks = knowledge::fingerprint(&own_folder(&settings));
     let (catalogue, broken_runbooks) =
@@ -100,7 +106,6 @@ pub async fn assemble_seeing(
     let own = background::own_container(&world).await;
     let host_memory = background::host_memory(&world).await;
     let rules = watch::Sender::new(Arc::new(rules::of(&settings, channels, own, host_memory)));
-    let cancel = CancellationToken::new();
     let wake = Arc::new(Notify::new());
     let coordinator = Coordinator::start(Parts {
         world: world.clone(),
@@ -119,7 +124,7 @@ pub async fn assemble_seeing(
         broken_runbooks,
         own_runbooks,
         cancel,
-        background: TaskTracker::new(),
+        background,
         settings_sender,
         rules,
         files,
@@ -147,10 +152,19 @@ async fn own_up(store: &SqlStore, damage: &Damage, channels: &[String]) -> anyho
     Ok(())
 }
 
+/// The store that the settings name, for writing.
+async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Opened> {
+    let data_dir = &settings.data_dir;
+    Ok(match settings.store.postgres().map_err(anyhow::Error::msg)? {
+        Some(url) => Box::pin(store::open_sending(&url, data_dir, clock)).await?,
+        None => store::open(data_dir, clock).await?,
+    })
+}
+
 /// The store alone, for what is only written down, and what is to be said of it where it was found
 /// damaged just now. Nothing that was interrupted is gone on with.
 pub async fn store_alone(settings: &Settings) -> anyhow::Result<(SqlStore, Option<String>)> {
-    let opened = store::open(&settings.data_dir, Arc::new(SystemClock)).await?;
+    let opened = open_store(settings, Arc::new(SystemClock)).await?;
     if let Some(damage) = &opened.damage {
         own_up(&opened.store, damage, &channels::names(settings)).await?;
     }

@@ -22,10 +22,11 @@ mod read;
 mod render;
 mod settings;
 mod source;
+mod store;
 mod table;
 mod token;
 
-pub use args::{Alert, Cli, Command, Config, Global, Knowledge, Shell, Tokens};
+pub use args::{Alert, Cli, Command, Config, Global, Knowledge, Shell, Stores, Tokens};
 pub use output::{Exit, Failure, Outcome, tell};
 
 use chrono::Utc;
@@ -77,6 +78,9 @@ async fn dispatch(cli: Cli) -> Outcome {
         }
         Command::Token { ref what } => {
             token::run(what, &load(&sources(&cli.global))?.settings, out)
+        }
+        Command::Store { ref what } => {
+            Box::pin(store::run(what, &load(&sources(&cli.global))?.settings, out)).await
         }
         Command::DemoService { port } => demo::serve(port).await,
         Command::Drill(ref asked) if asked.list => drill::list(asked, out),

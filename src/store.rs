@@ -9,15 +9,18 @@
 //! It does not decide what to keep or for how long, and it interprets none of the records.
 
 mod damage;
+mod ends;
 mod error;
 mod examine;
 mod export;
 mod files;
 mod key;
 mod lock;
+mod moving;
 mod open;
 mod postgres;
 mod reserve;
+mod sending;
 mod snapshots;
 mod sql;
 mod sqlite;
@@ -25,13 +28,16 @@ mod vault;
 mod witness;
 
 pub use damage::{Damage, Restored};
+pub use ends::Carried;
 pub use error::OpenError;
 pub use export::EXPORT_FILE;
 pub(crate) use files::replace_as_owner;
 pub use key::digest_key;
+pub use moving::{MoveError, Place, move_all};
 pub use open::{DATABASE_FILE, Opened, open, open_read_only};
 pub use postgres::{PostgresUrl, open_postgres, open_postgres_read_only};
 pub use reserve::{RESERVE_BYTES, RESERVE_FILE};
+pub use sending::{SendError, Sender, open_sending};
 pub use snapshots::{SNAPSHOT_DIR, Snapshot, snapshots};
 pub use sql::SqlStore;
 pub use vault::COPIES_DIR;

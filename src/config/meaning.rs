@@ -65,6 +65,9 @@ pub(super) fn faults(settings: &Settings, places: &Places) -> Vec<Fault> {
 pub(super) fn faults_in_files(settings: &Settings, places: &Places) -> Vec<Fault> {
     let mut check = Check { places, faults: vec![] };
     alerts::faults_in_files(&settings.alerts, &mut check);
+    if settings.store.url_file.is_some() {
+        check.result("store.url_file", settings.store.postgres().map(drop));
+    }
     check.faults
 }
 
@@ -142,25 +145,16 @@ fn addresses(settings: &Settings, check: &mut Check<'_>) {
     }
     let docker = Address::parse(&settings.docker.host);
     check.result("docker.host", docker.map(drop).map_err(|invalid| invalid.to_string()));
-    check.result("store.url", store_url(settings.store.url.expose().trim()));
+    if settings.store.url_file.is_none() {
+        check.result("store.url", settings.store.postgres().map(drop));
+    } else if !settings.store.url.is_empty() {
+        check.wrong("store.url", "`url` and `url_file` are both given; keep one");
+    }
     check.result("streams.url", streams_url(settings.streams.url.expose().trim()));
     let prefix = &settings.streams.prefix;
     if prefix.is_empty() || prefix.len() > 200 || prefix.contains(char::is_whitespace) {
         check.wrong("streams.prefix", "write 1 to 200 characters without blanks");
     }
-}
-
-fn store_url(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Err("PostgreSQL as the store is not available in this version; leave it empty to keep history in SQLite in `data_dir`".to_owned());
-    }
-    Err(format!(
-        "`{}` is no store; leave it empty to keep history in SQLite in `data_dir`",
-        clean(text, 80)
-    ))
 }
 
 fn streams_url(text: &str) -> Result<(), String> {

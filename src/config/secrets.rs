@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::load::read_bounded;
 use super::settings::Settings;
 use super::tree::Places;
-use super::values::Secret;
+use super::values::{Address, Secret};
 
 const LONGEST_SECRET_BYTES: u64 = 64 * 1024;
 
@@ -25,6 +25,9 @@ pub(super) fn read_all(
         let name = format!("target[{index}].password_file");
         slots.push((name, target.password_file.clone(), &mut target.password));
     }
+    // Beside the address itself, which is no secret as a whole.
+    let mut address = None;
+    slots.push(("store.url_file".to_owned(), settings.store.url_file.clone(), &mut address));
     for (name, file, slot) in slots {
         let Some(file) = file else { continue };
         match read(&file) {
@@ -40,6 +43,9 @@ pub(super) fn read_all(
                 file.display()
             ));
         }
+    }
+    if let Some(address) = address {
+        settings.store.url = Address::new(address.expose());
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use selfheal_agents::ports::Clock;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqlSafeStr, SqlitePool};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqliteConnection, SqlitePool};
 
 use super::damage::{self, Damage};
 use super::lock::DirLock;
@@ -19,7 +19,7 @@ use super::snapshots::Snapshots;
 use super::sql::{Database, SqlStore};
 use super::sqlite::{Sqlite, Writer, is_damaged, seal};
 use super::witness::{self, Witness};
-use super::{OpenError, examine, vault};
+use super::{OpenError, examine, sending, vault};
 
 /// The database's name in the data directory.
 pub const DATABASE_FILE: &str = "selfheal.db";
@@ -53,13 +53,30 @@ pub struct Opened {
     pub damage: Option<Damage>,
 }
 
+/// Whether somebody sends what changes elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sends {
+    /// Nobody does.
+    Nothing,
+    /// Every change is noted for whoever does.
+    Noted,
+}
+
 /// Opens the store of `data_dir` for writing and creates what is missing.
 pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Opened, OpenError> {
+    open_as(data_dir, clock, Sends::Nothing).await
+}
+
+pub(super) async fn open_as(
+    data_dir: &Path,
+    clock: Arc<dyn Clock>,
+    sends: Sends,
+) -> Result<Opened, OpenError> {
     prepare(data_dir).map_err(|why| unwritable(data_dir, why))?;
     let lock = DirLock::take(data_dir)?;
     let file = data_dir.join(DATABASE_FILE);
     let damage = Box::pin(damage::deal_with(data_dir, &file, clock.now())).await?;
-    let pool = writer(data_dir, &file).await?;
+    let pool = writer(data_dir, &file, sends).await?;
     let reserve = Arc::new(Reserve::new(data_dir));
     if let Err(error) = reserve.fill() {
         tracing::warn!(
@@ -123,7 +140,7 @@ fn writing(file: &Path) -> SqliteConnectOptions {
         .busy_timeout(Duration::from_secs(5))
 }
 
-async fn writer(dir: &Path, file: &Path) -> Result<SqlitePool, OpenError> {
+async fn writer(dir: &Path, file: &Path, sends: Sends) -> Result<SqlitePool, OpenError> {
     // Made by us, so that nobody else may read it; SQLite's companions inherit that.
     OpenOptions::new()
         .append(true)
@@ -131,14 +148,23 @@ async fn writer(dir: &Path, file: &Path) -> Result<SqlitePool, OpenError> {
         .mode(0o600)
         .open(file)
         .map_err(|why| unwritable(dir, why))?;
-    let pool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(WAIT_FOR_CONNECTION)
-        .connect_with(writing(file))
-        .await
-        .map_err(|error| failed(file, &error))?;
+    let failed = |error: sqlx::Error| failed(file, &error);
+    let alone = || SqlitePoolOptions::new().max_connections(1).acquire_timeout(WAIT_FOR_CONNECTION);
+    let pool = alone().connect_with(writing(file)).await.map_err(failed)?;
     migrate(&pool, file).await?;
-    Ok(pool)
+    if sends == Sends::Nothing {
+        // What changes from now on is not noted; where nothing is sent there is no such row.
+        let lost = sqlx::query("UPDATE origin SET is_followed = 0 WHERE is_followed = 1");
+        lost.execute(&pool).await.map_err(failed)?;
+        return Ok(pool);
+    }
+    pool.close().await;
+    let noting = alone().after_connect(|connection, _| {
+        Box::pin(async move {
+            sqlx::raw_sql(AssertSqlSafe(sending::notes())).execute(connection).await.map(drop)
+        })
+    });
+    noting.connect_with(writing(file)).await.map_err(failed)
 }
 
 fn readers(file: &Path) -> SqlitePool {
@@ -168,6 +194,9 @@ async fn migrate(pool: &SqlitePool, file: &Path) -> Result<(), OpenError> {
         let open = sqlx::query("PRAGMA user_version = 0");
         open.execute(&mut *connection).await.map_err(database)?;
     }
+    if let Some(older) = schema.filter(|schema| *schema < SCHEMA) {
+        keep_copy(&mut connection, file, older).await;
+    }
     drop(connection);
     let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -190,4 +219,30 @@ async fn migrate(pool: &SqlitePool, file: &Path) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// Keeps the file as it is before its schema changes, `selfheal.db.schema-3`, for whoever wants to go
+/// back to the version before. Where there is no room for it the start does not fail: what is open
+/// has to be finished, and a migration is made as a whole or not at all.
+async fn keep_copy(connection: &mut SqliteConnection, file: &Path, schema: i64) {
+    let copy = format!("{}.schema-{schema}", file.display());
+    if Path::new(&copy).exists() {
+        return;
+    }
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&copy);
+    let copied = match made {
+        Ok(_) => {
+            let query = sqlx::query("VACUUM INTO $1").bind(copy.as_str());
+            query.execute(connection).await.map(drop).map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    match copied {
+        Ok(()) => tracing::info!("the store as the version before left it is kept as {copy}"),
+        Err(error) => {
+            // Half a copy helps nobody.
+            let _ = std::fs::remove_file(&copy);
+            tracing::warn!("no copy is kept of the store as the version before left it: {error}");
+        }
+    }
 }

@@ -94,14 +94,16 @@ pub(super) async fn connect(url: &PostgresUrl) -> Result<PgConnection, OpenError
 
 /// Brings the schema up to date; another Selfheal that does the same waits meanwhile.
 pub(super) async fn migrate(url: &PostgresUrl) -> Result<(), OpenError> {
-    let mut connection = connect(url).await?;
+    // What is wrong with the server is told as it is, not as a pool's time that ran out.
+    connect(url).await?.close().await.map_err(|error| away(url, &error))?;
+    let pool = pool(url, 1);
     let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     let migrator = Migrator::with_migrations(migrations.collect());
-    let migrated = migrator.run(&mut connection).await;
+    let migrated = migrator.run(&pool).await;
     // Its lock goes with it, whatever happened.
-    let _ = connection.close().await;
+    pool.close().await;
     match migrated {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(found)) => Err(newer(url, found)),
@@ -113,16 +115,21 @@ fn limited(url: &PostgresUrl) -> PgConnectOptions {
     url.options()
         .application_name("selfheal")
         .options([("statement_timeout", STATEMENT), ("client_min_messages", "warning")])
+        // The driver would write statements that take long to the log, values and all.
+        .disable_statement_logging()
+}
+
+fn pool(url: &PostgresUrl, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(CONNECT)
+        .idle_timeout(Duration::from_mins(5))
+        .connect_lazy_with(limited(url))
 }
 
 impl Postgres {
     fn new(url: &PostgresUrl, writer: Option<(Arc<dyn Clock>, DirLock)>) -> Self {
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(CONNECT)
-            .idle_timeout(Duration::from_mins(5))
-            .connect_lazy_with(limited(url));
-        Self { pool, server: url.to_string(), writer }
+        Self { pool: pool(url, CONNECTIONS), server: url.to_string(), writer }
     }
 
     pub(super) fn clock(&self) -> StoreResult<&Arc<dyn Clock>> {

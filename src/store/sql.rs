@@ -86,6 +86,14 @@ impl SqlStore {
         Self { dir: dir.to_owned(), database, vault: Arc::new(Vault::new(dir)) }
     }
 
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Closes all connections, so that nothing is left to be folded in.
     pub async fn close(self) {
         match self.database {

@@ -122,23 +122,32 @@ async fn run_on(
     changes: &[Change],
 ) -> sqlx::Result<(Vec<Done>, i64)> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let mut results = Vec::with_capacity(changes.len());
-    for change in changes {
-        let query = bound::<Driver>(change.sql.clone(), &change.values);
-        results.push(if change.is_answered {
-            let row = query.fetch_one(&mut *transaction).await?;
-            Done { rows: 1, number: Some(row.try_get(0)?) }
-        } else {
-            let rows = query.execute(&mut *transaction).await?.rows_affected();
-            Done { rows, number: None }
-        });
-    }
+    let results = run_each(&mut transaction, changes).await?;
     let count =
         sqlx::query_scalar("UPDATE commits SET count = count + 1 WHERE id = 1 RETURNING count")
             .fetch_one(&mut *transaction)
             .await?;
     transaction.commit().await?;
     Ok((results, count))
+}
+
+/// Runs changes one after the other; whoever calls it has begun a transaction.
+pub(super) async fn run_each(
+    connection: &mut SqliteConnection,
+    changes: &[Change],
+) -> sqlx::Result<Vec<Done>> {
+    let mut results = Vec::with_capacity(changes.len());
+    for change in changes {
+        let query = bound::<Driver>(change.sql.clone(), &change.values);
+        results.push(if change.is_answered {
+            let row = query.fetch_one(&mut *connection).await?;
+            Done { rows: 1, number: Some(row.try_get(0)?) }
+        } else {
+            let rows = query.execute(&mut *connection).await?.rows_affected();
+            Done { rows, number: None }
+        });
+    }
+    Ok(results)
 }
 
 /// SQLite's extended result codes for "no room": `FULL`, `IOERR_WRITE`, `IOERR_FSYNC`,

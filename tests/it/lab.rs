@@ -23,4 +23,5 @@ mod mailbox;
 mod rehearsals;
 mod relay;
 mod stack;
+mod store_away;
 mod traps;

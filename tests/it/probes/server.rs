@@ -78,9 +78,17 @@ impl Server {
     /// Starts it again where it was.
     pub(crate) fn start_postgres_again(&mut self) {
         let data = self.folder.path().join("data");
-        let _ = std::fs::remove_file(data.join("postmaster.pid"));
-        self.process = serve_postgres(&data, self.port, self.folder.path(), &[]).unwrap();
-        until("postgres is ready again", START, || is_ready(self)).unwrap();
+        until("postgres is ready again", START, || {
+            // As long as a session of the killed one has not noticed, it refuses to start.
+            if self.process.try_wait()?.is_some() {
+                let _ = std::fs::remove_file(data.join("postmaster.pid"));
+                let again = serve_postgres(&data, self.port, self.folder.path(), &[]);
+                self.process = again.context("postgres is not installed")?;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            is_ready(self)
+        })
+        .unwrap();
     }
 
     fn postgres_of(settings: &[&str], prepare: impl FnOnce(&Path)) -> Option<Self> {

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::postgres::{database, open_on, server};
 use super::samples::*;
+use super::sending::{here, open_sending, there};
 
 macro_rules! contract {
     ($($sentence:ident),+ $(,)?) => {
@@ -39,6 +40,22 @@ macro_rules! contract {
                     let dir = tempfile::tempdir().unwrap();
                     let url = super::database(&server, stringify!($sentence)).await;
                     super::$sentence(&super::open_on(&url, dir.path()).await).await;
+                })+
+            }
+
+            /// What was kept in the file stands on the server afterwards.
+            #[tokio::test]
+            async fn every_sentence_leaves_the_server_as_the_file() {
+                let Some(server) = super::server() else { return };
+                $({
+                    eprintln!("{}", stringify!($sentence));
+                    let (dir, name) = (tempfile::tempdir().unwrap(), stringify!($sentence));
+                    let url = super::database(&server, name).await;
+                    let (store, mut sender) = super::open_sending(&url, dir.path()).await;
+                    super::$sentence(store.as_ref()).await;
+                    sender.send_all().await.unwrap();
+                    let there = super::there(&server, &name[..name.len().min(60)]).await;
+                    assert_eq!(there, super::here(dir.path()).await);
                 })+
             }
         }

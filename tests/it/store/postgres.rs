@@ -15,13 +15,12 @@ use crate::probes::server::Server;
 const PASSWORD: &str = "s3cret%20pass";
 
 /// A server of its own, where its programs are installed.
-pub(super) fn server() -> Option<Server> {
+pub(crate) fn server() -> Option<Server> {
     Server::postgres(&[])
 }
 
-pub(super) fn address(server: &Server, name: &str) -> PostgresUrl {
-    let text = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/{name}", server.port);
-    PostgresUrl::parse(&text).unwrap()
+pub(crate) fn address_text(server: &Server, name: &str) -> String {
+    format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/{name}", server.port)
 }
 
 pub(super) async fn client(server: &Server, name: &str) -> PgConnection {
@@ -37,14 +36,14 @@ pub(super) async fn client(server: &Server, name: &str) -> PgConnection {
 }
 
 /// An empty database whose name begins like `name`.
-pub(super) async fn database(server: &Server, name: &str) -> PostgresUrl {
+pub(crate) async fn database(server: &Server, name: &str) -> PostgresUrl {
     let name = &name[..name.len().min(60)];
     let mut client = client(server, "postgres").await;
     // Other rules for texts than byte by byte: nothing may hang on them.
     let made = format!("CREATE DATABASE {name} TEMPLATE template0 LOCALE 'C.UTF-8'");
     sqlx::query(AssertSqlSafe(made)).execute(&mut client).await.unwrap();
     client.close().await.unwrap();
-    address(server, name)
+    PostgresUrl::parse(&address_text(server, name)).unwrap()
 }
 
 pub(super) async fn open_on(url: &PostgresUrl, dir: &Path) -> SqlStore {

@@ -404,7 +404,7 @@ async fn rows_that_go_bad_while_it_runs_are_not_read() {
 }
 
 /// A database of before rows had checksums, with a fix under way and a value.
-async fn of_before(path: &Path) {
+pub(super) async fn of_before(path: &Path) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
     let first = include_str!("../../../src/store/sqlite/migrations/0001_first.sql");

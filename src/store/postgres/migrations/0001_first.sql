@@ -22,7 +22,8 @@ CREATE INDEX incident_open ON incident (id) WHERE open = 1;
 
 CREATE TABLE incident_target (
     target   TEXT COLLATE "C" NOT NULL,
-    incident TEXT COLLATE "C" NOT NULL REFERENCES incident (id) ON DELETE CASCADE,
+    incident TEXT COLLATE "C" NOT NULL REFERENCES incident (id) ON DELETE CASCADE
+             DEFERRABLE INITIALLY DEFERRED,
     checksum BIGINT,
     PRIMARY KEY (target, incident)
 );

@@ -20,8 +20,10 @@ CREATE TABLE outgoing (
     UNIQUE (kept_in, key)
 ) STRICT;
 
--- Whose history this is: the same name stands in the PostgreSQL database that it is sent to.
+-- Whose history this is: the same name stands in the PostgreSQL database that it is sent to. It is
+-- followed as long as every change since it was sent as a whole is sent, too, or noted above.
 CREATE TABLE origin (
-    id   INTEGER PRIMARY KEY CHECK (id = 1),
-    name TEXT NOT NULL
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    name        TEXT NOT NULL,
+    is_followed INTEGER NOT NULL
 ) STRICT;
