@@ -238,14 +238,13 @@ impl Sender {
     }
 
     async fn send_over(&mut self, there: Option<End>) -> Result<usize, SendError> {
-        let mut there = match there {
-            Some(there) => there,
-            None => {
-                postgres::migrate(&self.url).await?;
-                let mut there = End::Postgres(postgres::connect(&self.url).await?);
-                self.meet(&mut there).await?;
-                there
-            }
+        let mut there = if let Some(there) = there {
+            there
+        } else {
+            postgres::migrate(&self.url).await?;
+            let mut there = End::Postgres(postgres::connect(&self.url).await?);
+            self.meet(&mut there).await?;
+            there
         };
         let batch = self.store.waiting_to_be_sent().await?;
         if !batch.changes.is_empty() {

@@ -23,7 +23,7 @@ const PARAMETERS: [&str; 10] = [
 /// A checked address.
 #[derive(Clone)]
 pub struct PostgresUrl {
-    options: PgConnectOptions,
+    options: Box<PgConnectOptions>,
     shown: String,
 }
 
@@ -52,11 +52,11 @@ impl PostgresUrl {
             wrong(&selfheal_agents::model::clean(&error.to_string(), 200))
         })?;
         let shown = shown(&options);
-        Ok(Self { options, shown })
+        Ok(Self { options: Box::new(options), shown })
     }
 
     pub(super) fn options(&self) -> PgConnectOptions {
-        self.options.clone()
+        (*self.options).clone()
     }
 }
 
