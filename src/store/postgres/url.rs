@@ -102,7 +102,7 @@ mod tests {
             ("mysql://me:s3cret@db/x", "no address of a PostgreSQL"),
             ("postgres://me:s3cret@db:99999/x", "port"),
             ("postgres://me:s3cret@db/x?sslmod=require", "no parameter `sslmod`"),
-            ("postgres://me:s3cret@db/x?sslmode=s3crit", "sslmode"),
+            ("postgres://me:s3cret@db/x?sslmode=s3crit", "ssl_mode"),
         ] {
             let wrong = PostgresUrl::parse(text).unwrap_err();
             assert!(wrong.to_lowercase().contains(&word.to_lowercase()), "{text}: {wrong}");

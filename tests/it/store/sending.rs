@@ -279,3 +279,59 @@ async fn a_copy_is_kept_of_what_an_older_version_left() {
     let values = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM value");
     assert_eq!(values.fetch_one(&mut kept).await.unwrap(), 1);
 }
+
+fn selfheal(dir: &Path, arguments: &[&str]) -> std::process::Output {
+    std::process::Command::new(env!("CARGO_BIN_EXE_selfheal"))
+        .current_dir(dir)
+        .args(["--config", "selfheal.toml"])
+        .args(arguments)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_command_line_moves_a_history_and_reads_it_where_no_file_is() {
+    let Some(server) = server() else { return };
+    database(&server, "typed").await;
+    let dir = tempfile::tempdir().unwrap();
+    let url = super::postgres::address_text(&server, "typed");
+    std::fs::write(dir.path().join("url"), url).unwrap();
+    let settings = format!(
+        "data_dir = \"data\"\n[docker]\nhost = \"unix://{0}/none.sock\"\n[store]\n\
+         url_file = \"{0}/url\"\n[api]\nlisten = \"127.0.0.1:{1}\"\n",
+        dir.path().display(),
+        crate::support::free_port().unwrap()
+    );
+    std::fs::write(dir.path().join("selfheal.toml"), settings).unwrap();
+    let run = |arguments: &[&str]| selfheal(dir.path(), arguments);
+    let missing = run(&["store", "migrate"]);
+    assert_eq!(missing.status.code(), Some(2), "{missing:?}");
+
+    let data = dir.path().join("data");
+    let store = open(&data).await;
+    fill(&store, 1).await;
+    let held = run(&["store", "migrate"]);
+    assert_eq!(held.status.code(), Some(1), "{held:?}");
+    store.close().await;
+    let moved = run(&["store", "migrate", "--json"]);
+    assert!(moved.status.success(), "{moved:?}");
+    let told: serde_json::Value = serde_json::from_slice(&moved.stdout).unwrap();
+    let journal = told["tables"].as_array().unwrap().iter().find(|of| of["table"] == "journal");
+    assert_eq!(journal.unwrap()["rows"], 2, "{told}");
+    let again = run(&["store", "migrate"]);
+    assert_eq!(again.status.code(), Some(2), "{again:?}");
+    let doctor = run(&["doctor"]);
+    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(doctor.contains("answers; 0 changed rows"), "{doctor}");
+
+    std::fs::remove_dir_all(&data).unwrap();
+    let incidents = run(&["incidents", "--json"]);
+    let listed = String::from_utf8_lossy(&incidents.stdout).into_owned();
+    assert!(listed.contains(&incident_id(1).to_string()), "{incidents:?}");
+    let shown = run(&["config", "show"]);
+    for output in [missing, held, moved, again, incidents, shown] {
+        assert!(!format!("{output:?}").contains("s3cret"), "{output:?}");
+    }
+    assert!(!doctor.contains("s3cret"), "{doctor}");
+}
