@@ -114,7 +114,14 @@ pub(super) async fn migrate(url: &PostgresUrl) -> Result<(), OpenError> {
 fn limited(url: &PostgresUrl) -> PgConnectOptions {
     url.options()
         .application_name("selfheal")
-        .options([("statement_timeout", STATEMENT), ("client_min_messages", "warning")])
+        .options([
+            ("statement_timeout", STATEMENT),
+            ("client_min_messages", "warning"),
+            // A session whose machine is gone ends within a minute or so, and its lock with it.
+            ("tcp_keepalives_idle", "30"),
+            ("tcp_keepalives_interval", "10"),
+            ("tcp_keepalives_count", "3"),
+        ])
         // The driver would write statements that take long to the log, values and all.
         .disable_statement_logging()
 }

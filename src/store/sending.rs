@@ -28,6 +28,8 @@ use super::sql::checksum::{TABLES, Table, is_sound};
 use super::sql::row::Row;
 use super::sql::{SqlStore, Urgency};
 
+/// Held in a database by whoever sends there, and asked for by whoever takes it over.
+const SENDS: &str = "SELECT pg_try_advisory_lock(7239081644)";
 /// Notes that are sent at once.
 const BATCH: i64 = 200;
 /// Time between two looks for what is to be sent, ...
@@ -113,14 +115,26 @@ async fn take_over(
     Ok(())
 }
 
+/// Takes the lock of who sends there, for this session; answers whether nobody had it.
+async fn is_free(there: &mut End) -> sqlx::Result<bool> {
+    let End::Postgres(one) = there else { return Ok(true) };
+    postgres::within(sqlx::query_scalar(SENDS).fetch_one(one)).await
+}
+
 async fn bring(
     there: &mut End,
     here: &mut End,
     is_new: bool,
     ours: Option<&str>,
 ) -> sqlx::Result<Option<i64>> {
+    let is_free = is_free(there).await?;
     there.begin_writing().await?;
     match name_of(there).await? {
+        Some(_) if is_new && !is_free => {
+            let why = "another selfheal sends its history there now; end it, or name another \
+                       database";
+            return Err(sqlx::Error::Protocol(why.to_owned()));
+        }
         Some(theirs) if is_new || ours == Some(&theirs) => {}
         _ => return Ok(None),
     }
@@ -243,6 +257,8 @@ impl Sender {
         } else {
             postgres::migrate(&self.url).await?;
             let mut there = End::Postgres(postgres::connect(&self.url).await?);
+            // Where another holds it the name decides; nobody takes over while one of both does.
+            is_free(&mut there).await.map_err(|error| self.away(&error))?;
             self.meet(&mut there).await?;
             there
         };

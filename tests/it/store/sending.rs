@@ -167,6 +167,16 @@ async fn an_empty_directory_goes_on_with_what_is_there_and_whoever_had_it_sends_
     let (old, mut old_sender) = open_sending(&url, first.path()).await;
     fill(&old, 1).await;
     old_sender.send_all().await.unwrap();
+    let held = store::open_sending(&url, second.path(), Arc::new(Noon)).await.map(drop);
+    let held = held.unwrap_err().to_string();
+    assert!(held.contains("another selfheal sends its history there now"), "{held}");
+    // It ends; the server hears of that a moment later.
+    drop(old_sender);
+    let mut client = client(&server, "taken").await;
+    let locks = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory'";
+    while sqlx::query_scalar::<_, i64>(locks).fetch_one(&mut client).await.unwrap() > 0 {
+        tokio::task::yield_now().await;
+    }
     let (new, mut new_sender) = open_sending(&url, second.path()).await;
     assert_eq!(here(second.path()).await, here(first.path()).await);
     fill(&new, 2).await;
@@ -174,6 +184,7 @@ async fn an_empty_directory_goes_on_with_what_is_there_and_whoever_had_it_sends_
     assert_eq!(there(&server, "taken").await, here(second.path()).await);
 
     fill(&old, 3).await;
+    let mut old_sender = Sender::new(url.clone(), old);
     let refused = old_sender.send_all().await.unwrap_err();
     assert!(matches!(refused, SendError::Taken { .. }), "{refused}");
     let third = tempfile::tempdir().unwrap();
