@@ -29,7 +29,7 @@ use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger, free
 use crate::docker::Docker;
 use crate::host::{LocalCommands, LocalFiles, LocalHost, LocalLogs, SystemClock};
 use crate::probes::Probes;
-use crate::store::{Damage, SqliteStore};
+use crate::store::{Damage, Opened, Sender, SqlStore};
 use crate::streams::Tie;
 use crate::{knowledge, store};
 
@@ -90,7 +90,7 @@ pub async fn assemble_seeing(
         logs: Arc::new(LocalLogs::new(settings.data_dir.join(store::COPIES_DIR))),
         files: Arc::new(files.clone()),
     };
-    let opened = store::open(&settings.data_dir, clock).await?;
+    let opened = open_store(&settings, clock).await?;
     let digest_key = store::digest_key(&settings.data_dir)
         .with_context(|| format!("the key of the change log in {}", settings.data_dir.display()))?;
     // Before anything reads it: what it says of fixes under way is old.
@@ -98,7 +98,13 @@ pub async fn assemble_seeing(
     if let Some(damage) = &opened.damage {
         Box::pin(own_up(&opened.store, damage, &channels)).await?;
     }
-    let store: Arc<dyn Store> = Arc::new(opened.store);
+    let store = Arc::new(opened.store);
+    let (cancel, background) = (CancellationToken::new(), TaskTracker::new());
+    if let Some(url) = settings.store.postgres().map_err(anyhow::Error::msg)? {
+        let sender = Sender::new(url, Arc::clone(&store));
+        background.spawn(sender.run(cancel.clone()));
+    }
+    let store: Arc<dyn Store> = store;
     let audit = Arc::new(Audit::open(&settings.data_dir, Arc::clone(&store)).await);
     if let Some(damage) = &opened.damage {
         audit.write(&[damaged(damage)]).await;
@@ -117,7 +123,6 @@ pub async fn assemble_seeing(
         host_memory,
         settings.streams.are_on(),
     )));
-    let cancel = CancellationToken::new();
     let wake = Arc::new(Notify::new());
     let coordinator = Coordinator::start(Parts {
         world: world.clone(),
@@ -139,7 +144,7 @@ pub async fn assemble_seeing(
         own_runbooks,
         tie,
         cancel,
-        background: TaskTracker::new(),
+        background,
         settings_sender,
         rules,
         files,
@@ -153,7 +158,7 @@ pub async fn assemble_seeing(
 
 /// Writes down what follows from a database that was damaged: the journal is gone with it or old,
 /// and nobody knows what was under way, so a person looks before anything is changed.
-async fn own_up(store: &SqliteStore, damage: &Damage, channels: &[String]) -> anyhow::Result<()> {
+async fn own_up(store: &SqlStore, damage: &Damage, channels: &[String]) -> anyhow::Result<()> {
     let now = SystemClock.now();
     if let Some(restored) = &damage.restored {
         restored::note(store, restored.taken_at).await?;
@@ -167,13 +172,22 @@ async fn own_up(store: &SqliteStore, damage: &Damage, channels: &[String]) -> an
     Ok(())
 }
 
+/// The store that the settings name, for writing.
+async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Opened> {
+    let data_dir = &settings.data_dir;
+    Ok(match settings.store.postgres().map_err(anyhow::Error::msg)? {
+        Some(url) => Box::pin(store::open_sending(&url, data_dir, clock)).await?,
+        None => store::open(data_dir, clock).await?,
+    })
+}
+
 /// The store alone, for an act that is only written down, and what is to be said of it where it was
 /// found damaged just now. Nothing that was interrupted is gone on with.
 pub async fn store_alone(
     settings: &Settings,
     act: Act,
-) -> anyhow::Result<(Arc<SqliteStore>, Option<String>)> {
-    let opened = store::open(&settings.data_dir, Arc::new(SystemClock)).await?;
+) -> anyhow::Result<(Arc<SqlStore>, Option<String>)> {
+    let opened = open_store(settings, Arc::new(SystemClock)).await?;
     let store = Arc::new(opened.store);
     let mut acts = vec![act];
     if let Some(damage) = &opened.damage {

@@ -24,10 +24,13 @@ mod render;
 mod service_manager;
 mod settings;
 mod source;
+mod store;
 mod table;
 mod token;
 
-pub use args::{Alert, Audit, AuditWhat, Cli, Command, Config, Global, Knowledge, Shell, Tokens};
+pub use args::{
+    Alert, Audit, AuditWhat, Cli, Command, Config, Global, Knowledge, Shell, Stores, Tokens,
+};
 pub use output::{Exit, Failure, Outcome, tell};
 
 use chrono::Utc;
@@ -82,6 +85,9 @@ async fn dispatch(cli: Cli) -> Outcome {
         }
         Command::Audit(ref asked) => {
             audit::run(asked, &load(&sources(&cli.global))?.settings, out).await
+        }
+        Command::Store { ref what } => {
+            Box::pin(store::run(what, &load(&sources(&cli.global))?.settings, out)).await
         }
         Command::DemoService { port } => demo::serve(port).await,
         Command::Drill(ref asked) if asked.list => drill::list(asked, out),

@@ -211,6 +211,12 @@ pub enum Command {
     #[command(after_help = "Examples:\n  selfheal audit --limit 100\n  selfheal audit verify\n  \
         selfheal audit export > audit.jsonl")]
     Audit(Audit),
+    /// The history in another database
+    Store {
+        /// What about it
+        #[command(subcommand)]
+        what: Stores,
+    },
     /// Break a throw-away container and watch it being healed
     #[command(after_help = "Makes one small container of this program itself, needs no registry, \
         touches nothing else on this machine, and removes everything it made. A running Selfheal \
@@ -402,4 +408,25 @@ pub enum Shell {
     Powershell,
     /// Z shell.
     Zsh,
+}
+
+/// What about the history.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Stores {
+    /// Move everything into an empty database and count it there
+    #[command(
+        after_help = "The source stays as it is; backups are files and stay where they are. \
+        No Selfheal may be running on either. An address with a password is better put in the \
+        settings (store.url or store.url_file): everybody on a machine sees what a program was \
+        started with.\n\nExamples:\n  selfheal store migrate\n  selfheal store migrate --from \
+        sqlite:/var/lib/selfheal --to postgres://selfheal@db/selfheal"
+    )]
+    Migrate {
+        /// From here: sqlite:DATA_DIR or postgres://...; the data folder without it
+        #[arg(long, value_name = "PLACE")]
+        from: Option<String>,
+        /// To here, which must be empty; the setting store.url without it
+        #[arg(long, value_name = "PLACE")]
+        to: Option<String>,
+    },
 }

@@ -21,7 +21,7 @@ use crate::audit::{Act, By, Via};
 use crate::config::{Logs, Settings};
 use crate::coordinator::{Coordinator, CycleStatus, Freeze, RequestError, Scope, Trigger, freezes};
 use crate::http::body::{CheckRequest, Checked, Done, FreezeRequest, FreezeState};
-use crate::store::{self, OpenError, SqliteStore};
+use crate::store::{self, OpenError, SqlStore};
 
 /// How long a rollback waits for what the last run left: a container may take its time to stop.
 const TAKING_UP: Duration = Duration::from_mins(2);
@@ -171,7 +171,7 @@ pub(super) async fn unfreeze(
 async fn own_store(
     settings: &Settings,
     act: Act,
-) -> Result<(Arc<SqliteStore>, Option<String>), Failure> {
+) -> Result<(Arc<SqlStore>, Option<String>), Failure> {
     store_alone(settings, act).await.map_err(not_started)
 }
 
@@ -184,7 +184,7 @@ pub(super) enum Undo {
 }
 
 impl Undo {
-    async fn is_known(&self, store: &SqliteStore) -> Result<bool, Failure> {
+    async fn is_known(&self, store: &SqlStore) -> Result<bool, Failure> {
         Ok(match self {
             Self::Backup(id) => store.backup(id).await?.is_some(),
             Self::Incident(id) => store.incident(*id).await?.is_some(),

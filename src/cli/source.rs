@@ -15,7 +15,7 @@ use crate::http::body::{
     TargetList,
 };
 use crate::http::incident_detail;
-use crate::store::open_read_only;
+use crate::store::{OpenError, SqlStore, open_postgres_read_only, open_read_only};
 
 /// Incidents looked through for a part of an id.
 const LOOKED_THROUGH: usize = 500;
@@ -59,6 +59,17 @@ fn standing_of(settings: &Settings) -> Standing {
     }
 }
 
+/// What an ended daemon left behind, and where: in the data directory, else where it sent it.
+async fn left_behind(settings: &Settings) -> Result<(SqlStore, String), OpenError> {
+    let data_dir = &settings.data_dir;
+    match (open_read_only(data_dir).await, settings.store.postgres()) {
+        (Err(OpenError::Missing { .. }), Ok(Some(url))) => {
+            Ok((open_postgres_read_only(&url, data_dir).await?, url.to_string()))
+        }
+        (store, _) => Ok((store?, data_dir.display().to_string())),
+    }
+}
+
 impl Source {
     /// The daemon if one answers, else the store, with a word about it on standard error.
     pub(super) async fn open(client: Client, settings: &Settings) -> Result<Self, Failure> {
@@ -67,12 +78,11 @@ impl Source {
             Err(CallError::Refused(failure)) => return Err(failure),
             Err(CallError::Absent(text)) => text,
         };
-        let store = open_read_only(&settings.data_dir).await.map_err(|error| {
+        let (store, place) = left_behind(settings).await.map_err(|error| {
             Failure::new(Exit::Unreachable, format!("{absent}; and {error}")).next("selfheal run")
         })?;
         tell(format!(
-            "note: {absent}; this is what the store in {} remembers (start it: selfheal run)",
-            settings.data_dir.display()
+            "note: {absent}; this is what the store in {place} remembers (start it: selfheal run)"
         ));
         Ok(Self::Store { store: Arc::new(store), standing: Box::new(standing_of(settings)) })
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use selfheal_agents::model::{TargetId, Timestamp, clean};
+use selfheal_agents::model::{TargetId, Timestamp};
 
 use super::declared::{TargetSettings, endpoint};
 use super::fault::Fault;
@@ -16,6 +16,7 @@ use super::formats::is_open;
 use super::routes::QuietHours;
 use super::settings::Settings;
 use super::tree::{Places, joined};
+use super::values;
 use crate::docker::Address;
 
 const WEEK: TimeDelta = TimeDelta::days(7);
@@ -37,6 +38,34 @@ impl Check<'_> {
             let shown = humantime::format_duration;
             let what = format!("{} is outside {} to {}", shown(value), shown(least), shown(most));
             self.wrong(name, what);
+        }
+    }
+
+    /// An address that is given here or in a file, which is read only where all else is right.
+    fn url(
+        &mut self,
+        of: &str,
+        has_file: bool,
+        url: &values::Address,
+        parse: impl FnOnce() -> Result<(), String>,
+    ) {
+        let name = format!("{of}.url");
+        if has_file && !url.is_empty() {
+            self.wrong(&name, "`url` and `url_file` are both given; keep one");
+        } else if !url.is_empty() {
+            self.result(&name, parse());
+        }
+    }
+
+    /// The same once its file was read. One that cannot be read is a fault already.
+    fn url_in_file(
+        &mut self,
+        of: &str,
+        has_file: bool,
+        parse: impl FnOnce() -> Result<(), String>,
+    ) {
+        if has_file {
+            self.result(&format!("{of}.url_file"), parse());
         }
     }
 
@@ -67,6 +96,8 @@ pub(super) fn faults_in_files(settings: &Settings, places: &Places) -> Vec<Fault
     let mut check = Check { places, faults: vec![] };
     alerts::faults_in_files(&settings.alerts, &mut check);
     streams::faults_in_files(&settings.streams, &mut check);
+    let store = &settings.store;
+    check.url_in_file("store", store.url_file.is_some(), || store.postgres().map(drop));
     check.faults
 }
 
@@ -144,21 +175,9 @@ fn addresses(settings: &Settings, check: &mut Check<'_>) {
     }
     let docker = Address::parse(&settings.docker.host);
     check.result("docker.host", docker.map(drop).map_err(|invalid| invalid.to_string()));
-    check.result("store.url", store_url(settings.store.url.expose().trim()));
+    let store = &settings.store;
+    check.url("store", store.url_file.is_some(), &store.url, || store.postgres().map(drop));
     streams::faults(&settings.streams, check);
-}
-
-fn store_url(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Err("PostgreSQL as the store is not available in this version; leave it empty to keep history in SQLite in `data_dir`".to_owned());
-    }
-    Err(format!(
-        "`{}` is no store; leave it empty to keep history in SQLite in `data_dir`",
-        clean(text, 80)
-    ))
 }
 
 /// The thresholds judge themselves; each of their sentences begins with the setting.

@@ -25,9 +25,14 @@ pub(super) fn read_all(
         let name = format!("target[{index}].password_file");
         slots.push((name, target.password_file.clone(), &mut target.password));
     }
-    let mut streams_url = None;
-    let name = "streams.url_file".to_owned();
-    slots.push((name, settings.streams.url_file.clone(), &mut streams_url));
+    // An address is no secret as a whole: it is read beside, and put in its place then.
+    let (mut store, mut streams) = (None, None);
+    for (of, file, slot) in [
+        ("store", &settings.store.url_file, &mut store),
+        ("streams", &settings.streams.url_file, &mut streams),
+    ] {
+        slots.push((format!("{of}.url_file"), file.clone(), slot));
+    }
     for (name, file, slot) in slots {
         let Some(file) = file else { continue };
         match read(&file) {
@@ -44,8 +49,10 @@ pub(super) fn read_all(
             ));
         }
     }
-    if let Some(url) = streams_url {
-        settings.streams.url = Address::new(url.expose());
+    for (address, url) in [(store, &mut settings.store.url), (streams, &mut settings.streams.url)] {
+        if let Some(address) = address {
+            *url = Address::new(address.expose());
+        }
     }
 }
 

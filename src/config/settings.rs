@@ -21,6 +21,7 @@ use super::streams::Streams;
 use super::values::{
     Address, CronText, DurationText, MemoryCap, TargetText, TimeZoneText, duration,
 };
+use crate::store::PostgresUrl;
 
 /// The settings of Selfheal. All are optional: with none, Selfheal finds the local Docker
 /// socket, watches every container and the host, and heals.
@@ -285,9 +286,14 @@ pub struct ModeOnly {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storage {
-    /// Where history is kept; empty means SQLite in `data_dir`. PostgreSQL
-    /// (`postgres://...`) is not available in this version.
+    /// Where history is kept; empty means SQLite in `data_dir` alone. With the address of a
+    /// PostgreSQL database (`postgres://user:password@host:5432/database?sslmode=require`) every
+    /// change is sent there, too: Selfheal works on the file and heals on while the server is
+    /// away, and sends what waited when it is back. Backups stay in `data_dir`. Each data
+    /// directory needs a database of its own.
     pub url: Address,
+    /// A file that holds the address, instead of `url`.
+    pub url_file: Option<PathBuf>,
     /// How long closed incidents, events, changes and backups are kept.
     #[serde(with = "duration")]
     #[schemars(with = "DurationText")]
@@ -296,7 +302,18 @@ pub struct Storage {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { url: Address::default(), retention: Duration::from_hours(30 * 24) }
+        Self { url: Address::default(), url_file: None, retention: Duration::from_hours(30 * 24) }
+    }
+}
+
+impl Storage {
+    /// The PostgreSQL database that history is sent to, if there is one; the reader of settings
+    /// refuses an address that is none.
+    pub fn postgres(&self) -> Result<Option<PostgresUrl>, String> {
+        if self.url.is_empty() {
+            return Ok(None);
+        }
+        PostgresUrl::parse(self.url.expose()).map(Some)
     }
 }
 

@@ -205,8 +205,21 @@ fn a_route_leads_to_channels_that_are_set_up() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_and_not_ignored() {
-    refused("[store]\nurl = \"postgres://db/x\"\n", "2 store.url", "not available in this version");
+fn the_store_is_a_postgres_database_named_here_or_in_a_file_and_never_shown_with_its_password() {
+    let loaded = read("[store]\nurl = \"postgres://me:s3cret@db/x?sslmode=require\"\n").unwrap();
+    let url = loaded.settings.store.postgres().unwrap().unwrap();
+    assert_eq!(url.to_string(), "postgres://me@db:5432/x");
+    let shown = format!("{:?} {:?}", loaded.shown(), loaded.settings);
+    assert!(shown.contains("***") && !shown.contains("s3cret"), "{shown}");
+
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, b"postgres://me:s3cret@db/y\n").unwrap();
+    let named = |rest: &str| format!("[store]\nurl_file = {:?}\n{rest}", file.path());
+    let settings = read(&named("")).unwrap().settings;
+    assert_eq!(settings.store.postgres().unwrap().unwrap().to_string(), "postgres://me@db:5432/y");
+    refused(&named("url = \"postgres://db/x\"\n"), "3 store.url", "keep one");
+    refused("[store]\nurl = \"mysql://db/x\"\n", "2 store.url", "no address of a PostgreSQL");
+    refused("[store]\nurl = \"postgres://db/x?sslmod=on\"\n", "2 store.url", "no parameter");
 }
 
 #[test]

@@ -2,10 +2,10 @@
 //! its place. One that is gone, with something of it left, is no less damaged.
 //!
 //! What was done is noted in a file until whoever opened the store has written down what follows
-//! from it (see [`SqliteStore::damage_is_told`]): a crash at any instant leaves neither a half
+//! from it (see [`SqlStore::damage_is_told`]): a crash at any instant leaves neither a half
 //! copy in place nor a store that nobody knows was restored.
 //!
-//! [`SqliteStore::damage_is_told`]: super::SqliteStore::damage_is_told
+//! [`SqlStore::damage_is_told`]: super::SqlStore::damage_is_told
 
 use std::fs::File;
 use std::io::{self, ErrorKind};

@@ -67,6 +67,36 @@ pub enum OpenError {
         /// The database file.
         file: PathBuf,
     },
+    /// A server cannot be reached, or refuses.
+    #[error(
+        "the store {server} cannot be opened: {why}; look at `store.url`, and whether the server \
+         runs and lets this user in"
+    )]
+    Server {
+        /// The server, without a password.
+        server: String,
+        /// What it or the driver said.
+        why: String,
+    },
+    /// A newer Selfheal wrote to the server.
+    #[error(
+        "the store {server} was written by a newer selfheal (schema {found}, this one knows \
+         {known}); install that version again, or name another database in `store.url`"
+    )]
+    ServerNewer {
+        /// The server, without a password.
+        server: String,
+        /// Its schema.
+        found: i64,
+        /// The newest schema known here.
+        known: i64,
+    },
+    /// There is nothing to read on the server.
+    #[error("there is no store in {server} yet; it comes with the first `selfheal run`")]
+    NothingThere {
+        /// The server, without a password.
+        server: String,
+    },
     /// Anything else.
     #[error("the store {file} cannot be opened: {why}")]
     Failed {

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use super::open::SCHEMA;
-use super::sqlite::checksum;
+use super::sqlite::seal as sealed;
 use super::witness;
 
 /// The schema since which rows have checksums, and writes are counted.
@@ -112,12 +112,12 @@ async fn look_with(connection: &mut SqliteConnection, file: &Path) -> sqlx::Resu
     if pages != "ok" {
         return damaged(&pages);
     }
-    let seal = checksum::seal_in(connection).await?;
+    let seal = sealed::seal_in(connection).await?;
     let schema = schema(connection).await?;
     if schema.is_none() && (seal != 0 || objects(connection).await? > 0) {
         return damaged("its schema has no steps");
     }
-    if seal != 0 && seal != checksum::seal_of(connection).await? {
+    if seal != 0 && seal != sealed::seal_of(connection).await? {
         return damaged("its schema is not as it was written");
     }
     if let Some(newer) = schema.filter(|schema| *schema > SCHEMA) {
@@ -136,7 +136,7 @@ async fn look_with(connection: &mut SqliteConnection, file: &Path) -> sqlx::Resu
         // Of before, or of a first start that was interrupted: the start gives it both.
         return Ok(Verdict::Sound);
     }
-    Ok(match checksum::damaged_table(connection).await? {
+    Ok(match sealed::damaged_table(connection).await? {
         Some(table) => {
             Verdict::Damaged { why: format!("a row of `{table}` is not as it was written") }
         }

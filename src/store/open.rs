@@ -10,27 +10,29 @@ use std::time::Duration;
 use selfheal_agents::ports::Clock;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqlSafeStr, SqlitePool};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqliteConnection, SqlitePool};
 
 use super::damage::{self, Damage};
 use super::lock::DirLock;
 use super::reserve::Reserve;
 use super::snapshots::Snapshots;
-use super::sqlite::{SqliteStore, Writer, checksum, is_damaged};
+use super::sql::{Database, SqlStore};
+use super::sqlite::{Sqlite, Writer, is_damaged, seal};
 use super::witness::{self, Witness};
-use super::{OpenError, examine, vault};
+use super::{OpenError, examine, sending, vault};
 
 /// The database's name in the data directory.
 pub const DATABASE_FILE: &str = "selfheal.db";
 
 /// The newest schema this program knows.
-pub(super) const SCHEMA: i64 = 4;
+pub(super) const SCHEMA: i64 = 5;
 /// Every step to it, oldest first; one that was published is never changed.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "first", include_str!("sqlite/migrations/0001_first.sql")),
     (2, "change", include_str!("sqlite/migrations/0002_change.sql")),
     (3, "checksum", include_str!("sqlite/migrations/0003_checksum.sql")),
-    (SCHEMA, "message", include_str!("sqlite/migrations/0004_message.sql")),
+    (4, "message", include_str!("sqlite/migrations/0004_message.sql")),
+    (SCHEMA, "origin", include_str!("sqlite/migrations/0005_origin.sql")),
 ];
 const READERS: u32 = 2;
 /// What a connection may keep of the file in memory, in KiB (negative, as SQLite has it): 2 MiB by
@@ -43,22 +45,39 @@ const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(10);
 #[must_use = "after damage the journal is lost or old: no fix may run unseen"]
 pub struct Opened {
     /// The store, ready for use.
-    pub store: SqliteStore,
+    pub store: SqlStore,
     /// What became of a damaged database, if there was one.
     ///
     /// The store is then empty, or as a snapshot has it: nothing says which fixes were under way,
     /// so whoever opens it must tell a person and must not heal before one has looked (freeze, or
-    /// mode `observe`), and say so ([`SqliteStore::damage_is_told`]). The backups are not affected.
+    /// mode `observe`), and say so ([`SqlStore::damage_is_told`]). The backups are not affected.
     pub damage: Option<Damage>,
+}
+
+/// Whether somebody sends what changes elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sends {
+    /// Nobody does.
+    Nothing,
+    /// Every change is noted for whoever does.
+    Noted,
 }
 
 /// Opens the store of `data_dir` for writing and creates what is missing.
 pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Opened, OpenError> {
+    open_as(data_dir, clock, Sends::Nothing).await
+}
+
+pub(super) async fn open_as(
+    data_dir: &Path,
+    clock: Arc<dyn Clock>,
+    sends: Sends,
+) -> Result<Opened, OpenError> {
     prepare(data_dir).map_err(|why| unwritable(data_dir, why))?;
     let lock = DirLock::take(data_dir)?;
     let file = data_dir.join(DATABASE_FILE);
     let damage = Box::pin(damage::deal_with(data_dir, &file, clock.now())).await?;
-    let pool = writer(data_dir, &file).await?;
+    let pool = writer(data_dir, &file, sends).await?;
     let reserve = Arc::new(Reserve::new(data_dir));
     if let Err(error) = reserve.fill() {
         tracing::warn!(
@@ -69,13 +88,14 @@ pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Opened, Open
     let witness = Witness::open(&file).map_err(|why| unwritable(data_dir, why))?;
     let snapshots = Snapshots::new(data_dir, &file);
     let writer = Writer { pool, reserve, witness, snapshots, lock, clock };
-    let store = SqliteStore::new(data_dir, Some(writer), readers(&file));
+    let sqlite = Sqlite::new(data_dir, Some(writer), readers(&file));
+    let store = SqlStore::new(data_dir, Database::Sqlite(sqlite));
     Ok(Opened { store, damage })
 }
 
 /// Opens the store of `data_dir` for reading, also beside a running daemon. Every write
 /// is refused.
-pub async fn open_read_only(data_dir: &Path) -> Result<SqliteStore, OpenError> {
+pub async fn open_read_only(data_dir: &Path) -> Result<SqlStore, OpenError> {
     let file = data_dir.join(DATABASE_FILE);
     if !file.is_file() {
         return Err(OpenError::Missing { dir: data_dir.to_owned() });
@@ -84,7 +104,9 @@ pub async fn open_read_only(data_dir: &Path) -> Result<SqliteStore, OpenError> {
     let found: Result<Option<i64>, sqlx::Error> =
         sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&pool).await;
     match found {
-        Ok(Some(SCHEMA)) => Ok(SqliteStore::new(data_dir, None, pool)),
+        Ok(Some(SCHEMA)) => {
+            Ok(SqlStore::new(data_dir, Database::Sqlite(Sqlite::new(data_dir, None, pool))))
+        }
         Ok(Some(found)) if found > SCHEMA => Err(OpenError::Newer { file, found, known: SCHEMA }),
         Ok(found) => Err(OpenError::Older { file, found: found.unwrap_or(0), known: SCHEMA }),
         Err(error) if is_damaged(&error) => Err(OpenError::Damaged { file }),
@@ -102,7 +124,7 @@ pub(super) fn failed(file: &Path, why: &impl ToString) -> OpenError {
 
 /// Makes the directory (for its owner only) and the vault's, and proves that both can be
 /// written.
-fn prepare(dir: &Path) -> io::Result<()> {
+pub(super) fn prepare(dir: &Path) -> io::Result<()> {
     for dir in [dir.to_owned(), dir.join(vault::VAULT_DIR), dir.join(vault::BLOB_DIR)] {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
     }
@@ -119,7 +141,7 @@ fn writing(file: &Path) -> SqliteConnectOptions {
         .busy_timeout(Duration::from_secs(5))
 }
 
-async fn writer(dir: &Path, file: &Path) -> Result<SqlitePool, OpenError> {
+async fn writer(dir: &Path, file: &Path, sends: Sends) -> Result<SqlitePool, OpenError> {
     // Made by us, so that nobody else may read it; SQLite's companions inherit that.
     OpenOptions::new()
         .append(true)
@@ -127,14 +149,23 @@ async fn writer(dir: &Path, file: &Path) -> Result<SqlitePool, OpenError> {
         .mode(0o600)
         .open(file)
         .map_err(|why| unwritable(dir, why))?;
-    let pool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(WAIT_FOR_CONNECTION)
-        .connect_with(writing(file))
-        .await
-        .map_err(|error| failed(file, &error))?;
+    let failed = |error: sqlx::Error| failed(file, &error);
+    let alone = || SqlitePoolOptions::new().max_connections(1).acquire_timeout(WAIT_FOR_CONNECTION);
+    let pool = alone().connect_with(writing(file)).await.map_err(failed)?;
     migrate(&pool, file).await?;
-    Ok(pool)
+    if sends == Sends::Nothing {
+        // What changes from now on is not noted; where nothing is sent there is no such row.
+        let lost = sqlx::query("UPDATE origin SET is_followed = 0 WHERE is_followed = 1");
+        lost.execute(&pool).await.map_err(failed)?;
+        return Ok(pool);
+    }
+    pool.close().await;
+    let noting = alone().after_connect(|connection, _| {
+        Box::pin(async move {
+            sqlx::raw_sql(AssertSqlSafe(sending::notes())).execute(connection).await.map(drop)
+        })
+    });
+    noting.connect_with(writing(file)).await.map_err(failed)
 }
 
 fn readers(file: &Path) -> SqlitePool {
@@ -164,6 +195,9 @@ async fn migrate(pool: &SqlitePool, file: &Path) -> Result<(), OpenError> {
         let open = sqlx::query("PRAGMA user_version = 0");
         open.execute(&mut *connection).await.map_err(database)?;
     }
+    if let Some(older) = schema.filter(|schema| *schema < SCHEMA) {
+        keep_copy(&mut connection, file, older).await;
+    }
     drop(connection);
     let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -176,7 +210,7 @@ async fn migrate(pool: &SqlitePool, file: &Path) -> Result<(), OpenError> {
         Err(error) => return Err(failed(file, &error)),
     }
     let mut connection = pool.acquire().await.map_err(database)?;
-    checksum::seal(&mut connection).await.map_err(database)?;
+    seal::seal(&mut connection).await.map_err(database)?;
     if schema.is_some() && !counts {
         // So that no loss of the log takes the schema back to one that counts nothing.
         let fold = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -186,4 +220,30 @@ async fn migrate(pool: &SqlitePool, file: &Path) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// Keeps the file as it is before its schema changes, `selfheal.db.schema-3`, for whoever wants to go
+/// back to the version before. Where there is no room for it the start does not fail: what is open
+/// has to be finished, and a migration is made as a whole or not at all.
+async fn keep_copy(connection: &mut SqliteConnection, file: &Path, schema: i64) {
+    let copy = format!("{}.schema-{schema}", file.display());
+    if Path::new(&copy).exists() {
+        return;
+    }
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&copy);
+    let copied = match made {
+        Ok(_) => {
+            let query = sqlx::query("VACUUM INTO $1").bind(copy.as_str());
+            query.execute(connection).await.map(drop).map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    match copied {
+        Ok(()) => tracing::info!("the store as the version before left it is kept as {copy}"),
+        Err(error) => {
+            // Half a copy helps nobody.
+            let _ = std::fs::remove_file(&copy);
+            tracing::warn!("no copy is kept of the store as the version before left it: {error}");
+        }
+    }
 }

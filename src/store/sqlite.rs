@@ -1,44 +1,30 @@
-//! The store on SQLite, in WAL mode with a sync at every commit.
+//! SQLite as the database: WAL mode with a sync at every commit.
 //!
-//! One connection writes, a few read. A write is a list of [`Change`]s, data rather than
-//! a closure, so that it can be run once more after room was made on a full disk. Records
-//! are JSON documents; what is searched for stands in columns beside them.
+//! One connection writes, a few read. It runs statements and knows none of them; what a full disk
+//! or a damaged file means is decided here.
 
-mod backups;
-pub(super) mod checksum;
-mod incidents;
-mod journal;
-mod memory;
-mod messages;
-mod outbox;
-mod outcomes;
-mod prune;
+pub(super) mod seal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use selfheal_agents::model::Timestamp;
-use selfheal_agents::ports::{Clock, Occasion, Store, StoreError, StoreResult};
-use serde::Serialize;
-use sqlx::sqlite::SqliteQueryResult;
-use sqlx::{Connection, SqliteConnection, SqlitePool};
+use selfheal_agents::ports::{Clock, StoreError, StoreResult};
+use sqlx::{Connection, Row as _, Sqlite as Driver, SqliteConnection, SqlitePool};
 
-use super::damage;
 use super::lock::DirLock;
 use super::reserve::Reserve;
 use super::snapshots::Snapshots;
-use super::vault::Vault;
+use super::sql::Urgency;
+use super::sql::change::{Change, Done, Value, bound};
+use super::sql::row::Row;
 use super::witness::Witness;
 
-/// Everything that is kept, in one data directory.
-pub struct SqliteStore {
+/// One database file.
+pub(super) struct Sqlite {
     dir: PathBuf,
     /// `None` when opened for reading only.
     writer: Option<Writer>,
     reader: SqlitePool,
-    vault: Arc<Vault>,
 }
 
 /// What only the one writing instance has.
@@ -51,76 +37,21 @@ pub(super) struct Writer {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// Which writes may use the room kept back for a full disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Urgency {
-    /// It finishes what was begun: journal, incident, outcome, alert.
-    MustFinish,
-    /// It can be refused: new plans, observations, events, backups.
-    Refusable,
-}
-
-/// One statement with its values.
-struct Change {
-    sql: &'static str,
-    values: Vec<Value>,
-}
-
-#[derive(Clone)]
-enum Value {
-    Text(String),
-    Integer(i64),
-    Null,
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Integer(number)
-    }
-}
-
-impl From<bool> for Value {
-    fn from(yes: bool) -> Self {
-        Self::Integer(i64::from(yes))
-    }
-}
-
-impl<T: Into<Self>> From<Option<T>> for Value {
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Null, Into::into)
-    }
-}
-
-impl Change {
-    fn new(sql: &'static str) -> Self {
-        Self { sql, values: vec![] }
-    }
-
-    fn with(mut self, value: impl Into<Value>) -> Self {
-        self.values.push(value.into());
-        self
-    }
-}
-
-impl SqliteStore {
+impl Sqlite {
     pub(super) fn new(dir: &Path, writer: Option<Writer>, reader: SqlitePool) -> Self {
-        Self { dir: dir.to_owned(), writer, reader, vault: Arc::new(Vault::new(dir)) }
+        Self { dir: dir.to_owned(), writer, reader }
+    }
+
+    pub(super) fn writer(&self) -> StoreResult<&Writer> {
+        self.writer.as_ref().ok_or_else(|| {
+            StoreError::Unavailable(
+                "it was opened for reading only, because a daemon may be writing".to_owned(),
+            )
+        })
     }
 
     /// Closes all connections, so that the write-ahead log is folded into the database.
-    pub async fn close(self) {
+    pub(super) async fn close(self) {
         self.reader.close().await;
         if let Some(writer) = self.writer {
             writer.pool.close().await;
@@ -129,29 +60,18 @@ impl SqliteStore {
         }
     }
 
-    /// What follows from damage that the start found is written down: it is not told again.
-    pub async fn damage_is_told(&self) -> StoreResult<()> {
-        let dir = self.dir.clone();
-        tokio::task::spawn_blocking(move || damage::told(&dir))
-            .await
-            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
-            .map_err(|error| StoreError::Unavailable(error.to_string()))
-    }
-
-    fn writer(&self) -> StoreResult<&Writer> {
-        self.writer.as_ref().ok_or_else(|| {
-            StoreError::Unavailable(
-                "it was opened for reading only, because a daemon may be writing".to_owned(),
-            )
-        })
+    pub(super) async fn rows(&self, sql: &'static str, values: &[Value]) -> StoreResult<Vec<Row>> {
+        let rows = bound::<Driver>(sql, values).fetch_all(&self.reader).await;
+        let rows = rows.map_err(|error| store_error(&error))?;
+        Ok(rows.into_iter().map(Row::Sqlite).collect())
     }
 
     /// Makes all changes or none; they are on disk when it returns.
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         urgency: Urgency,
         changes: &[Change],
-    ) -> StoreResult<Vec<SqliteQueryResult>> {
+    ) -> StoreResult<Vec<Done>> {
         let writer = self.writer()?;
         let first = run(writer, changes).await;
         if urgency == Urgency::MustFinish {
@@ -180,7 +100,7 @@ impl SqliteStore {
     }
 }
 
-async fn run(writer: &Writer, changes: &[Change]) -> sqlx::Result<Vec<SqliteQueryResult>> {
+async fn run(writer: &Writer, changes: &[Change]) -> sqlx::Result<Vec<Done>> {
     let mut connection = writer.pool.acquire().await?;
     match run_on(&mut connection, changes).await {
         Ok((results, count)) => {
@@ -200,26 +120,34 @@ async fn run(writer: &Writer, changes: &[Change]) -> sqlx::Result<Vec<SqliteQuer
 async fn run_on(
     connection: &mut SqliteConnection,
     changes: &[Change],
-) -> sqlx::Result<(Vec<SqliteQueryResult>, i64)> {
+) -> sqlx::Result<(Vec<Done>, i64)> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let mut results = Vec::with_capacity(changes.len());
-    for change in changes {
-        let mut query = sqlx::query(change.sql);
-        for value in &change.values {
-            query = match value {
-                Value::Text(text) => query.bind(text.as_str()),
-                Value::Integer(number) => query.bind(*number),
-                Value::Null => query.bind(None::<String>),
-            };
-        }
-        results.push(query.execute(&mut *transaction).await?);
-    }
+    let results = run_each(&mut transaction, changes).await?;
     let count =
         sqlx::query_scalar("UPDATE commits SET count = count + 1 WHERE id = 1 RETURNING count")
             .fetch_one(&mut *transaction)
             .await?;
     transaction.commit().await?;
     Ok((results, count))
+}
+
+/// Runs changes one after the other; whoever calls it has begun a transaction.
+pub(super) async fn run_each(
+    connection: &mut SqliteConnection,
+    changes: &[Change],
+) -> sqlx::Result<Vec<Done>> {
+    let mut results = Vec::with_capacity(changes.len());
+    for change in changes {
+        let query = bound::<Driver>(change.sql.clone(), &change.values);
+        results.push(if change.is_answered {
+            let row = query.fetch_one(&mut *connection).await?;
+            Done { rows: 1, number: Some(row.try_get(0)?) }
+        } else {
+            let rows = query.execute(&mut *connection).await?.rows_affected();
+            Done { rows, number: None }
+        });
+    }
+    Ok(results)
 }
 
 /// SQLite's extended result codes for "no room": `FULL`, `IOERR_WRITE`, `IOERR_FSYNC`,
@@ -247,45 +175,5 @@ pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
         StoreError::Corrupt(error.to_string())
     } else {
         StoreError::Unavailable(error.to_string())
-    }
-}
-
-/// The text under which a time is stored and compared: microseconds, always the same
-/// width, so that the order of texts is the order of times.
-fn time_text(at: Timestamp) -> String {
-    at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
-}
-
-fn encode(document: &impl Serialize) -> StoreResult<String> {
-    serde_json::to_string(document).map_err(|error| StoreError::Corrupt(error.to_string()))
-}
-
-/// A limit as SQLite takes it.
-fn limit(rows: usize) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
-}
-
-#[async_trait]
-impl Store for SqliteStore {
-    async fn check_writable(&self) -> StoreResult<()> {
-        let writer = self.writer()?;
-        let change = Change::new("INSERT OR REPLACE INTO write_check (id, at) VALUES (1, $1)")
-            .with(time_text(writer.clock.now()));
-        self.commit(Urgency::Refusable, &[change]).await?;
-        let reserve = Arc::clone(&writer.reserve);
-        if !reserve.is_full() {
-            // Room may be there again; if not, the next look tries once more.
-            let _ = tokio::task::spawn_blocking(move || reserve.fill()).await;
-        }
-        Ok(())
-    }
-
-    async fn take_snapshot(&self, occasion: Occasion) -> StoreResult<bool> {
-        let writer = self.writer()?;
-        writer.snapshots.take(occasion, writer.clock.now()).await
-    }
-
-    async fn prune(&self, now: Timestamp, keep: Duration) -> StoreResult<u64> {
-        self.prune_older(now, keep).await
     }
 }

@@ -24,4 +24,5 @@ mod mailbox;
 mod rehearsals;
 mod relay;
 mod stack;
+mod store_away;
 mod traps;

@@ -5,7 +5,9 @@
 mod contract;
 mod damage;
 mod full_disk;
+pub(crate) mod postgres;
 mod restoring;
 pub(crate) mod samples;
+pub(crate) mod sending;
 mod snapshots;
 mod sqlite;

@@ -22,16 +22,12 @@ pub(super) fn faults(streams: &Streams, check: &mut Check<'_>) {
         let what = "say under which name they know the server: `streams.sentinel_master`";
         check.wrong("streams.sentinels", what);
     }
-    if streams.are_on() && streams.url_file.is_some() {
-        check.wrong("streams.url_file", "give either this or `streams.url`");
-    } else if streams.are_on() {
-        check.result("streams.url", streams.address().map(drop));
-    }
+    let parse = || streams.address().map(drop);
+    check.url("streams", streams.url_file.is_some(), &streams.url, parse);
 }
 
 /// Notes what is wrong with an address that was read from a file.
 pub(super) fn faults_in_files(streams: &Streams, check: &mut Check<'_>) {
-    if streams.url_file.is_some() && streams.are_on() {
-        check.result("streams.url_file", streams.address().map(drop));
-    }
+    let is_read = streams.url_file.is_some() && streams.are_on();
+    check.url_in_file("streams", is_read, || streams.address().map(drop));
 }

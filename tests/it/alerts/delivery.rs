@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
 use selfheal::alerts::{self, Channel, ChannelKind, Channels, LIMIT, Log, Webhook};
-use selfheal::store::SqliteStore;
+use selfheal::store::SqlStore;
 use selfheal_agents::fakes::MemoryStore;
 use selfheal_agents::model::{Hold, Mode, SecretText, Timestamp};
 use selfheal_agents::ports::{Clock, Store};
@@ -152,7 +152,7 @@ async fn queue(store: &dyn Store, events: &[(u128, &str)]) -> Vec<String> {
 
 async fn on_disk() -> (tempfile::TempDir, Arc<dyn Store>) {
     let dir = tempfile::tempdir().unwrap();
-    let store: SqliteStore = open(dir.path()).await;
+    let store: SqlStore = open(dir.path()).await;
     (dir, Arc::new(store))
 }
 

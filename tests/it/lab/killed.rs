@@ -165,7 +165,7 @@ fn wait_closely(stack: &Stack, selfheal: &Selfheal, moment: Moment) -> Result<()
     Ok(())
 }
 
-fn all_ended(selfheal: &Selfheal) -> Result<()> {
+pub(super) fn all_ended(selfheal: &Selfheal) -> Result<()> {
     for incident in selfheal.incidents()? {
         let state = incident["state"].as_str().unwrap_or("none");
         if !["resolved", "rolled_back"].contains(&state) {
@@ -180,7 +180,7 @@ fn config(stack: &Stack) -> Result<String> {
 }
 
 /// Byte for byte the file of before, or the same with its one number turned by whole steps.
-fn config_is_whole(stack: &Stack) -> Result<()> {
+pub(super) fn config_is_whole(stack: &Stack) -> Result<()> {
     let now = config(stack)?;
     let whole = ["0.2", "0.3", "0.45"].map(|delay| faults::WORKER.replace("0.2", delay));
     ensure!(whole.contains(&now), "the file is torn: {now}");

@@ -73,8 +73,30 @@ impl Server {
         })
     }
 
+    /// Ends the server at once, as a crash would; its data stays.
+    pub(crate) fn stop_postgres(&mut self) {
+        self.signal("KILL");
+        let _ = self.process.wait();
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn start_postgres_again(&mut self) {
+        let data = self.folder.path().join("data");
+        until("postgres is ready again", START, || {
+            // As long as a session of the killed one has not noticed, it refuses to start.
+            if self.process.try_wait()?.is_some() {
+                let _ = std::fs::remove_file(data.join("postmaster.pid"));
+                let again = serve_postgres(&data, self.port, self.folder.path(), &[]);
+                self.process = again.context("postgres is not installed")?;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            is_ready(self)
+        })
+        .unwrap();
+    }
+
     fn postgres_of(settings: &[&str], prepare: impl FnOnce(&Path)) -> Option<Self> {
-        let (initdb, postgres) = (program("initdb")?, program("postgres")?);
+        let (initdb, _) = (program("initdb")?, program("postgres")?);
         let folder = tempfile::tempdir().unwrap();
         // The server refuses to run as root, so its own user must get in.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
@@ -90,12 +112,8 @@ impl Server {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         prepare(&data);
         let port = free_port().unwrap();
-        let mut command = as_postgres(&postgres);
-        command.args(["-p", &port.to_string(), "-D"]).arg(&data).arg("-k").arg(folder.path());
-        for setting in [&["fsync=off", "listen_addresses=127.0.0.1"], settings].concat() {
-            command.args(["-c", setting]);
-        }
-        let server = Self::start(&mut command, port, folder);
+        let process = serve_postgres(&data, port, folder.path(), settings)?;
+        let server = Self { process, port, folder };
         until("postgres is ready", START, || is_ready(&server)).unwrap();
         Some(server)
     }
@@ -146,17 +164,30 @@ impl Server {
     }
 
     fn start(command: &mut Command, port: u16, folder: TempDir) -> Self {
-        use std::os::unix::process::CommandExt;
-        let process = command
-            .process_group(0)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { process, port, folder }
+        Self { process: spawned(command, folder.path()), port, folder }
     }
+}
+
+/// The server's process on data that were made before.
+fn serve_postgres(data: &Path, port: u16, folder: &Path, settings: &[&str]) -> Option<Child> {
+    let mut command = as_postgres(&program("postgres")?);
+    command.args(["-p", &port.to_string(), "-D"]).arg(data).arg("-k").arg(folder);
+    for setting in [&["fsync=off", "listen_addresses=127.0.0.1"], settings].concat() {
+        command.args(["-c", setting]);
+    }
+    Some(spawned(&mut command, folder))
+}
+
+fn spawned(command: &mut Command, folder: &Path) -> Child {
+    use std::os::unix::process::CommandExt;
+    command
+        .process_group(0)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// The last line of `postmaster.pid` says what the server does.

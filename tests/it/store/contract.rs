@@ -6,12 +6,14 @@ use std::time::Duration;
 use selfheal_agents::fakes::MemoryStore;
 use selfheal_agents::model::{
     Actor, Captured, Change, ChangeKind, Diagnosis, HealthStatus, IncidentId, IncidentState,
-    JournalEntry, LogCursor, Message, RuntimeEventKind, Stream, TargetId,
+    JournalEntry, LogCursor, RuntimeEventKind, TargetId,
 };
 use selfheal_agents::ports::{CHANGES_KEPT, IncidentQuery, OBSERVATIONS_KEPT, Store, StoreError};
 use serde_json::json;
 
+use super::postgres::{database, open_on, server};
 use super::samples::*;
+use super::sending::{here, open_sending, there};
 
 macro_rules! contract {
     ($($sentence:ident),+ $(,)?) => {
@@ -27,6 +29,39 @@ macro_rules! contract {
                 let dir = tempfile::tempdir().unwrap();
                 super::$sentence(&super::open(dir.path()).await).await;
             })+
+        }
+        mod on_postgres {
+            /// One server for all, each on a database of its own: a server takes its time to start.
+            #[tokio::test]
+            async fn every_sentence_holds() {
+                let Some(server) = super::server() else { return };
+                $({
+                    eprintln!("{}", stringify!($sentence));
+                    let dir = tempfile::tempdir().unwrap();
+                    let url = super::database(&server, stringify!($sentence)).await;
+                    super::$sentence(&super::open_on(&url, dir.path()).await).await;
+                })+
+            }
+
+            /// What was kept in the file stands on the server afterwards.
+            #[tokio::test]
+            async fn every_sentence_leaves_the_server_as_the_file() {
+                let Some(server) = super::server() else { return };
+                // Each on the heap: together they are more than a test's stack.
+                $(Box::pin(async {
+                    eprintln!("{}", stringify!($sentence));
+                    let (dir, name) = (tempfile::tempdir().unwrap(), stringify!($sentence));
+                    let url = super::database(&server, name).await;
+                    let (store, mut sender) = super::open_sending(&url, dir.path()).await;
+                    // From here on only what changes is sent.
+                    sender.send_all().await.unwrap();
+                    super::$sentence(store.as_ref()).await;
+                    sender.send_all().await.unwrap();
+                    let there = super::there(&server, &name[..name.len().min(60)]).await;
+                    assert_eq!(there, super::here(dir.path()).await);
+                })
+                .await;)+
+            }
         }
     };
 }
@@ -554,10 +589,6 @@ async fn changes_come_oldest_first_once_and_only_the_newest_of_each_container(st
     assert_eq!(store.changes(Some(&db), at(0)).await.unwrap().len(), 1);
     store.prune(at(10 + more), Duration::ZERO).await.unwrap();
     assert_eq!(store.changes(None, at(0)).await.unwrap(), []);
-}
-
-fn message(text: &str) -> Message {
-    Message { stream: Stream::Healing, fields: vec![("text".to_owned(), text.to_owned())] }
 }
 
 async fn texts(store: &impl Store) -> Vec<String> {

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use selfheal::store::{self, Opened, SqliteStore};
+use selfheal::store::{self, Opened, SqlStore};
 use selfheal_agents::fix_engineer::actions::{Action, ConfigSet, ContainerRestart};
 use selfheal_agents::fix_engineer::config_file::sha256;
 use selfheal_agents::model::{
     Actor, Backup, BackupId, Captured, Category, Confidence, FileContent, Finding, FindingSource,
-    Fix, FixId, Incident, IncidentId, IncidentState, JournalEntry, Ledger, Observation,
+    Fix, FixId, Incident, IncidentId, IncidentState, JournalEntry, Ledger, Message, Observation,
     ObservedValue, Outcome, ResultStatus, RuntimeEvent, RuntimeEventKind, Severity, Step, StepRole,
-    TargetId, Timestamp, Trend, ValidationStatus, Verdict,
+    Stream, TargetId, Timestamp, Trend, ValidationStatus, Verdict,
 };
 use selfheal_agents::ports::{Alert, Clock};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub(crate) fn at(secs: i64) -> Timestamp {
 }
 
 /// Opens a store that must be sound.
-pub(crate) async fn open(dir: &Path) -> SqliteStore {
+pub(crate) async fn open(dir: &Path) -> SqlStore {
     let Opened { store, damage } = store::open(dir, Arc::new(Noon)).await.expect("the store opens");
     assert_eq!(damage, None);
     store
@@ -117,6 +117,10 @@ pub(crate) fn fix(n: u128) -> Fix {
         warnings: vec![],
         proposed_at: at(0),
     }
+}
+
+pub(crate) fn message(text: &str) -> Message {
+    Message { stream: Stream::Healing, fields: vec![("text".to_owned(), text.to_owned())] }
 }
 
 pub(crate) fn planned(n: u128) -> JournalEntry {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use selfheal_agents::model::{FixId, IncidentId, Timestamp};
 use selfheal_agents::ports::{Incidents, Journal, OBSERVATIONS_KEPT, StoreResult};
 
-use super::{Change, SqliteStore, Urgency, encode, time_text};
+use super::change::Change;
+use super::{SqlStore, Urgency, encode, time_text};
 
 /// Positions in logs of containers that are long gone cost little, but not nothing; a
 /// quiet container's is as old as its last line, so age cannot decide.
 const LOG_CURSORS_KEPT: i64 = 20_000;
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn prune_older(&self, now: Timestamp, keep: Duration) -> StoreResult<u64> {
         let before = now - keep;
         let observed = now - keep.min(OBSERVATIONS_KEPT);
@@ -21,7 +22,7 @@ impl SqliteStore {
         let unfinished: BTreeSet<FixId> = self.unfinished_fixes().await?.into_iter().collect();
         let changes = changes(before, observed, &encode(&unfinished)?);
         let results = self.commit(Urgency::Refusable, &changes).await?;
-        let rows: u64 = results.iter().map(sqlx::sqlite::SqliteQueryResult::rows_affected).sum();
+        let rows: u64 = results.iter().map(|done| done.rows).sum();
         let backups = self
             .in_vault(move |vault| {
                 vault.remove_where(|backup| {

@@ -4,13 +4,14 @@ use async_trait::async_trait;
 use selfheal_agents::model::{Incident, IncidentId, IncidentState, Message};
 use selfheal_agents::ports::{IncidentQuery, Incidents, StoreResult};
 
+use super::change::{Change, Value};
 use super::checksum::{INCIDENT, INCIDENT_TARGET, document, documents};
-use super::{Change, SqliteStore, Urgency, encode, limit, messages, store_error, time_text};
+use super::{SqlStore, Urgency, encode, limit, messages, time_text};
 
 const DEFAULT_LIMIT: usize = 100;
 
 #[async_trait]
-impl Incidents for SqliteStore {
+impl Incidents for SqlStore {
     async fn save_incident_and_tell(
         &self,
         incident: &Incident,
@@ -56,40 +57,32 @@ impl Incidents for SqliteStore {
     }
 
     async fn incident(&self, id: IncidentId) -> StoreResult<Option<Incident>> {
-        let row = sqlx::query("SELECT * FROM incident WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_optional(&self.reader)
-            .await
-            .map_err(|error| store_error(&error))?;
+        let row =
+            self.first("SELECT * FROM incident WHERE id = $1", &[id.to_string().into()]).await?;
         row.map(|row| document(INCIDENT, &format!("incident {id}"), &row)).transpose()
     }
 
     async fn incidents(&self, query: &IncidentQuery) -> StoreResult<Vec<Incident>> {
         let states: Vec<&str> = query.states.iter().copied().map(IncidentState::as_str).collect();
-        let rows = sqlx::query(
-            "SELECT * FROM incident
+        let query_text = "SELECT * FROM incident
              WHERE ($1 = '[]' OR state IN (SELECT value FROM json_each($1)))
                AND ($2 IS NULL OR id IN (SELECT incident FROM incident_target WHERE target = $2))
                AND ($3 IS NULL OR opened_at >= $3)
                AND ($4 IS NULL OR id < $4)
-             ORDER BY id DESC LIMIT $5",
-        )
-        .bind(encode(&states)?)
-        .bind(query.target.as_ref().map(ToString::to_string))
-        .bind(query.since.map(time_text))
-        .bind(query.before.map(|id| id.to_string()))
-        .bind(limit(if query.limit == 0 { DEFAULT_LIMIT } else { query.limit }))
-        .fetch_all(&self.reader)
-        .await
-        .map_err(|error| store_error(&error))?;
+             ORDER BY id DESC LIMIT $5";
+        let values: [Value; 5] = [
+            encode(&states)?.into(),
+            query.target.as_ref().map(ToString::to_string).into(),
+            query.since.map(time_text).into(),
+            query.before.map(|id| id.to_string()).into(),
+            limit(if query.limit == 0 { DEFAULT_LIMIT } else { query.limit }).into(),
+        ];
+        let rows = self.rows(query_text, &values).await?;
         documents(INCIDENT, "an incident", &rows)
     }
 
     async fn open_incidents(&self) -> StoreResult<Vec<Incident>> {
-        let rows = sqlx::query("SELECT * FROM incident WHERE open = 1 ORDER BY id")
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| store_error(&error))?;
+        let rows = self.rows("SELECT * FROM incident WHERE open = 1 ORDER BY id", &[]).await?;
         documents(INCIDENT, "an open incident", &rows)
     }
 }

@@ -4,10 +4,10 @@
 use async_trait::async_trait;
 use selfheal_agents::model::{Message, QueuedMessage, Timestamp};
 use selfheal_agents::ports::{Messages, StoreResult};
-use sqlx::Row;
 
+use super::change::Change;
 use super::checksum::{JOB, MESSAGE, document};
-use super::{Change, SqliteStore, Urgency, encode, limit, store_error, time_text};
+use super::{SqlStore, Urgency, encode, limit, time_text};
 
 /// The changes that queue these.
 pub(super) fn queued(messages: &[Message], at: Timestamp) -> StoreResult<Vec<Change>> {
@@ -23,7 +23,7 @@ pub(super) fn queued(messages: &[Message], at: Timestamp) -> StoreResult<Vec<Cha
 }
 
 #[async_trait]
-impl Messages for SqliteStore {
+impl Messages for SqlStore {
     async fn queue_messages(&self, messages: &[Message], at: Timestamp) -> StoreResult<()> {
         if messages.is_empty() {
             return Ok(());
@@ -32,14 +32,11 @@ impl Messages for SqliteStore {
     }
 
     async fn messages(&self, rows: usize) -> StoreResult<Vec<QueuedMessage>> {
-        let rows = sqlx::query("SELECT * FROM message ORDER BY id LIMIT $1")
-            .bind(limit(rows))
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| store_error(&error))?;
+        let query = "SELECT * FROM message ORDER BY id LIMIT $1";
+        let rows = self.rows(query, &[limit(rows).into()]).await?;
         rows.iter()
             .map(|row| {
-                let id = row.try_get("id").map_err(|error| store_error(&error))?;
+                let id = row.integer("id")?;
                 Ok(QueuedMessage { id, message: document(MESSAGE, &format!("message {id}"), row)? })
             })
             .collect()
@@ -51,31 +48,25 @@ impl Messages for SqliteStore {
     }
 
     async fn messages_waiting(&self) -> StoreResult<u64> {
-        // They go from the front: between those that wait no number is left out.
-        let count: i64 =
-            sqlx::query_scalar("SELECT COALESCE(MAX(id) - MIN(id) + 1, 0) FROM message")
-                .fetch_one(&self.reader)
-                .await
-                .map_err(|error| store_error(&error))?;
-        Ok(u64::try_from(count).unwrap_or(0))
+        // They go from the front: between those that wait no number is left out, save on a server
+        // by a write that it refused.
+        self.count_of("SELECT COALESCE(MAX(id) - MIN(id) + 1, 0) AS rows FROM message").await
     }
 
     async fn finish_job(&self, id: &str, at: Timestamp, messages: &[Message]) -> StoreResult<()> {
         let mut changes = vec![
-            Change::new("INSERT OR IGNORE INTO job (id, at, checksum) VALUES ($1, $2, $3)")
-                .with(id)
-                .with(time_text(at))
-                .summed(JOB),
+            Change::new(
+                "INSERT INTO job (id, at, checksum) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            )
+            .with(id)
+            .with(time_text(at))
+            .summed(JOB),
         ];
         changes.extend(queued(messages, at)?);
         self.commit(Urgency::MustFinish, &changes).await.map(drop)
     }
 
     async fn is_job_finished(&self, id: &str) -> StoreResult<bool> {
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM job WHERE id = $1)")
-            .bind(id)
-            .fetch_one(&self.reader)
-            .await
-            .map_err(|error| store_error(&error))
+        Ok(self.first("SELECT id FROM job WHERE id = $1", &[id.into()]).await?.is_some())
     }
 }

@@ -3,24 +3,25 @@
 use async_trait::async_trait;
 use selfheal_agents::model::{IncidentId, Timestamp};
 use selfheal_agents::ports::{Alert, Delivery, Outbox, StoreError, StoreResult};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
 
+use super::change::Change;
 use super::checksum::{DELIVERY, document};
-use super::{Change, SqliteStore, Urgency, encode, limit, store_error, time_text};
+use super::row::Row;
+use super::{SqlStore, Urgency, encode, limit, time_text};
 
 #[async_trait]
-impl Outbox for SqliteStore {
+impl Outbox for SqlStore {
     async fn enqueue(&self, alert: &Alert, channels: &[String]) -> StoreResult<()> {
         let text = encode(alert)?;
         let changes: Vec<Change> = channels
             .iter()
             .map(|channel| {
                 Change::new(
-                    "INSERT OR IGNORE INTO delivery
+                    "INSERT INTO delivery
                          (key, channel, incident, alert, at, state, attempts, retry_at, last_error,
                           finished_at, checksum)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                     ON CONFLICT DO NOTHING",
                 )
                 .with(alert.key.as_str())
                 .with(channel.as_str())
@@ -44,32 +45,21 @@ impl Outbox for SqliteStore {
     /// An incident's alerts reach a channel in order: a later one waits while an earlier
     /// one waits for its next try.
     async fn due(&self, now: Timestamp, rows: usize) -> StoreResult<Vec<Delivery>> {
-        let rows = sqlx::query(
-            "SELECT * FROM delivery AS d
+        let query = "SELECT * FROM delivery AS d
              WHERE state = 'waiting' AND (retry_at IS NULL OR retry_at <= $1)
                AND NOT EXISTS (
                    SELECT 1 FROM delivery AS earlier
                    WHERE earlier.state = 'waiting' AND earlier.channel = d.channel
                      AND earlier.incident = d.incident AND earlier.id < d.id)
-             ORDER BY id LIMIT $2",
-        )
-        .bind(time_text(now))
-        .bind(limit(rows))
-        .fetch_all(&self.reader)
-        .await
-        .map_err(|error| store_error(&error))?;
+             ORDER BY id LIMIT $2";
+        let rows = self.rows(query, &[time_text(now).into(), limit(rows).into()]).await?;
         rows.iter().map(delivery).collect()
     }
 
     async fn waiting_for(&self, channel: &str, rows: usize) -> StoreResult<Vec<Delivery>> {
-        let rows = sqlx::query(
-            "SELECT * FROM delivery WHERE state = 'waiting' AND channel = $1 ORDER BY id LIMIT $2",
-        )
-        .bind(channel)
-        .bind(limit(rows))
-        .fetch_all(&self.reader)
-        .await
-        .map_err(|error| store_error(&error))?;
+        let query =
+            "SELECT * FROM delivery WHERE state = 'waiting' AND channel = $1 ORDER BY id LIMIT $2";
+        let rows = self.rows(query, &[channel.into(), limit(rows).into()]).await?;
         rows.iter().map(delivery).collect()
     }
 
@@ -102,58 +92,45 @@ impl Outbox for SqliteStore {
     }
 
     async fn waiting(&self) -> StoreResult<u64> {
-        self.count_of("SELECT COUNT(*) FROM delivery WHERE state = 'waiting'").await
+        self.count_of("SELECT COUNT(*) AS rows FROM delivery WHERE state = 'waiting'").await
     }
 
     async fn refused(&self) -> StoreResult<u64> {
-        self.count_of("SELECT COUNT(*) FROM delivery WHERE state = 'waiting' AND attempts > 0")
-            .await
+        let query =
+            "SELECT COUNT(*) AS rows FROM delivery WHERE state = 'waiting' AND attempts > 0";
+        self.count_of(query).await
     }
 
     /// The keys of an incident's alerts begin with its id, so that the index of keys finds them.
     async fn told(&self, incident: IncidentId) -> StoreResult<Vec<String>> {
-        let of: Vec<(String,)> = sqlx::query_as(
-            "SELECT DISTINCT channel FROM delivery
-             WHERE key > $1 || ' ' AND key < $1 || '!' AND incident = $1 ORDER BY channel",
-        )
-        .bind(incident.to_string())
-        .fetch_all(&self.reader)
-        .await
-        .map_err(|error| store_error(&error))?;
-        Ok(of.into_iter().map(|(channel,)| channel).collect())
+        let query = "SELECT DISTINCT channel FROM delivery
+             WHERE key > $1 || ' ' AND key < $1 || '!' AND incident = $1 ORDER BY channel";
+        let rows = self.rows(query, &[incident.to_string().into()]).await?;
+        rows.iter().map(|row| Ok(row.text("channel")?.to_owned())).collect()
     }
 }
 
-impl SqliteStore {
-    async fn count_of(&self, query: &'static str) -> StoreResult<u64> {
-        let (count,): (i64,) = sqlx::query_as(query)
-            .fetch_one(&self.reader)
-            .await
-            .map_err(|error| store_error(&error))?;
-        Ok(u64::try_from(count).unwrap_or(0))
+impl SqlStore {
+    pub(super) async fn count_of(&self, query: &'static str) -> StoreResult<u64> {
+        let row = self.first(query, &[]).await?;
+        let count = row.map(|row| row.integer("rows")).transpose()?;
+        Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
     }
 
     /// A row that waits. Only whoever carries alerts changes one, and does so in turn.
-    async fn waiting_row(&self, id: i64) -> StoreResult<Option<SqliteRow>> {
-        sqlx::query("SELECT * FROM delivery WHERE id = $1 AND state = 'waiting'")
-            .bind(id)
-            .fetch_optional(&self.reader)
-            .await
-            .map_err(|error| store_error(&error))
+    async fn waiting_row(&self, id: i64) -> StoreResult<Option<Row>> {
+        self.first("SELECT * FROM delivery WHERE id = $1 AND state = 'waiting'", &[id.into()]).await
     }
 }
 
-fn delivery(row: &SqliteRow) -> StoreResult<Delivery> {
-    let get = |error: sqlx::Error| store_error(&error);
-    let id: i64 = row.try_get("id").map_err(get)?;
-    let attempts: i64 = row.try_get("attempts").map_err(get)?;
-    let retry_at: Option<String> = row.try_get("retry_at").map_err(get)?;
+fn delivery(row: &Row) -> StoreResult<Delivery> {
+    let id = row.integer("id")?;
     Ok(Delivery {
         id,
-        channel: row.try_get("channel").map_err(get)?,
+        channel: row.text("channel")?.to_owned(),
         alert: document(DELIVERY, &format!("alert {id}"), row)?,
-        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-        retry_at: retry_at.map(|text| read_time(&text)).transpose()?,
+        attempts: u32::try_from(row.integer("attempts")?).unwrap_or(u32::MAX),
+        retry_at: row.optional("retry_at")?.map(read_time).transpose()?,
     })
 }
 
@@ -162,7 +139,6 @@ fn read_time(text: &str) -> StoreResult<Timestamp> {
 }
 
 /// What of a row changes with its state.
-#[derive(sqlx::FromRow)]
 struct Fields {
     attempts: i64,
     retry_at: Option<String>,
@@ -171,25 +147,29 @@ struct Fields {
 }
 
 /// The change of a row to another state, with its new checksum.
-fn changed(row: &SqliteRow, state: &str, change: impl FnOnce(&mut Fields)) -> StoreResult<Change> {
-    let get = |error: sqlx::Error| store_error(&error);
-    let id: i64 = row.try_get("id").map_err(get)?;
+fn changed(row: &Row, state: &str, change: impl FnOnce(&mut Fields)) -> StoreResult<Change> {
+    let id = row.integer("id")?;
     // What is damaged must not get a checksum that makes it whole.
     let _: Alert = document(DELIVERY, &format!("alert {id}"), row)?;
-    let mut fields = Fields::from_row(row).map_err(get)?;
+    let optional = |column: &str| row.optional(column).map(|text| text.map(str::to_owned));
+    let mut fields = Fields {
+        attempts: row.integer("attempts")?,
+        retry_at: optional("retry_at")?,
+        last_error: optional("last_error")?,
+        finished_at: optional("finished_at")?,
+    };
     change(&mut fields);
-    let text = |column: &str| row.try_get::<Option<String>, _>(column).map_err(get);
     Ok(Change::new(
         "UPDATE delivery SET key = $1, channel = $2, incident = $3, alert = $4, at = $5,
              state = $6, attempts = $7, retry_at = $8, last_error = $9, finished_at = $10,
              checksum = $11
          WHERE id = $12 AND state = 'waiting'",
     )
-    .with(text("key")?)
-    .with(text("channel")?)
-    .with(text("incident")?)
-    .with(text("alert")?)
-    .with(text("at")?)
+    .with(row.text("key")?)
+    .with(row.text("channel")?)
+    .with(row.optional("incident")?)
+    .with(row.text("alert")?)
+    .with(row.text("at")?)
     .with(state)
     .with(fields.attempts)
     .with(fields.retry_at)

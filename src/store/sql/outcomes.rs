@@ -4,26 +4,27 @@ use async_trait::async_trait;
 use selfheal_agents::model::{Outcome, Timestamp};
 use selfheal_agents::ports::{Outcomes, StoreResult};
 
+use super::change::Change;
 use super::checksum::{OUTCOME, documents};
-use super::{Change, SqliteStore, Urgency, encode, store_error, time_text};
+use super::{SqlStore, Urgency, encode, time_text};
 use crate::store::export;
 
 #[async_trait]
-impl Outcomes for SqliteStore {
+impl Outcomes for SqlStore {
     async fn record_outcome(&self, outcome: &Outcome) -> StoreResult<()> {
         let change = Change::new(
             "INSERT INTO outcome (fix, timestamp, document, checksum) VALUES ($1, $2, $3, $4)
              ON CONFLICT (fix) DO UPDATE SET
                  timestamp = excluded.timestamp, document = excluded.document,
                  checksum = excluded.checksum
-             WHERE document <> excluded.document",
+             WHERE outcome.document <> excluded.document",
         )
         .with(outcome.fix.to_string())
         .with(time_text(outcome.timestamp))
         .with(encode(outcome)?)
         .summed(OUTCOME);
         let results = self.commit(Urgency::MustFinish, &[change]).await?;
-        if results.iter().all(|result| result.rows_affected() == 0) {
+        if results.iter().all(|done| done.rows == 0) {
             return Ok(()); // the same outcome, recorded again after a crash
         }
         let (dir, line) = (self.dir.clone(), outcome.clone());
@@ -39,14 +40,9 @@ impl Outcomes for SqliteStore {
     }
 
     async fn outcomes(&self, since: Option<Timestamp>) -> StoreResult<Vec<Outcome>> {
-        let rows = sqlx::query(
-            "SELECT * FROM outcome WHERE $1 IS NULL OR timestamp >= $1
-             ORDER BY timestamp, rowid",
-        )
-        .bind(since.map(time_text))
-        .fetch_all(&self.reader)
-        .await
-        .map_err(|error| store_error(&error))?;
+        let query = "SELECT * FROM outcome WHERE $1 IS NULL OR timestamp >= $1
+             ORDER BY timestamp, rowid";
+        let rows = self.rows(query, &[since.map(time_text).into()]).await?;
         documents(OUTCOME, "an outcome", &rows)
     }
 }

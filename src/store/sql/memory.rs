@@ -5,31 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use selfheal_agents::model::{self, LogCursor, Observation, RuntimeEvent, TargetId, Timestamp};
 use selfheal_agents::ports::{CHANGES_KEPT, Memory, StoreResult};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use super::change::Change;
 use super::checksum::{CHANGE, EVENT, LOG_CURSOR, OBSERVATION, VALUE, document, documents};
-use super::{Change, SqliteStore, Urgency, encode, limit, store_error, time_text};
+use super::row::Row;
+use super::{SqlStore, Urgency, encode, limit, time_text};
 
-impl SqliteStore {
+impl SqlStore {
     /// What a query for the rows of a target (or of all) since a time answers.
     async fn rows_since(
         &self,
         query: &'static str,
         target: Option<&TargetId>,
         since: Timestamp,
-    ) -> StoreResult<Vec<SqliteRow>> {
-        sqlx::query(query)
-            .bind(target.map(ToString::to_string))
-            .bind(time_text(since))
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| store_error(&error))
+    ) -> StoreResult<Vec<Row>> {
+        let target = target.map(ToString::to_string);
+        self.rows(query, &[target.into(), time_text(since).into()]).await
     }
 }
 
 #[async_trait]
-impl Memory for SqliteStore {
+impl Memory for SqlStore {
     async fn record_events(&self, events: &[RuntimeEvent]) -> StoreResult<()> {
         if events.is_empty() {
             return Ok(());
@@ -38,8 +34,8 @@ impl Memory for SqliteStore {
         for event in events {
             changes.push(
                 Change::new(
-                    "INSERT OR IGNORE INTO event (target, at, kind, document, checksum)
-                     VALUES ($1, $2, $3, $4, $5)",
+                    "INSERT INTO event (target, at, kind, document, checksum)
+                     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
                 )
                 .with(event.target.to_string())
                 .with(time_text(event.at))
@@ -65,18 +61,12 @@ impl Memory for SqliteStore {
         &self,
         container_ids: &[String],
     ) -> StoreResult<BTreeMap<String, LogCursor>> {
-        let rows = sqlx::query(
-            "SELECT * FROM log_cursor
-             WHERE container IN (SELECT value FROM json_each($1))",
-        )
-        .bind(encode(&container_ids)?)
-        .fetch_all(&self.reader)
-        .await
-        .map_err(|error| store_error(&error))?;
+        let query = "SELECT * FROM log_cursor WHERE container IN (SELECT value FROM json_each($1))";
+        let rows = self.rows(query, &[encode(&container_ids)?.into()]).await?;
         rows.into_iter()
             .map(|row| {
                 let cursor = document(LOG_CURSOR, "a log position", &row)?;
-                Ok((row.try_get("container").map_err(|error| store_error(&error))?, cursor))
+                Ok((row.text("container")?.to_owned(), cursor))
             })
             .collect()
     }
@@ -85,12 +75,15 @@ impl Memory for SqliteStore {
         if cursors.is_empty() {
             return Ok(());
         }
-        let mut changes = Vec::with_capacity(cursors.len());
+        let mut changes = Vec::with_capacity(2 * cursors.len());
         for (container, cursor) in cursors {
+            // Not changed in its place: those written last are the last to be forgotten.
+            changes.push(
+                Change::new("DELETE FROM log_cursor WHERE container = $1").with(container.as_str()),
+            );
             changes.push(
                 Change::new(
-                    "INSERT OR REPLACE INTO log_cursor (container, document, checksum)
-                     VALUES ($1, $2, $3)",
+                    "INSERT INTO log_cursor (container, document, checksum) VALUES ($1, $2, $3)",
                 )
                 .with(container.as_str())
                 .with(encode(cursor)?)
@@ -108,8 +101,10 @@ impl Memory for SqliteStore {
         for observation in observations {
             changes.push(
                 Change::new(
-                    "INSERT OR REPLACE INTO observation (target, at, check_name, document, checksum)
-                     VALUES ($1, $2, $3, $4, $5)",
+                    "INSERT INTO observation (target, at, check_name, document, checksum)
+                     VALUES ($1, $2, $3, $4, $5)
+                     ON CONFLICT (target, at, check_name) DO UPDATE SET
+                         document = excluded.document, checksum = excluded.checksum",
                 )
                 .with(observation.target.to_string())
                 .with(time_text(observation.at))
@@ -126,15 +121,9 @@ impl Memory for SqliteStore {
         target: &TargetId,
         since: Timestamp,
     ) -> StoreResult<Vec<Observation>> {
-        let rows = sqlx::query(
-            "SELECT * FROM observation WHERE target = $1 AND at >= $2
-             ORDER BY at, check_name",
-        )
-        .bind(target.to_string())
-        .bind(time_text(since))
-        .fetch_all(&self.reader)
-        .await
-        .map_err(|error| store_error(&error))?;
+        let query = "SELECT * FROM observation WHERE target = $1 AND at >= $2
+             ORDER BY at, check_name";
+        let rows = self.rows_since(query, Some(target), since).await?;
         documents(OBSERVATION, "an observation", &rows)
     }
 
@@ -146,8 +135,8 @@ impl Memory for SqliteStore {
         for change in changes {
             statements.push(
                 Change::new(
-                    "INSERT OR IGNORE INTO change (target, at, kind, what, document, checksum)
-                     VALUES ($1, $2, $3, $4, $5, $6)",
+                    "INSERT INTO change (target, at, kind, what, document, checksum)
+                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
                 )
                 .with(change.target.to_string())
                 .with(time_text(change.at))
@@ -183,18 +172,16 @@ impl Memory for SqliteStore {
     }
 
     async fn value(&self, name: &str) -> StoreResult<Option<serde_json::Value>> {
-        let row = sqlx::query("SELECT * FROM value WHERE name = $1")
-            .bind(name)
-            .fetch_optional(&self.reader)
-            .await
-            .map_err(|error| store_error(&error))?;
+        let row = self.first("SELECT * FROM value WHERE name = $1", &[name.into()]).await?;
         row.map(|row| document(VALUE, &format!("the value `{name}`"), &row)).transpose()
     }
 
     async fn set_value(&self, name: &str, value: Option<&serde_json::Value>) -> StoreResult<()> {
         let change = match value {
             Some(value) => Change::new(
-                "INSERT OR REPLACE INTO value (name, document, checksum) VALUES ($1, $2, $3)",
+                "INSERT INTO value (name, document, checksum) VALUES ($1, $2, $3)
+                 ON CONFLICT (name) DO UPDATE SET
+                     document = excluded.document, checksum = excluded.checksum",
             )
             .with(name)
             .with(encode(value)?)
@@ -205,15 +192,11 @@ impl Memory for SqliteStore {
     }
 
     async fn values(&self, prefix: &str) -> StoreResult<Vec<(String, serde_json::Value)>> {
-        let rows =
-            sqlx::query("SELECT * FROM value WHERE substr(name, 1, length($1)) = $1 ORDER BY name")
-                .bind(prefix)
-                .fetch_all(&self.reader)
-                .await
-                .map_err(|error| store_error(&error))?;
+        let query = "SELECT * FROM value WHERE substr(name, 1, length($1)) = $1 ORDER BY name";
+        let rows = self.rows(query, &[prefix.into()]).await?;
         rows.into_iter()
             .map(|row| {
-                let name: String = row.try_get("name").map_err(|error| store_error(&error))?;
+                let name = row.text("name")?.to_owned();
                 let value = document(VALUE, &format!("the value `{name}`"), &row)?;
                 Ok((name, value))
             })

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use selfheal_agents::model::{Backup, BackupId};
 use selfheal_agents::ports::{Backups, StoreError, StoreResult};
 
-use super::SqliteStore;
+use super::SqlStore;
 use crate::store::vault::Vault;
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn in_vault<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Vault) -> StoreResult<T> + Send + 'static,
@@ -23,9 +23,9 @@ impl SqliteStore {
 }
 
 #[async_trait]
-impl Backups for SqliteStore {
+impl Backups for SqlStore {
     async fn save_backup(&self, backup: &Backup) -> StoreResult<BackupId> {
-        self.writer()?;
+        self.write_time()?;
         let backup = backup.clone();
         self.in_vault(move |vault| vault.save(&backup)).await
     }
@@ -40,11 +40,16 @@ impl Backups for SqliteStore {
     }
 
     async fn update_backup(&self, backup: &Backup) -> StoreResult<()> {
-        let reserve = Arc::clone(&self.writer()?.reserve);
+        self.write_time()?;
+        let reserve = self.reserve();
         let backup = backup.clone();
         self.in_vault(move |vault| match vault.update(&backup) {
             // That a fix was taken back must be known even on a full disk.
-            Err(StoreError::Unavailable(_)) if reserve.release() => vault.update(&backup),
+            Err(StoreError::Unavailable(_))
+                if reserve.as_ref().is_some_and(|reserve| reserve.release()) =>
+            {
+                vault.update(&backup)
+            }
             done => done,
         })
         .await

@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use selfheal_agents::model::{FixId, IncidentId, JournalEntry, JournalRecord, Timestamp};
 use selfheal_agents::ports::{Journal, StoreError, StoreResult};
-use sqlx::Row;
 use uuid::Uuid;
 
+use super::change::Change;
 use super::checksum::{JOURNAL, document};
-use super::{Change, SqliteStore, Urgency, encode, store_error, time_text};
+use super::{Database, SqlStore, Urgency, encode, time_text};
 
 #[async_trait]
-impl Journal for SqliteStore {
+impl Journal for SqlStore {
     async fn append(
         &self,
         at: Timestamp,
@@ -24,9 +24,9 @@ impl Journal for SqliteStore {
             _ => Urgency::MustFinish,
         };
         let mut record = JournalRecord { sequence: 0, at, fix, incident, entry: entry.clone() };
-        let change = Change::new(
+        let change = Change::answering(
             "INSERT INTO journal (at, fix, incident, final, entry, checksum)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+             VALUES ($1, $2, $3, $4, $5, $6) RETURNING sequence",
         )
         .with(time_text(at))
         .with(fix.to_string())
@@ -35,23 +35,21 @@ impl Journal for SqliteStore {
         .with(encode(&record)?)
         .summed(JOURNAL);
         let results = self.commit(urgency, &[change]).await?;
-        if entry.is_final() {
-            self.writer()?.snapshots.fix_ended();
+        if entry.is_final()
+            && let Database::Sqlite(sqlite) = &self.database
+        {
+            sqlite.writer()?.snapshots.fix_ended();
         }
-        record.sequence =
-            results.first().map_or(0, sqlx::sqlite::SqliteQueryResult::last_insert_rowid);
+        record.sequence = results.first().and_then(|done| done.number).unwrap_or(0);
         Ok(record)
     }
 
     async fn journal(&self, fix: FixId) -> StoreResult<Vec<JournalRecord>> {
-        let rows = sqlx::query("SELECT * FROM journal WHERE fix = $1 ORDER BY sequence")
-            .bind(fix.to_string())
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| store_error(&error))?;
+        let query = "SELECT * FROM journal WHERE fix = $1 ORDER BY sequence";
+        let rows = self.rows(query, &[fix.to_string().into()]).await?;
         rows.into_iter()
             .map(|row| {
-                let sequence: i64 = row.try_get("sequence").map_err(|error| store_error(&error))?;
+                let sequence: i64 = row.integer("sequence")?;
                 let what = format!("journal record {sequence}");
                 let record: JournalRecord = document(JOURNAL, &what, &row)?;
                 Ok(JournalRecord { sequence, ..record })
@@ -60,9 +58,7 @@ impl Journal for SqliteStore {
     }
 
     async fn make_room(&self) {
-        if let Ok(writer) = self.writer()
-            && writer.reserve.release()
-        {
+        if self.reserve().is_some_and(|reserve| reserve.release()) {
             tracing::warn!("the reserve for a full disk was given up, so that a fix can be undone");
         }
     }
@@ -70,17 +66,13 @@ impl Journal for SqliteStore {
     /// Those whose *last* record is not final: a kept fix that a person began to take back
     /// is unfinished again.
     async fn unfinished_fixes(&self) -> StoreResult<Vec<FixId>> {
-        let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT fix FROM journal GROUP BY fix
+        let query = "SELECT fix FROM journal GROUP BY fix
              HAVING MAX(sequence) > MAX(CASE final WHEN 1 THEN sequence ELSE 0 END)
-             ORDER BY MIN(sequence)",
-        )
-        .fetch_all(&self.reader)
-        .await
-        .map_err(|error| store_error(&error))?;
+             ORDER BY MIN(sequence)";
+        let corrupt = |error| StoreError::Corrupt(format!("a fix id in the journal: {error}"));
+        let rows = self.rows(query, &[]).await?;
         rows.iter()
-            .map(|(fix,)| Uuid::parse_str(fix).map(FixId))
-            .collect::<Result<_, _>>()
-            .map_err(|error| StoreError::Corrupt(format!("a fix id in the journal: {error}")))
+            .map(|row| Uuid::parse_str(row.text("fix")?).map(FixId).map_err(corrupt))
+            .collect()
     }
 }

@@ -1,0 +1,407 @@
+//! The history on a PostgreSQL server: every change of the file here is sent there, in order.
+//!
+//! Selfheal works on the file in its data directory alone, so that nothing it does waits for a
+//! server or ends with one. A trigger notes in the same transaction which row changed, each once;
+//! the sender makes those rows stand there as they stand here, and only then forgets the note. What
+//! is sent twice changes nothing, so neither a lost answer nor a crash does harm. While the server
+//! is away the notes wait, and there are never more of them than rows.
+//!
+//! A database belongs to one data directory: both bear the same name, and under another nothing is
+//! sent. It does not decide what is kept, and what somebody changes on the server it does not see.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use selfheal_agents::ports::{Clock, StoreError, StoreResult};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Row as _, SqliteConnection};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::OpenError;
+use super::ends::{End, carry, is_key, put, remove};
+use super::open::{DATABASE_FILE, Opened, Sends, open_as};
+use super::postgres::{self, PostgresUrl, shown};
+use super::sql::change::{Change, Value};
+use super::sql::checksum::{TABLES, Table, is_sound};
+use super::sql::row::Row;
+use super::sql::{SqlStore, Urgency};
+
+/// Held in a database by whoever sends there, and asked for by whoever takes it over.
+const SENDS: &str = "SELECT pg_try_advisory_lock(7239081644)";
+/// Notes that are sent at once.
+const BATCH: i64 = 200;
+/// Time between two looks for what is to be sent, ...
+const LOOK: Duration = Duration::from_secs(1);
+/// ... and before a server that was away is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long what is left may take at the end.
+const LAST: Duration = Duration::from_secs(3);
+
+/// Why nothing is sent now.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The server is away, or refuses.
+    #[error(transparent)]
+    Away(#[from] OpenError),
+    /// The database holds another history.
+    #[error(
+        "the database {server} holds the history of another data directory, so nothing is sent \
+         there: name another database in `store.url`; to go on with that history instead, start \
+         with an empty `data_dir`"
+    )]
+    Taken {
+        /// The server, without a password.
+        server: String,
+    },
+    /// The file here cannot be read or written.
+    #[error(transparent)]
+    Here(#[from] StoreError),
+}
+
+/// Opens the store of `data_dir` such that what changes is noted for `url`. An empty directory goes
+/// on with the history that is there, and only with the server at hand; one that was restored from
+/// a snapshot gets back what was sent since.
+pub async fn open_sending(
+    url: &PostgresUrl,
+    data_dir: &Path,
+    clock: Arc<dyn Clock>,
+) -> Result<Opened, OpenError> {
+    let opened = open_as(data_dir, clock, Sends::Noted).await?;
+    let failed = |error: sqlx::Error| super::open::failed(&data_dir.join(DATABASE_FILE), &error);
+    let mut here = End::Sqlite(connect_here(data_dir).await.map_err(failed)?);
+    let ours = name_of(&mut here).await.map_err(failed)?;
+    let is_new = ours.is_none() && here.is_empty().await.map_err(failed)?;
+    let lacks_some = is_new || opened.damage.is_some();
+    match postgres::migrate(url).await {
+        Ok(()) if lacks_some => take_over(url, &mut here, is_new, ours.as_deref()).await?,
+        Ok(()) => {}
+        Err(error) if is_new || matches!(error, OpenError::ServerNewer { .. }) => {
+            return Err(error);
+        }
+        Err(error) => {
+            tracing::warn!("{error}; healing goes on, and what changes is sent later");
+            if lacks_some {
+                // What is there is newer: under another name it is not overwritten.
+                let unnamed = Change::new("DELETE FROM origin");
+                here.run(&[unnamed]).await.map_err(failed)?;
+            }
+        }
+    }
+    let name =
+        "INSERT INTO origin (id, name, is_followed) VALUES (1, $1, 0) ON CONFLICT DO NOTHING";
+    let named = Change::new(name).with(Uuid::now_v7().to_string());
+    here.run(&[named]).await.map_err(failed)?;
+    here.close().await;
+    Ok(opened)
+}
+
+/// Brings the history that is on the server into a directory that lacks it, unless it is another's,
+/// and under a new name: whoever sent it so far sends nothing more.
+async fn take_over(
+    url: &PostgresUrl,
+    here: &mut End,
+    is_new: bool,
+    ours: Option<&str>,
+) -> Result<(), OpenError> {
+    let mut there = End::Postgres(postgres::connect(url).await?);
+    let server = url.to_string();
+    let failed = |error: sqlx::Error| OpenError::Server { server, why: shown(&error) };
+    if let Some(rows) = bring(&mut there, here, is_new, ours).await.map_err(failed)? {
+        tracing::info!(rows, "took over the history in {url}");
+    }
+    there.close().await;
+    Ok(())
+}
+
+/// Takes the lock of who sends there, for this session; answers whether nobody had it.
+async fn is_free(there: &mut End) -> sqlx::Result<bool> {
+    let End::Postgres(one) = there else { return Ok(true) };
+    postgres::within(sqlx::query_scalar(SENDS).fetch_one(one)).await
+}
+
+async fn bring(
+    there: &mut End,
+    here: &mut End,
+    is_new: bool,
+    ours: Option<&str>,
+) -> sqlx::Result<Option<i64>> {
+    let is_free = is_free(there).await?;
+    there.begin_writing().await?;
+    match name_of(there).await? {
+        Some(_) if is_new && !is_free => {
+            let why = "another selfheal sends its history there now; end it, or name another \
+                       database";
+            return Err(sqlx::Error::Protocol(why.to_owned()));
+        }
+        Some(theirs) if is_new || ours == Some(&theirs) => {}
+        _ => return Ok(None),
+    }
+    here.begin_writing().await?;
+    let carried = carry(there, here).await?;
+    let name = Uuid::now_v7().to_string();
+    let noted = "INSERT INTO origin (id, name, is_followed) VALUES (1, $1, 0)
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, is_followed = 0";
+    here.run(&[Change::new(noted).with(name.as_str())]).await?;
+    // The name there first: cut off in between, nothing is sent rather than twice.
+    there.run(&[Change::new("UPDATE origin SET name = $1 WHERE id = 1").with(name)]).await?;
+    there.commit().await?;
+    here.commit().await?;
+    Ok(Some(carried.iter().map(|table| table.rows).sum()))
+}
+
+pub(super) async fn name_of(end: &mut End) -> sqlx::Result<Option<String>> {
+    match end {
+        End::Sqlite(one) => {
+            sqlx::query_scalar("SELECT name FROM origin WHERE id = 1").fetch_optional(one).await
+        }
+        End::Postgres(one) => {
+            let locked = "SELECT name FROM origin WHERE id = 1 FOR UPDATE";
+            postgres::within(sqlx::query_scalar(locked).fetch_optional(one)).await
+        }
+    }
+}
+
+pub(super) async fn connect_here(data_dir: &Path) -> sqlx::Result<SqliteConnection> {
+    let file = data_dir.join(DATABASE_FILE);
+    let options = SqliteConnectOptions::new().filename(file).foreign_keys(true);
+    options.busy_timeout(Duration::from_secs(5)).connect().await
+}
+
+/// The triggers that note which rows change. They belong to the connection that writes, and leave
+/// nothing in the file.
+pub(super) fn notes() -> String {
+    let each = TABLES.iter().flat_map(|table| {
+        [("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")].map(|(event, row)| {
+            let name = table.name;
+            let key: Vec<String> = table.key.iter().map(|key| format!("{row}.{key}")).collect();
+            let key = format!("json_array({})", key.join(", "));
+            format!(
+                "CREATE TEMP TRIGGER note_{name}_{event} AFTER {event} ON main.{name} BEGIN
+                     DELETE FROM outgoing WHERE kept_in = '{name}' AND key = {key};
+                     INSERT INTO outgoing (kept_in, key) VALUES ('{name}', {key});
+                 END;"
+            )
+        })
+    });
+    each.collect()
+}
+
+/// Sends what changes.
+pub struct Sender {
+    url: PostgresUrl,
+    store: Arc<SqlStore>,
+    there: Option<End>,
+    /// What was said last of what keeps it from sending.
+    told: Option<String>,
+}
+
+impl Sender {
+    /// Sends what changes in `store`, which [`open_sending`] opened.
+    pub fn new(url: PostgresUrl, store: Arc<SqlStore>) -> Self {
+        Self { url, store, there: None, told: None }
+    }
+
+    /// Sends until it is ended, and then what is left.
+    pub async fn run(mut self, cancel: CancellationToken) {
+        loop {
+            let pause = match self.send().await {
+                Ok(0) => LOOK,
+                Ok(_) => Duration::ZERO,
+                Err(_) => AGAIN,
+            };
+            if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                break;
+            }
+        }
+        let _ = tokio::time::timeout(LAST, self.send_all()).await;
+    }
+
+    /// Sends all that waits now.
+    pub async fn send_all(&mut self) -> Result<(), SendError> {
+        while self.send().await? > 0 {}
+        Ok(())
+    }
+
+    /// Sends some of what waits; answers how many notes it was.
+    async fn send(&mut self) -> Result<usize, SendError> {
+        let there = self.there.take();
+        let sent = self.send_over(there).await;
+        match &sent {
+            Ok(_) if self.told.take().is_some() => {
+                tracing::info!("{} answers again; what waited is being sent", self.url);
+            }
+            Ok(_) => {}
+            Err(error) => self.tell(error),
+        }
+        sent
+    }
+
+    fn tell(&mut self, error: &SendError) {
+        let text = error.to_string();
+        if self.told.as_ref() != Some(&text) {
+            match error {
+                SendError::Away(_) => {
+                    tracing::warn!("{text}; healing goes on, and what changes is sent later");
+                }
+                SendError::Taken { .. } | SendError::Here(_) => tracing::error!("{text}"),
+            }
+            self.told = Some(text);
+        }
+    }
+
+    async fn send_over(&mut self, there: Option<End>) -> Result<usize, SendError> {
+        let mut there = if let Some(there) = there {
+            there
+        } else {
+            postgres::migrate(&self.url).await?;
+            let mut there = End::Postgres(postgres::connect(&self.url).await?);
+            // Where another holds it the name decides; nobody takes over while one of both does.
+            is_free(&mut there).await.map_err(|error| self.away(&error))?;
+            self.meet(&mut there).await?;
+            there
+        };
+        let batch = self.store.waiting_to_be_sent().await?;
+        if !batch.changes.is_empty() {
+            self.write(&mut there, &batch.changes).await?;
+            let forget = Change::new("DELETE FROM outgoing WHERE number <= $1").with(batch.last);
+            self.store.database().commit(Urgency::Refusable, &[forget]).await?;
+        }
+        self.there = Some(there);
+        Ok(batch.changes.len())
+    }
+
+    /// Sees to it that the server has all that was not noted, before notes are sent.
+    async fn meet(&self, there: &mut End) -> Result<(), SendError> {
+        let (ours, is_followed) = self.store.origin().await?;
+        there.begin_writing().await.map_err(|error| self.away(&error))?;
+        match name_of(there).await.map_err(|error| self.away(&error))? {
+            Some(theirs) if theirs != ours => return Err(self.taken()),
+            Some(_) if is_followed => {}
+            _ => return self.send_whole(there, &ours).await,
+        }
+        there.commit().await.map_err(|error| self.away(&error))
+    }
+
+    /// Sends the whole history in place of what is there.
+    async fn send_whole(&self, there: &mut End, name: &str) -> Result<(), SendError> {
+        let here = |error: sqlx::Error| SendError::Here(StoreError::Unavailable(error.to_string()));
+        let mut from = End::Sqlite(connect_here(self.store.dir()).await.map_err(here)?);
+        from.begin_reading().await.map_err(here)?;
+        let last = last_note(&mut from).await.map_err(here)?;
+        let sent = async {
+            there.clear().await?;
+            let carried = carry(&mut from, there).await?;
+            let named = "INSERT INTO origin (id, name) VALUES (1, $1)
+                 ON CONFLICT (id) DO UPDATE SET name = excluded.name";
+            there.run(&[Change::new(named).with(name)]).await?;
+            there.commit().await?;
+            sqlx::Result::Ok(carried)
+        };
+        let carried = sent.await.map_err(|error| self.away(&error))?;
+        from.close().await;
+        let rows: i64 = carried.iter().map(|table| table.rows).sum();
+        tracing::info!(rows, "sent the whole history to {}", self.url);
+        let followed = [
+            Change::new("UPDATE origin SET is_followed = 1 WHERE id = 1"),
+            Change::new("DELETE FROM outgoing WHERE number <= $1").with(last),
+        ];
+        self.store.database().commit(Urgency::Refusable, &followed).await?;
+        Ok(())
+    }
+
+    /// All of it or nothing, and only where this history is still the one that is there.
+    async fn write(&self, there: &mut End, changes: &[Change]) -> Result<(), SendError> {
+        let (ours, _) = self.store.origin().await?;
+        let away = |error: sqlx::Error| self.away(&error);
+        there.begin_writing().await.map_err(away)?;
+        if name_of(there).await.map_err(away)?.as_ref() != Some(&ours) {
+            return Err(self.taken());
+        }
+        there.run(changes).await.map_err(away)?;
+        there.commit().await.map_err(away)
+    }
+
+    fn taken(&self) -> SendError {
+        SendError::Taken { server: self.url.to_string() }
+    }
+
+    fn away(&self, error: &sqlx::Error) -> SendError {
+        OpenError::Server { server: self.url.to_string(), why: shown(error) }.into()
+    }
+}
+
+async fn last_note(here: &mut End) -> sqlx::Result<i64> {
+    let End::Sqlite(one) = here else { return Ok(0) };
+    sqlx::query_scalar("SELECT COALESCE(MAX(number), 0) FROM outgoing").fetch_one(one).await
+}
+
+/// What is sent at once.
+struct Batch {
+    changes: Vec<Change>,
+    /// The last note that is in it.
+    last: i64,
+}
+
+impl SqlStore {
+    /// Under which name its history is sent, and whether all that is not there is noted.
+    async fn origin(&self) -> StoreResult<(String, bool)> {
+        let rows = self.database().rows("SELECT name, is_followed FROM origin WHERE id = 1", &[]);
+        let rows = rows.await?;
+        let row = rows.first().ok_or_else(|| StoreError::Corrupt("it has no origin".to_owned()))?;
+        Ok((row.text("name")?.to_owned(), row.integer("is_followed")? == 1))
+    }
+
+    /// How many changed rows wait to be sent to PostgreSQL.
+    pub async fn unsent(&self) -> StoreResult<i64> {
+        let rows = self.database().rows("SELECT COUNT(*) AS rows FROM outgoing", &[]).await?;
+        rows.first().map_or(Ok(0), |row| row.integer("rows"))
+    }
+
+    async fn waiting_to_be_sent(&self) -> StoreResult<Batch> {
+        let failed = |error: sqlx::Error| super::sqlite::store_error(&error);
+        let notes = "SELECT number, kept_in, key FROM outgoing ORDER BY number LIMIT $1";
+        if self.database().rows(notes, &[1.into()]).await?.is_empty() {
+            return Ok(Batch { changes: vec![], last: 0 });
+        }
+        let mut here = connect_here(self.dir()).await.map_err(failed)?;
+        sqlx::query("BEGIN").execute(&mut here).await.map_err(failed)?;
+        let found = sqlx::query(notes).bind(BATCH).fetch_all(&mut here).await.map_err(failed)?;
+        let mut batch = Batch { changes: Vec::with_capacity(found.len()), last: 0 };
+        for note in found {
+            batch.last = note.try_get("number").map_err(failed)?;
+            let (name, key): (&str, &str) =
+                (note.try_get("kept_in").map_err(failed)?, note.try_get("key").map_err(failed)?);
+            if let Some(table) = TABLES.into_iter().find(|table| table.name == name) {
+                batch.changes.push(change_of(&mut here, table, key).await?);
+            }
+        }
+        Ok(batch)
+    }
+}
+
+/// What makes a row stand there as it stands here.
+async fn change_of(here: &mut SqliteConnection, table: Table, key: &str) -> StoreResult<Change> {
+    let failed = |error: sqlx::Error| super::sqlite::store_error(&error);
+    let corrupt = |why: String| StoreError::Corrupt(format!("a row of `{}`: {why}", table.name));
+    let key: Vec<serde_json::Value> =
+        serde_json::from_str(key).map_err(|error| corrupt(error.to_string()))?;
+    let key: Vec<Value> = key
+        .into_iter()
+        .map(|part| match part {
+            serde_json::Value::Number(number) => {
+                number.as_i64().map_or(Value::Null, Value::Integer)
+            }
+            serde_json::Value::String(text) => Value::Text(text),
+            _ => Value::Null,
+        })
+        .collect();
+    let sql = format!("SELECT * FROM {} WHERE {}", table.name, is_key(table));
+    let query = super::sql::change::bound::<sqlx::Sqlite>(AssertSqlSafe(sql), &key);
+    match query.fetch_optional(&mut *here).await.map_err(failed)?.map(Row::Sqlite) {
+        Some(row) if is_sound(table, &row).map_err(failed)? => put(table, &row).map_err(failed),
+        Some(_) => Err(corrupt("it is not as it was written; it is not sent".to_owned())),
+        None => Ok(remove(table, key)),
+    }
+}
