@@ -24,7 +24,7 @@ use self::channels::Carried;
 pub use self::channels::of as channels;
 pub use self::streams::of as streams;
 use crate::audit::{Act, Audit};
-use crate::config::{Loaded, Settings, Sources};
+use crate::config::{Changes, Settings};
 use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger, freezes, restored};
 use crate::docker::Docker;
 use crate::host::{LocalCommands, LocalFiles, LocalHost, LocalLogs, SystemClock};
@@ -234,11 +234,11 @@ fn own_folder(settings: &Settings) -> PathBuf {
 
 impl App {
     /// Starts what calls for cycles and what carries alerts, for a Selfheal that stays.
-    pub fn start_triggers(&self, sources: Sources, loaded: Loaded) -> anyhow::Result<()> {
+    pub fn start_triggers(&self, changes: Changes) -> anyhow::Result<()> {
         let channels = self.start_alerts()?;
         self.start_streams()?;
         self.start_following();
-        self.start_settings(sources, loaded, channels);
+        self.start_settings(changes, channels);
         self.start_knowledge();
         self.start_schedule()?;
         self.start_housekeeping();

@@ -169,16 +169,12 @@ impl Audit {
     }
 }
 
-/// From which head it goes on. Where the end was cut off and others appended since, nothing follows
-/// from what stands there: the next entry does not fit, for ever.
+/// From which head it goes on.
 fn continued(witness: Option<Head>, verdict: &Verdict) -> Option<Head> {
     let Some(witness) = witness else { return verdict.head.clone() };
     match &verdict.head {
         Some(tail) if verdict.faults.is_empty() => Some(tail.clone()),
-        tail => Some(Head {
-            seq: tail.as_ref().map_or(0, |tail| tail.seq).max(witness.seq),
-            hash: witness.hash,
-        }),
+        tail => Some(chain::beyond(tail.as_ref(), &witness)),
     }
 }
 

@@ -97,8 +97,10 @@ async fn dispatch(cli: Cli) -> Outcome {
             let client = client(&cli.global, &loaded)?;
             let Loaded { settings, .. } = loaded;
             match command {
-                Command::Status { own: true } => read::own_status(&client, out).await,
-                Command::Status { own: false } => read::status(client, &settings, out).await,
+                Command::Status { own, alive } if own || alive => {
+                    read::own_status(&client, alive, out).await
+                }
+                Command::Status { .. } => read::status(client, &settings, out).await,
                 Command::Incidents { id: Some(id), .. } => {
                     read::incident(client, &settings, &id, true, out).await
                 }

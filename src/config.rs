@@ -36,7 +36,7 @@ pub use routes::*;
 pub use settings::*;
 pub use show::Shown;
 pub use values::{Address, MemoryCap, Secret};
-pub use watch::{Reloader, watch};
+pub use watch::{Changes, Reloader, watch};
 
 /// The JSON schema of the settings file.
 pub fn schema() -> serde_json::Value {

@@ -15,7 +15,7 @@ use super::own_container::own_container;
 use super::rules;
 use crate::alerts::spoilt;
 use crate::audit::Act;
-use crate::config::{Loaded, Settings, Sources};
+use crate::config::{Changes, Settings};
 use crate::coordinator::schedule::CronSchedule;
 use crate::coordinator::triggers::logs::{Followed, Follower};
 use crate::coordinator::triggers::{Doubt, Fire, docker_events, logs, probes, schedule};
@@ -203,9 +203,9 @@ impl App {
     }
 
     /// Reads a changed settings file and puts it in force between two cycles.
-    pub(super) fn start_settings(&self, sources: Sources, loaded: Loaded, mut channels: Carried) {
+    pub(super) fn start_settings(&self, watched: Changes, mut channels: Carried) {
         let sender = self.settings_sender.clone();
-        self.background.spawn(crate::config::watch(sources, loaded, sender, self.cancel.clone()));
+        self.background.spawn(crate::config::watch(watched, sender, self.cancel.clone()));
         let (rules, world, cancel) = (self.rules.clone(), self.world.clone(), self.cancel.clone());
         let (commands, streams) = (self.commands.clone(), self.tie.is_some());
         let mut settings = self.settings.clone();

@@ -32,19 +32,43 @@ pub(super) fn newest(tail: &[u8]) -> Option<Head> {
     last(tail).0
 }
 
+/// Whether what stands at the end follows on `known` without a gap.
+fn leads(tail: &[u8], known: &Head) -> bool {
+    let lines = tail.split_inclusive(|byte| *byte == b'\n');
+    let mut at: Option<Head> = None;
+    for line in lines.filter_map(|line| line.strip_suffix(b"\n")) {
+        let entry = Entry::read(line);
+        at = match (at, entry) {
+            (Some(before), Some(entry)) if follows(&entry, &before) => Some(entry.head()),
+            (Some(_), _) => return false,
+            (None, entry) => entry.map(|entry| entry.head()).filter(|head| head == known),
+        };
+    }
+    at.is_some()
+}
+
+fn follows(entry: &Entry, before: &Head) -> bool {
+    entry.seq == before.seq + 1 && entry.previous == before.hash
+}
+
+/// Where it goes on when what stands there is not what was known: nothing follows from it, and the
+/// next entry does not fit, for ever.
+pub(super) fn beyond(there: Option<&Head>, known: &Head) -> Head {
+    Head { seq: there.map_or(0, |there| there.seq).max(known.seq), hash: known.hash.clone() }
+}
+
 /// Adds `acts` after `tail`, the end of the log. `known` is the newest entry that the writer knows
-/// of: where the log ends before it or with another one, it goes on from there all the same, so that
-/// what is missing is missed for ever.
+/// of: where what stands there does not lead on from it, it goes on from it all the same, so that what
+/// is missing is missed for ever.
 ///
 /// A line that has no end was torn by a crash while it was written. It is cut off, and an entry
 /// tells of it.
 pub(super) fn append(tail: &[u8], known: Option<&Head>, acts: &[Act]) -> io::Result<Append> {
     let (there, torn) = last(tail);
     let mut head = match (there, known) {
-        (Some(there), Some(known)) if there.seq <= known.seq => known.clone(),
-        (Some(there), _) => there,
-        (None, Some(known)) => known.clone(),
-        (None, None) => Head::none(),
+        (there, None) => there.unwrap_or_else(Head::none),
+        (Some(there), Some(known)) if leads(tail, known) => there,
+        (there, Some(known)) => beyond(there.as_ref(), known),
     };
     let mut text = vec![];
     // What is longer than any line of ours no crash left: it stays, for whoever looks.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::chain::{self, Append, LONGEST_LINE};
+use super::chain::{self, Append};
 use super::entry::{Act, Head};
 use crate::store::{give_to_owner_of, sync_dir};
 
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(5);
 
 /// In the end of a file of this many bytes stands the last line, and what was torn after it.
-const TAIL: u64 = 4 * LONGEST_LINE as u64;
+const TAIL: u64 = 1024 * 1024;
 
 /// Where a log is kept.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     match File::open(path) {
         Ok(mut file) => {
             // Not in the middle of a line that is being written.
-            file.lock_shared()?;
+            lock(&file, File::try_lock_shared)?;
             file.read_to_end(&mut bytes)?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -100,7 +100,7 @@ fn append(path: &Path, known: Option<&Head>, acts: &[Act]) -> io::Result<Head> {
     let dir = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
     let mut file =
         OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    lock(&file)?;
+    lock(&file, File::try_lock)?;
     let is_new = file.metadata()?.len() == 0;
     if is_new {
         give_to_owner_of(&file, dir)?;
@@ -120,10 +120,10 @@ fn append(path: &Path, known: Option<&Head>, acts: &[Act]) -> io::Result<Head> {
 }
 
 /// Healing must not wait for ever for whoever holds the lock.
-fn lock(file: &File) -> io::Result<()> {
+fn lock(file: &File, attempt: fn(&File) -> Result<(), TryLockError>) -> io::Result<()> {
     let began = Instant::now();
     loop {
-        match file.try_lock() {
+        match attempt(file) {
             Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
                 std::thread::sleep(AGAIN);

@@ -183,6 +183,26 @@ async fn what_was_cut_off_is_missed_for_ever_whoever_writes_on_and_is_told_once(
 }
 
 #[tokio::test]
+async fn what_was_cut_off_under_a_running_selfheal_is_missed_whoever_wrote_on_before_it() {
+    for appended_alone in [0, 1, 2, 3, 5, 60] {
+        let (dir, store, audit) = log(6).await;
+        let path = dir.path().join(FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let left: String = text.split_inclusive('\n').take(4).collect();
+        std::fs::write(&path, left).unwrap();
+        for number in 0..appended_alone {
+            append_alone(dir.path(), &act(number)).unwrap();
+        }
+        for number in 0..3 {
+            assert!(audit.write(&[act(number)]).await);
+            assert!(!verdict(&dir, &store).await.faults.is_empty(), "{appended_alone}, {number}");
+        }
+        audit.witness().await;
+        assert!(!verdict(&dir, &store).await.faults.is_empty(), "{appended_alone}");
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_is_gone_goes_on_where_it_was_and_lacks_what_it_had() {
     let (dir, store, audit) = log(3).await;
     std::fs::remove_file(dir.path().join(FILE)).unwrap();
@@ -255,6 +275,9 @@ async fn whoever_holds_the_lock_keeps_nothing_waiting_for_ever() {
     let held = std::fs::File::open(dir.path().join(FILE)).unwrap();
     held.lock().unwrap();
     assert!(!audit.write(&[act(1)]).await);
+    // Neither does who only reads: these come to an end.
+    audit.witness().await;
+    drop(Audit::open(dir.path(), store.clone()).await);
     drop(held);
     assert!(audit.write(&[act(1)]).await);
     assert_eq!(verdict(&dir, &store).await.entries, 2);

@@ -87,6 +87,10 @@ pub enum Command {
         /// cannot be written or triggers are not handled, 3 if nobody answers
         #[arg(long)]
         own: bool,
+        /// The same, and only what starting it again would mend counts: a cycle that does not end,
+        /// and not a full disk. For whatever restarts it.
+        #[arg(long, conflicts_with = "own")]
+        alive: bool,
     },
     /// What went wrong, newest first; or one incident
     #[command(

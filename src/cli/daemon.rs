@@ -16,7 +16,7 @@ use super::{load, own_url};
 use crate::access::{Access, TokenBook};
 use crate::app::{App, assemble};
 use crate::audit::Act;
-use crate::config::{Loaded, LogFormat, Logs, RequireToken, Settings, Sources};
+use crate::config::{Changes, Loaded, LogFormat, Logs, RequireToken, Settings, Sources};
 use crate::http::{AllowedHosts, BindError, Configured, bind, router, serve};
 
 /// How long a fix that is being applied may take to come to a safe point at the end.
@@ -29,6 +29,7 @@ const LAST_SNAPSHOT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(sources: Sources) -> Outcome {
     let loaded = load(&sources)?;
+    let changes = Changes::since(sources.clone(), &loaded);
     start_log(&loaded.settings.logs)?;
     let listen = loaded.settings.api.listen;
     // The port first: a second start is told so before it touches anything.
@@ -46,7 +47,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     tell(banner(&loaded, &docker(&app).await));
     let hosts = AllowedHosts::new(listen.ip(), &loaded.settings.api.hosts);
     let configured = Configured {
-        sources: sources.clone(),
+        sources,
         settings: app.settings.clone(),
         channels: crate::app::channels,
         tie: app.tie.clone(),
@@ -55,7 +56,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         Arc::new(Access::new(&loaded.settings.data_dir, loaded.settings.api.demands_token()));
     let router = router(app.coordinator.clone(), configured, access, hosts, app.cancel.clone());
     let server = tokio::spawn(serve(listener, router, app.cancel.clone()));
-    app.start_triggers(sources, loaded).map_err(not_started)?;
+    app.start_triggers(changes).map_err(not_started)?;
     let manager = ServiceManager::of_environment();
     manager.ready(&format!("the page is at {}/", own_url(listen)));
     tokio::select! {

@@ -32,14 +32,16 @@ pub(super) async fn status(client: Client, settings: &Settings, out: Output) -> 
     Ok(if well { Exit::Done } else { Exit::Wrong })
 }
 
-/// Whether the daemon itself works, whatever becomes of what it watches.
-pub(super) async fn own_status(client: &Client, out: Output) -> Outcome {
+/// Whether the daemon itself works, whatever becomes of what it watches; with `alive` only what
+/// starting it again would mend counts against it.
+pub(super) async fn own_status(client: &Client, alive: bool, out: Output) -> Outcome {
     let health = client.own_health().await?;
     out.show(&health, |health, _| match &health.detail {
         None => format!("{} works", client.url()),
         Some(fault) => format!("{} does not work: {}", client.url(), clean(fault, 500)),
     })?;
-    Ok(if health.is_healthy() { Exit::Done } else { Exit::Wrong })
+    let is_well = if alive { !health.hangs } else { health.is_healthy() };
+    Ok(if is_well { Exit::Done } else { Exit::Wrong })
 }
 
 /// Which incidents are wanted.

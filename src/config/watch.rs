@@ -64,15 +64,28 @@ fn fingerprint(sources: &Sources) -> Fingerprint {
     }
 }
 
+/// What has changed since the settings were read, and who asks for it. Made right after they were
+/// read: a change or a SIGHUP in the time that all the rest takes to start is noticed too.
+pub struct Changes {
+    reloader: Reloader,
+    hangup: Option<tokio::signal::unix::Signal>,
+}
+
+impl Changes {
+    /// From now on. `loaded` must come from the same sources. Needs a running tokio.
+    pub fn since(sources: Sources, loaded: &Loaded) -> Self {
+        let hangup = signal(SignalKind::hangup()).ok();
+        Self { reloader: Reloader::new(sources, loaded), hangup }
+    }
+}
+
 /// Keeps `settings` up to date until cancelled: every few seconds, and at once on SIGHUP.
 pub async fn watch(
-    sources: Sources,
-    loaded: Loaded,
+    changes: Changes,
     settings: watch::Sender<Arc<Settings>>,
     cancel: CancellationToken,
 ) {
-    let mut reloader = Reloader::new(sources, &loaded);
-    let mut hangup = signal(SignalKind::hangup()).ok();
+    let Changes { mut reloader, mut hangup } = changes;
     loop {
         let asked = tokio::select! {
             () = cancel.cancelled() => return,

@@ -13,8 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use selfheal_agents::model::{IncidentId, Timestamp, clean};
+use selfheal_agents::model::{IncidentId, clean};
 use selfheal_agents::ports::{StoreError, StoreResult};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -38,7 +37,7 @@ const GOES_WELL_AFTER: Duration = Duration::from_mins(15);
 /// How often is asked whether a reminder or the digest is due.
 const TELL_EVERY: Duration = Duration::from_mins(1);
 /// Everything in a cycle has a time limit: one that takes this long does not end.
-const NEVER_ENDS: TimeDelta = TimeDelta::minutes(15);
+const NEVER_ENDS: Duration = Duration::from_mins(15);
 
 /// Whether triggers are taken and handled.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,8 +47,8 @@ pub(super) enum Work {
     Waits,
     /// A cycle runs.
     Cycle {
-        /// Since when.
-        since: Timestamp,
+        /// Since when; a clock that is set changes nothing about it.
+        since: Instant,
     },
     /// A fault of ours broke it off; it is about to be taken up again.
     BrokenOff,
@@ -59,11 +58,11 @@ pub(super) enum Work {
 
 impl Work {
     /// What keeps triggers from being handled, if anything does.
-    fn fault(&self, now: Timestamp) -> Option<String> {
+    fn fault(&self) -> Option<String> {
         match self {
             Self::Waits => None,
-            Self::Cycle { since } => (now - *since >= NEVER_ENDS).then(|| {
-                format!("a cycle has not ended for {} minutes", (now - *since).num_minutes())
+            Self::Cycle { since } => (since.elapsed() >= NEVER_ENDS).then(|| {
+                format!("a cycle has not ended for {} minutes", since.elapsed().as_secs() / 60)
             }),
             Self::BrokenOff => Some(
                 "a fault of Selfheal's own broke its work off; it is taken up again".to_owned(),
@@ -88,7 +87,7 @@ impl Inner {
 
     /// What keeps triggers from being handled, if anything does.
     pub(super) fn fault(&self) -> Option<String> {
-        lock(&self.work).fault(self.world.clock.now())
+        lock(&self.work).fault()
     }
 
     /// What hangs, where starting again would cure it: a cycle that does not end, or a loop that
@@ -97,10 +96,9 @@ impl Inner {
     /// Work that was broken off is taken up again anyhow, and a journal that cannot be read is no
     /// more readable after a restart.
     pub(super) fn hang(&self) -> Option<String> {
-        let now = self.world.clock.now();
         match &*lock(&self.work) {
             Work::BrokenOff => None,
-            work @ Work::Cycle { .. } if work.fault(now).is_some() => work.fault(now),
+            work @ Work::Cycle { .. } if work.fault().is_some() => work.fault(),
             _ if self.windows_pulse.has_stopped() => {
                 Some("the windows are not looked after any more".to_owned())
             }
@@ -170,7 +168,7 @@ impl Inner {
             let Some(waiting) = self.next_cycle(recovered).await else {
                 continue;
             };
-            *lock(&self.work) = Work::Cycle { since: self.world.clock.now() };
+            *lock(&self.work) = Work::Cycle { since: Instant::now() };
             // Until what was interrupted is finished, Selfheal only looks.
             let dry_run = waiting.dry_run || !recovered;
             let report = self.cycle(waiting.scope, waiting.trigger, dry_run).await;
@@ -255,13 +253,14 @@ impl Inner {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_cycle_that_does_not_end_is_a_fault_and_one_that_takes_its_time_is_none() {
-        let since = Timestamp::UNIX_EPOCH;
-        let work = Work::Cycle { since };
-        assert_eq!(work.fault(since + TimeDelta::minutes(5)), None);
-        let fault = work.fault(since + TimeDelta::minutes(20)).unwrap();
+    #[tokio::test(start_paused = true)]
+    async fn a_cycle_that_does_not_end_is_a_fault_and_one_that_takes_its_time_is_none() {
+        let work = Work::Cycle { since: Instant::now() };
+        tokio::time::advance(Duration::from_mins(5)).await;
+        assert_eq!(work.fault(), None);
+        tokio::time::advance(Duration::from_mins(15)).await;
+        let fault = work.fault().unwrap();
         assert!(fault.contains("20 minutes"), "{fault}");
-        assert_eq!(Work::Waits.fault(since), None);
+        assert_eq!(Work::Waits.fault(), None);
     }
 }

@@ -31,29 +31,28 @@ impl Inner {
             Ok(waiting) => {
                 lock(&self.reminded).retain(|id, _| waiting.iter().any(|one| one.id == *id));
                 for incident in &waiting {
-                    self.remind_of(incident, after).await;
+                    // What holds for one holds for the rest: each would wait for the store anew.
+                    if let Err(error) = self.remind_of(incident, after).await {
+                        tracing::warn!(incident.id = %incident.id, %error, "reminders are queued later");
+                        return;
+                    }
                 }
             }
             Err(error) => tracing::warn!(%error, "what waits for a person is not known"),
         }
     }
 
-    async fn remind_of(&self, incident: &Incident, after: TimeDelta) {
+    async fn remind_of(&self, incident: &Incident, after: TimeDelta) -> StoreResult<()> {
         let now = self.world.clock.now();
         let since = waits_since(incident);
         let due = since.and_then(|since| reminder(incident, since, after, now));
-        let Some(alert) = due else { return };
+        let Some(alert) = due else { return Ok(()) };
         if lock(&self.reminded).get(&incident.id) == Some(&alert.key) {
-            return;
+            return Ok(());
         }
-        match self.queue_alert(&alert).await {
-            Ok(()) => {
-                lock(&self.reminded).insert(incident.id, alert.key);
-            }
-            Err(error) => {
-                tracing::warn!(incident.id = %incident.id, %error, "the reminder is queued later");
-            }
-        }
+        self.queue_alert(&alert).await?;
+        lock(&self.reminded).insert(incident.id, alert.key);
+        Ok(())
     }
 
     /// What a person was told of and has not decided about: what is held, and what is stuck as long

@@ -66,15 +66,17 @@ async fn said(parts: &mut Parts, body: &[u8]) -> Said {
         said.extend(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
     let form = |text: &[u8]| url::form_urlencoded::parse(text).into_owned().collect::<Said>();
-    said.extend(form(parts.uri.query().unwrap_or_default().as_bytes()));
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    if kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim).unwrap_or_default();
+    if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         said.extend(form(body));
     } else if let Ok(members) = serde_json::from_slice::<serde_json::Map<_, _>>(body) {
         said.extend(members.into_iter().filter(|(_, value)| !value.is_null()).map(
             |(name, value)| (name, value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
         ));
     }
+    // Last: what the path or the body says of the same name is what is done.
+    said.extend(form(parts.uri.query().unwrap_or_default().as_bytes()));
     said
 }
 
@@ -99,6 +101,15 @@ fn act(parts: &Parts, route: &str, word: &str, mut said: Said) -> Act {
         Some(target) => act.on(target),
         None => act,
     };
-    let rest: Vec<String> = said.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let rest: Vec<String> = said.iter().map(|(name, value)| pair(name, value)).collect();
     act.saying(rest.join(", "))
+}
+
+/// In quotes where it could be read as more than one.
+fn pair(name: &str, value: &str) -> String {
+    if value.contains(['=', ',', '"']) {
+        format!("{name}={value:?}")
+    } else {
+        format!("{name}={value}")
+    }
 }

@@ -37,7 +37,8 @@ const BACKUPS: usize = 1000;
 )]
 pub(super) async fn own_health(State(api): State<Api>) -> (StatusCode, Json<OwnHealth>) {
     let store = api.vital.fault_of(api.store()).await;
-    let health = OwnHealth::new(store, api.coordinator.fault());
+    let hangs = api.coordinator.hang().is_some();
+    let health = OwnHealth { hangs, ..OwnHealth::new(store, api.coordinator.fault()) };
     let status = if health.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))
 }

@@ -24,6 +24,9 @@ pub struct OwnHealth {
     /// What is wrong, if something is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
+    /// Whether starting it again would help: a cycle does not end, or a loop stands still.
+    #[serde(default)]
+    pub hangs: bool,
 }
 
 impl OwnHealth {
@@ -38,6 +41,7 @@ impl OwnHealth {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             message_handler_running,
             detail: (!faults.is_empty()).then(|| faults.join("; ")),
+            hangs: false,
         }
     }
 
