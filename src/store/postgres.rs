@@ -202,7 +202,7 @@ pub(super) async fn within<T>(asked: impl Future<Output = sqlx::Result<T>>) -> s
     })
 }
 
-fn has_code(error: &sqlx::Error, code: &str) -> bool {
+pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(code)
 }
 

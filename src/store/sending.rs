@@ -28,8 +28,14 @@ use super::sql::checksum::{TABLES, Table, is_sound};
 use super::sql::row::Row;
 use super::sql::{SqlStore, Urgency};
 
-/// Held in a database by whoever sends there, and asked for by whoever takes it over.
-const SENDS: &str = "SELECT pg_try_advisory_lock(7239081644)";
+/// Held in a database by whoever sends there, ...
+const SENDS: &str = "SELECT pg_advisory_lock(7239081644)";
+/// ... waited for no longer than a session takes to end that was just cut off, ...
+const WAITS: &str = "SET LOCAL lock_timeout = '2s'";
+/// ... and asked for by whoever takes the database over.
+const ASKS: &str = "SELECT pg_try_advisory_lock(7239081644)";
+/// `lock_not_available`: another session held it all that time.
+const HELD: &str = "55P03";
 /// Notes that are sent at once.
 const BATCH: i64 = 200;
 /// Time between two looks for what is to be sent, ...
@@ -118,7 +124,12 @@ async fn take_over(
 /// Takes the lock of who sends there, for this session; answers whether nobody had it.
 async fn is_free(there: &mut End) -> sqlx::Result<bool> {
     let End::Postgres(one) = there else { return Ok(true) };
-    postgres::within(sqlx::query_scalar(SENDS).fetch_one(one)).await
+    postgres::within(sqlx::query_scalar(ASKS).fetch_one(one)).await
+}
+
+/// Takes it, or waits for it; whoever calls it has begun a transaction, which it outlasts.
+async fn hold(there: &mut End) -> sqlx::Result<()> {
+    there.run(&[Change::new(WAITS), Change::new(SENDS)]).await
 }
 
 async fn bring(
@@ -257,8 +268,6 @@ impl Sender {
         } else {
             postgres::migrate(&self.url).await?;
             let mut there = End::Postgres(postgres::connect(&self.url).await?);
-            // Where another holds it the name decides; nobody takes over while one of both does.
-            is_free(&mut there).await.map_err(|error| self.away(&error))?;
             self.meet(&mut there).await?;
             there
         };
@@ -275,7 +284,14 @@ impl Sender {
     /// Sees to it that the server has all that was not noted, before notes are sent.
     async fn meet(&self, there: &mut End) -> Result<(), SendError> {
         let (ours, is_followed) = self.store.origin().await?;
+        let theirs = name_of(there).await.map_err(|error| self.away(&error))?;
+        if theirs.is_some_and(|theirs| theirs != ours) {
+            return Err(self.taken());
+        }
         there.begin_writing().await.map_err(|error| self.away(&error))?;
+        // Two copies of one data directory bear one name: only one of them sends.
+        hold(there).await.map_err(|error| self.held(&error))?;
+        // It may have been taken over meanwhile.
         match name_of(there).await.map_err(|error| self.away(&error))? {
             Some(theirs) if theirs != ours => return Err(self.taken()),
             Some(_) if is_followed => {}
@@ -321,6 +337,14 @@ impl Sender {
         }
         there.run(changes).await.map_err(away)?;
         there.commit().await.map_err(away)
+    }
+
+    fn held(&self, error: &sqlx::Error) -> SendError {
+        if !postgres::has_code(error, HELD) {
+            return self.away(error);
+        }
+        let why = "another session of this history sends there".to_owned();
+        OpenError::Server { server: self.url.to_string(), why }.into()
     }
 
     fn taken(&self) -> SendError {

@@ -41,6 +41,12 @@ async fn close(store: Arc<SqlStore>, sender: Sender) {
     Arc::into_inner(store).expect("nobody else has it").close().await;
 }
 
+/// What a virtual machine is set back to.
+fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
 async fn file(dir: &Path) -> SqliteConnection {
     let file = format!("sqlite://{}", dir.join(DATABASE_FILE).display());
     SqliteConnection::connect(&file).await.unwrap()
@@ -199,6 +205,26 @@ async fn an_empty_directory_goes_on_with_what_is_there_and_whoever_had_it_sends_
     let refused = other.send_all().await.unwrap_err();
     assert!(matches!(refused, SendError::Taken { .. }), "{refused}");
     assert_eq!(there(&server, "taken").await, here(second.path()).await);
+}
+
+#[tokio::test]
+async fn of_two_copies_of_one_data_directory_one_sends_and_the_other_says_so() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "copied").await;
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, mut sender) = open_sending(&url, first.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    close(store, sender).await;
+    copy(first.path(), second.path());
+    let (one, mut one_sender) = open_sending(&url, first.path()).await;
+    fill(&one, 2).await;
+    one_sender.send_all().await.unwrap();
+    let (other, mut other_sender) = open_sending(&url, second.path()).await;
+    fill(&other, 3).await;
+    let held = other_sender.send_all().await.unwrap_err();
+    assert!(held.to_string().contains("another session of this history"), "{held}");
+    assert_eq!(there(&server, "copied").await, here(first.path()).await);
 }
 
 #[tokio::test]
