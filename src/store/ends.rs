@@ -138,7 +138,7 @@ impl End {
     pub(super) async fn run(&mut self, changes: &[Change]) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(one) => sqlite::run_each(one, changes).await.map(drop),
-            Self::Postgres(one) => postgres::within(postgres::run_on(one, changes)).await.map(drop),
+            Self::Postgres(one) => postgres::run_on(one, changes).await.map(drop),
         }
     }
 

@@ -173,7 +173,8 @@ impl Postgres {
     }
 }
 
-/// Runs changes one after the other; whoever calls it has begun a transaction.
+/// Runs changes one after the other, each within the time limit; whoever calls it has begun a
+/// transaction.
 pub(super) async fn run_on(
     connection: &mut PgConnection,
     changes: &[Change],
@@ -182,10 +183,10 @@ pub(super) async fn run_on(
     for change in changes {
         let query = bound::<Driver>(change.sql.clone(), &change.values);
         results.push(if change.is_answered {
-            let row = query.fetch_one(&mut *connection).await?;
+            let row = within(query.fetch_one(&mut *connection)).await?;
             Done { rows: 1, number: Some(row.try_get(0)?) }
         } else {
-            let rows = query.execute(&mut *connection).await?.rows_affected();
+            let rows = within(query.execute(&mut *connection)).await?.rows_affected();
             Done { rows, number: None }
         });
     }
