@@ -311,7 +311,11 @@ async fn a_damaged_row_is_not_moved_as_if_it_were_whole() {
 async fn a_copy_is_kept_of_what_an_older_version_left() {
     let dir = tempfile::tempdir().unwrap();
     super::restoring::of_before(&dir.path().join(DATABASE_FILE)).await;
+    // One that was cut off is no copy, and does not stay.
+    let half = dir.path().join(".older-half");
+    std::fs::write(&half, "half").unwrap();
     open(dir.path()).await.close().await;
+    assert!(!half.exists());
     let copy = dir.path().join(format!("{DATABASE_FILE}.schema-2"));
     let mut kept =
         SqliteConnection::connect(&format!("sqlite://{}", copy.display())).await.unwrap();
