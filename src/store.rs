@@ -18,6 +18,7 @@ mod key;
 mod lock;
 mod moving;
 mod open;
+mod origin;
 mod postgres;
 mod reserve;
 mod sending;

@@ -157,7 +157,7 @@ async fn writer(dir: &Path, file: &Path, sends: Sends) -> Result<SqlitePool, Ope
     migrate(&pool, file).await?;
     if sends == Sends::Nothing {
         // What changes from now on is not noted; where nothing is sent there is no such row.
-        let lost = sqlx::query("UPDATE origin SET is_followed = 0 WHERE is_followed = 1");
+        let lost = sqlx::query("UPDATE origin SET sent = NULL WHERE sent IS NOT NULL");
         lost.execute(&pool).await.map_err(failed)?;
         return Ok(pool);
     }

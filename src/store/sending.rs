@@ -17,23 +17,17 @@ use selfheal_agents::ports::{Clock, StoreError, StoreResult};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row as _, SqliteConnection};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::OpenError;
 use super::ends::{End, carry, is_key, put, remove};
 use super::open::{DATABASE_FILE, Opened, Sends, open_as};
+use super::origin::{hold, is_free, last_note, named, new_name, origin_of, sent};
 use super::postgres::{self, PostgresUrl, shown};
 use super::sql::change::{Change, Value};
 use super::sql::checksum::{TABLES, Table, is_sound};
 use super::sql::row::Row;
 use super::sql::{SqlStore, Urgency};
 
-/// Held in a database by whoever sends there, ...
-const SENDS: &str = "SELECT pg_advisory_lock(7239081644)";
-/// ... waited for no longer than a session takes to end that was just cut off, ...
-const WAITS: &str = "SET LOCAL lock_timeout = '2s'";
-/// ... and asked for by whoever takes the database over.
-const ASKS: &str = "SELECT pg_try_advisory_lock(7239081644)";
 /// `lock_not_available`: another session held it all that time.
 const HELD: &str = "55P03";
 /// Notes that are sent at once.
@@ -61,6 +55,16 @@ pub enum SendError {
         /// The server, without a password.
         server: String,
     },
+    /// The file here was set back.
+    #[error(
+        "the database {server} has more of this history than the data directory, which was set \
+         back, so nothing is sent there: to go on with what is there, start with an empty \
+         `data_dir`; to send what is here, name another database in `store.url`"
+    )]
+    SetBack {
+        /// The server, without a password.
+        server: String,
+    },
     /// The file here cannot be read or written.
     #[error(transparent)]
     Here(#[from] StoreError),
@@ -77,7 +81,7 @@ pub async fn open_sending(
     let opened = open_as(data_dir, clock, Sends::Noted).await?;
     let failed = |error: sqlx::Error| super::open::failed(&data_dir.join(DATABASE_FILE), &error);
     let mut here = End::Sqlite(connect_here(data_dir).await.map_err(failed)?);
-    let ours = name_of(&mut here).await.map_err(failed)?;
+    let ours = origin_of(&mut here).await.map_err(failed)?.map(|origin| origin.name);
     let is_new = ours.is_none() && here.is_empty().await.map_err(failed)?;
     let lacks_some = is_new || opened.damage.is_some();
     match postgres::migrate(url).await {
@@ -95,10 +99,9 @@ pub async fn open_sending(
             }
         }
     }
-    let name =
-        "INSERT INTO origin (id, name, is_followed) VALUES (1, $1, 0) ON CONFLICT DO NOTHING";
-    let named = Change::new(name).with(Uuid::now_v7().to_string());
-    here.run(&[named]).await.map_err(failed)?;
+    if origin_of(&mut here).await.map_err(failed)?.is_none() {
+        here.run(&[named(&new_name())]).await.map_err(failed)?;
+    }
     here.close().await;
     Ok(opened)
 }
@@ -121,17 +124,6 @@ async fn take_over(
     Ok(())
 }
 
-/// Takes the lock of who sends there, for this session; answers whether nobody had it.
-async fn is_free(there: &mut End) -> sqlx::Result<bool> {
-    let End::Postgres(one) = there else { return Ok(true) };
-    postgres::within(sqlx::query_scalar(ASKS).fetch_one(one)).await
-}
-
-/// Takes it, or waits for it; whoever calls it has begun a transaction, which it outlasts.
-async fn hold(there: &mut End) -> sqlx::Result<()> {
-    there.run(&[Change::new(WAITS), Change::new(SENDS)]).await
-}
-
 async fn bring(
     there: &mut End,
     here: &mut End,
@@ -140,38 +132,24 @@ async fn bring(
 ) -> sqlx::Result<Option<i64>> {
     let is_free = is_free(there).await?;
     there.begin_writing().await?;
-    match name_of(there).await? {
+    match origin_of(there).await? {
         Some(_) if is_new && !is_free => {
             let why = "another selfheal sends its history there now; end it, or name another \
                        database";
             return Err(sqlx::Error::Protocol(why.to_owned()));
         }
-        Some(theirs) if is_new || ours == Some(&theirs) => {}
+        Some(theirs) if is_new || ours == Some(&theirs.name) => {}
         _ => return Ok(None),
     }
     here.begin_writing().await?;
     let carried = carry(there, here).await?;
-    let name = Uuid::now_v7().to_string();
-    let noted = "INSERT INTO origin (id, name, is_followed) VALUES (1, $1, 0)
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, is_followed = 0";
-    here.run(&[Change::new(noted).with(name.as_str())]).await?;
+    let name = new_name();
+    here.run(&[named(&name)]).await?;
     // The name there first: cut off in between, nothing is sent rather than twice.
-    there.run(&[Change::new("UPDATE origin SET name = $1 WHERE id = 1").with(name)]).await?;
+    there.run(&[named(&name)]).await?;
     there.commit().await?;
     here.commit().await?;
     Ok(Some(carried.iter().map(|table| table.rows).sum()))
-}
-
-pub(super) async fn name_of(end: &mut End) -> sqlx::Result<Option<String>> {
-    match end {
-        End::Sqlite(one) => {
-            sqlx::query_scalar("SELECT name FROM origin WHERE id = 1").fetch_optional(one).await
-        }
-        End::Postgres(one) => {
-            let locked = "SELECT name FROM origin WHERE id = 1 FOR UPDATE";
-            postgres::within(sqlx::query_scalar(locked).fetch_optional(one)).await
-        }
-    }
 }
 
 pub(super) async fn connect_here(data_dir: &Path) -> sqlx::Result<SqliteConnection> {
@@ -256,7 +234,9 @@ impl Sender {
                 SendError::Away(_) => {
                     tracing::warn!("{text}; healing goes on, and what changes is sent later");
                 }
-                SendError::Taken { .. } | SendError::Here(_) => tracing::error!("{text}"),
+                SendError::Taken { .. } | SendError::SetBack { .. } | SendError::Here(_) => {
+                    tracing::error!("{text}");
+                }
             }
             self.told = Some(text);
         }
@@ -273,9 +253,8 @@ impl Sender {
         };
         let batch = self.store.waiting_to_be_sent().await?;
         if !batch.changes.is_empty() {
-            self.write(&mut there, &batch.changes).await?;
-            let forget = Change::new("DELETE FROM outgoing WHERE number <= $1").with(batch.last);
-            self.store.database().commit(Urgency::Refusable, &[forget]).await?;
+            self.write(&mut there, &batch.changes, batch.last).await?;
+            self.forget(batch.last).await?;
         }
         self.there = Some(there);
         Ok(batch.changes.len())
@@ -283,21 +262,28 @@ impl Sender {
 
     /// Sees to it that the server has all that was not noted, before notes are sent.
     async fn meet(&self, there: &mut End) -> Result<(), SendError> {
-        let (ours, is_followed) = self.store.origin().await?;
-        let theirs = name_of(there).await.map_err(|error| self.away(&error))?;
-        if theirs.is_some_and(|theirs| theirs != ours) {
+        let ours = self.store.origin().await?;
+        let noted = self.store.noted().await?;
+        let away = |error: sqlx::Error| self.away(&error);
+        if origin_of(there).await.map_err(away)?.is_some_and(|theirs| theirs.name != ours.name) {
             return Err(self.taken());
         }
-        there.begin_writing().await.map_err(|error| self.away(&error))?;
+        there.begin_writing().await.map_err(away)?;
         // Two copies of one data directory bear one name: only one of them sends.
         hold(there).await.map_err(|error| self.held(&error))?;
         // It may have been taken over meanwhile.
-        match name_of(there).await.map_err(|error| self.away(&error))? {
-            Some(theirs) if theirs != ours => return Err(self.taken()),
-            Some(_) if is_followed => {}
-            _ => return self.send_whole(there, &ours).await,
+        let theirs = origin_of(there).await.map_err(away)?;
+        if theirs.as_ref().is_some_and(|theirs| theirs.name != ours.name) {
+            return Err(self.taken());
         }
-        there.commit().await.map_err(|error| self.away(&error))
+        match (ours.sent, theirs.and_then(|theirs| theirs.sent)) {
+            (Some(_), Some(theirs)) if theirs > noted => {
+                Err(SendError::SetBack { server: self.url.to_string() })
+            }
+            (Some(ours), Some(theirs)) if theirs >= ours => there.commit().await.map_err(away),
+            // It was not sent yet, or somebody set the server back.
+            _ => self.send_whole(there, &ours.name).await,
+        }
     }
 
     /// Sends the whole history in place of what is there.
@@ -306,36 +292,37 @@ impl Sender {
         let mut from = End::Sqlite(connect_here(self.store.dir()).await.map_err(here)?);
         from.begin_reading().await.map_err(here)?;
         let last = last_note(&mut from).await.map_err(here)?;
-        let sent = async {
+        let whole = async {
             there.clear().await?;
             let carried = carry(&mut from, there).await?;
-            let named = "INSERT INTO origin (id, name) VALUES (1, $1)
-                 ON CONFLICT (id) DO UPDATE SET name = excluded.name";
-            there.run(&[Change::new(named).with(name)]).await?;
+            there.run(&[named(name), sent(last)]).await?;
             there.commit().await?;
             sqlx::Result::Ok(carried)
         };
-        let carried = sent.await.map_err(|error| self.away(&error))?;
+        let carried = whole.await.map_err(|error| self.away(&error))?;
         from.close().await;
         let rows: i64 = carried.iter().map(|table| table.rows).sum();
         tracing::info!(rows, "sent the whole history to {}", self.url);
-        let followed = [
-            Change::new("UPDATE origin SET is_followed = 1 WHERE id = 1"),
-            Change::new("DELETE FROM outgoing WHERE number <= $1").with(last),
-        ];
-        self.store.database().commit(Urgency::Refusable, &followed).await?;
+        self.forget(last).await
+    }
+
+    /// Forgets the notes up to this one: what they told is there.
+    async fn forget(&self, last: i64) -> Result<(), SendError> {
+        let forget = Change::new("DELETE FROM outgoing WHERE number <= $1").with(last);
+        self.store.database().commit(Urgency::Refusable, &[forget, sent(last)]).await?;
         Ok(())
     }
 
     /// All of it or nothing, and only where this history is still the one that is there.
-    async fn write(&self, there: &mut End, changes: &[Change]) -> Result<(), SendError> {
-        let (ours, _) = self.store.origin().await?;
+    async fn write(&self, there: &mut End, changes: &[Change], last: i64) -> Result<(), SendError> {
+        let ours = self.store.origin().await?;
         let away = |error: sqlx::Error| self.away(&error);
         there.begin_writing().await.map_err(away)?;
-        if name_of(there).await.map_err(away)?.as_ref() != Some(&ours) {
+        if origin_of(there).await.map_err(away)?.is_none_or(|theirs| theirs.name != ours.name) {
             return Err(self.taken());
         }
         there.run(changes).await.map_err(away)?;
+        there.run(&[sent(last)]).await.map_err(away)?;
         there.commit().await.map_err(away)
     }
 
@@ -356,11 +343,6 @@ impl Sender {
     }
 }
 
-async fn last_note(here: &mut End) -> sqlx::Result<i64> {
-    let End::Sqlite(one) = here else { return Ok(0) };
-    sqlx::query_scalar("SELECT COALESCE(MAX(number), 0) FROM outgoing").fetch_one(one).await
-}
-
 /// What is sent at once.
 struct Batch {
     changes: Vec<Change>,
@@ -369,14 +351,6 @@ struct Batch {
 }
 
 impl SqlStore {
-    /// Under which name its history is sent, and whether all that is not there is noted.
-    async fn origin(&self) -> StoreResult<(String, bool)> {
-        let rows = self.database().rows("SELECT name, is_followed FROM origin WHERE id = 1", &[]);
-        let rows = rows.await?;
-        let row = rows.first().ok_or_else(|| StoreError::Corrupt("it has no origin".to_owned()))?;
-        Ok((row.text("name")?.to_owned(), row.integer("is_followed")? == 1))
-    }
-
     /// How many changed rows wait to be sent to PostgreSQL.
     pub async fn unsent(&self) -> StoreResult<i64> {
         let rows = self.database().rows("SELECT COUNT(*) AS rows FROM outgoing", &[]).await?;

@@ -227,6 +227,75 @@ async fn of_two_copies_of_one_data_directory_one_sends_and_the_other_says_so() {
     assert_eq!(there(&server, "copied").await, here(first.path()).await);
 }
 
+/// Makes a database of this name as another one is, in the place of what bears the name.
+async fn set_back(server: &Server, name: &str, to: &str) {
+    let mut client = client(server, "postgres").await;
+    let gone = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+    sqlx::query(gone).execute(&mut client).await.unwrap();
+    // Sessions that ended there are gone a moment later.
+    let made = format!("CREATE DATABASE {name} TEMPLATE {to}");
+    while sqlx::query(AssertSqlSafe(made.clone())).execute(&mut client).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_set_back_gets_again_what_it_had() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "failed_over").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    drop(sender);
+    set_back(&server, "saved", "failed_over").await;
+    let mut sender = Sender::new(url.clone(), Arc::clone(&store));
+    fill(&store, 2).await;
+    sender.send_all().await.unwrap();
+    set_back(&server, "failed_over", "saved").await;
+    fill(&store, 3).await;
+    // The session is cut off; the next one sees what is there.
+    assert!(sender.send_all().await.is_err());
+    sender.send_all().await.unwrap();
+    assert_eq!(there(&server, "failed_over").await, here(dir.path()).await);
+}
+
+#[tokio::test]
+async fn what_was_sent_elsewhere_meanwhile_is_not_missing_where_it_is_sent_again() {
+    let Some(server) = server() else { return };
+    let (url, other) = (database(&server, "a").await, database(&server, "b").await);
+    let dir = tempfile::tempdir().unwrap();
+    for (n, url) in (1..).zip([&url, &other, &url]) {
+        let (store, mut sender) = open_sending(url, dir.path()).await;
+        fill(&store, n).await;
+        sender.send_all().await.unwrap();
+        fill(&store, n + 10).await;
+        sender.send_all().await.unwrap();
+        close(store, sender).await;
+    }
+    assert_eq!(there(&server, "a").await, here(dir.path()).await);
+}
+
+#[tokio::test]
+async fn a_data_directory_that_was_set_back_does_not_take_away_what_is_there() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "newer_there").await;
+    let (dir, back) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    close(store, sender).await;
+    copy(dir.path(), back.path());
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 2).await;
+    sender.send_all().await.unwrap();
+    close(store, sender).await;
+    let (_store, mut sender) = open_sending(&url, back.path()).await;
+    let refused = sender.send_all().await.unwrap_err();
+    assert!(matches!(refused, SendError::SetBack { .. }), "{refused}");
+    assert_eq!(there(&server, "newer_there").await, here(dir.path()).await);
+}
+
 #[tokio::test]
 async fn an_empty_directory_does_not_begin_anew_while_the_server_is_away() {
     let Some(mut server) = server() else { return };
