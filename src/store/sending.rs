@@ -4,7 +4,7 @@
 //! server or ends with one. A trigger notes in the same transaction which row changed, each once;
 //! the sender makes those rows stand there as they stand here, and only then forgets the note. What
 //! is sent twice changes nothing, so neither a lost answer nor a crash does harm. While the server
-//! is away the notes wait, and there are never more of them than rows.
+//! is away the notes wait; of too many none is kept, and the whole history is sent instead.
 //!
 //! A database belongs to one data directory: both bear the same name, and under another nothing is
 //! sent. It does not decide what is kept, and what somebody changes on the server it does not see.
@@ -32,6 +32,8 @@ use super::sql::{SqlStore, Urgency};
 const HELD: &str = "55P03";
 /// Notes that are sent at once.
 const BATCH: i64 = 200;
+/// So many notes that all rows are sent instead: those of rows that are gone stay, too.
+const MOST: i64 = 100_000;
 /// Time between two looks for what is to be sent, ...
 const LOOK: Duration = Duration::from_secs(1);
 /// ... and before a server that was away is tried again.
@@ -222,9 +224,26 @@ impl Sender {
                 tracing::info!("{} answers again; what waited is being sent", self.url);
             }
             Ok(_) => {}
-            Err(error) => self.tell(error),
+            Err(error) => {
+                self.tell(error);
+                self.give_up_notes().await?;
+            }
         }
         sent
+    }
+
+    /// Keeps no note of too many: what is here is then sent as a whole.
+    async fn give_up_notes(&self) -> Result<(), SendError> {
+        if self.store.unsent().await? <= MOST {
+            return Ok(());
+        }
+        let all = [
+            Change::new("UPDATE origin SET sent = NULL WHERE id = 1"),
+            Change::new("DELETE FROM outgoing"),
+        ];
+        self.store.database().commit(Urgency::Refusable, &all).await?;
+        tracing::warn!("more than {MOST} changed rows wait for {}; all are sent then", self.url);
+        Ok(())
     }
 
     fn tell(&mut self, error: &SendError) {

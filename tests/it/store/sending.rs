@@ -148,6 +148,28 @@ async fn while_the_server_is_away_nothing_waits_for_it_and_then_nothing_is_missi
 }
 
 #[tokio::test]
+async fn of_too_many_notes_none_is_kept_and_all_is_sent_once_the_server_is_back() {
+    let Some(mut server) = server() else { return };
+    let url = database(&server, "long_away").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    server.stop_postgres();
+    fill(&store, 2).await;
+    store.set_value("v1", None).await.unwrap();
+    let gone = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
+         INSERT INTO outgoing (kept_in, key) SELECT 'value', json_array('gone ' || n) FROM n";
+    sqlx::query(gone).execute(&mut file(dir.path()).await).await.unwrap();
+    assert!(sender.send_all().await.is_err());
+    assert_eq!(store.unsent().await.unwrap(), 0);
+    fill(&store, 3).await;
+    server.start_postgres_again();
+    sender.send_all().await.unwrap();
+    assert_eq!(there(&server, "long_away").await, here(dir.path()).await);
+}
+
+#[tokio::test]
 async fn a_history_of_before_is_sent_as_a_whole_and_again_after_nobody_took_note() {
     let Some(server) = server() else { return };
     let url = database(&server, "whole").await;
