@@ -87,6 +87,11 @@ impl SqlStore {
         Ok(Origin { name: row.text("name")?.to_owned(), sent: row.optional_integer("sent")? })
     }
 
+    /// The name of the history that it holds, the same here and where it is sent.
+    pub async fn history(&self) -> StoreResult<String> {
+        Ok(self.origin().await?.name)
+    }
+
     /// The last number that a note was given.
     pub(super) async fn noted(&self) -> StoreResult<i64> {
         let rows = self.database().rows(NOTED, &[]).await?;

@@ -30,6 +30,8 @@ use super::sql::{SqlStore, Urgency};
 
 /// `lock_not_available`: another session held it all that time.
 const HELD: &str = "55P03";
+/// Classes of errors that lie in a row and not in the server: a value, or a rule that it breaks.
+const CONTENTS: [&str; 2] = ["22", "23"];
 /// Notes that are sent at once.
 const BATCH: i64 = 200;
 /// So many notes that all rows are sent instead: those of rows that are gone stay, too.
@@ -56,6 +58,17 @@ pub enum SendError {
     Taken {
         /// The server, without a password.
         server: String,
+    },
+    /// The server takes a row as little the next time.
+    #[error(
+        "the database {server} refuses a row of this history, and until it takes it nothing more \
+         is sent there: {why}"
+    )]
+    Refused {
+        /// The server, without a password.
+        server: String,
+        /// What it said.
+        why: String,
     },
     /// The file here was set back.
     #[error(
@@ -249,13 +262,10 @@ impl Sender {
     fn tell(&mut self, error: &SendError) {
         let text = error.to_string();
         if self.told.as_ref() != Some(&text) {
-            match error {
-                SendError::Away(_) => {
-                    tracing::warn!("{text}; healing goes on, and what changes is sent later");
-                }
-                SendError::Taken { .. } | SendError::SetBack { .. } | SendError::Here(_) => {
-                    tracing::error!("{text}");
-                }
+            if matches!(error, SendError::Away(_)) {
+                tracing::warn!("{text}; healing goes on, and what changes is sent later");
+            } else {
+                tracing::error!("{text}");
             }
             self.told = Some(text);
         }
@@ -358,7 +368,12 @@ impl Sender {
     }
 
     fn away(&self, error: &sqlx::Error) -> SendError {
-        OpenError::Server { server: self.url.to_string(), why: shown(error) }.into()
+        let (server, why) = (self.url.to_string(), shown(error));
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        if code.is_some_and(|code| CONTENTS.iter().any(|class| code.starts_with(class))) {
+            return SendError::Refused { server, why };
+        }
+        OpenError::Server { server, why }.into()
     }
 }
 

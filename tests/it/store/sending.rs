@@ -262,6 +262,21 @@ async fn set_back(server: &Server, name: &str, to: &str) {
 }
 
 #[tokio::test]
+async fn a_row_that_the_server_refuses_is_told_as_such() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "strict").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    sender.send_all().await.unwrap();
+    let mut client = client(&server, "strict").await;
+    let strict = "ALTER TABLE value ADD CHECK (name <> 'v1')";
+    sqlx::query(strict).execute(&mut client).await.unwrap();
+    fill(&store, 1).await;
+    let refused = sender.send_all().await.unwrap_err();
+    assert!(matches!(refused, SendError::Refused { .. }), "{refused}");
+}
+
+#[tokio::test]
 async fn a_server_that_was_set_back_gets_again_what_it_had() {
     let Some(server) = server() else { return };
     let url = database(&server, "failed_over").await;
@@ -460,6 +475,12 @@ async fn the_command_line_moves_a_history_and_reads_it_where_no_file_is() {
     let doctor = run(&["doctor"]);
     let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(doctor.contains("answers; 0 changed rows"), "{doctor}");
+
+    let mut client = client(&server, "typed").await;
+    sqlx::query("UPDATE origin SET name = 'other'").execute(&mut client).await.unwrap();
+    let foreign = run(&["doctor"]);
+    let foreign = String::from_utf8_lossy(&foreign.stdout).into_owned();
+    assert!(foreign.contains("the history of another data directory"), "{foreign}");
 
     std::fs::remove_dir_all(&data).unwrap();
     let incidents = run(&["incidents", "--json"]);
