@@ -17,6 +17,7 @@ mod files;
 mod key;
 mod lock;
 mod moving;
+mod notes;
 mod open;
 mod origin;
 mod postgres;

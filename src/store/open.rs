@@ -19,7 +19,7 @@ use super::snapshots::{Snapshots, sweep};
 use super::sql::{Database, SqlStore};
 use super::sqlite::{Sqlite, Writer, is_damaged, seal};
 use super::witness::{self, Witness};
-use super::{OpenError, examine, files, sending, vault};
+use super::{OpenError, examine, files, notes, vault};
 
 /// The database's name in the data directory.
 pub const DATABASE_FILE: &str = "selfheal.db";
@@ -164,7 +164,7 @@ async fn writer(dir: &Path, file: &Path, sends: Sends) -> Result<SqlitePool, Ope
     pool.close().await;
     let noting = alone().after_connect(|connection, _| {
         Box::pin(async move {
-            sqlx::raw_sql(AssertSqlSafe(sending::notes())).execute(connection).await.map(drop)
+            sqlx::raw_sql(AssertSqlSafe(notes::triggers())).execute(connection).await.map(drop)
         })
     });
     noting.connect_with(writing(file)).await.map_err(failed)

@@ -13,27 +13,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use selfheal_agents::ports::{Clock, StoreError, StoreResult};
+use selfheal_agents::ports::{Clock, StoreError};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Row as _, SqliteConnection};
+use sqlx::{ConnectOptions, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
 use super::OpenError;
-use super::ends::{End, carry, is_key, put, remove};
+use super::ends::{End, carry};
 use super::open::{DATABASE_FILE, Opened, Sends, open_as};
 use super::origin::{hold, is_free, last_note, named, new_name, origin_of, sent};
 use super::postgres::{self, PostgresUrl, shown};
-use super::sql::change::{Change, Value};
-use super::sql::checksum::{TABLES, Table, is_sound};
-use super::sql::row::Row;
+use super::sql::change::Change;
 use super::sql::{SqlStore, Urgency};
 
 /// `lock_not_available`: another session held it all that time.
 const HELD: &str = "55P03";
 /// Classes of errors that lie in a row and not in the server: a value, or a rule that it breaks.
 const CONTENTS: [&str; 2] = ["22", "23"];
-/// Notes that are sent at once.
-const BATCH: i64 = 200;
 /// So many notes that all rows are sent instead: those of rows that are gone stay, too.
 const MOST: i64 = 100_000;
 /// Time between two looks for what is to be sent, ...
@@ -171,25 +167,6 @@ pub(super) async fn connect_here(data_dir: &Path) -> sqlx::Result<SqliteConnecti
     let file = data_dir.join(DATABASE_FILE);
     let options = SqliteConnectOptions::new().filename(file).foreign_keys(true);
     options.busy_timeout(Duration::from_secs(5)).connect().await
-}
-
-/// The triggers that note which rows change. They belong to the connection that writes, and leave
-/// nothing in the file.
-pub(super) fn notes() -> String {
-    let each = TABLES.iter().flat_map(|table| {
-        [("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")].map(|(event, row)| {
-            let name = table.name;
-            let key: Vec<String> = table.key.iter().map(|key| format!("{row}.{key}")).collect();
-            let key = format!("json_array({})", key.join(", "));
-            format!(
-                "CREATE TEMP TRIGGER note_{name}_{event} AFTER {event} ON main.{name} BEGIN
-                     DELETE FROM outgoing WHERE kept_in = '{name}' AND key = {key};
-                     INSERT INTO outgoing (kept_in, key) VALUES ('{name}', {key});
-                 END;"
-            )
-        })
-    });
-    each.collect()
 }
 
 /// Sends what changes.
@@ -374,66 +351,5 @@ impl Sender {
             return SendError::Refused { server, why };
         }
         OpenError::Server { server, why }.into()
-    }
-}
-
-/// What is sent at once.
-struct Batch {
-    changes: Vec<Change>,
-    /// The last note that is in it.
-    last: i64,
-}
-
-impl SqlStore {
-    /// How many changed rows wait to be sent to PostgreSQL.
-    pub async fn unsent(&self) -> StoreResult<i64> {
-        let rows = self.database().rows("SELECT COUNT(*) AS rows FROM outgoing", &[]).await?;
-        rows.first().map_or(Ok(0), |row| row.integer("rows"))
-    }
-
-    async fn waiting_to_be_sent(&self) -> StoreResult<Batch> {
-        let failed = |error: sqlx::Error| super::sqlite::store_error(&error);
-        let notes = "SELECT number, kept_in, key FROM outgoing ORDER BY number LIMIT $1";
-        if self.database().rows(notes, &[1.into()]).await?.is_empty() {
-            return Ok(Batch { changes: vec![], last: 0 });
-        }
-        let mut here = connect_here(self.dir()).await.map_err(failed)?;
-        sqlx::query("BEGIN").execute(&mut here).await.map_err(failed)?;
-        let found = sqlx::query(notes).bind(BATCH).fetch_all(&mut here).await.map_err(failed)?;
-        let mut batch = Batch { changes: Vec::with_capacity(found.len()), last: 0 };
-        for note in found {
-            batch.last = note.try_get("number").map_err(failed)?;
-            let (name, key): (&str, &str) =
-                (note.try_get("kept_in").map_err(failed)?, note.try_get("key").map_err(failed)?);
-            if let Some(table) = TABLES.into_iter().find(|table| table.name == name) {
-                batch.changes.push(change_of(&mut here, table, key).await?);
-            }
-        }
-        Ok(batch)
-    }
-}
-
-/// What makes a row stand there as it stands here.
-async fn change_of(here: &mut SqliteConnection, table: Table, key: &str) -> StoreResult<Change> {
-    let failed = |error: sqlx::Error| super::sqlite::store_error(&error);
-    let corrupt = |why: String| StoreError::Corrupt(format!("a row of `{}`: {why}", table.name));
-    let key: Vec<serde_json::Value> =
-        serde_json::from_str(key).map_err(|error| corrupt(error.to_string()))?;
-    let key: Vec<Value> = key
-        .into_iter()
-        .map(|part| match part {
-            serde_json::Value::Number(number) => {
-                number.as_i64().map_or(Value::Null, Value::Integer)
-            }
-            serde_json::Value::String(text) => Value::Text(text),
-            _ => Value::Null,
-        })
-        .collect();
-    let sql = format!("SELECT * FROM {} WHERE {}", table.name, is_key(table));
-    let query = super::sql::change::bound::<sqlx::Sqlite>(AssertSqlSafe(sql), &key);
-    match query.fetch_optional(&mut *here).await.map_err(failed)?.map(Row::Sqlite) {
-        Some(row) if is_sound(table, &row).map_err(failed)? => put(table, &row).map_err(failed),
-        Some(_) => Err(corrupt("it is not as it was written; it is not sent".to_owned())),
-        None => Ok(remove(table, key)),
     }
 }
