@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::OpenError;
 use super::ends::{End, carry};
 use super::open::{DATABASE_FILE, Opened, Sends, open_as};
-use super::origin::{hold, is_free, last_note, named, new_name, origin_of, sent};
+use super::origin::{Origin, hold, is_free, last_note, named, new_name, origin_of, sent};
 use super::postgres::{self, PostgresUrl, shown};
 use super::sql::change::Change;
 use super::sql::{SqlStore, Urgency};
@@ -92,11 +92,11 @@ pub async fn open_sending(
     let opened = open_as(data_dir, clock, Sends::Noted).await?;
     let failed = |error: sqlx::Error| super::open::failed(&data_dir.join(DATABASE_FILE), &error);
     let mut here = End::Sqlite(connect_here(data_dir).await.map_err(failed)?);
-    let ours = origin_of(&mut here).await.map_err(failed)?.map(|origin| origin.name);
+    let ours = origin_of(&mut here).await.map_err(failed)?;
     let is_new = ours.is_none() && here.is_empty().await.map_err(failed)?;
     let lacks_some = is_new || opened.damage.is_some();
     match postgres::migrate(url).await {
-        Ok(()) if lacks_some => take_over(url, &mut here, is_new, ours.as_deref()).await?,
+        Ok(()) if lacks_some => take_over(url, &mut here, is_new, ours.as_ref()).await?,
         Ok(()) => {}
         Err(error) if is_new || matches!(error, OpenError::ServerNewer { .. }) => {
             return Err(error);
@@ -123,7 +123,7 @@ async fn take_over(
     url: &PostgresUrl,
     here: &mut End,
     is_new: bool,
-    ours: Option<&str>,
+    ours: Option<&Origin>,
 ) -> Result<(), OpenError> {
     let mut there = End::Postgres(postgres::connect(url).await?);
     let server = url.to_string();
@@ -135,11 +135,12 @@ async fn take_over(
     Ok(())
 }
 
+/// What has less there than here is not brought: it is sent.
 async fn bring(
     there: &mut End,
     here: &mut End,
     is_new: bool,
-    ours: Option<&str>,
+    ours: Option<&Origin>,
 ) -> sqlx::Result<Option<i64>> {
     let is_free = is_free(there).await?;
     there.begin_writing().await?;
@@ -149,10 +150,20 @@ async fn bring(
                        database";
             return Err(sqlx::Error::Protocol(why.to_owned()));
         }
-        Some(theirs) if is_new || ours == Some(&theirs.name) => {}
+        Some(_) if is_new => here.begin_writing().await?,
+        Some(theirs) if ours.is_some_and(|ours| ours.name == theirs.name) => {
+            let last = last_note(here).await?;
+            if theirs.sent.is_some_and(|sent| sent < last) {
+                return Ok(None);
+            }
+            here.begin_writing().await?;
+            if theirs.sent.is_some() && ours.is_some_and(|ours| ours.sent.is_some()) {
+                // All that is here was sent, so what is not there was removed since.
+                here.clear().await?;
+            }
+        }
         _ => return Ok(None),
     }
-    here.begin_writing().await?;
     let carried = carry(there, here).await?;
     let name = new_name();
     here.run(&[named(&name)]).await?;

@@ -365,6 +365,47 @@ async fn what_a_snapshot_lacks_comes_back_from_the_server() {
 }
 
 #[tokio::test]
+async fn what_was_removed_since_a_snapshot_does_not_come_back() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "removed").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    store.take_snapshot(selfheal_agents::ports::Occasion::End).await.unwrap();
+    store.set_value("v1", None).await.unwrap();
+    fill(&store, 2).await;
+    sender.send_all().await.unwrap();
+    close(store, sender).await;
+    let all = here(dir.path()).await;
+    std::fs::write(dir.path().join(DATABASE_FILE), "garbage").unwrap();
+    let (_store, mut sender) = open_sending(&url, dir.path()).await;
+    assert_eq!(here(dir.path()).await, all);
+    sender.send_all().await.unwrap();
+    assert_eq!(there(&server, "removed").await, all);
+}
+
+#[tokio::test]
+async fn a_server_that_lags_behind_a_snapshot_does_not_overwrite_it() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "lagging").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    store.save_incident(&resolved(1, &web(), 1)).await.unwrap();
+    store.set_value("v1", None).await.unwrap();
+    store.take_snapshot(selfheal_agents::ports::Occasion::End).await.unwrap();
+    let all = here(dir.path()).await;
+    close(store, sender).await;
+    std::fs::write(dir.path().join(DATABASE_FILE), "garbage").unwrap();
+    let (_store, mut sender) = open_sending(&url, dir.path()).await;
+    assert_eq!(here(dir.path()).await, all);
+    sender.send_all().await.unwrap();
+    assert_eq!(there(&server, "lagging").await, all);
+}
+
+#[tokio::test]
 async fn a_history_is_moved_there_and_back_as_a_whole_and_over_nothing() {
     let Some(server) = server() else { return };
     let url = database(&server, "moved").await;
