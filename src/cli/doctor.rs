@@ -1,6 +1,8 @@
 //! `doctor`: is everything there that Selfheal needs? Each line ok, warn or fail, and what
 //! to do about it. It changes nothing.
 
+mod server;
+
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use crate::audit;
 use crate::config::{Settings, Sources};
 use crate::docker::Docker;
 use crate::http::check_listen;
-use crate::store::{OpenError, open_postgres_read_only, open_read_only, snapshots};
+use crate::store::{OpenError, open_read_only, snapshots};
 
 /// How one examination ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -77,7 +79,7 @@ pub(super) async fn run(sources: &Sources, url: Option<&str>, out: Output) -> Ou
             lines.push(docker(&settings).await);
             lines.extend([data_dir(&settings.data_dir), store(&settings.data_dir).await]);
             lines.push(audit(&settings.data_dir).await);
-            lines.extend(server(&settings).await);
+            lines.extend(server::examined(&settings).await);
             lines.push(space(&settings.data_dir));
             lines.extend(channels(&settings).await);
             lines.extend(streams(&settings).await);
@@ -268,29 +270,6 @@ async fn audit(dir: &Path) -> Examined {
             Examined::not(Grade::Fail, what, failure.what, "then selfheal doctor again")
         }
     }
-}
-
-/// The database that history is sent to, if there is one. Without it healing goes on.
-async fn server(settings: &Settings) -> Option<Examined> {
-    let what = "store.url";
-    let url = settings.store.postgres().ok()??;
-    let unsent = match open_read_only(&settings.data_dir).await {
-        Ok(store) => store.unsent().await.unwrap_or(0),
-        Err(_) => 0,
-    };
-    Some(match open_postgres_read_only(&url, &settings.data_dir).await {
-        Ok(_) => Examined::ok(what, format!("{url} answers; {unsent} changed rows wait for it")),
-        Err(OpenError::NothingThere { .. }) => {
-            Examined::ok(what, format!("{url} answers; its tables come with the first start"))
-        }
-        Err(error @ OpenError::ServerNewer { .. }) => {
-            Examined::not(Grade::Fail, what, error, "then selfheal doctor again")
-        }
-        Err(error) => {
-            let seen = format!("{error}; {unsent} changed rows wait for it");
-            Examined::not(Grade::Warn, what, seen, "healing goes on; what waits is sent by itself")
-        }
-    })
 }
 
 fn space(dir: &Path) -> Examined {

@@ -138,7 +138,7 @@ impl End {
     pub(super) async fn run(&mut self, changes: &[Change]) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(one) => sqlite::run_each(one, changes).await.map(drop),
-            Self::Postgres(one) => postgres::within(postgres::run_on(one, changes)).await.map(drop),
+            Self::Postgres(one) => postgres::run_on(one, changes).await.map(drop),
         }
     }
 
@@ -189,12 +189,16 @@ impl End {
 /// Carries everything, and counts it. Both ends are in a transaction, which whoever calls it ends.
 /// What the other end has already is brought up to date, and what it has alone stays there.
 pub(super) async fn carry(from: &mut End, to: &mut End) -> sqlx::Result<Vec<Carried>> {
+    if matches!(from, End::Postgres(_)) {
+        // A large table takes longer than one statement may; each armful has its limit here.
+        from.execute("SET LOCAL statement_timeout = 0".to_owned()).await?;
+    }
     let mut carried = vec![];
     for table in TABLES {
         let before = to.count(table).await?;
         {
-            let mut armfuls = from.all(table).try_chunks(ARMFUL);
-            while let Some(rows) = armfuls.try_next().await.map_err(|error| error.1)? {
+            let mut armfuls = from.all(table).try_chunks(ARMFUL).map_err(|error| error.1);
+            while let Some(rows) = postgres::within(armfuls.try_next()).await? {
                 let changes =
                     rows.iter().map(|row| sound(table, row)).collect::<sqlx::Result<Vec<_>>>()?;
                 to.run(&changes).await?;

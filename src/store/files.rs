@@ -53,8 +53,14 @@ fn replace_after(
     let mut file = NamedTempFile::new_in(dir)?;
     prepare(file.as_file(), dir)?;
     file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|refused| refused.error)?;
+    settle(file, path)
+}
+
+/// Gives a file that is whole its name, with all that is in it on disk before.
+pub(super) fn settle(whole: NamedTempFile, path: &Path) -> io::Result<()> {
+    let dir = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
+    whole.as_file().sync_all()?;
+    whole.persist(path).map_err(|refused| refused.error)?;
     sync_dir(dir)
 }
 

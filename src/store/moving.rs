@@ -8,15 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use selfheal_agents::ports::Clock;
-use uuid::Uuid;
 
 use super::OpenError;
 use super::ends::{Carried, End, carry};
 use super::open::{DATABASE_FILE, failed, open};
+use super::origin::{named, new_name, origin_of};
 use super::postgres::{self, PostgresUrl, shown};
-use super::sending::{connect_here, name_of};
+use super::sending::connect_here;
 use super::sql::SqlStore;
-use super::sql::change::Change;
 
 /// Where a history is.
 #[derive(Debug, Clone)]
@@ -129,38 +128,22 @@ async fn over(from: &mut End, to: &mut End, target: &Place) -> Result<Vec<Carrie
     if !to.is_empty().await.map_err(lost)? {
         return Err(MoveError::NotEmpty(target.to_string()));
     }
-    let name = named(from).await.map_err(lost)?;
+    let name = name_of(from).await.map_err(lost)?;
     from.begin_reading().await.map_err(lost)?;
     let carried = carry(from, to).await.map_err(lost)?;
-    let origin = origin(to, name);
-    to.run(&[origin]).await.map_err(lost)?;
+    to.run(&[named(&name)]).await.map_err(lost)?;
     to.commit().await.map_err(lost)?;
     Ok(carried)
 }
 
 /// The name of the history, which it keeps: a start with both knows that they belong together.
-async fn named(from: &mut End) -> sqlx::Result<String> {
-    if let Some(name) = name_of(from).await? {
-        return Ok(name);
+async fn name_of(from: &mut End) -> sqlx::Result<String> {
+    if let Some(origin) = origin_of(from).await? {
+        return Ok(origin.name);
     }
-    let name = Uuid::now_v7().to_string();
-    let origin = origin(from, name.clone());
-    from.run(&[origin]).await?;
+    let name = new_name();
+    from.run(&[named(&name)]).await?;
     Ok(name)
-}
-
-fn origin(end: &End, name: String) -> Change {
-    let sql = match end {
-        End::Sqlite(_) => {
-            "INSERT INTO origin (id, name, is_followed) VALUES (1, $1, 0)
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name, is_followed = 0"
-        }
-        End::Postgres(_) => {
-            "INSERT INTO origin (id, name) VALUES (1, $1)
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name"
-        }
-    };
-    Change::new(sql).with(name)
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqliteConnection, SqlitePool};
 use super::damage::{self, Damage};
 use super::lock::DirLock;
 use super::reserve::Reserve;
-use super::snapshots::Snapshots;
+use super::snapshots::{Snapshots, sweep};
 use super::sql::{Database, SqlStore};
 use super::sqlite::{Sqlite, Writer, is_damaged, seal};
 use super::witness::{self, Witness};
-use super::{OpenError, examine, sending, vault};
+use super::{OpenError, examine, files, notes, vault};
 
 /// The database's name in the data directory.
 pub const DATABASE_FILE: &str = "selfheal.db";
@@ -34,6 +34,8 @@ const MIGRATIONS: [(i64, &str, &str); 5] = [
     (4, "message", include_str!("sqlite/migrations/0004_message.sql")),
     (SCHEMA, "origin", include_str!("sqlite/migrations/0005_origin.sql")),
 ];
+/// How the name of a copy of the file begins that is not whole yet.
+const UNFINISHED: &str = ".older-";
 const READERS: u32 = 2;
 /// What a connection may keep of the file in memory, in KiB (negative, as SQLite has it): 2 MiB by
 /// default, which a daemon that asks the same few pages again and again does not need.
@@ -155,14 +157,14 @@ async fn writer(dir: &Path, file: &Path, sends: Sends) -> Result<SqlitePool, Ope
     migrate(&pool, file).await?;
     if sends == Sends::Nothing {
         // What changes from now on is not noted; where nothing is sent there is no such row.
-        let lost = sqlx::query("UPDATE origin SET is_followed = 0 WHERE is_followed = 1");
+        let lost = sqlx::query("UPDATE origin SET sent = NULL WHERE sent IS NOT NULL");
         lost.execute(&pool).await.map_err(failed)?;
         return Ok(pool);
     }
     pool.close().await;
     let noting = alone().after_connect(|connection, _| {
         Box::pin(async move {
-            sqlx::raw_sql(AssertSqlSafe(sending::notes())).execute(connection).await.map(drop)
+            sqlx::raw_sql(AssertSqlSafe(notes::triggers())).execute(connection).await.map(drop)
         })
     });
     noting.connect_with(writing(file)).await.map_err(failed)
@@ -230,20 +232,20 @@ async fn keep_copy(connection: &mut SqliteConnection, file: &Path, schema: i64) 
     if Path::new(&copy).exists() {
         return;
     }
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&copy);
-    let copied = match made {
-        Ok(_) => {
-            let query = sqlx::query("VACUUM INTO $1").bind(copy.as_str());
-            query.execute(connection).await.map(drop).map_err(|error| error.to_string())
-        }
-        Err(error) => Err(error.to_string()),
-    };
-    match copied {
+    match copied(connection, Path::new(&copy)).await {
         Ok(()) => tracing::info!("the store as the version before left it is kept as {copy}"),
         Err(error) => {
-            // Half a copy helps nobody.
-            let _ = std::fs::remove_file(&copy);
             tracing::warn!("no copy is kept of the store as the version before left it: {error}");
         }
     }
+}
+
+/// It has its name only when it is whole and on disk: half a copy helps nobody.
+async fn copied(connection: &mut SqliteConnection, copy: &Path) -> io::Result<()> {
+    let dir = copy.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
+    sweep(dir, UNFINISHED);
+    let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir)?;
+    let query = sqlx::query("VACUUM INTO $1").bind(unfinished.path().display().to_string());
+    query.execute(connection).await.map_err(io::Error::other)?;
+    files::settle(unfinished, copy)
 }

@@ -30,6 +30,8 @@ const SCHEMA: i64 = 1;
 const MIGRATIONS: [(i64, &str, &str); 1] =
     [(SCHEMA, "first", include_str!("postgres/migrations/0001_first.sql"))];
 
+/// How long the schema may take to be brought up to date, or to be waited for while another does.
+const MIGRATION: Duration = Duration::from_mins(1);
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the server works on one statement at most, in its own words.
@@ -101,13 +103,14 @@ pub(super) async fn migrate(url: &PostgresUrl) -> Result<(), OpenError> {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     let migrator = Migrator::with_migrations(migrations.collect());
-    let migrated = migrator.run(&pool).await;
-    // Its lock goes with it, whatever happened.
-    pool.close().await;
+    let migrated = tokio::time::timeout(MIGRATION, migrator.run(&pool)).await;
+    // Its lock goes with it, whatever happened; nor is a server that hangs waited for.
+    let _ = tokio::time::timeout(CONNECT, pool.close()).await;
     match migrated {
-        Ok(()) => Ok(()),
-        Err(MigrateError::VersionMissing(found)) => Err(newer(url, found)),
-        Err(error) => Err(OpenError::Server { server: url.to_string(), why: shown(&error) }),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(MigrateError::VersionMissing(found))) => Err(newer(url, found)),
+        Ok(Err(error)) => Err(OpenError::Server { server: url.to_string(), why: shown(&error) }),
+        Err(_) => Err(away(url, &no_answer(MIGRATION))),
     }
 }
 
@@ -173,7 +176,8 @@ impl Postgres {
     }
 }
 
-/// Runs changes one after the other; whoever calls it has begun a transaction.
+/// Runs changes one after the other, each within the time limit; whoever calls it has begun a
+/// transaction.
 pub(super) async fn run_on(
     connection: &mut PgConnection,
     changes: &[Change],
@@ -182,10 +186,10 @@ pub(super) async fn run_on(
     for change in changes {
         let query = bound::<Driver>(change.sql.clone(), &change.values);
         results.push(if change.is_answered {
-            let row = query.fetch_one(&mut *connection).await?;
+            let row = within(query.fetch_one(&mut *connection)).await?;
             Done { rows: 1, number: Some(row.try_get(0)?) }
         } else {
-            let rows = query.execute(&mut *connection).await?.rows_affected();
+            let rows = within(query.execute(&mut *connection)).await?.rows_affected();
             Done { rows, number: None }
         });
     }
@@ -194,15 +198,15 @@ pub(super) async fn run_on(
 
 /// Waits for an answer no longer than [`ANSWER`].
 pub(super) async fn within<T>(asked: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(ANSWER, asked).await.unwrap_or_else(|_| {
-        Err(sqlx::Error::Io(std::io::Error::new(
-            std::io::ErrorKind::TimedOut,
-            format!("no answer within {} s", ANSWER.as_secs()),
-        )))
-    })
+    tokio::time::timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(no_answer(ANSWER)))
 }
 
-fn has_code(error: &sqlx::Error, code: &str) -> bool {
+fn no_answer(limit: Duration) -> sqlx::Error {
+    let why = format!("no answer within {} s", limit.as_secs());
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, why))
+}
+
+pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(code)
 }
 

@@ -4,7 +4,7 @@
 //! server or ends with one. A trigger notes in the same transaction which row changed, each once;
 //! the sender makes those rows stand there as they stand here, and only then forgets the note. What
 //! is sent twice changes nothing, so neither a lost answer nor a crash does harm. While the server
-//! is away the notes wait, and there are never more of them than rows.
+//! is away the notes wait; of too many none is kept, and the whole history is sent instead.
 //!
 //! A database belongs to one data directory: both bear the same name, and under another nothing is
 //! sent. It does not decide what is kept, and what somebody changes on the server it does not see.
@@ -13,25 +13,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use selfheal_agents::ports::{Clock, StoreError, StoreResult};
+use selfheal_agents::ports::{Clock, StoreError};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Row as _, SqliteConnection};
+use sqlx::{ConnectOptions, SqliteConnection};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::OpenError;
-use super::ends::{End, carry, is_key, put, remove};
+use super::ends::{End, carry};
 use super::open::{DATABASE_FILE, Opened, Sends, open_as};
+use super::origin::{Origin, hold, is_free, last_note, named, new_name, origin_of, sent};
 use super::postgres::{self, PostgresUrl, shown};
-use super::sql::change::{Change, Value};
-use super::sql::checksum::{TABLES, Table, is_sound};
-use super::sql::row::Row;
+use super::sql::change::Change;
 use super::sql::{SqlStore, Urgency};
 
-/// Held in a database by whoever sends there, and asked for by whoever takes it over.
-const SENDS: &str = "SELECT pg_try_advisory_lock(7239081644)";
-/// Notes that are sent at once.
-const BATCH: i64 = 200;
+/// `lock_not_available`: another session held it all that time.
+const HELD: &str = "55P03";
+/// Classes of errors that lie in a row and not in the server: a value, or a rule that it breaks.
+const CONTENTS: [&str; 2] = ["22", "23"];
+/// So many notes that all rows are sent instead: those of rows that are gone stay, too.
+const MOST: i64 = 100_000;
 /// Time between two looks for what is to be sent, ...
 const LOOK: Duration = Duration::from_secs(1);
 /// ... and before a server that was away is tried again.
@@ -55,6 +55,27 @@ pub enum SendError {
         /// The server, without a password.
         server: String,
     },
+    /// The server takes a row as little the next time.
+    #[error(
+        "the database {server} refuses a row of this history, and until it takes it nothing more \
+         is sent there: {why}"
+    )]
+    Refused {
+        /// The server, without a password.
+        server: String,
+        /// What it said.
+        why: String,
+    },
+    /// The file here was set back.
+    #[error(
+        "the database {server} has more of this history than the data directory, which was set \
+         back, so nothing is sent there: to go on with what is there, start with an empty \
+         `data_dir`; to send what is here, name another database in `store.url`"
+    )]
+    SetBack {
+        /// The server, without a password.
+        server: String,
+    },
     /// The file here cannot be read or written.
     #[error(transparent)]
     Here(#[from] StoreError),
@@ -71,11 +92,11 @@ pub async fn open_sending(
     let opened = open_as(data_dir, clock, Sends::Noted).await?;
     let failed = |error: sqlx::Error| super::open::failed(&data_dir.join(DATABASE_FILE), &error);
     let mut here = End::Sqlite(connect_here(data_dir).await.map_err(failed)?);
-    let ours = name_of(&mut here).await.map_err(failed)?;
+    let ours = origin_of(&mut here).await.map_err(failed)?;
     let is_new = ours.is_none() && here.is_empty().await.map_err(failed)?;
     let lacks_some = is_new || opened.damage.is_some();
     match postgres::migrate(url).await {
-        Ok(()) if lacks_some => take_over(url, &mut here, is_new, ours.as_deref()).await?,
+        Ok(()) if lacks_some => take_over(url, &mut here, is_new, ours.as_ref()).await?,
         Ok(()) => {}
         Err(error) if is_new || matches!(error, OpenError::ServerNewer { .. }) => {
             return Err(error);
@@ -89,10 +110,9 @@ pub async fn open_sending(
             }
         }
     }
-    let name =
-        "INSERT INTO origin (id, name, is_followed) VALUES (1, $1, 0) ON CONFLICT DO NOTHING";
-    let named = Change::new(name).with(Uuid::now_v7().to_string());
-    here.run(&[named]).await.map_err(failed)?;
+    if origin_of(&mut here).await.map_err(failed)?.is_none() {
+        here.run(&[named(&new_name())]).await.map_err(failed)?;
+    }
     here.close().await;
     Ok(opened)
 }
@@ -103,7 +123,7 @@ async fn take_over(
     url: &PostgresUrl,
     here: &mut End,
     is_new: bool,
-    ours: Option<&str>,
+    ours: Option<&Origin>,
 ) -> Result<(), OpenError> {
     let mut there = End::Postgres(postgres::connect(url).await?);
     let server = url.to_string();
@@ -115,77 +135,49 @@ async fn take_over(
     Ok(())
 }
 
-/// Takes the lock of who sends there, for this session; answers whether nobody had it.
-async fn is_free(there: &mut End) -> sqlx::Result<bool> {
-    let End::Postgres(one) = there else { return Ok(true) };
-    postgres::within(sqlx::query_scalar(SENDS).fetch_one(one)).await
-}
-
+/// What has less there than here is not brought: it is sent.
 async fn bring(
     there: &mut End,
     here: &mut End,
     is_new: bool,
-    ours: Option<&str>,
+    ours: Option<&Origin>,
 ) -> sqlx::Result<Option<i64>> {
     let is_free = is_free(there).await?;
     there.begin_writing().await?;
-    match name_of(there).await? {
+    match origin_of(there).await? {
         Some(_) if is_new && !is_free => {
             let why = "another selfheal sends its history there now; end it, or name another \
                        database";
             return Err(sqlx::Error::Protocol(why.to_owned()));
         }
-        Some(theirs) if is_new || ours == Some(&theirs) => {}
+        Some(_) if is_new => here.begin_writing().await?,
+        Some(theirs) if ours.is_some_and(|ours| ours.name == theirs.name) => {
+            let last = last_note(here).await?;
+            if theirs.sent.is_some_and(|sent| sent < last) {
+                return Ok(None);
+            }
+            here.begin_writing().await?;
+            if theirs.sent.is_some() && ours.is_some_and(|ours| ours.sent.is_some()) {
+                // All that is here was sent, so what is not there was removed since.
+                here.clear().await?;
+            }
+        }
         _ => return Ok(None),
     }
-    here.begin_writing().await?;
     let carried = carry(there, here).await?;
-    let name = Uuid::now_v7().to_string();
-    let noted = "INSERT INTO origin (id, name, is_followed) VALUES (1, $1, 0)
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, is_followed = 0";
-    here.run(&[Change::new(noted).with(name.as_str())]).await?;
+    let name = new_name();
+    here.run(&[named(&name)]).await?;
     // The name there first: cut off in between, nothing is sent rather than twice.
-    there.run(&[Change::new("UPDATE origin SET name = $1 WHERE id = 1").with(name)]).await?;
+    there.run(&[named(&name)]).await?;
     there.commit().await?;
     here.commit().await?;
     Ok(Some(carried.iter().map(|table| table.rows).sum()))
-}
-
-pub(super) async fn name_of(end: &mut End) -> sqlx::Result<Option<String>> {
-    match end {
-        End::Sqlite(one) => {
-            sqlx::query_scalar("SELECT name FROM origin WHERE id = 1").fetch_optional(one).await
-        }
-        End::Postgres(one) => {
-            let locked = "SELECT name FROM origin WHERE id = 1 FOR UPDATE";
-            postgres::within(sqlx::query_scalar(locked).fetch_optional(one)).await
-        }
-    }
 }
 
 pub(super) async fn connect_here(data_dir: &Path) -> sqlx::Result<SqliteConnection> {
     let file = data_dir.join(DATABASE_FILE);
     let options = SqliteConnectOptions::new().filename(file).foreign_keys(true);
     options.busy_timeout(Duration::from_secs(5)).connect().await
-}
-
-/// The triggers that note which rows change. They belong to the connection that writes, and leave
-/// nothing in the file.
-pub(super) fn notes() -> String {
-    let each = TABLES.iter().flat_map(|table| {
-        [("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")].map(|(event, row)| {
-            let name = table.name;
-            let key: Vec<String> = table.key.iter().map(|key| format!("{row}.{key}")).collect();
-            let key = format!("json_array({})", key.join(", "));
-            format!(
-                "CREATE TEMP TRIGGER note_{name}_{event} AFTER {event} ON main.{name} BEGIN
-                     DELETE FROM outgoing WHERE kept_in = '{name}' AND key = {key};
-                     INSERT INTO outgoing (kept_in, key) VALUES ('{name}', {key});
-                 END;"
-            )
-        })
-    });
-    each.collect()
 }
 
 /// Sends what changes.
@@ -233,19 +225,35 @@ impl Sender {
                 tracing::info!("{} answers again; what waited is being sent", self.url);
             }
             Ok(_) => {}
-            Err(error) => self.tell(error),
+            Err(error) => {
+                self.tell(error);
+                self.give_up_notes().await?;
+            }
         }
         sent
+    }
+
+    /// Keeps no note of too many: what is here is then sent as a whole.
+    async fn give_up_notes(&self) -> Result<(), SendError> {
+        if self.store.unsent().await? <= MOST {
+            return Ok(());
+        }
+        let all = [
+            Change::new("UPDATE origin SET sent = NULL WHERE id = 1"),
+            Change::new("DELETE FROM outgoing"),
+        ];
+        self.store.database().commit(Urgency::Refusable, &all).await?;
+        tracing::warn!("more than {MOST} changed rows wait for {}; all are sent then", self.url);
+        Ok(())
     }
 
     fn tell(&mut self, error: &SendError) {
         let text = error.to_string();
         if self.told.as_ref() != Some(&text) {
-            match error {
-                SendError::Away(_) => {
-                    tracing::warn!("{text}; healing goes on, and what changes is sent later");
-                }
-                SendError::Taken { .. } | SendError::Here(_) => tracing::error!("{text}"),
+            if matches!(error, SendError::Away(_)) {
+                tracing::warn!("{text}; healing goes on, and what changes is sent later");
+            } else {
+                tracing::error!("{text}");
             }
             self.told = Some(text);
         }
@@ -257,16 +265,13 @@ impl Sender {
         } else {
             postgres::migrate(&self.url).await?;
             let mut there = End::Postgres(postgres::connect(&self.url).await?);
-            // Where another holds it the name decides; nobody takes over while one of both does.
-            is_free(&mut there).await.map_err(|error| self.away(&error))?;
             self.meet(&mut there).await?;
             there
         };
         let batch = self.store.waiting_to_be_sent().await?;
         if !batch.changes.is_empty() {
-            self.write(&mut there, &batch.changes).await?;
-            let forget = Change::new("DELETE FROM outgoing WHERE number <= $1").with(batch.last);
-            self.store.database().commit(Urgency::Refusable, &[forget]).await?;
+            self.write(&mut there, &batch.changes, batch.last).await?;
+            self.forget(batch.last).await?;
         }
         self.there = Some(there);
         Ok(batch.changes.len())
@@ -274,14 +279,28 @@ impl Sender {
 
     /// Sees to it that the server has all that was not noted, before notes are sent.
     async fn meet(&self, there: &mut End) -> Result<(), SendError> {
-        let (ours, is_followed) = self.store.origin().await?;
-        there.begin_writing().await.map_err(|error| self.away(&error))?;
-        match name_of(there).await.map_err(|error| self.away(&error))? {
-            Some(theirs) if theirs != ours => return Err(self.taken()),
-            Some(_) if is_followed => {}
-            _ => return self.send_whole(there, &ours).await,
+        let ours = self.store.origin().await?;
+        let noted = self.store.noted().await?;
+        let away = |error: sqlx::Error| self.away(&error);
+        if origin_of(there).await.map_err(away)?.is_some_and(|theirs| theirs.name != ours.name) {
+            return Err(self.taken());
         }
-        there.commit().await.map_err(|error| self.away(&error))
+        there.begin_writing().await.map_err(away)?;
+        // Two copies of one data directory bear one name: only one of them sends.
+        hold(there).await.map_err(|error| self.held(&error))?;
+        // It may have been taken over meanwhile.
+        let theirs = origin_of(there).await.map_err(away)?;
+        if theirs.as_ref().is_some_and(|theirs| theirs.name != ours.name) {
+            return Err(self.taken());
+        }
+        match (ours.sent, theirs.and_then(|theirs| theirs.sent)) {
+            (Some(_), Some(theirs)) if theirs > noted => {
+                Err(SendError::SetBack { server: self.url.to_string() })
+            }
+            (Some(ours), Some(theirs)) if theirs >= ours => there.commit().await.map_err(away),
+            // It was not sent yet, or somebody set the server back.
+            _ => self.send_whole(there, &ours.name).await,
+        }
     }
 
     /// Sends the whole history in place of what is there.
@@ -290,37 +309,46 @@ impl Sender {
         let mut from = End::Sqlite(connect_here(self.store.dir()).await.map_err(here)?);
         from.begin_reading().await.map_err(here)?;
         let last = last_note(&mut from).await.map_err(here)?;
-        let sent = async {
+        let whole = async {
             there.clear().await?;
             let carried = carry(&mut from, there).await?;
-            let named = "INSERT INTO origin (id, name) VALUES (1, $1)
-                 ON CONFLICT (id) DO UPDATE SET name = excluded.name";
-            there.run(&[Change::new(named).with(name)]).await?;
+            there.run(&[named(name), sent(last)]).await?;
             there.commit().await?;
             sqlx::Result::Ok(carried)
         };
-        let carried = sent.await.map_err(|error| self.away(&error))?;
+        let carried = whole.await.map_err(|error| self.away(&error))?;
         from.close().await;
         let rows: i64 = carried.iter().map(|table| table.rows).sum();
         tracing::info!(rows, "sent the whole history to {}", self.url);
-        let followed = [
-            Change::new("UPDATE origin SET is_followed = 1 WHERE id = 1"),
-            Change::new("DELETE FROM outgoing WHERE number <= $1").with(last),
-        ];
-        self.store.database().commit(Urgency::Refusable, &followed).await?;
+        self.forget(last).await
+    }
+
+    /// Forgets the notes up to this one: what they told is there.
+    async fn forget(&self, last: i64) -> Result<(), SendError> {
+        let forget = Change::new("DELETE FROM outgoing WHERE number <= $1").with(last);
+        self.store.database().commit(Urgency::Refusable, &[forget, sent(last)]).await?;
         Ok(())
     }
 
     /// All of it or nothing, and only where this history is still the one that is there.
-    async fn write(&self, there: &mut End, changes: &[Change]) -> Result<(), SendError> {
-        let (ours, _) = self.store.origin().await?;
+    async fn write(&self, there: &mut End, changes: &[Change], last: i64) -> Result<(), SendError> {
+        let ours = self.store.origin().await?;
         let away = |error: sqlx::Error| self.away(&error);
         there.begin_writing().await.map_err(away)?;
-        if name_of(there).await.map_err(away)?.as_ref() != Some(&ours) {
+        if origin_of(there).await.map_err(away)?.is_none_or(|theirs| theirs.name != ours.name) {
             return Err(self.taken());
         }
         there.run(changes).await.map_err(away)?;
+        there.run(&[sent(last)]).await.map_err(away)?;
         there.commit().await.map_err(away)
+    }
+
+    fn held(&self, error: &sqlx::Error) -> SendError {
+        if !postgres::has_code(error, HELD) {
+            return self.away(error);
+        }
+        let why = "another session of this history sends there".to_owned();
+        OpenError::Server { server: self.url.to_string(), why }.into()
     }
 
     fn taken(&self) -> SendError {
@@ -328,80 +356,11 @@ impl Sender {
     }
 
     fn away(&self, error: &sqlx::Error) -> SendError {
-        OpenError::Server { server: self.url.to_string(), why: shown(error) }.into()
-    }
-}
-
-async fn last_note(here: &mut End) -> sqlx::Result<i64> {
-    let End::Sqlite(one) = here else { return Ok(0) };
-    sqlx::query_scalar("SELECT COALESCE(MAX(number), 0) FROM outgoing").fetch_one(one).await
-}
-
-/// What is sent at once.
-struct Batch {
-    changes: Vec<Change>,
-    /// The last note that is in it.
-    last: i64,
-}
-
-impl SqlStore {
-    /// Under which name its history is sent, and whether all that is not there is noted.
-    async fn origin(&self) -> StoreResult<(String, bool)> {
-        let rows = self.database().rows("SELECT name, is_followed FROM origin WHERE id = 1", &[]);
-        let rows = rows.await?;
-        let row = rows.first().ok_or_else(|| StoreError::Corrupt("it has no origin".to_owned()))?;
-        Ok((row.text("name")?.to_owned(), row.integer("is_followed")? == 1))
-    }
-
-    /// How many changed rows wait to be sent to PostgreSQL.
-    pub async fn unsent(&self) -> StoreResult<i64> {
-        let rows = self.database().rows("SELECT COUNT(*) AS rows FROM outgoing", &[]).await?;
-        rows.first().map_or(Ok(0), |row| row.integer("rows"))
-    }
-
-    async fn waiting_to_be_sent(&self) -> StoreResult<Batch> {
-        let failed = |error: sqlx::Error| super::sqlite::store_error(&error);
-        let notes = "SELECT number, kept_in, key FROM outgoing ORDER BY number LIMIT $1";
-        if self.database().rows(notes, &[1.into()]).await?.is_empty() {
-            return Ok(Batch { changes: vec![], last: 0 });
+        let (server, why) = (self.url.to_string(), shown(error));
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        if code.is_some_and(|code| CONTENTS.iter().any(|class| code.starts_with(class))) {
+            return SendError::Refused { server, why };
         }
-        let mut here = connect_here(self.dir()).await.map_err(failed)?;
-        sqlx::query("BEGIN").execute(&mut here).await.map_err(failed)?;
-        let found = sqlx::query(notes).bind(BATCH).fetch_all(&mut here).await.map_err(failed)?;
-        let mut batch = Batch { changes: Vec::with_capacity(found.len()), last: 0 };
-        for note in found {
-            batch.last = note.try_get("number").map_err(failed)?;
-            let (name, key): (&str, &str) =
-                (note.try_get("kept_in").map_err(failed)?, note.try_get("key").map_err(failed)?);
-            if let Some(table) = TABLES.into_iter().find(|table| table.name == name) {
-                batch.changes.push(change_of(&mut here, table, key).await?);
-            }
-        }
-        Ok(batch)
-    }
-}
-
-/// What makes a row stand there as it stands here.
-async fn change_of(here: &mut SqliteConnection, table: Table, key: &str) -> StoreResult<Change> {
-    let failed = |error: sqlx::Error| super::sqlite::store_error(&error);
-    let corrupt = |why: String| StoreError::Corrupt(format!("a row of `{}`: {why}", table.name));
-    let key: Vec<serde_json::Value> =
-        serde_json::from_str(key).map_err(|error| corrupt(error.to_string()))?;
-    let key: Vec<Value> = key
-        .into_iter()
-        .map(|part| match part {
-            serde_json::Value::Number(number) => {
-                number.as_i64().map_or(Value::Null, Value::Integer)
-            }
-            serde_json::Value::String(text) => Value::Text(text),
-            _ => Value::Null,
-        })
-        .collect();
-    let sql = format!("SELECT * FROM {} WHERE {}", table.name, is_key(table));
-    let query = super::sql::change::bound::<sqlx::Sqlite>(AssertSqlSafe(sql), &key);
-    match query.fetch_optional(&mut *here).await.map_err(failed)?.map(Row::Sqlite) {
-        Some(row) if is_sound(table, &row).map_err(failed)? => put(table, &row).map_err(failed),
-        Some(_) => Err(corrupt("it is not as it was written; it is not sent".to_owned())),
-        None => Ok(remove(table, key)),
+        OpenError::Server { server, why }.into()
     }
 }

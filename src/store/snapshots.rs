@@ -248,13 +248,11 @@ impl Snapshots {
 
 /// Puts a whole copy in its place, for good, and removes what is too old.
 fn finish(unfinished: NamedTempFile, data_dir: &Path, now: Timestamp) -> io::Result<()> {
-    unfinished.as_file().sync_all()?;
     let earlier = snapshots(data_dir)?;
     let serial = earlier.first().map_or(1, |newest| newest.serial.saturating_add(1));
     let dir = data_dir.join(SNAPSHOT_DIR);
     let name = format!("snapshot_{serial}_{}.db", now.format(STAMP));
-    unfinished.persist(dir.join(name)).map_err(|refused| refused.error)?;
-    files::sync_dir(&dir)?;
+    files::settle(unfinished, &dir.join(name))?;
     for old in earlier.into_iter().skip(KEPT - 1) {
         std::fs::remove_file(old.path)?;
     }

@@ -48,6 +48,14 @@ impl Row {
         .map_err(|error| unreadable(&error))
     }
 
+    pub(in crate::store) fn optional_integer(&self, column: &str) -> StoreResult<Option<i64>> {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+        .map_err(|error| unreadable(&error))
+    }
+
     pub(in crate::store) fn columns(&self) -> usize {
         match self {
             Self::Sqlite(row) => row.len(),

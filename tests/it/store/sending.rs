@@ -41,6 +41,12 @@ async fn close(store: Arc<SqlStore>, sender: Sender) {
     Arc::into_inner(store).expect("nobody else has it").close().await;
 }
 
+/// What a virtual machine is set back to.
+fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
 async fn file(dir: &Path) -> SqliteConnection {
     let file = format!("sqlite://{}", dir.join(DATABASE_FILE).display());
     SqliteConnection::connect(&file).await.unwrap()
@@ -142,6 +148,28 @@ async fn while_the_server_is_away_nothing_waits_for_it_and_then_nothing_is_missi
 }
 
 #[tokio::test]
+async fn of_too_many_notes_none_is_kept_and_all_is_sent_once_the_server_is_back() {
+    let Some(mut server) = server() else { return };
+    let url = database(&server, "long_away").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    server.stop_postgres();
+    fill(&store, 2).await;
+    store.set_value("v1", None).await.unwrap();
+    let gone = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
+         INSERT INTO outgoing (kept_in, key) SELECT 'value', json_array('gone ' || n) FROM n";
+    sqlx::query(gone).execute(&mut file(dir.path()).await).await.unwrap();
+    assert!(sender.send_all().await.is_err());
+    assert_eq!(store.unsent().await.unwrap(), 0);
+    fill(&store, 3).await;
+    server.start_postgres_again();
+    sender.send_all().await.unwrap();
+    assert_eq!(there(&server, "long_away").await, here(dir.path()).await);
+}
+
+#[tokio::test]
 async fn a_history_of_before_is_sent_as_a_whole_and_again_after_nobody_took_note() {
     let Some(server) = server() else { return };
     let url = database(&server, "whole").await;
@@ -202,6 +230,110 @@ async fn an_empty_directory_goes_on_with_what_is_there_and_whoever_had_it_sends_
 }
 
 #[tokio::test]
+async fn of_two_copies_of_one_data_directory_one_sends_and_the_other_says_so() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "copied").await;
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, mut sender) = open_sending(&url, first.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    close(store, sender).await;
+    copy(first.path(), second.path());
+    let (one, mut one_sender) = open_sending(&url, first.path()).await;
+    fill(&one, 2).await;
+    one_sender.send_all().await.unwrap();
+    let (other, mut other_sender) = open_sending(&url, second.path()).await;
+    fill(&other, 3).await;
+    let held = other_sender.send_all().await.unwrap_err();
+    assert!(held.to_string().contains("another session of this history"), "{held}");
+    assert_eq!(there(&server, "copied").await, here(first.path()).await);
+}
+
+/// Makes a database of this name as another one is, in the place of what bears the name.
+async fn set_back(server: &Server, name: &str, to: &str) {
+    let mut client = client(server, "postgres").await;
+    let gone = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+    sqlx::query(gone).execute(&mut client).await.unwrap();
+    // Sessions that ended there are gone a moment later.
+    let made = format!("CREATE DATABASE {name} TEMPLATE {to}");
+    while sqlx::query(AssertSqlSafe(made.clone())).execute(&mut client).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_the_server_refuses_is_told_as_such() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "strict").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    sender.send_all().await.unwrap();
+    let mut client = client(&server, "strict").await;
+    let strict = "ALTER TABLE value ADD CHECK (name <> 'v1')";
+    sqlx::query(strict).execute(&mut client).await.unwrap();
+    fill(&store, 1).await;
+    let refused = sender.send_all().await.unwrap_err();
+    assert!(matches!(refused, SendError::Refused { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_server_that_was_set_back_gets_again_what_it_had() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "failed_over").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    drop(sender);
+    set_back(&server, "saved", "failed_over").await;
+    let mut sender = Sender::new(url.clone(), Arc::clone(&store));
+    fill(&store, 2).await;
+    sender.send_all().await.unwrap();
+    set_back(&server, "failed_over", "saved").await;
+    fill(&store, 3).await;
+    // The session is cut off; the next one sees what is there.
+    assert!(sender.send_all().await.is_err());
+    sender.send_all().await.unwrap();
+    assert_eq!(there(&server, "failed_over").await, here(dir.path()).await);
+}
+
+#[tokio::test]
+async fn what_was_sent_elsewhere_meanwhile_is_not_missing_where_it_is_sent_again() {
+    let Some(server) = server() else { return };
+    let (url, other) = (database(&server, "a").await, database(&server, "b").await);
+    let dir = tempfile::tempdir().unwrap();
+    for (n, url) in (1..).zip([&url, &other, &url]) {
+        let (store, mut sender) = open_sending(url, dir.path()).await;
+        fill(&store, n).await;
+        sender.send_all().await.unwrap();
+        fill(&store, n + 10).await;
+        sender.send_all().await.unwrap();
+        close(store, sender).await;
+    }
+    assert_eq!(there(&server, "a").await, here(dir.path()).await);
+}
+
+#[tokio::test]
+async fn a_data_directory_that_was_set_back_does_not_take_away_what_is_there() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "newer_there").await;
+    let (dir, back) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    close(store, sender).await;
+    copy(dir.path(), back.path());
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 2).await;
+    sender.send_all().await.unwrap();
+    close(store, sender).await;
+    let (_store, mut sender) = open_sending(&url, back.path()).await;
+    let refused = sender.send_all().await.unwrap_err();
+    assert!(matches!(refused, SendError::SetBack { .. }), "{refused}");
+    assert_eq!(there(&server, "newer_there").await, here(dir.path()).await);
+}
+
+#[tokio::test]
 async fn an_empty_directory_does_not_begin_anew_while_the_server_is_away() {
     let Some(mut server) = server() else { return };
     let url = database(&server, "first").await;
@@ -230,6 +362,47 @@ async fn what_a_snapshot_lacks_comes_back_from_the_server() {
     let mut sender = Sender::new(url, Arc::new(opened.store));
     sender.send_all().await.unwrap();
     assert_eq!(there(&server, "restored").await, all);
+}
+
+#[tokio::test]
+async fn what_was_removed_since_a_snapshot_does_not_come_back() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "removed").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    store.take_snapshot(selfheal_agents::ports::Occasion::End).await.unwrap();
+    store.set_value("v1", None).await.unwrap();
+    fill(&store, 2).await;
+    sender.send_all().await.unwrap();
+    close(store, sender).await;
+    let all = here(dir.path()).await;
+    std::fs::write(dir.path().join(DATABASE_FILE), "garbage").unwrap();
+    let (_store, mut sender) = open_sending(&url, dir.path()).await;
+    assert_eq!(here(dir.path()).await, all);
+    sender.send_all().await.unwrap();
+    assert_eq!(there(&server, "removed").await, all);
+}
+
+#[tokio::test]
+async fn a_server_that_lags_behind_a_snapshot_does_not_overwrite_it() {
+    let Some(server) = server() else { return };
+    let url = database(&server, "lagging").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut sender) = open_sending(&url, dir.path()).await;
+    fill(&store, 1).await;
+    sender.send_all().await.unwrap();
+    store.save_incident(&resolved(1, &web(), 1)).await.unwrap();
+    store.set_value("v1", None).await.unwrap();
+    store.take_snapshot(selfheal_agents::ports::Occasion::End).await.unwrap();
+    let all = here(dir.path()).await;
+    close(store, sender).await;
+    std::fs::write(dir.path().join(DATABASE_FILE), "garbage").unwrap();
+    let (_store, mut sender) = open_sending(&url, dir.path()).await;
+    assert_eq!(here(dir.path()).await, all);
+    sender.send_all().await.unwrap();
+    assert_eq!(there(&server, "lagging").await, all);
 }
 
 #[tokio::test]
@@ -285,7 +458,11 @@ async fn a_damaged_row_is_not_moved_as_if_it_were_whole() {
 async fn a_copy_is_kept_of_what_an_older_version_left() {
     let dir = tempfile::tempdir().unwrap();
     super::restoring::of_before(&dir.path().join(DATABASE_FILE)).await;
+    // One that was cut off is no copy, and does not stay.
+    let half = dir.path().join(".older-half");
+    std::fs::write(&half, "half").unwrap();
     open(dir.path()).await.close().await;
+    assert!(!half.exists());
     let copy = dir.path().join(format!("{DATABASE_FILE}.schema-2"));
     let mut kept =
         SqliteConnection::connect(&format!("sqlite://{}", copy.display())).await.unwrap();
@@ -339,6 +516,12 @@ async fn the_command_line_moves_a_history_and_reads_it_where_no_file_is() {
     let doctor = run(&["doctor"]);
     let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(doctor.contains("answers; 0 changed rows"), "{doctor}");
+
+    let mut client = client(&server, "typed").await;
+    sqlx::query("UPDATE origin SET name = 'other'").execute(&mut client).await.unwrap();
+    let foreign = run(&["doctor"]);
+    let foreign = String::from_utf8_lossy(&foreign.stdout).into_owned();
+    assert!(foreign.contains("the history of another data directory"), "{foreign}");
 
     std::fs::remove_dir_all(&data).unwrap();
     let incidents = run(&["incidents", "--json"]);

@@ -138,10 +138,12 @@ CREATE TABLE write_check (
     at TEXT NOT NULL
 );
 
--- Whose history this is: the same name stands in the data directory that sends it.
+-- Whose history this is: the same name stands in the data directory that sends it. `sent` is the
+-- last note of there that is in here; NULL: it must be sent as a whole.
 CREATE TABLE origin (
     id   BIGINT PRIMARY KEY CHECK (id = 1),
-    name TEXT NOT NULL
+    name TEXT NOT NULL,
+    sent BIGINT
 );
 
 -- The documented table of repairs, for those who read it: one row a fix.

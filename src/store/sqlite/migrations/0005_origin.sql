@@ -20,10 +20,11 @@ CREATE TABLE outgoing (
     UNIQUE (kept_in, key)
 ) STRICT;
 
--- Whose history this is: the same name stands in the PostgreSQL database that it is sent to. It is
--- followed as long as every change since it was sent as a whole is sent, too, or noted above.
+-- Whose history this is: the same name stands in the PostgreSQL database that it is sent to. `sent`
+-- is the last note of which it is known to be there; NULL: not every change since is noted above,
+-- so that it must be sent as a whole.
 CREATE TABLE origin (
-    id          INTEGER PRIMARY KEY CHECK (id = 1),
-    name        TEXT NOT NULL,
-    is_followed INTEGER NOT NULL
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    name TEXT NOT NULL,
+    sent INTEGER
 ) STRICT;
