@@ -179,7 +179,9 @@ impl Taker {
         match self.work(group, taken, &job, attempts > 1).await {
             Ok(answer) => {
                 let told = answer.message(&job, self.shared.coordinator.now());
-                self.keep(group, taken, Some(&job.id), told).await;
+                if !self.keep(group, taken, Some(&job.id), told).await {
+                    return Ok(());
+                }
                 let how = if answer.done { End::Done } else { End::Failed };
                 tracing::info!(job.id, by = job.by, done = answer.done, "a job came to its end");
                 self.shared.tie.ended(how);
@@ -215,13 +217,14 @@ impl Taker {
     }
 
     /// Writes down what became of a job, until the store takes it: what was done is not done again.
+    /// Answers whether it did; where Selfheal ends before, the job comes again after the next start.
     async fn keep(
         &self,
         group: &mut Group<'_>,
         taken: &[String],
         job: Option<&str>,
         told: Message,
-    ) {
+    ) -> bool {
         let (store, told) = (&self.shared.store, [told]);
         let mut is_told = false;
         loop {
@@ -230,13 +233,13 @@ impl Taker {
                 Some(id) => store.finish_job(id, now, &told).await,
                 None => store.queue_messages(&told, now).await,
             };
-            let Err(error) = kept else { return };
+            let Err(error) = kept else { return true };
             if !std::mem::replace(&mut is_told, true) {
                 tracing::error!(%error, "what became of a job is not written down yet: {error}");
             }
             let pause = tokio::time::sleep(KEEP_EVERY);
             if self.shared.cancel.run_until_cancelled(pause).await.is_none() {
-                return;
+                return false;
             }
             touch(group, taken).await;
         }
@@ -262,7 +265,9 @@ impl Taker {
         // As it came; where a name is ours, ours stands last and is what a reader finds.
         told.fields.splice(0..0, came(entry));
         let taken = std::slice::from_ref(&entry.id);
-        self.keep(group, taken, job, told).await;
+        if !self.keep(group, taken, job, told).await {
+            return Ok(());
+        }
         self.shared.tie.ended(End::Dead);
         self.reasons.remove(&entry.id);
         Ok(group.acknowledge(&entry.id).await?)
