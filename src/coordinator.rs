@@ -164,7 +164,9 @@ impl Coordinator {
     ) -> Result<Arc<CycleReport>, RequestError> {
         let (waiter, report) = oneshot::channel();
         self.inner.queue.add(scope, trigger, dry_run, Some(waiter));
-        report.await.map_err(|_| {
+        // A queue that is looked at no more keeps its waiters: the end of Selfheal is waited for, too.
+        let ended = self.inner.cancel.run_until_cancelled(report).await;
+        ended.and_then(Result::ok).ok_or_else(|| {
             RequestError::Failed(
                 "the cycle did not come to its end: Selfheal is ending, was broken off by a fault \
                  of its own, or cannot read its journal; its log says which"

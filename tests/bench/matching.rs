@@ -105,7 +105,7 @@ fn catalogue() -> Catalogue {
         let name = path.strip_prefix(&root).expect("it lies below").to_string_lossy().into_owned();
         (name, fs::read_to_string(&path).expect("a runbook can be read"))
     });
-    Catalogue::load_over([], files, Keep::InForce).0
+    Catalogue::load_over([], files, Keep::Everything).0
 }
 
 fn set(patterns: &[&str], cache: Option<usize>) -> RegexSet {

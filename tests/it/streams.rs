@@ -200,6 +200,14 @@ impl Other {
         pending.count()
     }
 
+    async fn somebody_has_it(&mut self) {
+        let deadline = Instant::now() + LIMIT;
+        while self.pending().await == 0 {
+            assert!(Instant::now() < deadline, "nobody took the job");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until nobody has a job any more.
     async fn all_acknowledged(&mut self) {
         let deadline = Instant::now() + LIMIT;
