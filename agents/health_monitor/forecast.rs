@@ -8,9 +8,9 @@
 //!
 //! The slope is the median of all slopes between two points and its band is from Kendall's
 //! variance (P. K. Sen, Estimates of the Regression Coefficient Based on Kendall's Tau,
-//! Journal of the American Statistical Association 63, 1968). Exponential smoothing and
-//! seasonal decomposition were passed over: they take evenly spaced values without jumps,
-//! and a band that a single spike does not widen matters more here than the last percent.
+//! Journal of the American Statistical Association 63, 1968). Exponential smoothing by a library
+//! was measured beside it and passed over: it told no leak that began after a flat hour, took
+//! every morning's rise for one, and cost a thousand times as much (tests/bench/README.md).
 
 /// A value at a time in seconds.
 pub(super) type Point = (f64, f64);
