@@ -277,15 +277,22 @@ impl App {
         self.background.spawn(async move { cancel.run_until_cancelled(taking).await });
     }
 
-    /// Takes note of what others write into the audit log, and tells its newest entry now and then.
+    /// Takes note of what others write into the audit log, puts away what is old of it, and now and
+    /// then looks through all of it and tells its newest entry.
     pub(super) fn start_witness(&self) {
         let (audit, cancel) = (Arc::clone(self.coordinator.audit()), self.cancel.clone());
+        let (clock, rules) = (Arc::clone(&self.world.clock), self.rules.subscribe());
         self.background.spawn(async move {
             let mut turns = tokio::time::interval(WITNESS_EVERY);
             let mut told_at = None;
             while cancel.run_until_cancelled(turns.tick()).await.is_some() {
-                let head = audit.witness().await;
                 let is_due = told_at.is_none_or(|at: Instant| at.elapsed() >= HEAD_TOLD_EVERY);
+                if is_due {
+                    audit.examine().await;
+                }
+                let head = audit.witness().await;
+                let keep = rules.borrow().audit_retention;
+                audit.tidy(clock.now(), keep).await;
                 if let Some(head) = head.filter(|_| is_due) {
                     tracing::info!("the newest entry of the audit log is {head}");
                     told_at = Some(Instant::now());

@@ -67,6 +67,7 @@ pub(super) fn of(
         quiet_hours: healing.quiet_hours.clone(),
         timezone: settings.schedule.timezone.clone(),
         retention: settings.store.retention,
+        audit_retention: settings.store.audit_retention,
         thresholds: settings.thresholds.clone(),
         declared: settings.declared(own_container),
         channels,

@@ -33,7 +33,7 @@ pub(super) fn newest(tail: &[u8]) -> Option<Head> {
 }
 
 /// Whether what stands at the end follows on `known` without a gap.
-fn leads(tail: &[u8], known: &Head) -> bool {
+pub(super) fn leads(tail: &[u8], known: &Head) -> bool {
     let lines = tail.split_inclusive(|byte| *byte == b'\n');
     let mut at: Option<Head> = None;
     for line in lines.filter_map(|line| line.strip_suffix(b"\n")) {
@@ -67,7 +67,7 @@ pub(super) fn append(tail: &[u8], known: Option<&Head>, acts: &[Act]) -> io::Res
     let (there, torn) = last(tail);
     let mut head = match (there, known) {
         (there, None) => there.unwrap_or_else(Head::none),
-        (Some(there), Some(known)) if leads(tail, known) => there,
+        (Some(there), Some(known)) if there == *known || leads(tail, known) => there,
         (there, Some(known)) => beyond(there.as_ref(), known),
     };
     let mut text = vec![];

@@ -244,11 +244,6 @@ impl Entry {
     }
 }
 
-/// The entries of a log, oldest first, as far as they are as they were written.
-pub fn entries(bytes: &[u8]) -> impl DoubleEndedIterator<Item = Entry> + '_ {
-    bytes.split(|byte| *byte == b'\n').filter_map(Entry::read)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,17 +1,21 @@
 //! The file: one writer at a time, by a lock that the kernel releases when its process dies.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::chain::{self, Append};
+use memchr::memrchr;
+
+use super::chain::{self, Append, LONGEST_LINE};
 use super::entry::{Act, Head};
+use super::kept::put_away;
+use super::log::Log;
 use crate::store::{give_to_owner_of, sync_dir};
 
-/// The log's name in the data directory.
+/// The name of the log's newest file in the data directory.
 pub const FILE: &str = "audit.jsonl";
 
 /// How long another writer, or a reader, is waited for.
@@ -19,14 +23,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is tried meanwhile.
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// In the end of a file of this many bytes stands the last line, and what was torn after it.
+/// In the end of a log of this many bytes stands where it goes on, whoever wrote last.
 const TAIL: u64 = 1024 * 1024;
+/// In this many bytes stands at least the last line, and what was torn after it.
+const LAST: u64 = 2 * LONGEST_LINE as u64;
 
 /// Where a log is kept.
 #[derive(Debug)]
 pub(super) enum Place {
-    /// In a file.
-    File(PathBuf),
+    /// In a data directory.
+    Folder(PathBuf),
     /// Nowhere else.
     Memory(Mutex<Vec<u8>>),
 }
@@ -37,17 +43,27 @@ impl Default for Place {
     }
 }
 
+/// How a log ends.
+pub(super) struct End {
+    /// Its newest entry.
+    pub(super) newest: Option<Head>,
+    /// Whether that follows on what was known.
+    pub(super) leads_on: bool,
+}
+
 impl Place {
-    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+    pub(super) fn open(&self) -> io::Result<Log> {
         match self {
-            Self::File(path) => read_file(path),
-            Self::Memory(bytes) => Ok(bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            Self::Folder(dir) => Log::open(dir),
+            Self::Memory(bytes) => {
+                Ok(Log::of(bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()))
+            }
         }
     }
 
     pub(super) fn append(&self, known: Option<&Head>, acts: &[Act]) -> io::Result<Head> {
         match self {
-            Self::File(path) => append(path, known, acts),
+            Self::Folder(dir) => append(dir, known, acts),
             Self::Memory(bytes) => {
                 let mut bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
                 let Append { text, head, .. } = chain::append(&bytes, known, acts)?;
@@ -57,55 +73,31 @@ impl Place {
         }
     }
 
-    pub(super) fn tail(&self) -> io::Result<Option<Head>> {
-        match self {
-            Self::File(path) => match File::open(path) {
-                Ok(mut file) => Ok(chain::newest(&tail_of(&mut file)?)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error),
-            },
-            Self::Memory(bytes) => {
-                Ok(chain::newest(&bytes.lock().unwrap_or_else(PoisonError::into_inner)))
-            }
-        }
+    /// How it ends now, seen by who knows it up to `known`.
+    pub(super) fn end(&self, known: Option<&Head>) -> io::Result<End> {
+        let tail = match self {
+            Self::Folder(dir) => tail_for(dir, newest_file(&dir.join(FILE))?.as_mut(), known)?,
+            Self::Memory(bytes) => bytes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        };
+        let leads_on = known.is_none_or(|known| chain::leads(&tail, known));
+        Ok(End { newest: chain::newest(&tail), leads_on })
     }
-}
-
-/// Everything in the log of a data directory; nothing where there is none yet.
-pub fn read(data_dir: &Path) -> io::Result<Vec<u8>> {
-    read_file(&data_dir.join(FILE))
-}
-
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![];
-    match File::open(path) {
-        Ok(mut file) => {
-            // Not in the middle of a line that is being written.
-            lock(&file, File::try_lock_shared)?;
-            file.read_to_end(&mut bytes)?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    Ok(bytes)
 }
 
 /// Appends one entry where no store can be written: beside a running daemon, which takes note of it
 /// within a minute.
 pub fn append_alone(data_dir: &Path, act: &Act) -> io::Result<Head> {
-    append(&data_dir.join(FILE), None, std::slice::from_ref(act))
+    append(data_dir, None, std::slice::from_ref(act))
 }
 
-fn append(path: &Path, known: Option<&Head>, acts: &[Act]) -> io::Result<Head> {
-    let dir = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
-    let mut file =
-        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    lock(&file, File::try_lock)?;
+fn append(dir: &Path, known: Option<&Head>, acts: &[Act]) -> io::Result<Head> {
+    let mut file = only_writer(&dir.join(FILE))?;
     let is_new = file.metadata()?.len() == 0;
     if is_new {
         give_to_owner_of(&file, dir)?;
     }
-    let Append { cut, text, head } = chain::append(&tail_of(&mut file)?, known, acts)?;
+    let tail = tail_for(dir, Some(&mut file), known)?;
+    let Append { cut, text, head } = chain::append(&tail, known, acts)?;
     let length = file.metadata()?.len() - cut as u64;
     file.set_len(length)?;
     if let Err(error) = file.write_all(&text).and_then(|()| file.sync_all()) {
@@ -117,6 +109,44 @@ fn append(path: &Path, known: Option<&Head>, acts: &[Act]) -> io::Result<Head> {
         sync_dir(dir)?;
     }
     Ok(head)
+}
+
+/// The newest file, made if it is missing, for this writer alone until it is closed.
+pub(super) fn only_writer(path: &Path) -> io::Result<File> {
+    loop {
+        let file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        lock(&file, File::try_lock)?;
+        if is_at(&file, path)? {
+            return Ok(file);
+        }
+    }
+}
+
+/// The newest file, if there is one. While it is locked it is not put away, and no line is half
+/// written.
+pub(super) fn newest_file(path: &Path) -> io::Result<Option<File>> {
+    loop {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        lock(&file, File::try_lock_shared)?;
+        if is_at(&file, path)? {
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Whether a file still has its name: while its lock was waited for, it may have been put away.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let of = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    match path.metadata() {
+        Ok(there) => Ok(of(there) == of(file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Healing must not wait for ever for whoever holds the lock.
@@ -133,10 +163,53 @@ fn lock(file: &File, attempt: fn(&File) -> Result<(), TryLockError>) -> io::Resu
     }
 }
 
-fn tail_of(file: &mut File) -> io::Result<Vec<u8>> {
+/// So much of the end of a log as whoever knows it up to `known` needs to go on: mostly its last line.
+fn tail_for(
+    dir: &Path,
+    mut newest: Option<&mut File>,
+    known: Option<&Head>,
+) -> io::Result<Vec<u8>> {
+    let last = tail_of(dir, newest.as_deref_mut(), LAST)?;
+    let there = chain::newest(&last);
+    if there.is_some() && known.is_none_or(|known| there.as_ref() == Some(known)) {
+        return Ok(last);
+    }
+    tail_of(dir, newest, TAIL)
+}
+
+/// The end of the newest file, and where that is short, of the one before as well.
+fn tail_of(dir: &Path, newest: Option<&mut File>, bytes: u64) -> io::Result<Vec<u8>> {
+    let tail = newest.map_or(Ok(vec![]), |newest| last_of(newest, bytes))?;
+    let missing = bytes - tail.len() as u64;
+    let before = if missing == 0 { None } else { put_away(dir)?.pop() };
+    let Some(before) = before else { return Ok(tail) };
+    let mut before = last_of(&mut File::open(before.path)?, missing)?;
+    // What was torn there is not put right any more.
+    before.truncate(memrchr(b'\n', &before).map_or(0, |end| end + 1));
+    before.extend(tail);
+    Ok(before)
+}
+
+/// The end of a file that is put away, or is to be.
+pub(super) fn end_of(file: &mut File) -> io::Result<Vec<u8>> {
+    last_of(file, LAST)
+}
+
+fn last_of(file: &mut File, bytes: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
     let mut tail = vec![];
-    file.read_to_end(&mut tail)?;
+    file.take(bytes).read_to_end(&mut tail)?;
     Ok(tail)
+}
+
+/// The first line of a file without its end; of one that is longer than any of ours, the beginning.
+pub(super) fn first_line(mut file: &File) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut line = vec![];
+    BufReader::new(file).take(LONGEST_LINE as u64 + 1).read_until(b'\n', &mut line)?;
+    if line.ends_with(b"\n") {
+        line.pop();
+    }
+    Ok(line)
 }

@@ -1,9 +1,44 @@
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 
 use selfheal_agents::fakes::MemoryStore;
 use tempfile::TempDir;
 
 use super::*;
+
+mod kept;
+
+fn read(dir: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    Log::open(dir)?.text().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn verify(bytes: &[u8], witnesses: &[Head]) -> Verdict {
+    Log::of(bytes.to_vec()).verify(witnesses).unwrap()
+}
+
+fn entries(bytes: &[u8]) -> Vec<Entry> {
+    bytes.split(|byte| *byte == b'\n').filter_map(Entry::read).collect()
+}
+
+/// What the daemon does at its start.
+async fn started(dir: &TempDir, store: &Arc<MemoryStore>) -> Audit {
+    let audit = Audit::open(dir.path(), store.clone()).await;
+    audit.examine().await;
+    audit
+}
+
+/// Leaves the first four entries of a log and has so many appended without the store.
+fn cut_to_four_and_append_alone(dir: &Path, alone: usize) {
+    let path = dir.join(FILE);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let left: String = text.split_inclusive('\n').take(4).collect();
+    std::fs::write(&path, left).unwrap();
+    for number in 0..alone {
+        append_alone(dir, &act(number)).unwrap();
+    }
+}
 
 fn act(number: usize) -> Act {
     let at = "2026-11-22T12:00:00Z".parse().unwrap();
@@ -22,7 +57,8 @@ async fn log(entries: usize) -> (TempDir, Arc<MemoryStore>, Audit) {
 }
 
 async fn verdict(dir: &TempDir, store: &MemoryStore) -> Verdict {
-    verify(&read(dir.path()).unwrap(), head_in(store).await.unwrap().as_slice())
+    let head = head_in(store).await.unwrap();
+    Log::open(dir.path()).and_then(|log| log.verify(head.as_slice())).unwrap()
 }
 
 /// Numbers that look like chance and are the same each time (SplitMix64).
@@ -152,7 +188,7 @@ async fn a_line_that_a_crash_cut_off_is_no_tampering_and_is_repaired_with_a_word
         assert!(audit.write(&[act(3)]).await);
         let seen = verdict(&dir, &store).await;
         assert_eq!((seen.faults.len(), seen.torn_bytes, seen.entries), (0, 0, 5), "{seen:?}");
-        let told = entries(&read(dir.path()).unwrap()).nth(3).unwrap();
+        let told = entries(&read(dir.path()).unwrap()).remove(3);
         assert_eq!((told.act.as_str(), told.who.as_str()), ("audit_repaired", "selfheal"));
         assert!(told.detail.contains(&format!("{left} bytes")), "{told:?}");
     }
@@ -164,20 +200,14 @@ async fn what_was_cut_off_is_missed_for_ever_whoever_writes_on_and_is_told_once(
     for appended_alone in [0, 1, 2, 5] {
         let (dir, store, audit) = log(6).await;
         drop(audit);
-        let path = dir.path().join(FILE);
-        let text = std::fs::read_to_string(&path).unwrap();
-        let left: String = text.split_inclusive('\n').take(4).collect();
-        std::fs::write(&path, left).unwrap();
-        for number in 0..appended_alone {
-            append_alone(dir.path(), &act(number)).unwrap();
-        }
+        cut_to_four_and_append_alone(dir.path(), appended_alone);
         for start in 0..3 {
-            let audit = Audit::open(dir.path(), store.clone()).await;
+            let audit = started(&dir, &store).await;
             assert!(audit.write(&[act(start)]).await);
             assert!(!verdict(&dir, &store).await.faults.is_empty(), "{appended_alone}, {start}");
         }
         let bytes = read(dir.path()).unwrap();
-        let told = entries(&bytes).filter(|entry| entry.act == "audit_altered").count();
+        let told = entries(&bytes).iter().filter(|entry| entry.act == "audit_altered").count();
         assert_eq!(told, 1, "{appended_alone}: {}", String::from_utf8_lossy(&bytes));
     }
 }
@@ -186,13 +216,7 @@ async fn what_was_cut_off_is_missed_for_ever_whoever_writes_on_and_is_told_once(
 async fn what_was_cut_off_under_a_running_selfheal_is_missed_whoever_wrote_on_before_it() {
     for appended_alone in [0, 1, 2, 3, 5, 60] {
         let (dir, store, audit) = log(6).await;
-        let path = dir.path().join(FILE);
-        let text = std::fs::read_to_string(&path).unwrap();
-        let left: String = text.split_inclusive('\n').take(4).collect();
-        std::fs::write(&path, left).unwrap();
-        for number in 0..appended_alone {
-            append_alone(dir.path(), &act(number)).unwrap();
-        }
+        cut_to_four_and_append_alone(dir.path(), appended_alone);
         for number in 0..3 {
             assert!(audit.write(&[act(number)]).await);
             assert!(!verdict(&dir, &store).await.faults.is_empty(), "{appended_alone}, {number}");

@@ -1,6 +1,7 @@
 //! `audit`: what was decided and done, and by whom; and whether that is as it was written. It reads
 //! the file and, for the newest entry that is known there, the store, beside a daemon or without one.
 
+use std::io::BufRead as _;
 use std::path::Path;
 
 use selfheal_agents::model::Timestamp;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::args::{Audit, AuditWhat};
 use super::output::{Exit, Failure, Outcome, Output, Style, tell};
 use super::table::{Tone, cell, paint, table};
-use crate::audit::{Act, Entry, Head, Verdict, append_alone, entries, head_in, read, verify};
+use crate::audit::{Act, Entry, Head, Log, Verdict, append_alone, head_in};
 use crate::config::Settings;
 use crate::store::{OpenError, open_read_only};
 
@@ -18,24 +19,34 @@ use crate::store::{OpenError, open_read_only};
 struct Examined {
     intact: bool,
     entries: u64,
+    begins: Option<u64>,
     head: Option<String>,
     faults: Vec<String>,
     torn_bytes: usize,
+}
+
+impl Examined {
+    fn of(verdict: Verdict) -> Self {
+        let Verdict { entries, begins, head, faults, torn_bytes } = verdict;
+        let head = head.map(|head| head.to_string());
+        Self { intact: faults.is_empty(), entries, begins, head, faults, torn_bytes }
+    }
 }
 
 pub(super) async fn run(asked: &Audit, settings: &Settings, out: Output) -> Outcome {
     let dir = &settings.data_dir;
     match &asked.what {
         None => {
-            let bytes = read(dir).map_err(|error| unreadable(dir, &error))?;
-            let newest: Vec<Entry> = entries(&bytes).rev().take(asked.limit).collect();
+            let newest = Log::open(dir).and_then(|log| log.newest(asked.limit));
+            let newest = newest.map_err(|error| unreadable(dir, &error))?;
             out.show(&newest, |newest, style| listed(newest, style))?;
             Ok(Exit::Done)
         }
         Some(AuditWhat::Export) => {
-            let bytes = read(dir).map_err(|error| unreadable(dir, &error))?;
-            for line in String::from_utf8_lossy(&bytes).lines() {
-                if !out.part(line)? {
+            let log = Log::open(dir).map_err(|error| unreadable(dir, &error))?;
+            for line in log.text().split(b'\n') {
+                let line = line.map_err(|error| unreadable(dir, &error))?;
+                if !out.part(&String::from_utf8_lossy(&line))? {
                     break;
                 }
             }
@@ -47,9 +58,7 @@ pub(super) async fn run(asked: &Audit, settings: &Settings, out: Output) -> Outc
 
 async fn examine(dir: &Path, head: Option<Head>, out: Output) -> Outcome {
     let verdict = verdict(dir, head).await?;
-    let Verdict { entries, head, faults, torn_bytes } = verdict;
-    let head = head.map(|head| head.to_string());
-    let examined = Examined { intact: faults.is_empty(), entries, head, faults, torn_bytes };
+    let examined = Examined::of(verdict);
     out.show(&examined, found)?;
     Ok(if examined.intact { Exit::Done } else { Exit::Wrong })
 }
@@ -66,9 +75,9 @@ pub(super) async fn verdict(dir: &Path, head: Option<Head>) -> Result<Verdict, F
         tell(format!("note: which entry is the newest the store does not say: {error}"));
         None
     });
-    let bytes = read(dir).map_err(|error| unreadable(dir, &error))?;
     let witnesses: Vec<Head> = known.into_iter().chain(head).collect();
-    Ok(verify(&bytes, &witnesses))
+    let verdict = Log::open(dir).and_then(|log| log.verify(&witnesses));
+    verdict.map_err(|error| unreadable(dir, &error))
 }
 
 fn unreadable(dir: &Path, error: &std::io::Error) -> Failure {
@@ -90,6 +99,9 @@ fn found(examined: &Examined, style: &Style) -> String {
         lines.push(format!("{word}; as written: {count}"));
         lines.extend(examined.faults.iter().map(|fault| format!("  - {fault}")));
     }
+    lines.extend(examined.begins.map(|begins| {
+        format!("it begins with entry {begins}; those before were removed, which stands in it")
+    }));
     if examined.torn_bytes > 0 {
         lines.push(
             "the last line was cut off by a crash; the next entry puts that right".to_owned(),
@@ -169,7 +181,7 @@ mod tests {
     fn the_newest_entries_are_listed_first() {
         let dir = tempfile::tempdir().unwrap();
         log(dir.path());
-        let newest: Vec<Entry> = entries(&read(dir.path()).unwrap()).rev().collect();
+        let newest = Log::open(dir.path()).and_then(|log| log.newest(10)).unwrap();
         insta::assert_snapshot!(listed(&newest, &STYLE));
     }
 
@@ -177,18 +189,18 @@ mod tests {
     fn what_was_altered_is_named() {
         let dir = tempfile::tempdir().unwrap();
         log(dir.path());
-        let bytes = read(dir.path()).unwrap();
-        let text = |bytes: &[u8], head: Option<Head>| {
-            let Verdict { entries, head, faults, torn_bytes } = verify(bytes, head.as_slice());
-            let head = head.map(|head| head.to_string());
-            let intact = faults.is_empty();
-            found(&Examined { intact, entries, head, faults, torn_bytes }, &STYLE)
+        let text = |head: &Head| {
+            let verdict =
+                Log::open(dir.path()).and_then(|log| log.verify(std::slice::from_ref(head)));
+            found(&Examined::of(verdict.unwrap()), &STYLE)
         };
-        let head = verify(&bytes, &[]).head;
-        let whole = text(&bytes, head.clone());
-        let altered = String::from_utf8(bytes.clone()).unwrap().replace("anna", "otto");
-        let altered: Vec<&str> = altered.lines().take(2).collect();
-        let altered = format!("{}\n", altered.join("\n"));
-        insta::assert_snapshot!(format!("{whole}\n\n{}", text(altered.as_bytes(), head)));
+        let newest = Log::open(dir.path()).and_then(|log| log.newest(1)).unwrap();
+        let head = newest[0].head();
+        let whole = text(&head);
+        let path = dir.path().join(crate::audit::FILE);
+        let altered = std::fs::read_to_string(&path).unwrap().replace("anna", "otto");
+        let altered: Vec<&str> = altered.split_inclusive('\n').take(2).collect();
+        std::fs::write(path, altered.concat()).unwrap();
+        insta::assert_snapshot!(format!("{whole}\n\n{}", text(&head)));
     }
 }

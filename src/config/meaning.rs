@@ -124,6 +124,7 @@ fn durations(settings: &Settings, check: &mut Check<'_>) {
     check.between("healing.validation_window", healing.validation_window, second * 10, hour);
     check.between("healing.plan_lifetime", healing.plan_lifetime, minute, day);
     check.between("store.retention", store.retention, hour, day * 3660);
+    check.between("store.audit_retention", store.audit_retention, day, day * 3660);
     check.between("probes.interval", probes.interval, second, hour);
     check.between("probes.limit", probes.limit, second / 10, minute);
     check.between(

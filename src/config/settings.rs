@@ -298,11 +298,21 @@ pub struct Storage {
     #[serde(with = "duration")]
     #[schemars(with = "DurationText")]
     pub retention: Duration,
+    /// How long entries of the audit log are kept, whole files of it at once; of more than 512 MB
+    /// the oldest go earlier. That they are removed stands in the log.
+    #[serde(with = "duration")]
+    #[schemars(with = "DurationText")]
+    pub audit_retention: Duration,
 }
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { url: Address::default(), url_file: None, retention: Duration::from_hours(30 * 24) }
+        Self {
+            url: Address::default(),
+            url_file: None,
+            retention: Duration::from_hours(30 * 24),
+            audit_retention: Duration::from_hours(400 * 24),
+        }
     }
 }
 

@@ -79,10 +79,10 @@ impl Inner {
 
     /// Writes an incident, and queues for other programs what is new about it: every one passes
     /// here. What was decided is written into the audit log first, so that nothing is in force that
-    /// is not in it; what could not be written there is tried again with the next time.
+    /// is not in it; what could not be written there is tried again, not with each time.
     pub(super) async fn save_quietly(&self, incident: &mut Incident) {
         let decided = audit::decisions(incident);
-        if decided.is_empty() || self.audit.write(&decided).await {
+        if decided.is_empty() || self.audit.write_in_time(&decided).await {
             incident.audited = incident.timeline.len();
         }
         let told = incident.announced.clone();

@@ -49,6 +49,8 @@ pub struct Rules {
     pub timezone: String,
     /// How long history is kept.
     pub retention: Duration,
+    /// How long entries of the audit log are kept.
+    pub audit_retention: Duration,
     /// When checks complain.
     pub thresholds: Thresholds,
     /// What a person declared.
@@ -95,6 +97,7 @@ impl Default for Rules {
             quiet_hours: vec![],
             timezone: "UTC".to_owned(),
             retention: Duration::from_hours(30 * 24),
+            audit_retention: Duration::from_hours(400 * 24),
             thresholds: Thresholds::default(),
             declared: Declared::default(),
             channels: vec![crate::alerts::Log::NAME.to_owned()],

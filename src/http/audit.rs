@@ -9,7 +9,6 @@ use super::body::{AuditPage, ProblemBody};
 use super::extract::Params;
 use super::problem::{Answer, Problem};
 use super::state::Api;
-use crate::audit::entries;
 
 /// Entries unless told otherwise, and at most.
 const ENTRIES: usize = 50;
@@ -42,8 +41,8 @@ pub(super) async fn audit(
     if !(1..=MOST_ENTRIES).contains(&limit) {
         return Err(Problem::bad_request(format!("limit is 1 to {MOST_ENTRIES}, not {limit}")));
     }
-    let bytes = api.coordinator.audit().bytes().await.map_err(|e| Problem::internal(&e))?;
-    let newest: Vec<_> = entries(&bytes).rev().take(limit).collect();
+    let newest = api.coordinator.audit().newest(limit).await;
+    let newest = newest.map_err(|error| Problem::internal(&error))?;
     let head = newest.first().map(|entry| entry.head().to_string());
     Ok(Json(AuditPage { head, entries: newest }))
 }

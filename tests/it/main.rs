@@ -10,6 +10,7 @@ mod deploy;
 mod docker;
 mod http;
 mod lab;
+mod man;
 mod probes;
 mod relaying;
 mod service;

@@ -13,7 +13,7 @@ use super::super::needs::NEEDS;
 use super::super::{AllowedHosts, Configured, router};
 use super::*;
 use crate::access::TokenBook;
-use crate::audit::{Audit, Entry, Via, entries};
+use crate::audit::{Audit, Entry, Via};
 use crate::config::{Settings, Sources};
 use crate::coordinator::{Coordinator, Parts, Rules};
 use crate::knowledge;
@@ -64,8 +64,8 @@ impl Served {
 
     /// What stands in the audit log of what people do.
     async fn acts(&self) -> Vec<Entry> {
-        let bytes = self.audit.bytes().await.unwrap();
-        entries(&bytes).filter(|entry| entry.via != Via::Selfheal).collect()
+        let newest = self.audit.newest(1000).await.unwrap();
+        newest.into_iter().rev().filter(|entry| entry.via != Via::Selfheal).collect()
     }
 
     fn token(&self, name: &str, scope: Scope) -> String {

@@ -1,5 +1,6 @@
 //! Jobs of other programs: done once, answered, taken over, put aside.
 
+use selfheal::audit::Via;
 use selfheal_agents::model::Mode;
 
 use super::*;
@@ -46,11 +47,9 @@ async fn every_job_is_done_answered_and_acknowledged() {
     other.all_acknowledged().await;
     let figures = tied.tie.figures();
     assert_eq!((figures.done, figures.failed, figures.dead), (4, 3, 0));
-    let log = String::from_utf8(tied.coordinator.audit().bytes().await.unwrap()).unwrap();
-    let acts: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let of_stream = |act: &&Value| act["via"] == "stream";
-    let words: Vec<&str> =
-        acts.iter().filter(of_stream).filter_map(|act| act["act"].as_str()).collect();
+    let acts = tied.coordinator.audit().newest(1000).await.unwrap();
+    let of_stream = acts.iter().rev().filter(|act| act.via == Via::Stream);
+    let words: Vec<&str> = of_stream.map(|act| act.act.as_str()).collect();
     let wanted = ["check", "freeze", "unfreeze", "rollback", "refused", "dismiss"];
     assert_eq!(words[..6], wanted, "every job stands in the audit log");
 }
