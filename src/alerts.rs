@@ -33,8 +33,8 @@ mod webhook;
 
 pub use alertmanager::Alertmanager;
 pub use compose::{
-    AlertEvent, alert_for, approved_in_vain, blind, damaged, flapping, of_test, spoilt, stopped,
-    unreadable,
+    AlertEvent, alert_for, approved_in_vain, blind, damaged, flapping, of_test, part_fails, spoilt,
+    stopped, unreadable,
 };
 pub use digest::{Period, digest};
 pub use discord::Discord;

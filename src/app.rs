@@ -5,7 +5,10 @@
 
 mod background;
 mod channels;
+mod clockwork;
+mod in_force;
 mod own_container;
+mod parts;
 mod rules;
 mod streams;
 
@@ -99,11 +102,9 @@ pub async fn assemble_seeing(
         Box::pin(own_up(&opened.store, damage, &channels)).await?;
     }
     let store = Arc::new(opened.store);
-    let (cancel, background) = (CancellationToken::new(), TaskTracker::new());
-    if let Some(url) = settings.store.postgres().map_err(anyhow::Error::msg)? {
-        let sender = Sender::new(url, Arc::clone(&store));
-        background.spawn(sender.run(cancel.clone()));
-    }
+    let cancel = CancellationToken::new();
+    let sends_to = settings.store.postgres().map_err(anyhow::Error::msg)?;
+    let here = Arc::clone(&store);
     let store: Arc<dyn Store> = store;
     let audit = Arc::new(Audit::open(&settings.data_dir, Arc::clone(&store)).await);
     if let Some(damage) = &opened.damage {
@@ -134,6 +135,13 @@ pub async fn assemble_seeing(
         wake: Arc::clone(&wake),
         cancel: cancel.clone(),
     });
+    let upkeep = coordinator.upkeep();
+    if let Some(url) = sends_to {
+        let ended = cancel.clone();
+        let sends = move || Sender::new(url.clone(), Arc::clone(&here)).run(ended.clone());
+        upkeep.keep(parts::SENDER, sends);
+    }
+    let background = upkeep.tracker();
     let tie = settings.streams.are_on().then(Arc::default);
     let settings_sender = watch::Sender::new(Arc::new(settings));
     Ok(App {
@@ -259,9 +267,8 @@ impl App {
     fn start_streams(&self) -> anyhow::Result<()> {
         let setup = streams::of(&self.settings.borrow())?;
         if let (Some(setup), Some(tie)) = (setup, &self.tie) {
-            let (coordinator, cancel) = (self.coordinator.clone(), self.cancel.clone());
-            let carried = crate::streams::run(setup, coordinator, Arc::clone(tie), cancel);
-            self.background.spawn(carried);
+            let cancel = self.cancel.clone();
+            crate::streams::start(setup, &self.coordinator, Arc::clone(tie), cancel);
         }
         Ok(())
     }
@@ -269,13 +276,13 @@ impl App {
     /// Starts what carries alerts.
     fn start_alerts(&self) -> anyhow::Result<Carried> {
         let channels = Carried::new(&self.settings.borrow())?;
-        self.background.spawn(crate::alerts::run(
-            Arc::clone(&self.store),
-            Arc::clone(&self.world.clock),
-            channels.subscribe(),
-            Arc::clone(&self.wake),
-            self.cancel.clone(),
-        ));
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.world.clock));
+        let (in_force, wake, cancel) =
+            (channels.subscribe(), Arc::clone(&self.wake), self.cancel.clone());
+        self.coordinator.upkeep().keep(parts::ALERTS, move || {
+            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+            crate::alerts::run(store, clock, in_force.clone(), Arc::clone(&wake), cancel.clone())
+        });
         Ok(channels)
     }
 }

@@ -89,6 +89,7 @@ use tokio_util::sync::CancellationToken;
 use state::Inner;
 
 use crate::audit::Audit;
+use crate::upkeep::Upkeep;
 
 /// A handle on the running coordinator; cloning shares it.
 #[derive(Clone)]
@@ -297,6 +298,11 @@ impl Coordinator {
     /// What went round and does no more, where starting again would cure that.
     pub fn hang(&self) -> Option<String> {
         self.inner.hang()
+    }
+
+    /// Keeps running what runs beside the flow.
+    pub fn upkeep(&self) -> &Upkeep {
+        &self.inner.upkeep
     }
 
     /// The pulse of the schedule, for whoever runs it to beat.

@@ -60,6 +60,7 @@ use self::vital::Vital;
 use crate::access::Access;
 use crate::audit::Audit;
 use crate::coordinator::Coordinator;
+use crate::upkeep::{Part, Upkeep};
 
 /// How long open requests may take to end after the program was asked to.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -90,6 +91,33 @@ pub enum BindError {
 pub async fn bind(address: SocketAddr, is_covered: bool) -> Result<TcpListener, BindError> {
     check_listen(address, is_covered)?;
     TcpListener::bind(address).await.map_err(|source| BindError::Address { address, source })
+}
+
+/// It waits for whoever comes.
+const SERVING: Part = Part { name: "the API", turns_within: None };
+
+/// Keeps serving until `cancel`, on the same socket however often it is begun anew.
+pub fn keep_serving(
+    upkeep: &Upkeep,
+    listener: TcpListener,
+    router: Router,
+    cancel: CancellationToken,
+) -> std::io::Result<()> {
+    let socket = listener.into_std()?;
+    upkeep.keep(SERVING, move || {
+        let listener = socket.try_clone().and_then(TcpListener::from_std);
+        let (router, cancel) = (router.clone(), cancel.clone());
+        async move {
+            let served = match listener {
+                Ok(listener) => serve(listener, router, cancel).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = served {
+                tracing::warn!(%error, "the API ended with an error: {error}");
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Serves until `cancel`, then lets open requests end for a few seconds.
@@ -123,8 +151,9 @@ pub fn router(
 ) -> Router {
     let (documented, paths) = routes().split_for_parts();
     let document = openapi::document(&paths).to_string();
-    let tally = Tally::keep(coordinator.subscribe(), cancel.clone());
-    let events = Events::keep(coordinator.subscribe(), cancel);
+    let upkeep = coordinator.upkeep();
+    let tally = Tally::keep(coordinator.subscribe(), upkeep, cancel.clone());
+    let events = Events::keep(coordinator.subscribe(), upkeep, cancel);
     let (vital, document) = (Vital::default(), Arc::from(document));
     let api = Api { coordinator, events, tally, vital, configured, document };
     let audit = Arc::clone(api.coordinator.audit());

@@ -1,7 +1,7 @@
 //! Redis Streams: what happens goes out to other programs, and their jobs come in.
 //!
 //! What is told of an incident is composed by [`news_of`], pure, and queued in the store together
-//! with the incident itself; [`run`] carries it to Redis in the order in which it was queued. Jobs
+//! with the incident itself; [`start`] begins to carry it to Redis in the order in which it was queued. Jobs
 //! are read by a consumer group and acknowledged when what they did is in the store. Both ways a
 //! message may come twice and never gets lost, so every message has an id of its own.
 //!
@@ -21,6 +21,7 @@ mod taker;
 mod tie;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use selfheal_agents::model::Stream;
 use selfheal_agents::ports::Store;
@@ -30,6 +31,7 @@ pub use self::address::Address;
 pub use self::announce::news_of;
 pub use self::tie::{Figures, Tie};
 use crate::coordinator::Coordinator;
+use crate::upkeep::Part;
 
 /// How the streams are reached, and what they are called.
 #[derive(Debug, Clone)]
@@ -64,13 +66,21 @@ struct Shared {
     cancel: CancellationToken,
 }
 
-/// Carries messages out and jobs in until `cancel`.
-pub async fn run(setup: Setup, coordinator: Coordinator, tie: Arc<Tie>, cancel: CancellationToken) {
+/// Every connection is made anew after seconds.
+const CARRIER: Part =
+    Part { name: "the messages to Redis", turns_within: Some(Duration::from_mins(5)) };
+/// Not broken off while it stands still: the job that it does then would be done again.
+const TAKER: Part = Part { name: "the jobs from Redis", turns_within: None };
+const STATUS: Part =
+    Part { name: "the status to Redis", turns_within: Some(Duration::from_mins(5)) };
+
+/// Begins to carry messages out and jobs in, until `cancel`.
+pub fn start(setup: Setup, coordinator: &Coordinator, tie: Arc<Tie>, cancel: CancellationToken) {
     let store = Arc::clone(coordinator.store());
-    let shared = Shared { setup: Arc::new(setup), store, coordinator, tie, cancel };
-    tokio::join!(
-        carrier::run(shared.clone()),
-        taker::run(shared.clone()),
-        status::run(shared.clone())
-    );
+    let (setup, upkeep) = (Arc::new(setup), coordinator.upkeep());
+    let shared = Shared { setup, store, coordinator: coordinator.clone(), tie, cancel };
+    let (carries, takes) = (shared.clone(), shared.clone());
+    upkeep.keep(CARRIER, move || carrier::run(carries.clone()));
+    upkeep.keep(TAKER, move || taker::run(takes.clone()));
+    upkeep.keep(STATUS, move || status::run(shared.clone()));
 }

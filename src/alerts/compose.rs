@@ -205,6 +205,26 @@ pub fn spoilt(why: &str, at: Timestamp) -> Alert {
     }
 }
 
+/// The alert that a part of Selfheal does not do its work.
+pub fn part_fails(part: &str, what: &str, at: Timestamp) -> Alert {
+    let what = without_stop(&clean(what, TITLE_CHARS - 200)).to_owned();
+    Alert {
+        key: format!("part_fails {part} {}", at.to_rfc3339()),
+        event: "part_fails".to_owned(),
+        severity: Severity::Critical,
+        title: format!("A part of Selfheal does not do its work, {part}: {what}."),
+        body: "That is a fault of Selfheal's own. What it does without that part goes on.\n\n\
+               What to do\n  \
+               restart Selfheal\n  \
+               report it with the lines of its log that begin with \"a fault of Selfheal's own\""
+            .to_owned(),
+        incident: None,
+        target: None,
+        holds: vec![],
+        at,
+    }
+}
+
 /// The alert that too many fixes failed, the last of them `at` that time, and nothing is healed
 /// any more.
 pub fn stopped(why: &str, at: Timestamp) -> Alert {

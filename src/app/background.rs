@@ -1,4 +1,4 @@
-//! What runs beside the flow: triggers, settings, housekeeping.
+//! What runs beside the flow: what listens, probes and follows, and housekeeping.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,16 +10,12 @@ use selfheal_agents::ports::{Clock, Occasion, Store, StoreError, World};
 use tokio::sync::{Notify, watch};
 
 use super::App;
-use super::channels::Carried;
-use super::own_container::own_container;
-use super::rules;
+use super::parts;
 use crate::alerts::spoilt;
-use crate::audit::Act;
-use crate::config::{Changes, Settings};
-use crate::coordinator::schedule::CronSchedule;
+use crate::audit::Audit;
+use crate::coordinator::Rules;
 use crate::coordinator::triggers::logs::{Followed, Follower};
-use crate::coordinator::triggers::{Doubt, Fire, docker_events, logs, probes, schedule};
-use crate::coordinator::{Rules, Scope, Trigger};
+use crate::coordinator::triggers::{Doubt, Fire, docker_events, logs, probes};
 
 /// What is probed.
 type Targets = Arc<Vec<selfheal_agents::model::Target>>;
@@ -39,9 +35,6 @@ const WITNESS_EVERY: Duration = Duration::from_mins(1);
 /// How often its newest entry is told.
 const HEAD_TOLD_EVERY: Duration = Duration::from_hours(24);
 
-/// Pause before Selfheal asks again which container it runs in.
-const WHO_AM_I_AGAIN: Duration = Duration::from_secs(10);
-
 /// Takes a snapshot of the store, if it is time for one. Answers what is wrong with the store, if
 /// it turned out to be damaged.
 pub(super) async fn take_snapshot(store: &dyn Store, occasion: Occasion) -> Option<String> {
@@ -59,6 +52,26 @@ pub(super) async fn take_snapshot(store: &dyn Store, occasion: Occasion) -> Opti
         Err(error) => tracing::error!(%error, "no snapshot of the store is taken"),
     }
     None
+}
+
+/// Looks at the audit log from time to time, for ever.
+async fn witness(audit: Arc<Audit>, clock: Arc<dyn Clock>, rules: watch::Receiver<Arc<Rules>>) {
+    let mut turns = tokio::time::interval(WITNESS_EVERY);
+    let mut told_at = None;
+    loop {
+        turns.tick().await;
+        let is_due = told_at.is_none_or(|at: Instant| at.elapsed() >= HEAD_TOLD_EVERY);
+        if is_due {
+            audit.examine().await;
+        }
+        let head = audit.witness().await;
+        let keep = rules.borrow().audit_retention;
+        audit.tidy(clock.now(), keep).await;
+        if let Some(head) = head.filter(|_| is_due) {
+            tracing::info!("the newest entry of the audit log is {head}");
+            told_at = Some(Instant::now());
+        }
+    }
 }
 
 /// Takes snapshots from time to time, and tells once if the store turns out to be damaged.
@@ -93,21 +106,8 @@ pub(super) async fn host_memory(world: &World) -> u64 {
     world.host.host().await.map_or(0, |facts| facts.memory_total_bytes)
 }
 
-/// What this Selfheal has for itself, for the jitter of its schedule.
-fn seed_here(data_dir: &Path) -> String {
-    let machine_id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
-    let host_name = sysinfo::System::host_name().unwrap_or_default();
-    seed(&machine_id, &host_name, data_dir)
-}
-
-/// All of it together: most data folders have the same name, machines that were copied the same
-/// id, and containers often none.
-fn seed(machine_id: &str, host_name: &str, data_dir: &Path) -> String {
-    format!("{} {} {}", machine_id.trim(), host_name.trim(), data_dir.display())
-}
-
 impl App {
-    fn fire(&self) -> Fire {
+    pub(super) fn fire(&self) -> Fire {
         let coordinator = self.coordinator.clone();
         Arc::new(move |scope, trigger| coordinator.request(scope, trigger))
     }
@@ -136,32 +136,44 @@ impl App {
             // The cycle says that containers cannot be seen.
             tracing::debug!(%error, "what happened before is not known");
         }
-        self.background.spawn(docker_events::run(listener, self.cancel.clone()));
+        self.keep_listening(listener);
+    }
+
+    /// What it heard last stands in the store, where one that is begun anew finds it.
+    fn keep_listening(&self, listener: docker_events::Listener) {
+        let cancel = self.cancel.clone();
+        let listen = move || docker_events::run(listener.clone(), cancel.clone());
+        self.coordinator.upkeep().keep(parts::EVENTS, listen);
     }
 
     /// Listens to the runtime, probes between the cycles, follows logs.
     pub fn start_following(&self) {
         let settings = self.settings.borrow().clone();
         if settings.schedule.docker_events {
-            let listener = self.listener(self.fire());
-            self.background.spawn(docker_events::run(listener, self.cancel.clone()));
+            self.keep_listening(self.listener(self.fire()));
         }
         let (targets, followed) = self.start_inventory(settings.schedule.follow_logs);
-        self.background.spawn(probes::run(
-            Arc::clone(&self.world.prober),
-            targets,
-            self.settings.clone(),
-            self.fire(),
-            self.doubt(),
-            self.cancel.clone(),
-        ));
+        let upkeep = self.coordinator.upkeep();
+        let asking = probes::Asking {
+            prober: Arc::clone(&self.world.prober),
+            fire: self.fire(),
+            doubt: self.doubt(),
+            upkeep: upkeep.clone(),
+        };
+        let (settings, cancel) = (self.settings.clone(), self.cancel.clone());
+        upkeep.keep(parts::PROBES, move || {
+            probes::run(asking.clone(), targets.clone(), settings.clone(), cancel.clone())
+        });
         let reader = Follower {
             runtime: Arc::clone(&self.world.runtime),
             catalogue: self.catalogue.subscribe(),
             clock: Arc::clone(&self.world.clock),
             fire: self.fire(),
+            upkeep: upkeep.clone(),
         };
-        self.background.spawn(logs::run(reader, followed, self.cancel.clone()));
+        let cancel = self.cancel.clone();
+        upkeep
+            .keep(parts::LOGS, move || logs::run(reader.clone(), followed.clone(), cancel.clone()));
     }
 
     /// Keeps what depends on the newest inventory up to date: what is probed, whose log is
@@ -172,21 +184,25 @@ impl App {
     ) -> (watch::Receiver<Targets>, watch::Receiver<Containers>) {
         let (targets, targets_seen) = watch::channel(Arc::default());
         let (followed, followed_seen) = watch::channel(Arc::default());
-        let mut inventory = self.coordinator.inventory();
-        let files = self.files.clone();
+        let (inventory, files) = (self.coordinator.inventory(), self.files.clone());
         let cancel = self.cancel.clone();
-        self.background.spawn(async move {
-            loop {
-                let now = Arc::clone(&inventory.borrow_and_update());
-                targets.send_replace(Arc::new(now.targets.values().cloned().collect()));
-                if follow_logs {
-                    followed.send_replace(Arc::new(Followed::running(now.containers.values())));
-                }
-                files.set_in_place(single_files(&now));
-                files.set_roots(declared_roots(&now));
-                tokio::select! {
-                    () = cancel.cancelled() => return,
-                    changed = inventory.changed() => if changed.is_err() { return },
+        self.coordinator.upkeep().keep(parts::INVENTORY, move || {
+            let (mut inventory, files) = (inventory.clone(), files.clone());
+            let (targets, followed) = (targets.clone(), followed.clone());
+            let cancel = cancel.clone();
+            async move {
+                loop {
+                    let now = Arc::clone(&inventory.borrow_and_update());
+                    targets.send_replace(Arc::new(now.targets.values().cloned().collect()));
+                    if follow_logs {
+                        followed.send_replace(Arc::new(Followed::running(now.containers.values())));
+                    }
+                    files.set_in_place(single_files(&now));
+                    files.set_roots(declared_roots(&now));
+                    tokio::select! {
+                        () = cancel.cancelled() => return,
+                        changed = inventory.changed() => if changed.is_err() { return },
+                    }
                 }
             }
         });
@@ -198,83 +214,25 @@ impl App {
         let folder = super::own_folder(&self.settings.borrow());
         let (catalogue, cancel) = (self.catalogue.clone(), self.cancel.clone());
         let (seen, broken) = (self.own_runbooks.clone(), self.broken_runbooks.clone());
-        let watch = crate::knowledge::watch(folder, seen, broken, catalogue, cancel);
-        self.background.spawn(watch);
-    }
-
-    /// Reads a changed settings file and puts it in force between two cycles.
-    pub(super) fn start_settings(&self, watched: Changes, mut channels: Carried) {
-        let sender = self.settings_sender.clone();
-        self.background.spawn(crate::config::watch(watched, sender, self.cancel.clone()));
-        let (rules, world, cancel) = (self.rules.clone(), self.world.clone(), self.cancel.clone());
-        let (commands, streams) = (self.commands.clone(), self.tie.is_some());
-        let mut settings = self.settings.clone();
-        let audit = Arc::clone(self.coordinator.audit());
-        self.background.spawn(async move {
-            let mut before = Arc::clone(&settings.borrow());
-            let inside = Path::new("/.dockerenv").exists();
-            loop {
-                // As long as Selfheal does not know itself, it might touch itself.
-                let unknown = inside && rules.borrow().declared.own_container.is_none();
-                tokio::select! {
-                    () = cancel.cancelled() => return,
-                    changed = settings.changed() => if changed.is_err() { return },
-                    () = tokio::time::sleep(WHO_AM_I_AGAIN), if unknown => {}
-                }
-                let now = Arc::clone(&settings.borrow_and_update());
-                let changed = before.differences(&now);
-                if !changed.is_empty() {
-                    let act = Act::of_selfheal(world.clock.now(), "settings_changed");
-                    audit.write(&[act.saying(changed.join("; "))]).await;
-                    before = Arc::clone(&now);
-                }
-                let channels = channels.renew(&now);
-                commands.declare(now.declared_commands());
-                let (own, memory) = (own_container(&world).await, host_memory(&world).await);
-                rules.send_replace(Arc::new(rules::of(&now, channels, own, memory, streams)));
-            }
+        self.coordinator.upkeep().keep(parts::KNOWLEDGE, move || {
+            let (seen, broken) = (seen.clone(), broken.clone());
+            crate::knowledge::watch(folder.clone(), seen, broken, catalogue.clone(), cancel.clone())
         });
-    }
-
-    /// Fires the schedule's slots.
-    pub(super) fn start_schedule(&self) -> anyhow::Result<()> {
-        let own = seed_here(&self.settings.borrow().data_dir);
-        let of = move |settings: &Settings| {
-            CronSchedule::new(&settings.schedule, &own).map(Arc::new).map_err(anyhow::Error::msg)
-        };
-        let (schedules, seen) = watch::channel(of(&self.settings.borrow())?);
-        let (coordinator, fire) = (self.coordinator.clone(), self.fire());
-        coordinator.set_next_check(next(&schedules.borrow()));
-        let mut settings = self.settings.clone();
-        let cancel = self.cancel.clone();
-        let follow = schedules.clone();
-        self.background.spawn(async move {
-            while cancel.run_until_cancelled(settings.changed()).await.is_some_and(|c| c.is_ok()) {
-                if let Ok(schedule) = of(&settings.borrow_and_update()) {
-                    follow.send_replace(schedule);
-                }
-            }
-        });
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.world.clock));
-        let (pulse, cancel) = (coordinator.schedule_pulse(), self.cancel.clone());
-        self.background.spawn(async move {
-            let fired = move |_| {
-                fire(Scope::All, Trigger::Schedule);
-                coordinator.set_next_check(next(&schedules.borrow()));
-            };
-            if let Err(error) = schedule::run(seen, store, clock, fired, pulse, cancel).await {
-                tracing::error!(%error, "the schedule does not run; events and probes still do");
-            }
-        });
-        Ok(())
     }
 
     /// Takes snapshots of the store, from time to time.
     pub(super) fn start_snapshots(&self) {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.world.clock));
-        let taking = take_snapshots(store, clock, self.rules.subscribe(), Arc::clone(&self.wake));
-        let cancel = self.cancel.clone();
-        self.background.spawn(async move { cancel.run_until_cancelled(taking).await });
+        let (rules, wake, cancel) =
+            (self.rules.subscribe(), Arc::clone(&self.wake), self.cancel.clone());
+        self.coordinator.upkeep().keep(parts::SNAPSHOTS, move || {
+            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+            let taking = take_snapshots(store, clock, rules.clone(), Arc::clone(&wake));
+            let cancel = cancel.clone();
+            async move {
+                cancel.run_until_cancelled(taking).await;
+            }
+        });
     }
 
     /// Takes note of what others write into the audit log, puts away what is old of it, and now and
@@ -282,21 +240,11 @@ impl App {
     pub(super) fn start_witness(&self) {
         let (audit, cancel) = (Arc::clone(self.coordinator.audit()), self.cancel.clone());
         let (clock, rules) = (Arc::clone(&self.world.clock), self.rules.subscribe());
-        self.background.spawn(async move {
-            let mut turns = tokio::time::interval(WITNESS_EVERY);
-            let mut told_at = None;
-            while cancel.run_until_cancelled(turns.tick()).await.is_some() {
-                let is_due = told_at.is_none_or(|at: Instant| at.elapsed() >= HEAD_TOLD_EVERY);
-                if is_due {
-                    audit.examine().await;
-                }
-                let head = audit.witness().await;
-                let keep = rules.borrow().audit_retention;
-                audit.tidy(clock.now(), keep).await;
-                if let Some(head) = head.filter(|_| is_due) {
-                    tracing::info!("the newest entry of the audit log is {head}");
-                    told_at = Some(Instant::now());
-                }
+        self.coordinator.upkeep().keep(parts::WITNESS, move || {
+            let watched = witness(Arc::clone(&audit), Arc::clone(&clock), rules.clone());
+            let cancel = cancel.clone();
+            async move {
+                cancel.run_until_cancelled(watched).await;
             }
         });
     }
@@ -305,22 +253,22 @@ impl App {
     pub(super) fn start_housekeeping(&self) {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.world.clock));
         let (rules, cancel) = (self.rules.subscribe(), self.cancel.clone());
-        self.background.spawn(async move {
-            let mut turns = tokio::time::interval(PRUNE_EVERY);
-            while cancel.run_until_cancelled(turns.tick()).await.is_some() {
-                let keep = rules.borrow().retention;
-                match store.prune(clock.now(), keep).await {
-                    Ok(0) => {}
-                    Ok(rows) => tracing::info!(rows, "removed old history"),
-                    Err(error) => tracing::error!(%error, "old history is not removed"),
+        self.coordinator.upkeep().keep(parts::HOUSEKEEPING, move || {
+            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+            let (rules, cancel) = (rules.clone(), cancel.clone());
+            async move {
+                let mut turns = tokio::time::interval(PRUNE_EVERY);
+                while cancel.run_until_cancelled(turns.tick()).await.is_some() {
+                    let keep = rules.borrow().retention;
+                    match store.prune(clock.now(), keep).await {
+                        Ok(0) => {}
+                        Ok(rows) => tracing::info!(rows, "removed old history"),
+                        Err(error) => tracing::error!(%error, "old history is not removed"),
+                    }
                 }
             }
         });
     }
-}
-
-fn next(schedule: &CronSchedule) -> Option<selfheal_agents::model::Timestamp> {
-    schedule.next_slot(chrono::Utc::now()).map(|slot| slot.starts)
 }
 
 /// Files that are themselves mounts: renaming over one would leave the container on the old
@@ -359,24 +307,5 @@ mod tests {
         let told = store.due(clock.now(), 10).await.unwrap();
         assert_eq!(told.len(), 1);
         assert!(told[0].alert.title.contains("a row is not as it was written"));
-    }
-
-    #[test]
-    fn hosts_with_the_same_data_folder_do_not_start_together() {
-        let schedule = crate::config::Schedule {
-            cron: "0 * * * *".to_owned(),
-            jitter: Duration::from_mins(30),
-            ..crate::config::Schedule::default()
-        };
-        let folder = Path::new("/var/lib/selfheal");
-        let starts: BTreeSet<_> = [("a1\n", "nas"), ("b2\n", "nas"), ("", "one"), ("", "two")]
-            .into_iter()
-            .map(|(id, name)| {
-                let seed = seed(id, name, folder);
-                let schedule = CronSchedule::new(&schedule, &seed).unwrap();
-                schedule.next_slot(chrono::DateTime::UNIX_EPOCH).unwrap().starts
-            })
-            .collect();
-        assert_eq!(starts.len(), 4);
     }
 }

@@ -17,7 +17,7 @@ use crate::access::{Access, TokenBook};
 use crate::app::{App, assemble};
 use crate::audit::Act;
 use crate::config::{Changes, Loaded, LogFormat, Logs, RequireToken, Settings, Sources};
-use crate::http::{AllowedHosts, BindError, Configured, bind, router, serve};
+use crate::http::{AllowedHosts, BindError, Configured, bind, keep_serving, router};
 
 /// How long a fix that is being applied may take to come to a safe point at the end.
 const APPLYING: Duration = Duration::from_mins(1);
@@ -55,7 +55,8 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     let access =
         Arc::new(Access::new(&loaded.settings.data_dir, loaded.settings.api.demands_token()));
     let router = router(app.coordinator.clone(), configured, access, hosts, app.cancel.clone());
-    let server = tokio::spawn(serve(listener, router, app.cancel.clone()));
+    keep_serving(app.coordinator.upkeep(), listener, router, app.cancel.clone())
+        .map_err(|error| not_started(error.into()))?;
     app.start_triggers(changes).map_err(not_started)?;
     let manager = ServiceManager::of_environment();
     manager.ready(&format!("the page is at {}/", own_url(listen)));
@@ -66,9 +67,6 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     manager.ending();
     tell("ending: no new fix is begun");
     end(app).await;
-    if let Ok(Err(error)) = server.await {
-        tracing::warn!(%error, "the API ended with an error: {error}");
-    }
     Ok(Exit::Done)
 }
 

@@ -1,5 +1,7 @@
 //! `status`, `incidents`, `explain`, `targets`, `backups`, `shadow`.
 
+use std::fmt::Write as _;
+
 use selfheal_agents::model::{TargetId, clean};
 
 use super::client::Client;
@@ -7,6 +9,7 @@ use super::output::{Exit, Outcome, Output};
 use super::render::{self, Overview};
 use super::source::Source;
 use crate::config::Settings;
+use crate::http::body::Restarted;
 
 /// How everything stands. Something not well, or not seen, is exit code 1; a container runtime
 /// that does not answer is 3.
@@ -36,9 +39,16 @@ pub(super) async fn status(client: Client, settings: &Settings, out: Output) -> 
 /// starting it again would mend counts against it.
 pub(super) async fn own_status(client: &Client, alive: bool, out: Output) -> Outcome {
     let health = client.own_health().await?;
-    out.show(&health, |health, _| match &health.detail {
-        None => format!("{} works", client.url()),
-        Some(fault) => format!("{} does not work: {}", client.url(), clean(fault, 500)),
+    out.show(&health, |health, _| {
+        let mut text = match &health.detail {
+            None => format!("{} works", client.url()),
+            Some(fault) => format!("{} does not work: {}", client.url(), clean(fault, 500)),
+        };
+        for Restarted { part, times } in &health.restarted {
+            let part = clean(part, 100);
+            let _ = write!(text, "\n  begun anew after a fault of its own, {times}x: {part}");
+        }
+        text
     })?;
     let is_well = if alive { !health.hangs } else { health.is_healthy() };
     Ok(if is_well { Exit::Done } else { Exit::Wrong })

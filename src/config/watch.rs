@@ -5,11 +5,11 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::fault::ConfigError;
@@ -66,16 +66,18 @@ fn fingerprint(sources: &Sources) -> Fingerprint {
 
 /// What has changed since the settings were read, and who asks for it. Made right after they were
 /// read: a change or a SIGHUP in the time that all the rest takes to start is noticed too.
+/// Cloning shares it.
+#[derive(Clone)]
 pub struct Changes {
-    reloader: Reloader,
-    hangup: Option<tokio::signal::unix::Signal>,
+    reloader: Arc<Mutex<Reloader>>,
+    hangup: Arc<AsyncMutex<Option<tokio::signal::unix::Signal>>>,
 }
 
 impl Changes {
     /// From now on. `loaded` must come from the same sources. Needs a running tokio.
     pub fn since(sources: Sources, loaded: &Loaded) -> Self {
-        let hangup = signal(SignalKind::hangup()).ok();
-        Self { reloader: Reloader::new(sources, loaded), hangup }
+        let hangup = Arc::new(AsyncMutex::new(signal(SignalKind::hangup()).ok()));
+        Self { reloader: Arc::new(Mutex::new(Reloader::new(sources, loaded))), hangup }
     }
 }
 
@@ -85,21 +87,23 @@ pub async fn watch(
     settings: watch::Sender<Arc<Settings>>,
     cancel: CancellationToken,
 ) {
-    let Changes { mut reloader, mut hangup } = changes;
+    let mut hangup = changes.hangup.lock().await;
     loop {
         let asked = tokio::select! {
             () = cancel.cancelled() => return,
             () = tokio::time::sleep(EVERY) => false,
             () = asked_by(&mut hangup) => true,
         };
+        let reloader = Arc::clone(&changes.reloader);
         let looked = tokio::task::spawn_blocking(move || {
-            let result = reloader.look(asked);
-            (reloader, result)
+            reloader.lock().unwrap_or_else(PoisonError::into_inner).look(asked)
         });
-        let Ok((returned, result)) = looked.await else { return };
-        reloader = returned;
-        if let Some(result) = result {
-            take_over(result, &settings);
+        match looked.await {
+            Ok(Some(result)) => take_over(result, &settings),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "a fault of Selfheal's own kept the settings from being read");
+            }
         }
     }
 }

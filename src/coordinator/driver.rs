@@ -5,7 +5,8 @@
 //! to an end. That holds after every start, and what follows a fault of ours that breaks the work
 //! off (a panic) is a start: the other half of the work is stopped as by a crash, what is being
 //! applied comes to its end, what the agents remembered is dropped since it may be half changed,
-//! and the journal is taken up again.
+//! and the journal is taken up again. The same is done with a cycle that does not end, and with
+//! windows that are not looked after any more: a crash in the midst of anything is provided for.
 //!
 //! Rejected: to end the process. It heals nothing where no service manager starts it again, and it
 //! would cut off the fixes that are being applied well beside the fault.
@@ -13,9 +14,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use selfheal_agents::model::{IncidentId, clean};
+use selfheal_agents::model::IncidentId;
 use selfheal_agents::ports::{StoreError, StoreResult};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::look::Senses;
@@ -24,16 +25,17 @@ use super::retries::RETRY_EVERY;
 use super::state::{Inner, TICK, lock};
 use super::{Scope, Trigger};
 use crate::alerts;
+use crate::upkeep::Spell;
 
 /// How often what the last run left is asked for again while the store or the container runtime is
 /// away.
 const RECOVER_AGAIN: Duration = Duration::from_secs(2);
-/// Pause before the work is taken up again after a fault of ours; each next one is twice as long ...
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// ... up to this, ...
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-/// ... until it has gone well for so long.
-const GOES_WELL_AFTER: Duration = Duration::from_mins(15);
+/// What the work is called beside the parts that run beside it.
+const WORK: &str = "the work";
+/// How often is looked whether the work stands still.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long work that is broken off may take to stop: longer means that it blocks its thread.
+const STOPS_WITHIN: Duration = Duration::from_secs(30);
 /// How often is asked whether a reminder or the digest is due.
 const TELL_EVERY: Duration = Duration::from_mins(1);
 /// Everything in a cycle has a time limit: one that takes this long does not end.
@@ -52,6 +54,8 @@ pub(super) enum Work {
     },
     /// A fault of ours broke it off; it is about to be taken up again.
     BrokenOff,
+    /// A fault of ours blocks it, and it cannot even be broken off.
+    Blocked,
     /// The journal cannot be read: no cycle runs any more.
     Refused,
 }
@@ -67,6 +71,9 @@ impl Work {
             Self::BrokenOff => Some(
                 "a fault of Selfheal's own broke its work off; it is taken up again".to_owned(),
             ),
+            Self::Blocked => {
+                Some("a fault of Selfheal's own blocks its work; only a restart helps".to_owned())
+            }
             // Why is for the log and the alert: it may name files.
             Self::Refused => Some(
                 "the journal cannot be read and nothing is healed; the log says why".to_owned(),
@@ -83,6 +90,7 @@ impl Inner {
             let cancel = inner.cancel.clone();
             cancel.run_until_cancelled(Box::pin(inner.keep_working())).await;
         });
+        self.tell_of_parts();
     }
 
     /// What keeps triggers from being handled, if anything does.
@@ -90,42 +98,61 @@ impl Inner {
         lock(&self.work).fault()
     }
 
-    /// What hangs, where starting again would cure it: a cycle that does not end, or a loop that
-    /// stands still.
+    /// What hangs, where starting again would cure it: a cycle that does not end, a loop that
+    /// stands still, or a thread that is not given back.
     ///
     /// Work that was broken off is taken up again anyhow, and a journal that cannot be read is no
     /// more readable after a restart.
     pub(super) fn hang(&self) -> Option<String> {
+        if *lock(&self.work) == Work::BrokenOff {
+            return None;
+        }
+        self.work_hangs().or_else(|| self.upkeep.blocked()).or_else(|| {
+            let stopped = self.schedule_pulse.has_stopped();
+            stopped.then(|| "the schedule does not look at the clock any more".to_owned())
+        })
+    }
+
+    /// What of the work hangs.
+    fn work_hangs(&self) -> Option<String> {
         match &*lock(&self.work) {
-            Work::BrokenOff => None,
-            work @ Work::Cycle { .. } if work.fault().is_some() => work.fault(),
-            _ if self.windows_pulse.has_stopped() => {
-                Some("the windows are not looked after any more".to_owned())
+            work @ (Work::Cycle { .. } | Work::Blocked) if work.fault().is_some() => work.fault(),
+            _ => self
+                .windows_pulse
+                .has_stopped()
+                .then(|| "the windows are not looked after any more".to_owned()),
+        }
+    }
+
+    /// Waits until the work hangs; answers how.
+    async fn until_the_work_hangs(&self) -> String {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if let Some(how) = self.work_hangs() {
+                return how;
             }
-            _ if self.schedule_pulse.has_stopped() => {
-                Some("the schedule does not look at the clock any more".to_owned())
-            }
-            _ => None,
         }
     }
 
     async fn keep_working(self: Arc<Self>) {
-        let mut pause = FIRST_PAUSE;
+        let mut spell = Spell::default();
         loop {
             let begun = Instant::now();
             let mut halves = JoinSet::new();
             halves.spawn(Arc::clone(&self).drive());
             halves.spawn(Arc::clone(&self).look_after_windows());
-            let ended = halves.join_next().await.and_then(Result::err);
-            self.break_off(ended.as_ref());
-            halves.shutdown().await;
+            let why = tokio::select! {
+                ended = halves.join_next() => {
+                    ended.and_then(Result::err).map(|error| error.to_string()).unwrap_or_default()
+                }
+                how = self.until_the_work_hangs() => how,
+            };
+            let pause = spell.ended_after(begun.elapsed());
+            self.break_off(&why, spell.ends());
+            self.stop(&mut halves).await;
             self.applied().await;
             *self.senses.lock().await = Senses::new(&self.rules());
-            if begun.elapsed() >= GOES_WELL_AFTER {
-                pause = FIRST_PAUSE;
-            }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
             self.windows_pulse.beat();
             *lock(&self.work) = Work::Waits;
             // What the broken cycle was asked to look at is not known any more.
@@ -134,15 +161,20 @@ impl Inner {
     }
 
     /// Says that the work was broken off, and lets nobody touch what is under way.
-    fn break_off(&self, ended: Option<&JoinError>) {
-        let why = ended.map(ToString::to_string).unwrap_or_default();
-        tracing::error!(
-            "a fault of Selfheal's own broke its work off; it is taken up again as after a crash; \
-             please report it: {}",
-            clean(&why, 300)
-        );
+    fn break_off(&self, why: &str, ends: u32) {
+        self.upkeep.note(WORK, why, ends);
         *lock(&self.work) = Work::BrokenOff;
         self.set_taken_up(false);
+    }
+
+    /// Stops the work as a crash would.
+    async fn stop(&self, halves: &mut JoinSet<()>) {
+        if tokio::time::timeout(STOPS_WITHIN, halves.shutdown()).await.is_err() {
+            tracing::error!("the work blocks its thread and cannot be stopped; a restart helps");
+            *lock(&self.work) = Work::Blocked;
+            halves.shutdown().await;
+            *lock(&self.work) = Work::BrokenOff;
+        }
     }
 
     /// Recovery, then cycles as they are asked for.

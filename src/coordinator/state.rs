@@ -32,6 +32,7 @@ use super::retries::Retries;
 use super::turns::{Turn, Turns};
 use super::{Freeze, Happening, Parts, Rules, Standing, schedule, validation};
 use crate::audit::Audit;
+use crate::upkeep::Upkeep;
 
 /// How often windows and passing holds are looked after.
 pub(super) const TICK: Duration = Duration::from_millis(500);
@@ -99,6 +100,8 @@ pub(super) struct Inner {
     pub(super) windows_pulse: Pulse,
     /// Whether the schedule still looks at the clock.
     pub(super) schedule_pulse: Arc<Pulse>,
+    /// Keeps what runs beside the flow.
+    pub(super) upkeep: Upkeep,
     /// Whether what the last run left is taken up.
     taken_up: watch::Sender<bool>,
     pub(super) cancel: CancellationToken,
@@ -168,6 +171,7 @@ impl Inner {
             work: Mutex::default(),
             windows_pulse: Pulse::default(),
             schedule_pulse: Arc::default(),
+            upkeep: Upkeep::new(parts.cancel.clone()),
             taken_up: watch::Sender::new(false),
             cancel: parts.cancel,
         }

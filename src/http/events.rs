@@ -25,11 +25,15 @@ use super::problem::{Answer, Problem};
 use super::state::Api;
 use crate::access::{Access, Holder};
 use crate::coordinator::LiveEvent;
+use crate::upkeep::{Part, Upkeep};
 
 /// Events kept for clients that come back.
 const KEPT: usize = 512;
 /// Streams at the same time.
 const STREAMS: usize = 64;
+
+/// Nothing may be said for long.
+const EVENTS: Part = Part { name: "the events of the API", turns_within: None };
 
 /// The newest events. Cloning shares them.
 #[derive(Clone)]
@@ -44,13 +48,23 @@ pub(super) struct Events {
 
 impl Events {
     /// Keeps what `live` says until `cancel`.
-    pub(super) fn keep(live: broadcast::Receiver<LiveEvent>, cancel: CancellationToken) -> Self {
+    pub(super) fn keep(
+        live: broadcast::Receiver<LiveEvent>,
+        upkeep: &Upkeep,
+        cancel: CancellationToken,
+    ) -> Self {
         let ring = Arc::new(Mutex::new(VecDeque::with_capacity(KEPT)));
         let (tell, newest) = watch::channel(0);
         let run = Uuid::now_v7().simple().to_string();
         // The end of the id is random, the beginning is the time.
         let run = Arc::from(&run[24..]);
-        tokio::spawn(record(live, Arc::clone(&ring), tell, cancel.clone()));
+        let (kept, ended) = (Arc::clone(&ring), cancel.clone());
+        // What is said while it is begun anew is seen as a gap by every client.
+        let (again, mut from) = (live.resubscribe(), Some(live));
+        upkeep.keep(EVENTS, move || {
+            let live = from.take().unwrap_or_else(|| again.resubscribe());
+            record(live, Arc::clone(&kept), tell.clone(), ended.clone())
+        });
         Self { ring, newest, run, streams: Arc::new(Semaphore::new(STREAMS)), cancel }
     }
 
@@ -196,6 +210,10 @@ mod tests {
         LiveEvent { id, at: Timestamp::UNIX_EPOCH, what: Happening::Frozen { freezes: vec![] } }
     }
 
+    fn upkeep() -> Upkeep {
+        Upkeep::new(CancellationToken::new())
+    }
+
     async fn kept(events: &Events, newest: u64) {
         let mut seen = events.newest.clone();
         seen.wait_for(|id| *id >= newest).await.unwrap();
@@ -227,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_comes_back_gets_what_it_missed_and_nothing_twice() {
         let (live, from) = broadcast::channel(64);
-        let events = Events::keep(from, CancellationToken::new());
+        let events = Events::keep(from, &upkeep(), CancellationToken::new());
         for id in 1..=5 {
             live.send(event(id)).unwrap();
         }
@@ -241,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn an_id_of_another_run_and_one_that_left_the_ring_are_told_of_the_gap() {
         let (live, from) = broadcast::channel(2048);
-        let events = Events::keep(from, CancellationToken::new());
+        let events = Events::keep(from, &upkeep(), CancellationToken::new());
         for id in 1..=(KEPT as u64 + 10) {
             live.send(event(id)).unwrap();
         }
@@ -258,7 +276,7 @@ mod tests {
     async fn shutting_down_ends_every_stream() {
         let (_live, from) = broadcast::channel(4);
         let cancel = CancellationToken::new();
-        let events = Events::keep(from, cancel.clone());
+        let events = Events::keep(from, &upkeep(), cancel.clone());
         let waiting = tokio::spawn(reader(&events, Some(0)).next());
         cancel.cancel();
         assert!(waiting.await.unwrap().is_none());

@@ -29,6 +29,7 @@ use super::problem::{Answer, Problem};
 use super::state::Api;
 use crate::coordinator::Standing;
 use crate::streams::Figures;
+use crate::upkeep::Record;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
 
@@ -57,6 +58,11 @@ struct ByEnd {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPart {
+    part: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: &'static str,
 }
@@ -81,6 +87,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse>
         streams(&mut registry, tie.figures(), api.store().messages_waiting().await?);
     }
     api.tally.register(&mut registry);
+    restarts(&mut registry, &api.coordinator.upkeep().records());
     if let Some(own) = Own::now() {
         own.register(&mut registry);
     }
@@ -106,6 +113,16 @@ impl Depth {
         let help = "Alerts among them that their channel did not take so far";
         gauge(registry, "selfheal_alerts_refused", help, self.refused as f64);
     }
+}
+
+/// Each part of Selfheal from the start on, so that a rule sees the first one that ends.
+fn restarts(registry: &mut Registry, records: &[Record]) {
+    let restarts = Family::<ByPart, Counter>::default();
+    for Record { part, restarts: count } in records {
+        restarts.get_or_create(&ByPart { part }).inc_by(*count);
+    }
+    let help = "Parts of Selfheal that were begun anew after a fault of its own";
+    registry.register("selfheal_part_restarts", help, restarts);
 }
 
 /// Only where there are streams: a figure of what is not there would raise alarms.

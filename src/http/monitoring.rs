@@ -7,8 +7,8 @@ use selfheal_agents::learning_engine::Statistics;
 use selfheal_agents::model::BackupId;
 
 use super::body::{
-    BackupList, BackupRow, CheckRequest, Checked, Done, Health, OwnHealth, ProblemBody, Status,
-    Success,
+    BackupList, BackupRow, CheckRequest, Checked, Done, Health, OwnHealth, ProblemBody, Restarted,
+    Status, Success,
 };
 use super::extract::{Named, OptionalJson, Params, Who};
 use super::incidents::RollbackParams;
@@ -37,8 +37,15 @@ const BACKUPS: usize = 1000;
 )]
 pub(super) async fn own_health(State(api): State<Api>) -> (StatusCode, Json<OwnHealth>) {
     let store = api.vital.fault_of(api.store()).await;
-    let hangs = api.coordinator.hang().is_some();
-    let health = OwnHealth { hangs, ..OwnHealth::new(store, api.coordinator.fault()) };
+    let hang = api.coordinator.hang();
+    let hangs = hang.is_some();
+    let upkeep = api.coordinator.upkeep().records().into_iter();
+    let restarted = upkeep
+        .filter(|record| record.restarts > 0)
+        .map(|record| Restarted { part: record.part.to_owned(), times: record.restarts })
+        .collect();
+    let fault = api.coordinator.fault().or(hang);
+    let health = OwnHealth { hangs, restarted, ..OwnHealth::new(store, fault) };
     let status = if health.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))
 }

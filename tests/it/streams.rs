@@ -16,7 +16,7 @@ use redis::streams::{StreamPendingReply, StreamRangeReply};
 use selfheal::audit::Audit;
 use selfheal::coordinator::{Coordinator, Parts, Rules, Scope, Trigger};
 use selfheal::knowledge;
-use selfheal::streams::{Address, Figures, Setup, Tie, run};
+use selfheal::streams::{Address, Figures, Setup, Tie, start};
 use selfheal_agents::fakes::{FakeClock, FakeWorld, MemoryStore, healthy, start_time};
 use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::model::{IncidentId, IncidentState};
@@ -86,9 +86,8 @@ impl Tied {
     }
 
     fn tie_to(&self, setup: Setup) {
-        let (coordinator, tie) = (self.coordinator.clone(), Arc::clone(&self.tie));
-        coordinator.request(Scope::All, Trigger::Start);
-        tokio::spawn(run(setup, coordinator, tie, self.cancel.clone()));
+        self.coordinator.request(Scope::All, Trigger::Start);
+        start(setup, &self.coordinator, Arc::clone(&self.tie), self.cancel.clone());
     }
 
     async fn figures(&self, wanted: impl Fn(&Figures) -> bool) -> Figures {

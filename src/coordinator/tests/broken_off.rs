@@ -125,3 +125,54 @@ async fn a_journal_that_cannot_be_read_is_told_and_nothing_is_healed() {
     stage.pass(60).await;
     assert_eq!(stage.fake.effects(), Vec::<String>::new());
 }
+
+/// A host whose next look never ends, once it is set.
+struct Pit {
+    host: Arc<dyn HostSensor>,
+    set: AtomicBool,
+}
+
+#[async_trait]
+impl HostSensor for Pit {
+    async fn host(&self) -> WorldResult<HostFacts> {
+        if self.set.swap(false, Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        self.host.host().await
+    }
+
+    async fn connections(&self, pid: u32, container_id: &str) -> WorldResult<Vec<Connection>> {
+        self.host.connections(pid, container_id).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cycle_that_does_not_end_is_broken_off_and_the_next_one_heals() {
+    let fake = shop();
+    let mut world = fake.world();
+    let pit = Arc::new(Pit { host: world.host.clone(), set: AtomicBool::new(false) });
+    world.host = pit.clone();
+    let stage = Stage::within(fake, world, Rules::default(), Arc::default());
+    stage.look().await;
+    pit.set.store(true, Ordering::SeqCst);
+    stage.fake.crash("web", 1);
+    stage.pass(14 * 60).await;
+    assert_eq!(stage.fake.effects(), Vec::<String>::new(), "the cycle hangs");
+    stage.pass(3 * 60).await;
+    assert_eq!(stage.fake.effects(), ["start web"]);
+    assert_eq!((stage.coordinator.hang(), stage.coordinator.fault()), (None, None));
+    let restarts = stage.coordinator.upkeep().records();
+    assert!(restarts.iter().any(|of| of.part == "the work" && of.restarts == 1), "{restarts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_told_of_a_fault_that_comes_again_and_again() {
+    let (stage, trap) = trapped(shop(), Rules::default());
+    stage.look().await;
+    for _ in 0..3 {
+        assert_eq!(stage.alerts().await, Vec::<String>::new());
+        stage.meets(&trap).await;
+        stage.pass(30).await;
+    }
+    assert_eq!(stage.alerts().await, ["part_fails"]);
+}

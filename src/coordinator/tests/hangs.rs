@@ -28,7 +28,9 @@ impl Stage {
         let fire: Fire = Arc::new(move |scope, trigger| asked.request(scope, trigger));
         let asked = self.coordinator.clone();
         let doubt: Doubt = Arc::new(move |target| asked.ask_ahead(target));
-        tokio::spawn(probes::run(prober, listed, settings_now, fire, doubt, self.cancel.clone()));
+        let upkeep = self.coordinator.upkeep().clone();
+        let asking = probes::Asking { prober, fire, doubt, upkeep };
+        tokio::spawn(probes::run(asking, listed, settings_now, self.cancel.clone()));
     }
 }
 

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Fire;
 use crate::coordinator::{Scope, Trigger};
+use crate::upkeep::{Part, Upkeep};
 
 /// Lines of a signature older than this count no more, as in the error detector.
 const COUNTED_FOR: TimeDelta = TimeDelta::minutes(10);
@@ -78,7 +79,12 @@ pub struct Follower {
     pub clock: Arc<dyn Clock>,
     /// Asks for a cycle.
     pub fire: Fire,
+    /// Keeps each of them followed.
+    pub upkeep: Upkeep,
 }
+
+/// A quiet log may be waited for for ever.
+const LOG: Part = Part { name: "what follows a log", turns_within: None };
 
 /// Follows the logs of the containers in `running` until cancelled.
 pub async fn run(
@@ -99,7 +105,10 @@ pub async fn run(
         });
         for container in wanted.iter() {
             if following.len() < AT_ONCE && !following.contains_key(container) {
-                let task = tasks.spawn(follower.clone().follow(container.clone()));
+                let (follower, of) = (follower.clone(), container.clone());
+                let upkeep = follower.upkeep.clone();
+                let follow = move || follower.clone().follow(of.clone());
+                let task = tasks.spawn(upkeep.kept(LOG, follow));
                 following.insert(container.clone(), task);
             }
         }

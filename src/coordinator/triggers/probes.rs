@@ -20,20 +20,35 @@ use tokio_util::sync::CancellationToken;
 use super::{Doubt, Fire};
 use crate::config::{Probes, Settings};
 use crate::coordinator::{Scope, Trigger};
+use crate::upkeep::{Part, Upkeep};
 
 /// How many targets are asked at the same time.
 const AT_ONCE: usize = 32;
 /// The prober keeps the time limit itself; this much later it is given up for lost.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// What probing needs.
+#[derive(Clone)]
+pub struct Asking {
+    /// Who asks.
+    pub prober: Arc<dyn Prober>,
+    /// Asks for a cycle.
+    pub fire: Fire,
+    /// Has a target asked with its whole time limit.
+    pub doubt: Doubt,
+    /// Keeps each target asked.
+    pub upkeep: Upkeep,
+}
+
+/// The settings allow no longer pause than an hour.
+const PROBE: Part = Part { name: "a probe", turns_within: Some(Duration::from_hours(2)) };
+
 /// Probes every target that has an endpoint until cancelled; follows changes of the targets
 /// and of the settings.
 pub async fn run(
-    prober: Arc<dyn Prober>,
+    asking: Asking,
     mut targets: watch::Receiver<Arc<Vec<Target>>>,
     mut settings: watch::Receiver<Arc<Settings>>,
-    fire: Fire,
-    doubt: Doubt,
     cancel: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
@@ -53,15 +68,16 @@ pub async fn run(
         for (id, endpoint) in wanted {
             running.entry(id.clone()).or_insert_with(|| {
                 let asked = Asked {
-                    prober: Arc::clone(&prober),
+                    prober: Arc::clone(&asking.prober),
                     places: Arc::clone(&places),
-                    fire: Arc::clone(&fire),
-                    doubt: Arc::clone(&doubt),
+                    fire: Arc::clone(&asking.fire),
+                    doubt: Arc::clone(&asking.doubt),
                     settings: used.clone(),
                     id,
                     endpoint: endpoint.clone(),
                 };
-                (endpoint, tasks.spawn(asked.ask_for_ever()))
+                let ask = move || asked.clone().ask_for_ever();
+                (endpoint, tasks.spawn(asking.upkeep.clone().kept(PROBE, ask)))
             });
         }
         tokio::select! {
@@ -87,6 +103,7 @@ fn endpoints(targets: &[Target]) -> BTreeMap<TargetId, Endpoint> {
 }
 
 /// One target being asked.
+#[derive(Clone)]
 struct Asked {
     prober: Arc<dyn Prober>,
     places: Arc<Semaphore>,

@@ -27,6 +27,18 @@ pub struct OwnHealth {
     /// Whether starting it again would help: a cycle does not end, or a loop stands still.
     #[serde(default)]
     pub hangs: bool,
+    /// Which parts of it were begun anew since the start, after a fault of its own.
+    #[serde(default)]
+    pub restarted: Vec<Restarted>,
+}
+
+/// A part of the program that was begun anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Restarted {
+    /// Which.
+    pub part: String,
+    /// How often.
+    pub times: u64,
 }
 
 impl OwnHealth {
@@ -42,6 +54,7 @@ impl OwnHealth {
             message_handler_running,
             detail: (!faults.is_empty()).then(|| faults.join("; ")),
             hangs: false,
+            restarted: vec![],
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Happening, LiveEvent};
+use crate::upkeep::{Part, Upkeep};
 
 /// Upper bounds of the lengths of cycles and of an agent's part in one, in seconds.
 const LENGTHS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
@@ -29,6 +30,9 @@ struct ByAgent {
 struct ByState {
     state: &'static str,
 }
+
+/// Nothing may be said for long.
+const TALLY: Part = Part { name: "the figures", turns_within: None };
 
 /// Counts of this run of the program. Cloning shares them.
 #[derive(Clone)]
@@ -48,26 +52,34 @@ fn lengths() -> Histogram {
 impl Tally {
     /// Counts what `live` says until `cancel`.
     pub(in super::super) fn keep(
-        mut live: broadcast::Receiver<LiveEvent>,
+        live: broadcast::Receiver<LiveEvent>,
+        upkeep: &Upkeep,
         cancel: CancellationToken,
     ) -> Self {
         let tally = Self::new();
         let counting = tally.clone();
-        tokio::spawn(async move {
-            loop {
-                let event = tokio::select! {
-                    () = cancel.cancelled() => return,
-                    event = live.recv() => event,
-                };
-                match event {
-                    Ok(event) => counting.count(&event),
-                    // What was missed is not counted; a scrape cannot wait for it.
-                    Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return,
-                }
-            }
+        // What is said while it is begun anew is not counted.
+        let (again, mut from) = (live.resubscribe(), Some(live));
+        upkeep.keep(TALLY, move || {
+            let live = from.take().unwrap_or_else(|| again.resubscribe());
+            counting.clone().count_all(live, cancel.clone())
         });
         tally
+    }
+
+    async fn count_all(self, mut live: broadcast::Receiver<LiveEvent>, cancel: CancellationToken) {
+        loop {
+            let event = tokio::select! {
+                () = cancel.cancelled() => return,
+                event = live.recv() => event,
+            };
+            match event {
+                Ok(event) => self.count(&event),
+                // What was missed is not counted; a scrape cannot wait for it.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
     }
 
     fn new() -> Self {

@@ -196,17 +196,16 @@ async fn what_was_done_is_answered_once_however_long_the_store_refuses_it() {
 #[tokio::test]
 async fn a_job_whose_end_was_not_written_down_when_selfheal_ended_is_left_for_the_next_start() {
     let Some(server) = Server::redis(&[]) else { return };
-    let tied = Tied::loose(Rules::default());
-    let (coordinator, tie) = (tied.coordinator.clone(), Arc::clone(&tied.tie));
-    coordinator.request(Scope::All, Trigger::Start);
-    let running = tokio::spawn(run(at(server.port), coordinator, tie, tied.cancel.clone()));
+    let tied = Tied::to(at(server.port), Rules::default());
     let mut other = Other::on(server.port).await;
     tied.figures(|figures| figures.connected).await;
     tied.store.refuse_writes(Some("full"));
     other.job("begun", "trigger_check", &json!({"dry_run": true})).await;
     other.somebody_has_it().await;
     tied.cancel.cancel();
-    tokio::time::timeout(LIMIT, running).await.expect("it ends while a job waits").unwrap();
+    let all = tied.coordinator.upkeep().tracker();
+    all.close();
+    tokio::time::timeout(LIMIT, all.wait()).await.expect("it ends while a job waits");
     assert_eq!(other.pending().await, 1, "nobody acknowledged it");
     assert_eq!(other.all("jobs").await.len(), 1);
     assert_eq!(other.all("results").await.len(), 0);

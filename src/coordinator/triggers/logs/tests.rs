@@ -54,14 +54,22 @@ struct Following {
 
 impl Following {
     async fn start() -> Self {
+        let fired = Fired::default();
+        let fire = fired.fire();
+        Self::calling(fired, fire).await
+    }
+
+    /// With something else beside what notes the calls.
+    async fn calling(fired: Fired, fire: Fire) -> Self {
         let world = FakeWorld::default();
         world.add(container("web"));
-        let (fired, cancel) = (Fired::default(), CancellationToken::new());
+        let cancel = CancellationToken::new();
         let follower = Follower {
             runtime: Arc::new(world.clone()),
             catalogue: watch::Sender::new(Arc::new(catalogue())).subscribe(),
             clock: Arc::new(world.clock().clone()),
-            fire: fired.fire(),
+            fire,
+            upkeep: Upkeep::new(cancel.clone()),
         };
         let (running, running_now) = watch::channel(listed(&world));
         let task = tokio::spawn(run(follower, running_now, cancel.clone()));
@@ -192,4 +200,21 @@ fn what_grows_beyond_what_is_counted_is_news_once_more() {
     assert_eq!((many(0), many(3), many(500)), (3, 6, 1000));
     assert_eq!(many(600), 1000);
     assert!(many(1000) > 1000, "a flood stays one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_whose_reader_meets_a_fault_of_ours_is_followed_on() {
+    let fired = Fired::default();
+    let (fire, met) = (fired.fire(), std::sync::atomic::AtomicBool::default());
+    let faulty: Fire = Arc::new(move |scope, trigger| {
+        assert!(met.swap(true, std::sync::atomic::Ordering::SeqCst), "a fault of ours");
+        fire(scope, trigger);
+    });
+    let following = Following::calling(fired, faulty).await;
+    following.write("boom 1").await;
+    assert_eq!(following.looks(), 0);
+    pass(60).await;
+    following.write("boom 2").await;
+    assert_ne!(following.looks(), 0);
+    following.end().await;
 }

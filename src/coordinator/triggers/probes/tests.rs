@@ -63,14 +63,13 @@ impl Probing {
         let (fired, cancel) = (Fired::default(), CancellationToken::new());
         let doubted = Arc::<Mutex<Vec<TargetId>>>::default();
         let doubts = Arc::clone(&doubted);
-        let task = tokio::spawn(run(
-            prober.clone(),
-            targets_now,
-            settings_now,
-            fired.fire(),
-            Arc::new(move |id| doubts.lock().unwrap().push(id.clone())),
-            cancel.clone(),
-        ));
+        let asking = Asking {
+            prober: prober.clone(),
+            fire: fired.fire(),
+            doubt: Arc::new(move |id| doubts.lock().unwrap().push(id.clone())),
+            upkeep: Upkeep::new(cancel.clone()),
+        };
+        let task = tokio::spawn(run(asking, targets_now, settings_now, cancel.clone()));
         Self { ports: prober, fired, doubted, targets, settings, cancel, task }
     }
 
