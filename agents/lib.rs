@@ -13,6 +13,7 @@ pub mod error_detector;
 pub mod fix_engineer;
 pub mod health_monitor;
 pub mod learning_engine;
+pub mod lease;
 pub mod model;
 pub mod patterns;
 pub mod ports;
