@@ -27,6 +27,7 @@ mod flapping;
 pub mod freezes;
 mod good_state;
 mod last_looks;
+mod latency;
 mod late;
 mod leases;
 mod live;
