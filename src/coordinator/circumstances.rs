@@ -114,7 +114,6 @@ impl Inner {
         let container = container_of(bench, target);
         let deployed = container.and_then(|facts| deployment(bench.seen, facts));
         let window = self.maintenance_open(target, bench.seen.now);
-        let deployed = deployed.map(|seen| Hold::DeploymentUnderWay { seen });
         deployed
             .into_iter()
             .chain(window.map(|window| Hold::MaintenanceWindow { window }))
