@@ -25,6 +25,7 @@ pub async fn take(
         incident,
         fix: fix.id,
         target: fix.target.clone(),
+        fix_type: fix.fix_type.clone(),
         reason: fix.summary.clone(),
         confidence: fix.confidence,
         left_behind: vec![None; captured.len()],

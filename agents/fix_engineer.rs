@@ -18,8 +18,9 @@ use crate::model::{
     Confidence, Course, Diagnosis, Fix, FixId, FixTemplate, Ledger, LedgerSource, Provenance,
     Runbook, Step, StepRole, TargetId, Timestamp,
 };
+use crate::root_cause::Unmet;
 use actions::{Act, Action};
-use plan::PlanRequest;
+use plan::{PlanRequest, Unfit};
 
 /// What was proposed, and why other fixes of the runbook were not.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -28,6 +29,15 @@ pub struct Proposals {
     pub fixes: Vec<Fix>,
     /// One sentence for each fix of the runbook that does not fit here.
     pub unfit: Vec<String>,
+    /// The first that lacks nothing but time.
+    pub not_yet: Option<Unmet>,
+}
+
+impl Proposals {
+    fn lacks_time(&mut self, unmet: Unmet) {
+        let known = self.not_yet.take();
+        self.not_yet = known.into_iter().chain([unmet]).min_by_key(|unmet| unmet.from);
+    }
 }
 
 /// Proposes the fixes of `runbook`, which explains it, for `diagnosis`.
@@ -44,6 +54,7 @@ pub async fn propose(
     for template in &runbook.fixes {
         let request = PlanRequest { template, diagnosis, workshop };
         if !request.applies() {
+            request.will_apply().into_iter().for_each(|unmet| proposals.lacks_time(unmet));
             continue;
         }
         match actions::plan(&template.action, &request).await {
@@ -57,7 +68,11 @@ pub async fn propose(
                     history,
                 ));
             }
-            Err(why) => proposals.unfit.push(format!("`{}`: {why}", template.action)),
+            Err(Unfit { why, from }) => {
+                proposals.unfit.push(format!("`{}`: {why}", template.action));
+                from.into_iter()
+                    .for_each(|from| proposals.lacks_time(Unmet { why: why.clone(), from }));
+            }
         }
     }
     // Stable: among equals the runbook's order stands.

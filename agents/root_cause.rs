@@ -28,7 +28,7 @@ use crate::model::{
 
 use candidates::Candidate;
 pub use changes::{CHANGES_BACK, NEVER_ABOVE};
-pub use conditions::{holds, signature_matches};
+pub use conditions::{Unmet, holds, lasts_for, signature_matches, will_hold};
 pub use graph::Graph;
 
 /// The issue type of trouble that no runbook explains.

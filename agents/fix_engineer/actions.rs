@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{PlanRequest, Planned};
+use super::plan::{PlanRequest, Unfit};
 use super::remembered::Remembered;
-use crate::model::{Captured, ContainerStatus, Endpoint, Target, TargetId};
+use crate::model::{Captured, ContainerStatus, Endpoint, Step, Target, TargetId};
 use crate::ports::{World, WorldError, WorldResult};
 
 /// How an action is taken back.
@@ -127,10 +127,13 @@ macro_rules! actions {
         }
 
         /// Plans the action of that name for the target at hand.
-        pub(super) async fn plan(name: &str, request: &PlanRequest<'_>) -> Planned {
+        pub(super) async fn plan(
+            name: &str,
+            request: &PlanRequest<'_>,
+        ) -> Result<Vec<Step>, Unfit> {
             match name {
-                $($name => $module::plan(request).await,)+
-                other => Err(format!("there is no action `{other}`")),
+                $($name => $module::plan(request).await.map_err(Unfit::from),)+
+                other => Err(format!("there is no action `{other}`").into()),
             }
         }
     };

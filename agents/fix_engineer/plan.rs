@@ -2,9 +2,10 @@
 
 use crate::model::{
     ContainerFacts, Diagnosis, FixTemplate, Step, StepRole, Target, TargetId, TargetPolicy,
+    Timestamp,
 };
 use crate::ports::World;
-use crate::root_cause::{Evidence, holds};
+use crate::root_cause::{Evidence, Unmet, holds, will_hold};
 
 use super::actions::{Action, ContainerRestart};
 use super::remembered::Remembered;
@@ -76,6 +77,27 @@ pub struct PlanRequest<'a> {
 /// The steps, or why this action does not fit here.
 pub type Planned = Result<Vec<Step>, String>;
 
+/// Why an action does not fit here, and from when on it would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// Why, in words.
+    pub why: String,
+    /// When only time is lacking that it will fit; `None` where more is.
+    pub from: Option<Timestamp>,
+}
+
+impl From<String> for Unfit {
+    fn from(why: String) -> Self {
+        Self { why, from: None }
+    }
+}
+
+impl From<&str> for Unfit {
+    fn from(why: &str) -> Self {
+        why.to_owned().into()
+    }
+}
+
 impl<'a> PlanRequest<'a> {
     /// Whether the template's own condition holds.
     pub fn applies(&self) -> bool {
@@ -83,6 +105,12 @@ impl<'a> PlanRequest<'a> {
             .when
             .as_ref()
             .is_none_or(|when| holds(when, &self.workshop.evidence, &self.diagnosis.blamed))
+    }
+
+    /// What the template's own condition still lacks, where only time is lacking.
+    pub fn will_apply(&self) -> Option<Unmet> {
+        let when = self.template.when.as_ref()?;
+        will_hold(when, &self.workshop.evidence, &self.diagnosis.blamed)
     }
 
     /// The blamed target.

@@ -191,6 +191,9 @@ pub struct Backup {
     pub fix: FixId,
     /// The fix's target.
     pub target: TargetId,
+    /// The fix's type; empty in records from before this was kept.
+    #[serde(default)]
+    pub fix_type: String,
     /// Why: the fix's summary.
     pub reason: String,
     /// How sure the fix was.

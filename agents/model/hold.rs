@@ -51,6 +51,9 @@ pub enum Hold {
     DeploymentUnderWay {
         /// What was seen.
         seen: String,
+        /// When it is over unless something more is seen, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// A backup or its restore is under way, which a fix would cut off.
     BackupUnderWay {
@@ -169,6 +172,13 @@ pub enum Hold {
         /// Which.
         dependency: TargetId,
     },
+    /// What a fix waits for has not lasted long enough.
+    TooEarly {
+        /// What, in words.
+        what: String,
+        /// When it will have, if it lasts.
+        until: Timestamp,
+    },
     /// The fix could not be prepared or applied.
     CouldNotApply {
         /// Why.
@@ -216,6 +226,7 @@ impl Hold {
             Self::Irreversible { .. } => "irreversible",
             Self::FactsMissing { .. } => "facts_missing",
             Self::WaitsForDependency { .. } => "waits_for_dependency",
+            Self::TooEarly { .. } => "too_early",
             Self::CouldNotApply { .. } => "could_not_apply",
             Self::RehearsalFailed { .. } => "rehearsal_failed",
             Self::DryRun => "dry_run",
@@ -240,6 +251,7 @@ impl Hold {
                 | Self::DatabaseInRecovery { .. }
                 | Self::UnderPressure { .. }
                 | Self::WaitsForDependency { .. }
+                | Self::TooEarly { .. }
                 | Self::FactsMissing { .. }
         )
     }
@@ -261,8 +273,8 @@ impl Hold {
     /// When it passes, where that is known.
     pub const fn until(&self) -> Option<Timestamp> {
         match self {
-            Self::InStartPeriod { until, .. } => Some(*until),
-            Self::Frozen { until, .. } => *until,
+            Self::InStartPeriod { until, .. } | Self::TooEarly { until, .. } => Some(*until),
+            Self::Frozen { until, .. } | Self::DeploymentUnderWay { until, .. } => *until,
             _ => None,
         }
     }
@@ -291,7 +303,7 @@ impl fmt::Display for Hold {
             Self::InStartPeriod { target, until } => {
                 write!(f, "`{target}` is still starting (until {})", until.format("%H:%M:%S UTC"))
             }
-            Self::DeploymentUnderWay { seen } => write!(f, "a deployment is under way: {seen}"),
+            Self::DeploymentUnderWay { seen, .. } => write!(f, "a deployment is under way: {seen}"),
             Self::BackupUnderWay { seen } => write!(f, "a backup is under way: {seen}"),
             Self::OtherHealer { healer } => {
                 write!(f, "another healer ({healer}) looks after it; two would fight")
@@ -358,6 +370,9 @@ impl fmt::Display for Hold {
             Self::FactsMissing { what } => write!(f, "not enough is known: {what}"),
             Self::WaitsForDependency { dependency } => {
                 write!(f, "`{dependency}` has only just come back: it may get over that by itself")
+            }
+            Self::TooEarly { what, until } => {
+                write!(f, "too early: {what} (looked at again {})", until.format("%H:%M:%S UTC"))
             }
             Self::CouldNotApply { why } => write!(f, "it could not be applied: {why}"),
             Self::RehearsalFailed { why } => {

@@ -68,7 +68,7 @@ pub struct Observation {
     pub check: CheckName,
     /// What was seen.
     pub value: ObservedValue,
-    /// The unit of a number: `%`, `ms`, `bytes`, or empty.
+    /// The unit of a number: `%`, `ms`, `s` (how long it has lasted), `bytes`, or empty.
     pub unit: String,
     /// What the check thinks of it, after hold time and hysteresis.
     pub verdict: Verdict,
@@ -78,6 +78,21 @@ pub struct Observation {
     pub at: Timestamp,
     /// Since when the verdict is what it is.
     pub since: Timestamp,
+}
+
+impl Observation {
+    /// The unit of a number that tells for how many seconds something has lasted: while it does,
+    /// the number grows by one each second. No other number is in seconds.
+    pub const AGE: &str = "s";
+
+    /// For how long what it tells of has lasted; `None` where it tells of no such thing, or there is
+    /// none now.
+    pub fn age_secs(&self) -> Option<f64> {
+        match self.value {
+            ObservedValue::Number(secs) if self.unit == Self::AGE && secs > 0.0 => Some(secs),
+            _ => None,
+        }
+    }
 }
 
 /// One target with what its checks said.

@@ -14,6 +14,17 @@ pub struct ErrorCount {
     pub secs: f64,
 }
 
+/// How long a service usually takes to answer, asked from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LatencyBaseline {
+    /// The median, in milliseconds.
+    pub median_ms: f64,
+    /// The median of the distances from it, in milliseconds.
+    pub distance_ms: f64,
+    /// Of how many answers.
+    pub answers: u32,
+}
+
 /// How bad a trouble was before its fix, by its log.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trouble {
@@ -33,7 +44,7 @@ pub struct ValidationSample {
     /// Error lines in the target's log since the previous sample.
     pub error_lines: u64,
     /// How long the slowest of its endpoints took to answer, in milliseconds; `None` where it has
-    /// none or none answered.
+    /// none, none answered, or the host was overloaded.
     #[serde(default)]
     pub latency_ms: Option<f64>,
     /// What was seen, in one sentence.
@@ -73,6 +84,9 @@ pub struct Validation {
     /// The same as it was counted; of calm times only.
     #[serde(default)]
     pub baseline: Option<ErrorCount>,
+    /// How it answered before the fault, in calm times; `None` when unknown.
+    #[serde(default)]
+    pub latency_baseline: Option<LatencyBaseline>,
     /// Error lines in the window once the start was over.
     #[serde(default)]
     pub errors: ErrorCount,

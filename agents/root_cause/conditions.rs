@@ -1,12 +1,16 @@
 //! Decides whether what a runbook asks for is so.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{Evidence, changes};
 use crate::model::{
     Condition, FindingSource, HealthStatus, Observation, ObservedValue, RuntimeEventKind, Scope,
-    Signature, TargetId, Verdict,
+    Signature, TargetId, Timestamp, Verdict,
 };
+
+/// How long after the moment at which something has lasted long enough it surely has.
+const MARGIN: Duration = Duration::from_millis(500);
 
 /// The check's name without its instance: `host.disk` for `host.disk:/var`.
 fn base_name(check: &str) -> &str {
@@ -38,6 +42,46 @@ pub fn holds(condition: &Condition, evidence: &Evidence<'_>, seen_from: &TargetI
     let whom = scope(condition.on, evidence, seen_from);
     let any = whom.iter().any(|id| holds_for(condition, evidence, id));
     any != condition.not
+}
+
+/// What a condition lacks that does not hold yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    /// In words.
+    pub why: String,
+    /// When it will hold, if what lasts now goes on.
+    pub from: Timestamp,
+}
+
+/// What `condition` lacks, where that is only time: it asks for something to have lasted, and that
+/// has begun.
+pub fn will_hold(
+    condition: &Condition,
+    evidence: &Evidence<'_>,
+    seen_from: &TargetId,
+) -> Option<Unmet> {
+    let needed = condition.above.filter(|_| !condition.not)?;
+    let all_else = Condition { above: None, ..condition.clone() };
+    let whom = scope(condition.on, evidence, seen_from);
+    let reports = whom.iter().filter(|id| holds_for(&all_else, evidence, id));
+    let observations = reports.filter_map(|id| evidence.report.target(id));
+    let ages = observations.flat_map(|report| &report.observations).filter_map(|seen| {
+        let is_meant = condition.check.as_deref() == Some(base_name(&seen.check));
+        let age = seen.age_secs().filter(|_| is_meant && value_fits(&all_else, seen))?;
+        Some((age, seen))
+    });
+    let (age, oldest) = ages.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    Some(Unmet {
+        why: format!("`{}` must be above {needed:.0} s and is {age:.0} s", oldest.check),
+        from: lasts_for(age, needed, oldest.at),
+    })
+}
+
+/// When what has lasted for so many seconds at that time will have lasted for more than it needs.
+pub fn lasts_for(has_secs: f64, needs_secs: f64, at: Timestamp) -> Timestamp {
+    // A clock of another machine, and the way to it, are not exact to the moment.
+    let missing = Duration::try_from_secs_f64(needs_secs - has_secs).unwrap_or_default();
+    at + missing + MARGIN
 }
 
 fn scope(scope: Scope, evidence: &Evidence<'_>, seen_from: &TargetId) -> BTreeSet<TargetId> {

@@ -220,7 +220,8 @@ impl Default for Healing {
     }
 }
 
-/// How many fixes an hour, and how many steps of a setting; beyond it Selfheal holds and says so.
+/// How many fixes an hour, and how many steps of a setting; beyond it Selfheal holds and says so. Every
+/// fix that is begun counts, also each step of a setting and what was taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{
-    ContainerFacts, Diagnosis, Facts as TargetFacts, FindingSource, Fix, Hold, Incident,
+    ContainerFacts, Diagnosis, Facts as TargetFacts, FindingSource, Fix, FixId, Hold, Incident,
     IncidentState, ObservedValue, Side, TargetId, TargetKind, TargetPolicy, Timestamp,
 };
 use selfheal_agents::ports::StoreResult;
@@ -17,7 +17,6 @@ use super::cycle::{Bench, failing_beside};
 use super::deployments::deployment;
 use super::look::Seen;
 use super::policy::{self, Facts, Spent};
-use super::repair::fixes;
 use super::state::Inner;
 use super::window::{primary, settle};
 
@@ -115,7 +114,6 @@ impl Inner {
         let container = container_of(bench, target);
         let deployed = container.and_then(|facts| deployment(bench.seen, facts));
         let window = self.maintenance_open(target, bench.seen.now);
-        let deployed = deployed.map(|seen| Hold::DeploymentUnderWay { seen });
         deployed
             .into_iter()
             .chain(window.map(|window| Hold::MaintenanceWindow { window }))
@@ -180,21 +178,25 @@ impl Inner {
         around.find_map(|id| self.maintenance_open(&id, bench.seen.now))
     }
 
+    /// Every fix that was begun within the hour counts, whatever it is part of and whatever became
+    /// of it: each step of a chain, each try and each dependent's restart disturbs what is in use.
     async fn spent(&self, fix: &Fix, bench: &Bench<'_>) -> StoreResult<Spent> {
-        let begun = bench.begun.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let outcomes = self.store.outcomes(Some(bench.seen.now - TimeDelta::hours(1))).await?;
+        let an_hour_ago = bench.seen.now - TimeDelta::hours(1);
+        // There is a backup for each. Of more than these all is spent anyway.
+        let most = usize::try_from(bench.rules.budgets.per_host).unwrap_or(usize::MAX);
+        let newest = self.store.backups(most.saturating_add(1)).await?;
+        let lately = newest.into_iter().filter(|backup| backup.at > an_hour_ago);
+        let mut begun: BTreeMap<FixId, (TargetId, String)> =
+            lately.map(|backup| (backup.fix, (backup.target, backup.fix_type))).collect();
+        // And those whose backup is about to be made.
         let open = self.store.open_incidents().await?;
-        let running = open
-            .iter()
-            .filter(|i| matches!(i.state(), IncidentState::Fixing | IncidentState::Validating))
-            .flat_map(fixes)
-            // One that is decided on again counts once.
-            .filter(|running| running.id != fix.id)
-            .map(|f| (f.target, f.fix_type));
+        let fixing = open.into_iter().filter(|i| i.state() == IncidentState::Fixing);
+        begun.extend(fixing.filter_map(|i| i.fix).map(|f| (f.id, (f.target, f.fix_type))));
+        // One that is decided on again counts once.
+        begun.remove(&fix.id);
+        let in_this_cycle = bench.begun.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut spent = Spent::default();
-        for (target, fix_type) in
-            outcomes.into_iter().map(|o| (o.target, o.fix_type)).chain(running).chain(begun)
-        {
+        for (target, fix_type) in begun.into_values().chain(in_this_cycle) {
             spent.host += 1;
             spent.target += u32::from(target == fix.target);
             spent.action += u32::from(fix_type == fix.fix_type);

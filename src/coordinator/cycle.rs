@@ -16,6 +16,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::{self, Evidence, Explained, UNUSUAL_LINES};
 
+use super::early;
 use super::look::{Seen, step};
 use super::memories::dismissal_of;
 use super::policy::{self, ApprovedFix};
@@ -296,6 +297,8 @@ impl Inner {
         } else if self.in_recovery(bench, &target) == Some(true) {
             // It becomes ready by itself; who wakes somebody for that wakes him for nothing.
             Hold::DatabaseInRecovery { target }
+        } else if let Some(unmet) = proposals.not_yet {
+            return Ok((Err(None), early::holds(incident, unmet, bench.seen.now)));
         } else {
             Hold::NoFixKnown
         }];

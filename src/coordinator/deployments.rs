@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use selfheal_agents::health_monitor;
 use selfheal_agents::model::{
-    ContainerFacts, ContainerStatus, HealthStatus, RuntimeEvent, RuntimeEventKind, TargetId,
+    ContainerFacts, ContainerStatus, HealthStatus, Hold, RuntimeEvent, RuntimeEventKind, TargetId,
     Timestamp, clean,
 };
 
@@ -25,8 +25,8 @@ const ALL_UP_AFTER: TimeDelta = TimeDelta::seconds(20);
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
 const PROJECT: &str = "com.docker.compose.project";
 
-/// What somebody deploys around this container, in words.
-pub(super) fn deployment(seen: &Seen, facts: &ContainerFacts) -> Option<String> {
+/// What somebody deploys around this container, as the reason to hold.
+pub(super) fn deployment(seen: &Seen, facts: &ContainerFacts) -> Option<Hold> {
     let project = facts.labels.get(PROJECT);
     let same_project = |other: &ContainerFacts| {
         other.name == facts.name || project.is_some_and(|p| other.labels.get(PROJECT) == Some(p))
@@ -39,24 +39,30 @@ pub(super) fn deployment(seen: &Seen, facts: &ContainerFacts) -> Option<String> 
     replaced.or_else(coming_up).or_else(just_made).or_else(|| not_well_yet(seen, facts))
 }
 
+const fn under_way(seen: String, until: Option<Timestamp>) -> Hold {
+    Hold::DeploymentUnderWay { seen, until }
+}
+
 /// An updater runs, and the container was just made by somebody.
-fn by_an_updater(seen: &Seen, facts: &ContainerFacts) -> Option<String> {
+fn by_an_updater(seen: &Seen, facts: &ContainerFacts) -> Option<Hold> {
     let updater = seen.inventory.updaters.iter().find(|name| **name != facts.name)?;
     let is_create = |event: &&RuntimeEvent| event.kind == RuntimeEventKind::Create;
     let made = others_events(seen, &facts.name, TOGETHER).rfind(is_create)?;
     let age = (seen.now - made.at).num_seconds();
     let (name, updater) = (clean(&facts.name, 100), clean(updater, 100));
-    Some(format!("`{name}` was made {age} s ago, and `{updater}` updates containers here"))
+    let said = format!("`{name}` was made {age} s ago, and `{updater}` updates containers here");
+    Some(under_way(said, Some(made.at + TOGETHER)))
 }
 
 /// The project is being brought up: some of its containers wait to be started, or several came up
 /// together just now.
-fn compose_up(seen: &Seen, project: &str, together: &[&ContainerFacts]) -> Option<String> {
+fn compose_up(seen: &Seen, project: &str, together: &[&ContainerFacts]) -> Option<Hold> {
     let project = clean(project, 100);
     let waits = together.iter().find(|other| waits_to_be_started(seen, other));
     if let Some(other) = waits {
         let name = clean(&other.name, 100);
-        return Some(format!("Compose project `{project}`: `{name}` is made and not started yet"));
+        let said = format!("Compose project `{project}`: `{name}` is made and not started yet");
+        return Some(under_way(said, None));
     }
     let ups = together.iter().filter_map(|other| Some((&other.name, came_up(seen, other)?)));
     let ups: Vec<_> = ups.collect();
@@ -64,7 +70,10 @@ fn compose_up(seen: &Seen, project: &str, together: &[&ContainerFacts]) -> Optio
     let names: BTreeSet<_> = ups.iter().map(|(name, _)| name).collect();
     (names.len() > 1 && seen.now - newest < ALL_UP_AFTER).then(|| {
         let count = names.len();
-        format!("Compose project `{project}`: {count} of its containers came up within a minute")
+        let said = format!(
+            "Compose project `{project}`: {count} of its containers came up within a minute"
+        );
+        under_way(said, Some(newest + ALL_UP_AFTER))
     })
 }
 
@@ -89,19 +98,19 @@ fn came_up(seen: &Seen, other: &ContainerFacts) -> Option<Timestamp> {
 }
 
 /// It, or one of its project, was made or removed a moment ago.
-fn just_made(seen: &Seen, facts: &ContainerFacts, together: &[&ContainerFacts]) -> Option<String> {
+fn just_made(seen: &Seen, facts: &ContainerFacts, together: &[&ContainerFacts]) -> Option<Hold> {
     let names = together.iter().map(|other| other.name.as_str()).chain([facts.name.as_str()]);
     let mut events = names.flat_map(|name| others_events(seen, name, JUST_NOW));
     let event =
         events.find(|e| matches!(e.kind, RuntimeEventKind::Create | RuntimeEventKind::Destroy))?;
     let age = (seen.now - event.at).num_seconds();
     let verb = if event.kind == RuntimeEventKind::Create { "made" } else { "removed" };
-    Some(format!("`{}` was {verb} {age} s ago", event.target))
+    Some(under_way(format!("`{}` was {verb} {age} s ago", event.target), Some(event.at + JUST_NOW)))
 }
 
 /// It was made within the minute and runs, and its health check has not succeeded yet: many a
 /// program needs longer than its check allows. One that ends again and again is none of these.
-fn not_well_yet(seen: &Seen, facts: &ContainerFacts) -> Option<String> {
+fn not_well_yet(seen: &Seen, facts: &ContainerFacts) -> Option<Hold> {
     let asks_itself = facts.health.is_some_and(|health| health != HealthStatus::Healthy);
     let is_create = |event: &&RuntimeEvent| event.kind == RuntimeEventKind::Create;
     let made = others_events(seen, &facts.name, TOGETHER).rfind(is_create)?;
@@ -113,8 +122,10 @@ fn not_well_yet(seen: &Seen, facts: &ContainerFacts) -> Option<String> {
     let still = !since.filter(|event| event.at >= made.at).any(changes_much);
     let age = (seen.now - made.at).num_seconds();
     let name = clean(&facts.name, 100);
-    (facts.is_up() && asks_itself && still)
-        .then(|| format!("`{name}` was made {age} s ago and has not been well yet"))
+    (facts.is_up() && asks_itself && still).then(|| {
+        let said = format!("`{name}` was made {age} s ago and has not been well yet");
+        under_way(said, Some(made.at + TOGETHER))
+    })
 }
 
 /// What others did to a container within that time, oldest first.

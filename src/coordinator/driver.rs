@@ -266,7 +266,7 @@ impl Inner {
             }
             self.look_at_what_rises();
             since_retry += TICK;
-            if since_retry >= RETRY_EVERY {
+            if since_retry >= RETRY_EVERY || self.is_retry_due() {
                 since_retry = Duration::ZERO;
                 self.retry_held().await;
                 self.retry_blind();

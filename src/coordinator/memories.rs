@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::baselines::ERROR_RATES;
 use super::good_state::is_settled;
+use super::latency::LATENCIES;
 use super::look::Seen;
 use super::state::{Inner, lock};
 use super::turned::TURNED;
@@ -138,6 +139,7 @@ impl Inner {
     /// Takes down how the healthy ones are, so that it can be restored.
     pub(super) async fn remember(&self, seen: &Seen, scope: &Scope) {
         self.remember_error_rates(seen).await;
+        self.remember_latencies(seen).await;
         self.learn_starts(seen).await;
         if *scope == Scope::All {
             let observations: Vec<_> = health_monitor::lasting(&seen.report).cloned().collect();
@@ -161,6 +163,7 @@ impl Inner {
     /// that is taken down and made anew still has its last good configuration.
     async fn forget_the_gone(&self, seen: &Seen) {
         lock(&self.error_rates).retain(|id, _| seen.inventory.targets.contains_key(id));
+        lock(&self.latencies).retain(|name, _| seen.inventory.containers.contains_key(name));
         if let Err(error) = self.forget_after_a_while(seen).await {
             tracing::error!(%error, "what is remembered of containers that are gone is not forgotten");
         }
@@ -189,7 +192,7 @@ impl Inner {
             seen.inventory.targets.contains_key(target) || seen.report.target(target).is_some()
         };
         let mut gone = shadow::names_of_gone(self.store.as_ref(), is_there).await?;
-        for prefix in [REMEMBERED, KNOWN_LINES, WARM_UPS, ERROR_RATES, TURNED] {
+        for prefix in [REMEMBERED, KNOWN_LINES, WARM_UPS, ERROR_RATES, LATENCIES, TURNED] {
             let is_gone = |name: &String| {
                 let container = name.strip_prefix(prefix).unwrap_or(name);
                 !seen.inventory.containers.contains_key(container)

@@ -98,8 +98,8 @@ pub struct Facts {
     pub starting_until: Option<Timestamp>,
     /// Something the target needs that has only just come back.
     pub came_back: Option<TargetId>,
-    /// A deployment or image update under way, in words.
-    pub deployment: Option<String>,
+    /// The reason to hold for a deployment or image update under way.
+    pub deployment: Option<Hold>,
     /// A backup under way, in words.
     pub backup: Option<String>,
     /// What of these two could not be found out.

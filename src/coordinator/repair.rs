@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use selfheal_agents::fix_engineer::actions::Action;
 use selfheal_agents::health_monitor::take_inventory;
 use selfheal_agents::model::{
-    Actor, ContainerFacts, Fix, Hold, Incident, IncidentState, Outcome, ResultStatus, TargetId,
-    Validation, ValidationStatus, ValidationVerdict,
+    Actor, ContainerFacts, Fix, Hold, Incident, IncidentState, LatencyBaseline, Outcome,
+    ResultStatus, TargetId, Timestamp, Validation, ValidationStatus, ValidationVerdict,
 };
 use selfheal_agents::ports::StoreResult;
 
@@ -168,20 +169,40 @@ impl Inner {
         let onset = onset.unwrap_or(incident.opened_at).min(incident.opened_at);
         let logs_of = name.as_deref().map(TargetId::container);
         let baseline = self.error_baseline(logs_of.as_ref().unwrap_or(&fix.target), onset).await;
+        let latency_baseline = self.usual_latency(fix, name.as_deref(), onset).await;
         let window = self.least_window(fix, name.as_deref(), now).await;
         let before = self.trouble_before(incident, fix, onset).await;
         let opened = validation::open(now, window, container.as_ref(), baseline);
         let text = format!("applied; watching for {} s", opened.window_secs);
         // A follow-up does not forget when the root began to work.
         let recovered_at = incident.validation.as_ref().and_then(|v| v.recovered_at);
-        incident.validation =
-            Some(Validation { fix: Some(fix.id), recovered_at, before, ..opened });
+        incident.validation = Some(Validation {
+            fix: Some(fix.id),
+            recovered_at,
+            before,
+            latency_baseline,
+            ..opened
+        });
         self.go(incident, IncidentState::Validating, Actor::FixEngineer, text);
         self.save(incident).await;
         self.senses_forget(&fix.target).await;
         self.asked.forget();
         self.last_looks.note(incident.id, moment);
         self.watch(incident.id);
+    }
+
+    /// How it answered before the fault; not for one that is made slower on purpose, for the good of
+    /// all others.
+    async fn usual_latency(
+        &self,
+        fix: &Fix,
+        container: Option<&str>,
+        onset: Timestamp,
+    ) -> Option<LatencyBaseline> {
+        if fix.steps.iter().any(|step| matches!(step.action, Action::ContainerSetCpu(_))) {
+            return None;
+        }
+        self.latency_baseline(container?, onset).await
     }
 
     /// One look at an incident in its window; decides when it can.

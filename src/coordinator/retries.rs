@@ -41,27 +41,37 @@ pub(super) type Retries = Mutex<BTreeMap<IncidentId, Retry>>;
 impl Inner {
     /// Asks for a look at each incident that is held and due.
     pub(super) async fn retry_held(&self) {
-        let Ok(open) = self.store.open_incidents().await else {
+        let Ok(mut open) = self.store.open_incidents().await else {
             return;
         };
+        open.retain(|incident| incident.state() == IncidentState::Held);
         let (now, tell_after) = (self.world.clock.now(), self.tell_after());
         let mut retries = lock(&self.retries);
         retries.retain(|id, _| open.iter().any(|incident| incident.id == *id));
-        for incident in open.into_iter().filter(|i| i.state() == IncidentState::Held) {
+        for incident in open {
             let due = if incident.can_wait() {
                 let known = retries.remove(&incident.id);
                 let (retry, due) = next_retry(known, &incident, now);
                 retries.insert(incident.id, retry);
                 due
             } else {
-                retries.remove(&incident.id);
+                let known = retries.remove(&incident.id);
+                let due = known.is_some_and(|known| known.next <= now);
+                let retry = ends(&incident, now).map(|next| Retry::of(&incident, next));
+                retries.extend(retry.map(|retry| (incident.id, retry)));
                 // Once more when it has lasted long enough to be told of.
-                is_of_age(now - incident.opened_at, tell_after)
+                due || is_of_age(now - incident.opened_at, tell_after)
             };
             if due {
                 self.queue.add(Scope::target(incident.target), Trigger::Schedule, false, None);
             }
         }
+    }
+
+    /// Whether the time has come for one of which it is known.
+    pub(super) fn is_retry_due(&self) -> bool {
+        let now = self.world.clock.now();
+        lock(&self.retries).values().any(|retry| retry.next <= now)
     }
 
     /// Looks again before the next slot while something cannot be seen: that it is back is news.
@@ -74,22 +84,33 @@ impl Inner {
     }
 }
 
+impl Retry {
+    fn of(incident: &Incident, next: Timestamp) -> Self {
+        let reasons = incident.holds.iter().map(Hold::name).collect();
+        Self { reasons, pause: FIRST_PAUSE, next }
+    }
+}
+
+/// When the first of its reasons passes, where that is known and lies ahead.
+fn ends(incident: &Incident, now: Timestamp) -> Option<Timestamp> {
+    incident.holds.iter().filter_map(Hold::until).filter(|until| *until > now).min()
+}
+
 fn is_of_age(age: TimeDelta, wanted: TimeDelta) -> bool {
     (wanted..wanted + MET_ONCE).contains(&age)
 }
 
 /// When to look again at one that waits, and whether that is now.
 fn next_retry(known: Option<Retry>, incident: &Incident, now: Timestamp) -> (Retry, bool) {
-    let reasons: Vec<_> = incident.holds.iter().map(Hold::name).collect();
-    let known = known.filter(|known| known.reasons == reasons);
-    let mut retry = known.unwrap_or(Retry { reasons, pause: FIRST_PAUSE, next: now });
+    let fresh = Retry::of(incident, now);
+    let mut retry = known.filter(|known| known.reasons == fresh.reasons).unwrap_or(fresh);
     // It is told of in time.
     let of_age = incident.wait.is_some_and(|wait| is_of_age(now - wait.since, WAIT_PAGE_AFTER));
     if now < retry.next && !of_age {
         return (retry, false);
     }
-    let ends = incident.holds.iter().filter_map(Hold::until).filter(|until| *until > now).min();
-    retry.next = ends.map_or(now + retry.pause, |ends| ends.min(now + retry.pause));
+    let paused = now + retry.pause;
+    retry.next = ends(incident, now).map_or(paused, |ends| ends.min(paused));
     if !incident.holds.iter().any(ends_with_a_repair) {
         retry.pause = (retry.pause * 2).min(LONGEST_PAUSE);
     }

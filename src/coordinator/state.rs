@@ -20,6 +20,7 @@ use super::error_rate::CalmErrors;
 use super::execution::Executor;
 use super::last_looks::LastLooks;
 use super::late::Waited;
+use super::latency::CalmLatency;
 use super::leases::{Lease, Leases};
 use super::live::Live;
 use super::look::Senses;
@@ -68,6 +69,8 @@ pub(super) struct Inner {
     pub(super) clones: Clones,
     pub(super) tracker: TaskTracker,
     pub(super) error_rates: Mutex<BTreeMap<TargetId, CalmErrors>>,
+    /// How containers usually answer, by name.
+    pub(super) latencies: Mutex<BTreeMap<String, CalmLatency>>,
     pub(super) frozen: Mutex<Vec<Freeze>>,
     /// How targets changed between well and broken.
     pub(super) flaps: Mutex<Flaps>,
@@ -154,6 +157,7 @@ impl Inner {
             clones: Clones::default(),
             tracker: TaskTracker::new(),
             error_rates: Mutex::default(),
+            latencies: Mutex::default(),
             frozen: Mutex::default(),
             flaps: Mutex::default(),
             starts: Mutex::default(),

@@ -655,6 +655,7 @@ mod broken_off;
 mod causes;
 mod clocks;
 mod commands;
+mod early;
 mod flapping;
 mod gate;
 mod hangs;

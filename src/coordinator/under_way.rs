@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::future::{join, join_all};
-use selfheal_agents::model::{ContainerFacts, Fix, TargetId, clean};
+use selfheal_agents::model::{ContainerFacts, Fix, Hold, TargetId, clean};
 use selfheal_agents::ports::{WorldError, WorldResult};
 
 use super::circumstances::data_servers;
@@ -45,8 +45,8 @@ const BACKUP_PROGRAMS: [&str; 15] = [
 /// What was found out.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay {
-    /// A deployment or image update, in words.
-    pub(super) deployment: Option<String>,
+    /// A deployment or image update.
+    pub(super) deployment: Option<Hold>,
     /// A backup, in words.
     pub(super) backup: Option<String>,
     /// What could not be found out.
@@ -128,10 +128,13 @@ async fn in_time<T>(
     }
 }
 
-/// What was pulled for it, in words.
-fn just_pulled(pulls: &[String], container: &ContainerFacts) -> Option<String> {
+/// What was pulled for it; when that was, nobody says.
+fn just_pulled(pulls: &[String], container: &ContainerFacts) -> Option<Hold> {
     let ours = pulls.iter().find(|image| same_image(image, &container.image));
-    ours.map(|image| format!("the image `{}` was just pulled", clean(image, 200)))
+    ours.map(|image| Hold::DeploymentUnderWay {
+        seen: format!("the image `{}` was just pulled", clean(image, 200)),
+        until: None,
+    })
 }
 
 /// A dump, base backup or restore that a database serves: also one that runs elsewhere.

@@ -15,6 +15,7 @@ use selfheal_agents::model::{
 
 use super::error_rate;
 use super::last_looks::Passed;
+use super::latency;
 use super::remains::Remains;
 
 /// Failed samples in a row, after the grace time, that end the window early.
@@ -108,6 +109,7 @@ pub(super) fn open(
         window_secs: window.as_secs(),
         baseline_errors_per_minute: baseline.map(|usual| 60.0 * usual.lines as f64 / usual.secs),
         baseline,
+        latency_baseline: None,
         errors: ErrorCount::default(),
         said: ErrorCount::default(),
         before: None,
@@ -272,7 +274,7 @@ fn waits_until(validation: &Validation) -> Timestamp {
 /// time is most of the window, its second half must do. What was written while nobody watched is
 /// of an unknown length of time.
 fn count_errors(validation: &mut Validation, look: &Look, watched: Duration) {
-    let from = validation.grace_until.min(half_time(validation));
+    let from = settled_from(validation);
     let is_known = watched > Duration::ZERO && validation.taken_up_at.is_none();
     if is_known && look.at - watched >= from {
         let secs = watched.as_secs_f64();
@@ -282,6 +284,20 @@ fn count_errors(validation: &mut Validation, look: &Look, watched: Duration) {
             (said.lines, said.secs) = (said.lines + look.said, said.secs + secs);
         }
     }
+}
+
+/// From when on a start is no excuse any more.
+fn settled_from(validation: &Validation) -> Timestamp {
+    validation.grace_until.min(half_time(validation))
+}
+
+/// Whether it answers, but clearly slower than it did before the fault, in words.
+fn drags(validation: &Validation, look: &Look) -> Option<String> {
+    let usual = validation.latency_baseline?;
+    let from = settled_from(validation);
+    let settled = validation.samples.iter().filter(|sample| sample.healthy && sample.at > from);
+    let answers = settled.filter_map(|sample| sample.latency_ms).chain(look.latency_ms);
+    latency::slower(answers.collect(), usual)
 }
 
 /// The middle of the window.
@@ -301,6 +317,9 @@ fn complains(validation: &Validation, level: f64) -> Option<String> {
 fn at_the_end(validation: &Validation, look: &Look) -> (ValidationVerdict, String) {
     let minutes = (look.at - opened_at(validation)).as_seconds_f64() / 60.0;
     if let Some(why) = complains(validation, END_LEVEL) {
+        return (ValidationVerdict::RolledBack, format!("it answers, but {why}"));
+    }
+    if let Some(why) = drags(validation, look) {
         return (ValidationVerdict::RolledBack, format!("it answers, but {why}"));
     }
     if validation.last_signature_at.is_some_and(|at| at > half_time(validation)) {

@@ -15,6 +15,7 @@ use selfheal_agents::model::{
 };
 use selfheal_agents::root_cause::Graph;
 
+use super::latency::latency_of;
 use super::remains::{self, Remains};
 use super::state::{Inner, TICK};
 use super::validation::{self, Condition, Look};
@@ -368,15 +369,11 @@ fn condition(
     }
 }
 
-/// How long the slowest of its endpoints took to answer, in milliseconds.
+/// How long the slowest of its endpoints took to answer, in milliseconds; on an overloaded host that
+/// says nothing of the service.
 fn latency(report: &HealthReport, primary: &BTreeSet<TargetId>) -> Option<f64> {
     let looked_at = report.targets.iter().filter(|target| primary.contains(target.id()));
-    let latencies = looked_at.flat_map(|target| &target.observations).filter_map(|o| {
-        match (o.check.split_once('.'), &o.value) {
-            (Some((_, "latency")), ObservedValue::Number(ms)) => Some(*ms),
-            _ => None,
-        }
-    });
+    let latencies = looked_at.filter_map(latency_of).filter(|_| !report.under_pressure);
     latencies.max_by(f64::total_cmp)
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::sessions::{Ending, chosen, ends_sessions};
 use super::{Act, Action, Reversal};
-use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
-use crate::model::{Captured, Endpoint, Session, TargetId};
+use crate::fix_engineer::plan::{PlanRequest, Unfit, repair};
+use crate::model::{Captured, Endpoint, Session, Step, TargetId};
 use crate::ports::{World, WorldResult};
 
 /// Ends connections to MySQL or MariaDB, if they still sleep.
@@ -31,7 +31,7 @@ impl MysqlKill {
 ends_sessions!(MysqlKill);
 
 #[expect(clippy::unused_async, reason = "every action plans by the same call")]
-pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
+pub(super) async fn plan(request: &PlanRequest<'_>) -> Result<Vec<Step>, Unfit> {
     let (endpoint, sessions) = chosen(request)?;
     let target = request.target()?.id.clone();
     Ok(vec![repair(Action::MysqlKill(MysqlKill { target, endpoint, sessions }))])

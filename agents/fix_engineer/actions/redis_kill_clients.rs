@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Action, Reversal};
-use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
-use crate::model::{Captured, Endpoint, Facts, RedisClient, TargetId};
+use crate::fix_engineer::plan::{PlanRequest, Unfit, repair};
+use crate::model::{Captured, Endpoint, Facts, RedisClient, Step, TargetId};
 use crate::ports::{World, WorldError, WorldResult};
+use crate::root_cause::lasts_for;
 
 /// Ends idle connections to Redis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,18 +91,23 @@ impl Act for RedisKillClients {
 const DEFAULT_OLDER_THAN_SECS: u64 = 600;
 
 #[expect(clippy::unused_async, reason = "every action plans by the same call")]
-pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
+pub(super) async fn plan(request: &PlanRequest<'_>) -> Result<Vec<Step>, Unfit> {
     let target = request.target()?;
     let report = request.workshop.evidence.report.target(&target.id);
     let Some(Facts::Redis(facts)) = report.and_then(|r| r.state.facts.as_ref().ok()) else {
-        return Err("the server could not be asked for its clients".to_owned());
+        return Err("the server could not be asked for its clients".into());
     };
     let endpoint = target.endpoint.clone().ok_or("it is not known how to reach the server")?;
     let oldest = request.template.parameters.older_than_secs.unwrap_or(DEFAULT_OLDER_THAN_SECS);
     let clients: Vec<RedisClient> =
         facts.idle_clients.iter().filter(|c| c.idle_secs >= oldest).cloned().collect();
     if clients.is_empty() {
-        return Err(format!("no connection has been idle for {oldest} s"));
+        let longest = facts.idle_clients.iter().map(|client| client.idle_secs).max();
+        let (oldest, now) = (oldest as f64, request.workshop.evidence.now);
+        return Err(Unfit {
+            why: format!("no connection has been idle for {oldest} s"),
+            from: longest.map(|secs| lasts_for(secs as f64, oldest, now)),
+        });
     }
     let kill = RedisKillClients { target: target.id.clone(), endpoint, clients };
     Ok(vec![repair(Action::RedisKillClients(kill))])

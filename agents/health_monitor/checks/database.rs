@@ -3,7 +3,7 @@
 
 use super::{Context, Measured, percent, reason_word};
 use crate::health_monitor::Limit;
-use crate::model::{Backend, DatabaseFacts, Verdict, clean};
+use crate::model::{Backend, DatabaseFacts, Observation, Verdict, clean};
 
 /// What the values are called, and what they are held against.
 pub(super) struct Names {
@@ -102,7 +102,7 @@ fn idling(names: &Names, facts: &DatabaseFacts, context: &Context<'_>) -> Measur
         |session| format!("{} idles in a transaction for {secs:.0} s", named(session)),
     );
     let limit = names.limits(context).idle_in_transaction_secs;
-    Measured::number(names.idle_in_transaction, secs, "s", limit, text)
+    Measured::number(names.idle_in_transaction, secs, Observation::AGE, limit, text)
 }
 
 fn waiting(names: &Names, facts: &DatabaseFacts, blocked: u32, context: &Context<'_>) -> Measured {

@@ -140,7 +140,7 @@ fn waits(_: &Fix, facts: &Facts) -> Option<Hold> {
 }
 
 fn deployment(_: &Fix, facts: &Facts) -> Option<Hold> {
-    facts.deployment.clone().map(|seen| Hold::DeploymentUnderWay { seen })
+    facts.deployment.clone()
 }
 
 fn backup(_: &Fix, facts: &Facts) -> Option<Hold> {

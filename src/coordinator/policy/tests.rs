@@ -120,7 +120,10 @@ const DISTURBANCES: &[(&str, Disturbance)] = &[
     ("facts_missing", |f| f.stopped_by_person = None),
     ("in_start_period", |f| f.starting_until = Some(now() + TimeDelta::seconds(5))),
     ("waits_for_dependency", |f| f.came_back = Some(TargetId::container("db"))),
-    ("deployment_under_way", |f| f.deployment = Some("`web` was made 3 s ago".to_owned())),
+    ("deployment_under_way", |f| {
+        let seen = "`web` was made 3 s ago".to_owned();
+        f.deployment = Some(Hold::DeploymentUnderWay { seen, until: None });
+    }),
     ("backup_under_way", |f| f.backup = Some("`pg_dump` runs in `container:web`".to_owned())),
     ("facts_missing", |f| f.unknown = Some("whether a backup runs in it".to_owned())),
     ("other_healer", |f| f.healer = Some("autoheal".to_owned())),

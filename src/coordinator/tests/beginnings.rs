@@ -228,6 +228,14 @@ const BOTH_WAYS: &[(&str, &str, &[&str])] = &[
         &["who_needs_what_has_just_come_back_gets_its_time_and_is_then_restarted"],
     ),
     (
+        "too_early",
+        include_str!("early.rs"),
+        &[
+            "what_is_too_young_to_be_ended_is_looked_at_when_it_is_old_enough_and_not_by_chance",
+            "what_is_always_young_is_told_to_a_person",
+        ],
+    ),
+    (
         "could_not_apply",
         HERE,
         &["what_cannot_be_backed_up_or_planned_is_not_touched_and_later_it_is"],

@@ -41,3 +41,31 @@ async fn a_dry_look_at_a_level_begins_nothing() {
     stage.pass(120).await;
     assert_eq!(stage.coordinator.standing().cycles, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_without_a_word_is_seen_soon_after_the_stop() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.person_stops("web");
+    stage.pass(3).await;
+    assert_eq!(stage.incidents().await.len(), 0, "somebody stopped it");
+    // Somebody starts it again, and the runtime tells of nothing.
+    stage.fake.change("web", |facts| {
+        facts.start_error = "Bind for 0.0.0.0:80 failed: port is already allocated".to_owned();
+    });
+    stage.pass(12).await;
+    let incidents = stage.incidents().await;
+    let issue = only(&incidents).diagnosis.as_ref().map(|d| d.issue_type.as_str());
+    assert_eq!(issue, Some("container-port-taken"), "{incidents:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_stopped_is_soon_left_to_the_schedule() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.person_stops("web");
+    stage.pass(45).await;
+    let cycles = stage.coordinator.standing().cycles;
+    stage.pass(200).await;
+    assert_eq!(stage.coordinator.standing().cycles, cycles);
+}

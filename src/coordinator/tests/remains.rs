@@ -8,7 +8,7 @@ use selfheal_agents::model::{
 use super::*;
 
 /// Where the server is that the container `web` runs.
-fn reached_at() -> DatabaseEndpoint {
+pub(super) fn reached_at() -> DatabaseEndpoint {
     DatabaseEndpoint {
         host: "web".to_owned(),
         port: 1,
@@ -33,13 +33,13 @@ fn server(kind: TargetKind, endpoint: Endpoint, facts: Facts, catalogue: Arc<Cat
     Stage::knowing(catalogue, fake, world, rules, Arc::default())
 }
 
-fn postgres(facts: DatabaseFacts) -> Stage {
+pub(super) fn postgres(facts: DatabaseFacts) -> Stage {
     let endpoint = Endpoint::Postgres(reached_at());
     server(TargetKind::Postgres, endpoint, Facts::Postgres(facts), built_in())
 }
 
 /// A session that forgot its transaction so many seconds ago.
-fn forgotten(pid: i64, state_secs: f64) -> Backend {
+pub(super) fn forgotten(pid: i64, state_secs: f64) -> Backend {
     Backend {
         pid,
         backend_start: None,

@@ -321,3 +321,22 @@ async fn interrupted_at_any_record_of_a_smaller_change_the_proven_one_stays() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_step_of_a_chain_is_spent_from_the_budget_and_so_is_what_was_taken_back() {
+    let (fake, mut rules) = rate_limited();
+    rules.budgets.per_target = 2;
+    let stage = turned_away(rules, fake, less_and_less).await;
+    work(&stage, 700, less_and_less).await;
+    let incidents = stage.incidents().await;
+    let first = incidents.iter().min_by_key(|incident| incident.opened_at).unwrap();
+    assert!(tells(first, "2 fixes in the last hour for this target"), "{:#?}", first.timeline);
+    assert_eq!(first.state(), IncidentState::RolledBack, "{:#?}", first.timeline);
+    assert_eq!(stage.outcomes().await.len(), 1, "the chain is one answer");
+    work(&stage, 30, less_and_less).await;
+    stage.look().await;
+    let incidents = stage.incidents().await;
+    let again = incidents.iter().max_by_key(|incident| incident.opened_at).unwrap();
+    let held: Vec<_> = again.holds.iter().map(Hold::name).collect();
+    assert!(held.contains(&"budget_spent"), "{held:?}");
+}

@@ -321,3 +321,45 @@ async fn what_is_usual_is_known_after_a_restart_too() {
     let (became, why) = flooding_after_a_restart(false).await;
     assert_eq!(became, IncidentState::Resolved, "nobody knows what is usual: {why}");
 }
+
+/// Lets `web` answer after so many milliseconds.
+fn answers_after(fake: &FakeWorld, milliseconds: f64) {
+    let answer = HttpFacts {
+        ok: true,
+        status: Some(200),
+        latency_ms: Some(milliseconds),
+        ..HttpFacts::default()
+    };
+    fake.answers(served_by("web").endpoint.as_ref().unwrap(), Facts::Http(answer));
+}
+
+/// What became of a crash of a service that took 80 ms to answer, and takes so long afterwards.
+async fn mended_and_answers_after(milliseconds: f64) -> Incident {
+    let (fake, rules) = with_endpoint(&["web"]);
+    answers_after(&fake, 80.0);
+    let stage = Stage::new(fake, rules);
+    for _ in 0..6 {
+        stage.look().await;
+        stage.pass(60).await;
+    }
+    stage.fake.crash("web", 1);
+    answers_after(&stage.fake, milliseconds);
+    stage.pass(200).await;
+    stage.incidents().await.pop().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_answers_three_times_slower_than_before_the_fault_was_not_mended() {
+    let incident = mended_and_answers_after(300.0).await;
+    assert_eq!(incident.state(), IncidentState::RolledBack, "{:#?}", incident.timeline);
+    let why = incident.validation.as_ref().and_then(|v| v.why.clone()).unwrap_or_default();
+    assert!(why.contains("300 ms where 80 ms are usual"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_answers_a_little_slower_than_before_the_fault_was_mended() {
+    let incident = mended_and_answers_after(160.0).await;
+    assert_eq!(incident.state(), IncidentState::Resolved, "{:#?}", incident.timeline);
+    let usual = incident.validation.and_then(|v| v.latency_baseline).unwrap();
+    assert!((usual.median_ms - 80.0).abs() < 1e-9);
+}

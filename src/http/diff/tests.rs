@@ -114,6 +114,7 @@ fn backup(fix: &Fix, serial: u32, path: &str, text: &str) -> Backup {
         incident: IncidentId(Uuid::nil()),
         fix: fix.id,
         target: fix.target.clone(),
+        fix_type: fix.fix_type.clone(),
         reason: fix.summary.clone(),
         confidence: fix.confidence,
         captured: vec![Captured::File(file)],

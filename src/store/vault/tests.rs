@@ -42,6 +42,7 @@ fn of_logs(serial: u32, copies: &[&str]) -> Backup {
         incident: IncidentId(Uuid::nil()),
         fix: FixId(Uuid::nil()),
         target: TargetId::container("web"),
+        fix_type: "logs.trim".to_owned(),
         reason: "make room".to_owned(),
         confidence: Confidence::literal(90),
         captured: vec![Captured::Logs { folder, files: copies.iter().map(file).collect() }],

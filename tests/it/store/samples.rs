@@ -170,6 +170,7 @@ pub(crate) fn backup(n: u128, secs: i64, content: &str) -> Backup {
         incident: incident_id(n),
         fix: fix_id(n),
         target: web(),
+        fix_type: "config.set".to_owned(),
         reason: "slow down".to_owned(),
         confidence: confidence(92),
         captured: vec![

@@ -1,0 +1,31 @@
+//! Holds what only has to last for longer before there is a fix for it, such as a session that must
+//! not have been idle for a moment only.
+//!
+//! The hold says when that will be, and `retries` looks again then. A person is told of nothing
+//! that is mended by itself so soon; but only once: where the time comes and something else is young
+//! again, as in a pool whose sessions come and go, nobody knows a fix.
+
+use std::time::Duration;
+
+use selfheal_agents::model::{Hold, Incident, Timestamp};
+use selfheal_agents::root_cause::Unmet;
+
+/// A person is not left in the dark for longer than this while something is broken.
+const SOON: Duration = Duration::from_mins(2);
+
+/// The reasons to hold an incident whose fix lacks only time.
+pub(super) fn holds(incident: &Incident, unmet: Unmet, now: Timestamp) -> Vec<Hold> {
+    let waits_until = incident.holds.iter().find_map(|hold| match hold {
+        Hold::TooEarly { until, .. } => Some(*until),
+        _ => None,
+    });
+    let Unmet { why: what, from } = unmet;
+    let in_vain = waits_until.is_some_and(|until| until <= now);
+    let is_known = incident.holds.contains(&Hold::NoFixKnown);
+    if in_vain || is_known || from > now + SOON {
+        return vec![Hold::NoFixKnown, Hold::TooEarly { what, until: from }];
+    }
+    // Looks in between must not put it off.
+    let until = waits_until.map_or(from, |known| known.min(from));
+    vec![Hold::TooEarly { what, until }]
+}

@@ -1,0 +1,61 @@
+//! Stories of fixes that lack nothing but time.
+
+use selfheal_agents::model::DatabaseFacts;
+
+use super::remains::{forgotten, postgres, reached_at};
+use super::*;
+
+/// A server without a free connection, five of which were forgotten so many seconds ago.
+fn exhausted(idle_secs: f64) -> DatabaseFacts {
+    DatabaseFacts {
+        reachable: true,
+        connections: Some(30),
+        max_connections: Some(30),
+        idle_in_transaction: (1..=5).map(|pid| forgotten(pid, idle_secs)).collect(),
+        blocked: Some(0),
+        ..DatabaseFacts::default()
+    }
+}
+
+/// Lets so many seconds pass in which the sessions grow older by as many, and answers after how
+/// many the first was ended.
+async fn ended_after(stage: &Stage, seconds: u64, age: impl Fn(u64) -> f64) -> Option<u64> {
+    for second in 1..=seconds {
+        let facts = Facts::Postgres(exhausted(age(second)));
+        stage.fake.answers(&Endpoint::Postgres(reached_at()), facts);
+        stage.pass(1).await;
+        if !stage.fake.effects().is_empty() {
+            return Some(second);
+        }
+    }
+    None
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_young_to_be_ended_is_looked_at_when_it_is_old_enough_and_not_by_chance() {
+    let stage = postgres(exhausted(0.1));
+    stage.look().await;
+    let held = ended_after(&stage, 40, |second| second as f64).await;
+    assert_eq!(held, None, "it may be between two statements");
+    let names = |incident: &Incident| incident.holds.iter().map(Hold::name).collect::<Vec<_>>();
+    assert_eq!(names(only(&stage.incidents().await)), ["too_early"]);
+    let ended = ended_after(&stage, 60, |second| 40.0 + second as f64).await;
+    assert!(ended.is_some_and(|after| (20..=23).contains(&after)), "60 s and a moment: {ended:?}");
+    assert_eq!(stage.alerts().await, Vec::<String>::new(), "nobody gets up for that");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_always_young_is_told_to_a_person() {
+    let stage = postgres(exhausted(0.1));
+    stage.look().await;
+    // A pool whose sessions come and go: none is ever forgotten.
+    assert_eq!(ended_after(&stage, 55, |second| (second % 7) as f64 + 0.1).await, None);
+    assert_eq!(stage.alerts().await, Vec::<String>::new());
+    assert_eq!(ended_after(&stage, 25, |second| (second % 7) as f64 + 0.1).await, None);
+    assert_eq!(stage.alerts().await, ["held"], "the time came, and nothing was old enough");
+    let incident = only(&stage.incidents().await).clone();
+    assert_eq!(incident.holds[0], Hold::NoFixKnown);
+    // And then one is forgotten after all.
+    let ended = ended_after(&stage, 130, |second| second as f64).await;
+    assert!(ended.is_some(), "{incident:#?}");
+}
