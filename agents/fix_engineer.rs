@@ -70,8 +70,9 @@ pub async fn propose(
             }
             Err(Unfit { why, from }) => {
                 proposals.unfit.push(format!("`{}`: {why}", template.action));
-                from.into_iter()
-                    .for_each(|from| proposals.lacks_time(Unmet { why: why.clone(), from }));
+                if let Some(from) = from {
+                    proposals.lacks_time(Unmet { why: why.clone(), from });
+                }
             }
         }
     }

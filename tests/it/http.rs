@@ -134,9 +134,13 @@ async fn text(response: Response<Body>) -> String {
 /// The text of an answer that comes compressed.
 async fn unpacked(response: Response<Body>) -> String {
     assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
-    let bytes = to_bytes(response.into_body(), 4 * 1024 * 1024).await.unwrap();
+    let bytes = to_bytes(response.into_body(), 4 * 1024 * 1024)
+        .await
+        .expect("the test's own request is sound");
     let mut plain = String::new();
-    flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut plain).unwrap();
+    flate2::read::GzDecoder::new(&bytes[..])
+        .read_to_string(&mut plain)
+        .expect("it is packed by gzip");
     plain
 }
 
