@@ -12,6 +12,7 @@ mod http;
 mod lab;
 mod probes;
 mod relaying;
+mod scale;
 mod service;
 mod store;
 mod streams;
