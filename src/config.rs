@@ -13,6 +13,8 @@ mod commands;
 mod declared;
 mod fault;
 mod formats;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzzed;
 mod heartbeat;
 mod load;
 mod meaning;
