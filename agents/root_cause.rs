@@ -42,7 +42,7 @@ pub const UNUSUAL_LINES: &str = "unusual-lines";
 pub struct Evidence<'a> {
     /// What was observed, dependencies included.
     pub report: &'a HealthReport,
-    /// What is wrong.
+    /// What is wrong; [`diagnose`] puts it in the order of the targets.
     pub findings: &'a [Finding],
     /// Who needs whom.
     pub graph: &'a Graph,
@@ -72,8 +72,9 @@ impl<'a> Evidence<'a> {
     }
 
     fn findings_of(&self, id: &TargetId) -> impl Iterator<Item = &'a Finding> {
-        let id = id.clone();
-        self.findings.iter().filter(move |f| f.target == id)
+        let from = self.findings.partition_point(|f| f.target < *id);
+        let to = self.findings.partition_point(|f| f.target <= *id);
+        self.findings[from..to].iter()
     }
 }
 
@@ -88,6 +89,9 @@ pub struct Explained {
 
 /// Diagnoses everything that is wrong: one answer a root, worst first.
 pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
+    let mut by_target = evidence.findings.to_vec();
+    by_target.sort_by(|a, b| a.target.cmp(&b.target));
+    let evidence = Evidence { findings: &by_target, ..evidence };
     let (findings, over) = outlived::part(&evidence);
     let evidence = Evidence { findings: &findings, ..evidence };
     let failing: BTreeSet<TargetId> = evidence

@@ -14,6 +14,7 @@ mod compose;
 mod digest;
 mod discord;
 mod email;
+mod heartbeat;
 mod log;
 mod ntfy;
 mod outbox;
@@ -39,6 +40,7 @@ pub use compose::{
 pub use digest::{Period, digest};
 pub use discord::Discord;
 pub use email::{Email, EmailError};
+pub use heartbeat::{Fares, Heart, heartbeat};
 pub use log::Log;
 pub use ntfy::Ntfy;
 pub(crate) use ntfy::server_and_topic;

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use self::channels::Carried;
 pub use self::channels::of as channels;
 pub use self::streams::of as streams;
+use crate::alerts::{Heart, heartbeat};
 use crate::audit::{Act, Audit};
 use crate::config::{Changes, Settings};
 use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger, freezes, restored};
@@ -50,6 +51,8 @@ pub struct App {
     own_runbooks: knowledge::Fingerprint,
     /// How the streams do, where there are any.
     pub tie: Option<Arc<Tie>>,
+    /// How the signs of life fare.
+    pub heart: Arc<Heart>,
     /// Ends everything.
     pub cancel: CancellationToken,
     /// The background tasks, to be waited for after the cancel.
@@ -151,6 +154,7 @@ pub async fn assemble_seeing(
         broken_runbooks,
         own_runbooks,
         tie,
+        heart: Arc::default(),
         cancel,
         background,
         settings_sender,
@@ -252,6 +256,7 @@ impl App {
         self.start_housekeeping();
         self.start_snapshots();
         self.start_witness();
+        self.start_heartbeat();
         self.coordinator.request(Scope::All, Trigger::Start);
         Ok(())
     }
@@ -271,6 +276,18 @@ impl App {
             crate::streams::start(setup, &self.coordinator, Arc::clone(tie), cancel);
         }
         Ok(())
+    }
+
+    /// Starts to give signs of life, where one is wanted.
+    fn start_heartbeat(&self) {
+        let (settings, heart) = (self.settings.clone(), Arc::clone(&self.heart));
+        let (coordinator, cancel) = (self.coordinator.clone(), self.cancel.clone());
+        self.coordinator.upkeep().keep(parts::HEARTBEAT, move || {
+            let coordinator = coordinator.clone();
+            // A journal that cannot be read heals nobody either.
+            let stopped = move || coordinator.hang().or_else(|| coordinator.fault());
+            heartbeat(settings.clone(), stopped, Arc::clone(&heart), cancel.clone())
+        });
     }
 
     /// Starts what carries alerts.

@@ -13,6 +13,9 @@ mod commands;
 mod declared;
 mod fault;
 mod formats;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzzed;
+mod heartbeat;
 mod load;
 mod meaning;
 mod overlay;
@@ -31,6 +34,7 @@ pub use commands::*;
 pub use declared::*;
 pub use fault::{ConfigError, Fault, Place};
 pub use formats::{is_open, parse_cron, parse_time_zone};
+pub use heartbeat::Heartbeat;
 pub use load::{Loaded, Sources, load, load_from};
 pub use routes::*;
 pub use settings::*;

@@ -77,6 +77,7 @@ pub use rules::{ModeSource, Rules};
 pub use trial::{FileNow, Refusal, RollbackTrial};
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use selfheal_agents::error_detector::Catalogue;
@@ -300,6 +301,11 @@ impl Coordinator {
     /// What went round and does no more, where starting again would cure that.
     pub fn hang(&self) -> Option<String> {
         self.inner.hang()
+    }
+
+    /// How many log lines no cycle looked at since the start, since there were too many at once.
+    pub fn lines_left_out(&self) -> u64 {
+        self.inner.lines_left_out.load(Ordering::Relaxed)
     }
 
     /// Keeps running what runs beside the flow.

@@ -43,6 +43,8 @@ mod demo_stage;
 mod events;
 mod facts;
 mod failure;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzzed;
 mod inspect;
 mod line;
 mod listing;

@@ -14,6 +14,8 @@ mod automation;
 mod diff;
 mod events;
 mod extract;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzzed;
 mod guard;
 mod incidents;
 mod layers;

@@ -13,6 +13,8 @@ pub mod cli;
 pub mod config;
 pub mod coordinator;
 pub mod docker;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzzed;
 pub mod host;
 pub mod http;
 pub mod knowledge;

@@ -14,6 +14,8 @@ mod backoff;
 mod carrier;
 mod desk;
 mod fields;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzzed;
 mod group;
 mod jobs;
 mod status;

@@ -115,11 +115,20 @@ pub(super) fn name_what_they_share(evidence: &Evidence<'_>, explained: &mut [Exp
             Some(Begun { place, id, onset })
         })
         .collect();
+    // Where all fails at once, each has the same group.
+    let mut last: (Vec<usize>, Vec<String>) = Default::default();
     for root in &roots {
         let together = |other: &&Begun| (other.onset - root.onset).abs() <= TOGETHER;
         let group: Vec<&Begun> = roots.iter().filter(together).collect();
-        let shared = shared(evidence, &group);
-        if group.len() < 2 || shared.is_empty() {
+        if group.len() < 2 {
+            continue;
+        }
+        let places: Vec<usize> = group.iter().map(|one| one.place).collect();
+        if last.0 != places {
+            last = (places, shared(evidence, &group));
+        }
+        let shared = &last.1;
+        if shared.is_empty() {
             continue;
         }
         let others = group.iter().map(|other| &other.id).filter(|id| **id != root.id);

@@ -80,6 +80,11 @@ impl Post {
         Self::new(&[("authorization".to_owned(), value)], limit)
     }
 
+    /// A request that asks for this address.
+    pub(super) fn asking(&self, url: &str) -> RequestBuilder {
+        self.client.get(url)
+    }
+
     /// A request to this address, to be filled and sent.
     pub(super) fn to(&self, url: &str) -> RequestBuilder {
         self.client.post(url)

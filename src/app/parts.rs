@@ -32,4 +32,6 @@ pub(super) const SNAPSHOTS: Part = turning("the snapshots", Duration::from_hours
 pub(super) const WITNESS: Part = turning("the audit log's witness", Duration::from_mins(10));
 pub(super) const HOUSEKEEPING: Part = turning("the housekeeping", Duration::from_hours(13));
 pub(super) const ALERTS: Part = turning("the alerts", Duration::from_mins(5));
+/// A beat is an hour at most.
+pub(super) const HEARTBEAT: Part = turning("the sign of life", Duration::from_hours(2));
 pub(super) const SENDER: Part = turning("the sender to PostgreSQL", Duration::from_mins(10));

@@ -19,7 +19,7 @@ use super::output::{Exit, Outcome, Output, Style};
 use super::table::{Tone, cell, table, word};
 use super::{load, own_url, person};
 use crate::access::TokenBook;
-use crate::alerts::{Channel, Log};
+use crate::alerts::{Channel, Fares, Log};
 use crate::audit;
 use crate::config::{Settings, Sources};
 use crate::docker::Docker;
@@ -83,6 +83,7 @@ pub(super) async fn run(sources: &Sources, url: Option<&str>, out: Output) -> Ou
             lines.push(space(&settings.data_dir));
             lines.extend(channels(&settings).await);
             lines.extend(streams(&settings).await);
+            lines.extend(heartbeat(&settings, url.unwrap_or(&own)).await);
             lines.push(match daemon {
                 Some(line) => line,
                 None => port(&settings).await,
@@ -192,6 +193,25 @@ async fn streams(settings: &Settings) -> Option<Examined> {
             let seen = format!("{}: {why}", setup.address);
             let remedy = "start it or correct streams.url; healing goes on meanwhile";
             Examined::not(Grade::Fail, what, seen, remedy)
+        }
+    })
+}
+
+/// How the signs of life fare, by the daemon's word: one that is given to try it would tell whoever
+/// waits for it that the daemon lives.
+async fn heartbeat(settings: &Settings, url: &str) -> Option<Examined> {
+    let what = "heartbeat";
+    settings.heartbeat.url.as_ref()?;
+    let asked = async { Client::new(url, &person()).ok()?.own_health().await.ok() };
+    Some(match asked.await.map(|health| health.heartbeat) {
+        None => Examined::ok(what, "it is set, and begins with the daemon"),
+        Some(None) => Examined::ok(what, "it is set; none was due yet"),
+        Some(Some(fares)) if Fares::Arrives.words() == Some(&fares) => {
+            Examined::ok(what, "it arrives")
+        }
+        Some(Some(fares)) => {
+            let remedy = "read the daemon's log, then correct heartbeat.url";
+            Examined::not(Grade::Warn, what, format!("it {}", clean(&fares, 100)), remedy)
         }
     })
 }

@@ -44,6 +44,9 @@ pub(super) async fn own_status(client: &Client, alive: bool, out: Output) -> Out
             None => format!("{} works", client.url()),
             Some(fault) => format!("{} does not work: {}", client.url(), clean(fault, 500)),
         };
+        if let Some(heartbeat) = &health.heartbeat {
+            let _ = write!(text, "\n  the sign of life {}", clean(heartbeat, 100));
+        }
         for Restarted { part, times } in &health.restarted {
             let part = clean(part, 100);
             let _ = write!(text, "\n  begun anew after a fault of its own, {times}x: {part}");

@@ -106,7 +106,7 @@ pub fn load_from(sources: &Sources) -> Result<Loaded, ConfigError> {
     Err(ConfigError::Faults(faults))
 }
 
-fn typed(tree: &Node, faults: &mut Vec<Fault>) -> Settings {
+pub(super) fn typed(tree: &Node, faults: &mut Vec<Fault>) -> Settings {
     serde_json::from_value(tree.plain()).unwrap_or_else(|error| {
         if faults.is_empty() {
             faults.push(Fault::new(tree.place.clone(), "", error.to_string()));

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod commands;
+mod heartbeat;
 mod streams;
 
 use std::collections::BTreeSet;
@@ -82,6 +83,7 @@ pub(super) fn faults(settings: &Settings, places: &Places) -> Vec<Fault> {
     durations(settings, &mut check);
     addresses(settings, &mut check);
     alerts::faults(&settings.alerts, &mut check);
+    heartbeat::faults(&settings.heartbeat, &mut check);
     thresholds(settings, &mut check);
     policy(settings, &mut check);
     targets(settings, &mut check);
@@ -95,6 +97,7 @@ pub(super) fn faults(settings: &Settings, places: &Places) -> Vec<Fault> {
 pub(super) fn faults_in_files(settings: &Settings, places: &Places) -> Vec<Fault> {
     let mut check = Check { places, faults: vec![] };
     alerts::faults_in_files(&settings.alerts, &mut check);
+    heartbeat::faults_in_files(&settings.heartbeat, &mut check);
     streams::faults_in_files(&settings.streams, &mut check);
     let store = &settings.store;
     check.url_in_file("store", store.url_file.is_some(), || store.postgres().map(drop));

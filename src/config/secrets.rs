@@ -25,6 +25,9 @@ pub(super) fn read_all(
         let name = format!("target[{index}].password_file");
         slots.push((name, target.password_file.clone(), &mut target.password));
     }
+    let heartbeat = &mut settings.heartbeat;
+    let file = heartbeat.url_file.clone();
+    slots.push(("heartbeat.url_file".to_owned(), file, &mut heartbeat.url));
     // An address is no secret as a whole: it is read beside, and put in its place then.
     let (mut store, mut streams) = (None, None);
     for (of, file, slot) in [

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::channels::Alerts;
 use super::commands::CommandSettings;
 use super::declared::{DependencySettings, TargetSettings, TunableSettings};
+use super::heartbeat::Heartbeat;
 use super::streams::Streams;
 use super::values::{
     Address, CronText, DurationText, MemoryCap, TargetText, TimeZoneText, duration,
@@ -49,6 +50,8 @@ pub struct Settings {
     pub api: Api,
     /// How people are told.
     pub alerts: Alerts,
+    /// A sign of life to whoever watches the watcher.
+    pub heartbeat: Heartbeat,
     /// The light probes between the cycles.
     pub probes: Probes,
     /// Selfheal's own log.
@@ -83,6 +86,7 @@ impl Default for Settings {
             streams: Streams::default(),
             api: Api::default(),
             alerts: Alerts::default(),
+            heartbeat: Heartbeat::default(),
             probes: Probes::default(),
             logs: Logs::default(),
             thresholds: Thresholds::default(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use chrono::TimeDelta;
@@ -130,6 +131,8 @@ impl Inner {
         self.recall_known_lines(&mut senses.detector, &report).await;
         let mut findings = senses.detector.detect(&report, &logs, &catalogue);
         findings.extend(senses.detector.together(&report, &graph));
+        let left_out: u64 = logs.values().map(|batch| batch.dropped).sum();
+        self.lines_left_out.fetch_add(left_out, Ordering::Relaxed);
         let lines: usize = logs.values().map(|batch: &LogBatch| batch.lines.len()).sum();
         let summary = format!("{} finding(s), {lines} new log line(s)", findings.len());
         agents.push(step("error-detector", started, summary));

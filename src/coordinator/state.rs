@@ -1,6 +1,7 @@
 //! What the parts of the coordinator share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -103,6 +104,8 @@ pub(super) struct Inner {
     pub(super) windows_pulse: Pulse,
     /// Whether the schedule still looks at the clock.
     pub(super) schedule_pulse: Arc<Pulse>,
+    /// Lines that no cycle looked at, since there were too many.
+    pub(super) lines_left_out: AtomicU64,
     /// Keeps what runs beside the flow.
     pub(super) upkeep: Upkeep,
     /// Whether what the last run left is taken up.
@@ -175,6 +178,7 @@ impl Inner {
             work: Mutex::default(),
             windows_pulse: Pulse::default(),
             schedule_pulse: Arc::default(),
+            lines_left_out: AtomicU64::default(),
             upkeep: Upkeep::new(parts.cancel.clone()),
             taken_up: watch::Sender::new(false),
             cancel: parts.cancel,

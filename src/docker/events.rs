@@ -242,6 +242,12 @@ fn read(message: &EventMessage) -> Option<(About, Timestamp, RuntimeEventKind)> 
     Some((About::Name(attribute("name")?), at, kind))
 }
 
+/// A message of whatever content is read or left.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn fuzzed(message: &EventMessage) {
+    let _ = read(message);
+}
+
 #[cfg(test)]
 mod tests {
     use selfheal_agents::model::HealthStatus;

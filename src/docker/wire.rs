@@ -151,7 +151,7 @@ fn without_version(path: &str) -> &str {
 }
 
 /// Docker's own words in a refusal: `{"message": "..."}`, else the body as it is.
-fn message_of(body: &[u8]) -> String {
+pub(super) fn message_of(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Refusal {
         message: String,

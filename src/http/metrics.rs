@@ -27,6 +27,7 @@ use selfheal_agents::model::{Incident, IncidentState, Outcome, Verdict};
 use self::own::Own;
 use super::problem::{Answer, Problem};
 use super::state::Api;
+use crate::alerts::{Fares, Heart};
 use crate::coordinator::Standing;
 use crate::streams::Figures;
 use crate::upkeep::Record;
@@ -87,6 +88,11 @@ pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse>
         streams(&mut registry, tie.figures(), api.store().messages_waiting().await?);
     }
     api.tally.register(&mut registry);
+    let left_out = Counter::<u64>::default();
+    left_out.inc_by(api.coordinator.lines_left_out());
+    let help = "Log lines that no cycle looked at, since there were too many at once";
+    registry.register("selfheal_log_lines_left_out", help, left_out);
+    heartbeat(&mut registry, &api.configured.heart);
     restarts(&mut registry, &api.coordinator.upkeep().records());
     if let Some(own) = Own::now() {
         own.register(&mut registry);
@@ -113,6 +119,20 @@ impl Depth {
         let help = "Alerts among them that their channel did not take so far";
         gauge(registry, "selfheal_alerts_refused", help, self.refused as f64);
     }
+}
+
+/// Only where somebody wants one, as with the streams.
+fn heartbeat(registry: &mut Registry, heart: &Heart) {
+    let fares = heart.fares();
+    if fares == Fares::Unknown {
+        return;
+    }
+    let help = "Whether the last sign of life to a dead-man's switch arrived";
+    let last = f64::from(u8::from(fares == Fares::Arrives));
+    gauge(registry, "selfheal_heartbeat_arrives", help, last);
+    let arrived = Counter::<u64>::default();
+    arrived.inc_by(heart.arrived());
+    registry.register("selfheal_heartbeats", "Signs of life that arrived since the start", arrived);
 }
 
 /// Each part of Selfheal from the start on, so that a rule sees the first one that ends.

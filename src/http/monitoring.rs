@@ -45,7 +45,8 @@ pub(super) async fn own_health(State(api): State<Api>) -> (StatusCode, Json<OwnH
         .map(|record| Restarted { part: record.part.to_owned(), times: record.restarts })
         .collect();
     let fault = api.coordinator.fault().or(hang);
-    let health = OwnHealth { hangs, restarted, ..OwnHealth::new(store, fault) };
+    let heartbeat = api.configured.heart.fares().words().map(str::to_owned);
+    let health = OwnHealth { hangs, heartbeat, restarted, ..OwnHealth::new(store, fault) };
     let status = if health.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))
 }

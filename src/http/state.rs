@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::events::Events;
 use super::metrics::Tally;
 use super::vital::Vital;
-use crate::alerts::Channels;
+use crate::alerts::{Channels, Heart};
 use crate::config::{Settings, Sources};
 use crate::coordinator::Coordinator;
 use crate::streams::Tie;
@@ -24,6 +24,8 @@ pub struct Configured {
     pub channels: fn(&Settings) -> anyhow::Result<Channels>,
     /// How the streams do, where there are any.
     pub tie: Option<Arc<Tie>>,
+    /// How the signs of life fare.
+    pub heart: Arc<Heart>,
 }
 
 /// What every handler is given; cloning shares it.

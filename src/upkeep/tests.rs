@@ -8,9 +8,9 @@ const EVENTS: Part = Part { name: "the events", turns_within: Some(Duration::fro
 fn counted<F: Future<Output = ()> + Send + 'static>(
     does: impl Fn(u32) -> F + Send + 'static,
 ) -> (Arc<AtomicU32>, impl FnMut() -> F + Send + 'static) {
-    let begun = Arc::new(AtomicU32::default());
-    let count = Arc::clone(&begun);
-    (begun, move || does(count.fetch_add(1, Ordering::SeqCst)))
+    let times = Arc::new(AtomicU32::default());
+    let count = Arc::clone(&times);
+    (times, move || does(count.fetch_add(1, Ordering::SeqCst)))
 }
 
 fn restarts(upkeep: &Upkeep) -> Vec<u64> {
@@ -46,8 +46,8 @@ async fn what_ends_again_and_again_is_begun_ever_more_rarely_and_told_once() {
     upkeep.told(&untold[0]);
     tokio::time::sleep(Duration::from_mins(59)).await;
     assert_eq!(upkeep.untold(), []);
-    let begun = count.load(Ordering::SeqCst);
-    assert!((10..=25).contains(&begun), "{begun}");
+    let times = count.load(Ordering::SeqCst);
+    assert!((10..=25).contains(&times), "{times}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@
 
 mod chats;
 mod delivery;
+mod heartbeat;
 mod mail;
 pub(crate) mod smtp;
 mod texts;

@@ -54,6 +54,7 @@ fn the_shipped_file_with_every_line_switched_on_is_valid_and_shows_the_defaults(
     settings.healing.rehearse = None;
     settings.policy = defaults.policy.clone();
     settings.alerts = defaults.alerts.clone();
+    settings.heartbeat.url = None;
     settings.api.hosts.clear();
     assert_eq!(settings, defaults);
 }

@@ -13,6 +13,7 @@ mod lab;
 mod man;
 mod probes;
 mod relaying;
+mod scale;
 mod service;
 mod store;
 mod streams;

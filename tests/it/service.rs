@@ -16,9 +16,9 @@ use crate::support::{ask, free_port, until};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-struct Daemon {
-    child: Child,
-    port: u16,
+pub(crate) struct Daemon {
+    pub(crate) child: Child,
+    pub(crate) port: u16,
 }
 
 impl Drop for Daemon {
@@ -35,7 +35,7 @@ impl Daemon {
     }
 
     /// The same with more settings.
-    fn start_with(folder: &Path, more: &str) -> Result<Self> {
+    pub(crate) fn start_with(folder: &Path, more: &str) -> Result<Self> {
         Self::start_under(folder, more, &[])
     }
 
@@ -177,6 +177,25 @@ fn a_channel_named_at_runtime_is_used_without_a_restart() -> Result<()> {
         Ok(alert)
     })?;
     ensure!(alert["target"] == "host" && alert["event"] == "held", "{alert}");
+    Ok(())
+}
+
+#[test]
+fn a_sign_of_life_is_given_from_the_start_on_and_shown() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (taken, arrived) = mpsc::channel();
+    let url = format!("http://127.0.0.1:{}/ping/c4n4ry", receiver(taken)?);
+    let daemon = Daemon::start_with(folder.path(), &format!("[heartbeat]\nurl = \"{url}\"\n"))?;
+    arrived.recv_timeout(LIMIT).context("no sign of life came")?;
+    until("it is shown", LIMIT, || {
+        let health = ask("GET", daemon.port, "/health", "")?.body;
+        ensure!(health.contains(r#""heartbeat":"arrives""#), "{health}");
+        let figures = ask("GET", daemon.port, "/metrics", "")?.body;
+        ensure!(figures.contains("selfheal_heartbeat_arrives 1.0"), "{figures}");
+        Ok(())
+    })?;
+    let log = std::fs::read_to_string(folder.path().join("log"))?;
+    ensure!(!log.contains("c4n4ry"), "the address is a secret: {log}");
     Ok(())
 }
 

@@ -163,7 +163,7 @@ fn addresses(alerts: &Alerts, check: &mut Check<'_>) {
     }
 }
 
-fn address(name: &str, url: &str, check: &mut Check<'_>) {
+pub(super) fn address(name: &str, url: &str, check: &mut Check<'_>) {
     let good = Url::parse(url)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
     if !good {

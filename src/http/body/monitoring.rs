@@ -27,6 +27,9 @@ pub struct OwnHealth {
     /// Whether starting it again would help: a cycle does not end, or a loop stands still.
     #[serde(default)]
     pub hangs: bool,
+    /// How the signs of life to a dead-man's switch fare, where one is wanted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub heartbeat: Option<String>,
     /// Which parts of it were begun anew since the start, after a fault of its own.
     #[serde(default)]
     pub restarted: Vec<Restarted>,
@@ -54,6 +57,7 @@ impl OwnHealth {
             message_handler_running,
             detail: (!faults.is_empty()).then(|| faults.join("; ")),
             hangs: false,
+            heartbeat: None,
             restarted: vec![],
         }
     }

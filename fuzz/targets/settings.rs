@@ -1,0 +1,4 @@
+//! See `selfheal::fuzzed`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| selfheal::fuzzed::settings(bytes));
