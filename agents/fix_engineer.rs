@@ -34,9 +34,9 @@ pub struct Proposals {
 }
 
 impl Proposals {
-    fn lacks_time(&mut self, unmet: Unmet) {
+    fn may_lack_time(&mut self, unmet: Option<Unmet>) {
         let known = self.not_yet.take();
-        self.not_yet = known.into_iter().chain([unmet]).min_by_key(|unmet| unmet.from);
+        self.not_yet = known.into_iter().chain(unmet).min_by_key(|unmet| unmet.from);
     }
 }
 
@@ -54,7 +54,7 @@ pub async fn propose(
     for template in &runbook.fixes {
         let request = PlanRequest { template, diagnosis, workshop };
         if !request.applies() {
-            request.will_apply().into_iter().for_each(|unmet| proposals.lacks_time(unmet));
+            proposals.may_lack_time(request.will_apply());
             continue;
         }
         match actions::plan(&template.action, &request).await {
@@ -70,9 +70,7 @@ pub async fn propose(
             }
             Err(Unfit { why, from }) => {
                 proposals.unfit.push(format!("`{}`: {why}", template.action));
-                if let Some(from) = from {
-                    proposals.lacks_time(Unmet { why: why.clone(), from });
-                }
+                proposals.may_lack_time(from.map(|from| Unmet { why, from }));
             }
         }
     }

@@ -75,7 +75,7 @@ pub struct DatabaseFacts {
     pub blockers: Vec<Backend>,
     /// Backends waiting for a lock.
     pub blocked: Option<u32>,
-    /// Whether the server is in recovery or starting up: hands off.
+    /// Whether the server is in recovery or starting up, or MySQL runs in forced recovery: hands off.
     pub in_recovery: bool,
     /// Programs that back it up or restore it, connected now.
     #[serde(default)]

@@ -52,6 +52,13 @@ const CLIENTS: &str = "
      ORDER BY process.time DESC
      LIMIT 1000";
 
+/// While InnoDB works through its log nobody gets in, and the server's own lines tell of it. Started in
+/// forced or read-only mode it is being looked after by somebody who gets data out of it. A replica
+/// that takes no writes is none of these.
+const SERVER: &str = "
+    SELECT CAST(@@global.max_connections AS SIGNED), @@version,
+           CAST(@@global.innodb_force_recovery > 0 OR @@global.innodb_read_only AS SIGNED)";
+
 /// Longest first.
 pub(super) async fn clients(session: &mut MySqlConnection) -> Result<Vec<Client>, sqlx::Error> {
     sqlx::query_as(CLIENTS).fetch_all(session).await
@@ -61,10 +68,9 @@ pub(super) async fn read(
     facts: &mut DatabaseFacts,
     session: &mut MySqlConnection,
 ) -> Result<(), sqlx::Error> {
-    let (most, version): (i64, String) =
-        sqlx::query_as("SELECT CAST(@@global.max_connections AS SIGNED), @@version")
-            .fetch_one(&mut *session)
-            .await?;
+    let (most, version, recovers): (i64, String, i64) =
+        sqlx::query_as(SERVER).fetch_one(&mut *session).await?;
+    facts.in_recovery = recovers != 0;
     let (_, used): (String, String) = sqlx::query_as("SHOW GLOBAL STATUS LIKE 'Threads_connected'")
         .fetch_one(&mut *session)
         .await?;

@@ -116,6 +116,16 @@ async fn a_healthy_mysql_tells_its_connections_and_who_does_nothing() {
 }
 
 #[tokio::test]
+async fn a_mysql_that_somebody_started_to_get_data_out_of_it_is_in_recovery_and_a_replica_is_not() {
+    for (setting, recovers) in [("--innodb-force-recovery=1", true), ("--read-only=1", false)] {
+        let Some(server) = Server::mariadb(&[setting]) else { return };
+        let facts = ask(&server).await;
+        assert!(facts.reachable && facts.connections.is_some(), "{setting}: {facts:?}");
+        assert_eq!(facts.in_recovery, recovers, "{setting}: {facts:?}");
+    }
+}
+
+#[tokio::test]
 async fn with_all_taken_the_administrator_gets_in_and_gives_a_place_back() {
     let Some(server) = Server::mariadb(&["--max-connections=10"]) else { return };
     let mut held = Vec::new();
