@@ -27,6 +27,7 @@ mod pages;
 mod problem;
 mod state;
 mod targets;
+pub mod tls;
 mod unchanged;
 mod vital;
 
@@ -40,9 +41,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
+use axum::extract::connect_info::Connected;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, get, on};
+use axum::serve::{IncomingStream, Listener, ListenerExt};
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +59,7 @@ use self::events::Events;
 use self::metrics::Tally;
 use self::problem::Problem;
 use self::state::Api;
+use self::tls::Tls;
 use self::vital::Vital;
 use crate::access::Access;
 use crate::audit::Audit;
@@ -92,12 +96,34 @@ pub async fn bind(address: SocketAddr, is_covered: bool) -> Result<TcpListener, 
     TcpListener::bind(address).await.map_err(|source| BindError::Address { address, source })
 }
 
-/// Serves until `cancel`, then lets open requests end for a few seconds.
+/// Serves until `cancel`, encrypted where there is a certificate, then lets open requests end for a
+/// few seconds.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
     cancel: CancellationToken,
 ) -> std::io::Result<()> {
+    match tls {
+        None => serve_over(listener, router, cancel).await,
+        Some(tls) => {
+            let listener = tls.over(listener, cancel.clone());
+            let router = router.layer(from_fn(tls::encrypted));
+            // Of a listener that is not its own axum tells the peer's address only where it is tapped.
+            serve_over(listener.tap_io(|_| {}), router, cancel).await
+        }
+    }
+}
+
+async fn serve_over<L>(
+    listener: L,
+    router: Router,
+    cancel: CancellationToken,
+) -> std::io::Result<()>
+where
+    L: Listener<Addr = SocketAddr>,
+    SocketAddr: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let asked = cancel.clone();
     // Who showed wrong tokens is told apart by address.
     let service = router.into_make_service_with_connect_info::<SocketAddr>();

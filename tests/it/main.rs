@@ -16,3 +16,4 @@ mod service;
 mod store;
 mod streams;
 mod support;
+mod tls;
