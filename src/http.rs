@@ -7,6 +7,7 @@
 pub mod body;
 
 mod admit;
+mod alerts;
 mod assets;
 mod audit;
 mod audited;
@@ -206,6 +207,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(targets::list))
         .routes(routes!(targets::one))
         .routes(routes!(events::events))
+        .routes(routes!(alerts::alertmanager))
         .routes(routes!(audit::audit))
 }
 

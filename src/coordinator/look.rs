@@ -130,6 +130,7 @@ impl Inner {
         self.recall_known_lines(&mut senses.detector, &report).await;
         let mut findings = senses.detector.detect(&report, &logs, &catalogue);
         findings.extend(senses.detector.together(&report, &graph));
+        findings.extend(self.outside_alerts(&inventory, &report).await);
         let lines: usize = logs.values().map(|batch: &LogBatch| batch.lines.len()).sum();
         let summary = format!("{} finding(s), {lines} new log line(s)", findings.len());
         agents.push(step("error-detector", started, summary));
