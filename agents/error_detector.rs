@@ -12,6 +12,7 @@ mod literals;
 mod matcher;
 mod odd_lines;
 mod origin;
+pub mod outside;
 mod reading;
 pub mod review;
 mod rules;
@@ -367,6 +368,7 @@ fn kind_of(finding: &Finding) -> String {
         FindingSource::Check { check, value } => format!("{check} {value}"),
         FindingSource::Log { runbook, .. } => runbook.clone(),
         FindingSource::Pattern { oddity, .. } => format!("lines {}", oddity.as_str()),
+        FindingSource::Alert { name, .. } => format!("alert {name}"),
     }
 }
 

@@ -15,6 +15,7 @@ mod considered;
 mod context;
 mod graph;
 mod outlived;
+mod outside;
 mod roots;
 pub mod series;
 
@@ -36,6 +37,9 @@ pub const UNEXPLAINED: &str = "unexplained";
 
 /// The issue type of error lines that no runbook knows, where nothing else is wrong.
 pub const UNUSUAL_LINES: &str = "unusual-lines";
+
+/// The issue type of what only another program alerts about.
+pub const OUTSIDE_ALERT: &str = "outside-alert";
 
 /// Everything a diagnosis is made from.
 #[derive(Clone, Copy)]
@@ -89,9 +93,10 @@ pub struct Explained {
 
 /// Diagnoses everything that is wrong: one answer a root, worst first.
 pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
-    let mut by_target = evidence.findings.to_vec();
-    by_target.sort_by(|a, b| a.target.cmp(&b.target));
-    let evidence = Evidence { findings: &by_target, ..evidence };
+    // Before anything else: what others say neither blames nor makes any cause surer.
+    let (alerts, mut findings) = outside::part(evidence.findings);
+    findings.sort_by(|a, b| a.target.cmp(&b.target));
+    let evidence = Evidence { findings: &findings, ..evidence };
     let (findings, over) = outlived::part(&evidence);
     let evidence = Evidence { findings: &findings, ..evidence };
     let failing: BTreeSet<TargetId> = evidence
@@ -118,6 +123,7 @@ pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
     }
     let alone = context::alone(&evidence, &explained);
     explained.extend(alone);
+    outside::put_beside(&evidence, &alerts, &mut explained);
     explained.sort_by_key(|e| {
         let worst = e.findings.iter().map(|f| f.severity).max();
         let is_first = firsts.contains(&e.diagnosis.blamed);

@@ -8,7 +8,7 @@
 //!
 //! A channel is one file below and one line in the list [`ChannelKind`].
 
-mod alertmanager;
+pub mod alertmanager;
 mod backoff;
 mod compose;
 mod digest;

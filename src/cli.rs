@@ -27,6 +27,7 @@ mod source;
 mod store;
 mod table;
 mod token;
+mod trust;
 
 pub use args::{
     Alert, Audit, AuditWhat, Cli, Command, Config, Global, Knowledge, Shell, Stores, Tokens,
@@ -38,8 +39,9 @@ use clap::CommandFactory;
 
 use self::client::Client;
 use self::output::{Output, Style};
+use self::trust::Trust;
 use crate::app::own_knowledge;
-use crate::config::{Loaded, Sources, load_from};
+use crate::config::{Api, Loaded, Sources, load_from};
 
 /// Does what was typed and says how it ended. Failures are told on standard error.
 pub async fn run(cli: Cli) -> Exit {
@@ -91,7 +93,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         }
         Command::DemoService { port } => demo::serve(port).await,
         Command::Drill(ref asked) if asked.list => drill::list(asked, out),
-        Command::Doctor => doctor::run(&sources(&cli.global), cli.global.url.as_deref(), out).await,
+        Command::Doctor => doctor::run(&sources(&cli.global), &cli.global, out).await,
         command => {
             let loaded = load(&sources(&cli.global))?;
             let client = client(&cli.global, &loaded)?;
@@ -138,17 +140,28 @@ fn load(sources: &Sources) -> Result<Loaded, Failure> {
 }
 
 fn client(global: &Global, loaded: &Loaded) -> Result<Client, Failure> {
-    let own = own_url(loaded.settings.api.listen);
-    let client = Client::new(global.url.as_deref().unwrap_or(&own), &person())?;
+    let trust = trust(global, &loaded.settings.api)?;
+    let own = own_url(&loaded.settings.api);
+    let client = Client::new(global.url.as_deref().unwrap_or(&own), &person(), trust)?;
     match token::shown(global.token_file.as_deref())? {
         Some(token) => client.with_token(&token),
         None => Ok(client),
     }
 }
 
+/// Whose certificate is good at the daemon that is asked.
+fn trust(global: &Global, api: &Api) -> Result<Trust, Failure> {
+    match (&global.ca_file, &global.url, api.tls.files()) {
+        (Some(file), ..) => Trust::authorities(file),
+        (None, None, Some(files)) => Trust::only(&files.certificate),
+        _ => Ok(Trust::System),
+    }
+}
+
 /// Where a daemon with these settings answers on this machine.
-fn own_url(listen: std::net::SocketAddr) -> String {
-    let mut address = listen;
+fn own_url(api: &Api) -> String {
+    let scheme = if api.tls.files().is_some() { "https" } else { "http" };
+    let mut address = api.listen;
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {
             std::net::Ipv4Addr::LOCALHOST.into()
@@ -156,7 +169,7 @@ fn own_url(listen: std::net::SocketAddr) -> String {
             std::net::Ipv6Addr::LOCALHOST.into()
         });
     }
-    format!("http://{address}")
+    format!("{scheme}://{address}")
 }
 
 /// Who types, for the record.
@@ -193,8 +206,10 @@ mod tests {
 
     #[test]
     fn a_daemon_on_the_wildcard_address_is_asked_on_this_machine() {
-        assert_eq!(own_url("0.0.0.0:8003".parse().unwrap()), "http://127.0.0.1:8003");
-        assert_eq!(own_url("[::]:1".parse().unwrap()), "http://[::1]:1");
-        assert_eq!(own_url("10.0.0.7:80".parse().unwrap()), "http://10.0.0.7:80");
+        let own =
+            |listen: &str| own_url(&Api { listen: listen.parse().unwrap(), ..Api::default() });
+        assert_eq!(own("0.0.0.0:8003"), "http://127.0.0.1:8003");
+        assert_eq!(own("[::]:1"), "http://[::1]:1");
+        assert_eq!(own("10.0.0.7:80"), "http://10.0.0.7:80");
     }
 }

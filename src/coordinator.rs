@@ -35,6 +35,7 @@ mod live;
 mod look;
 mod memories;
 mod news;
+mod outside;
 mod people;
 pub mod policy;
 mod progress;
@@ -72,6 +73,7 @@ mod window;
 mod window_length;
 
 pub use api::*;
+pub use outside::{Heard, Taken};
 pub use pulse::Pulse;
 pub use rules::{ModeSource, Rules};
 pub use trial::{FileNow, Refusal, RollbackTrial};
@@ -204,6 +206,12 @@ impl Coordinator {
     {
         let task = self.inner.tracker.spawn(ask(Arc::clone(&self.inner)));
         task.await.unwrap_or_else(|error| Err(RequestError::Failed(error.to_string())))
+    }
+
+    /// Takes alerts of another program, those that fire and those that are over, and calls for a
+    /// cycle over what they are about without waiting for it.
+    pub async fn hear(&self, alerts: Vec<Heard>) -> Result<Taken, RequestError> {
+        self.to_the_end(|inner| async move { inner.hear(alerts).await }).await
     }
 
     /// Applies the fix of a held incident; `who` is recorded.

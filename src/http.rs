@@ -7,6 +7,7 @@
 pub mod body;
 
 mod admit;
+mod alerts;
 mod assets;
 mod audit;
 mod audited;
@@ -29,6 +30,7 @@ mod pages;
 mod problem;
 mod state;
 mod targets;
+pub mod tls;
 mod unchanged;
 mod vital;
 
@@ -42,9 +44,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
+use axum::extract::connect_info::Connected;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, get, on};
+use axum::serve::{IncomingStream, Listener, ListenerExt};
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +62,7 @@ use self::events::Events;
 use self::metrics::Tally;
 use self::problem::Problem;
 use self::state::Api;
+use self::tls::Tls;
 use self::vital::Vital;
 use crate::access::Access;
 use crate::audit::Audit;
@@ -102,16 +107,17 @@ const SERVING: Part = Part { name: "the API", turns_within: None };
 pub fn keep_serving(
     upkeep: &Upkeep,
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
     cancel: CancellationToken,
 ) -> std::io::Result<()> {
     let socket = listener.into_std()?;
     upkeep.keep(SERVING, move || {
         let listener = socket.try_clone().and_then(TcpListener::from_std);
-        let (router, cancel) = (router.clone(), cancel.clone());
+        let (tls, router, cancel) = (tls.clone(), router.clone(), cancel.clone());
         async move {
             let served = match listener {
-                Ok(listener) => serve(listener, router, cancel).await,
+                Ok(listener) => serve(listener, tls, router, cancel).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = served {
@@ -122,12 +128,37 @@ pub fn keep_serving(
     Ok(())
 }
 
-/// Serves until `cancel`, then lets open requests end for a few seconds.
+/// Serves until `cancel`, encrypted where there is a certificate, then lets open requests end for a
+/// few seconds.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
     cancel: CancellationToken,
 ) -> std::io::Result<()> {
+    match tls {
+        None => serve_over(listener, router, cancel).await,
+        Some(tls) => {
+            // The certificate is followed as long as it is served with, however that ends.
+            let served = cancel.child_token();
+            let listener = tls.over(listener, served.clone());
+            let _ends = served.drop_guard();
+            let router = router.layer(from_fn(tls::encrypted));
+            // Of a listener that is not its own axum tells the peer's address only where it is tapped.
+            serve_over(listener.tap_io(|_| {}), router, cancel).await
+        }
+    }
+}
+
+async fn serve_over<L>(
+    listener: L,
+    router: Router,
+    cancel: CancellationToken,
+) -> std::io::Result<()>
+where
+    L: Listener<Addr = SocketAddr>,
+    SocketAddr: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let asked = cancel.clone();
     // Who showed wrong tokens is told apart by address.
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -211,6 +242,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(targets::list))
         .routes(routes!(targets::one))
         .routes(routes!(events::events))
+        .routes(routes!(alerts::alertmanager))
         .routes(routes!(audit::audit))
 }
 

@@ -18,6 +18,8 @@ mod redis;
 mod refusals;
 mod tcp;
 
+pub(crate) use self::http::tls_fault;
+
 use std::io;
 use std::time::{Duration, Instant};
 

@@ -108,6 +108,13 @@ pub enum FindingSource {
         /// Who wrote them.
         containers: Vec<TargetId>,
     },
+    /// Another program, such as Prometheus' Alertmanager, says so.
+    Alert {
+        /// What that program calls the alert.
+        name: String,
+        /// Its id there: the same alert told twice has the same.
+        fingerprint: String,
+    },
 }
 
 /// What is odd about lines that no runbook knows.
@@ -151,8 +158,8 @@ pub enum Trend {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// The same trouble of the same target always has the same key:
-    /// `TARGET check NAME`, `TARGET log RUNBOOK`, `TARGET log RUNBOOK client`, or
-    /// `TARGET lines ODDITY`.
+    /// `TARGET check NAME`, `TARGET log RUNBOOK`, `TARGET log RUNBOOK client`,
+    /// `TARGET lines ODDITY`, or `TARGET alert FINGERPRINT`.
     pub key: String,
     /// What is wrong with it.
     pub target: TargetId,
@@ -191,6 +198,16 @@ impl Finding {
     /// to blame or to change anything.
     pub const fn is_pattern(&self) -> bool {
         matches!(self.source, FindingSource::Pattern { .. })
+    }
+
+    /// The key of an alert of another program.
+    pub fn alert_key(target: &TargetId, fingerprint: &str) -> String {
+        format!("{target} alert {fingerprint}")
+    }
+
+    /// Whether another program says so, and Selfheal saw nothing of it itself.
+    pub const fn is_alert(&self) -> bool {
+        matches!(self.source, FindingSource::Alert { .. })
     }
 
     /// Whether something is wrong, rather than good to know.

@@ -174,6 +174,10 @@ impl<'de> Deserialize<'de> for TargetId {
     }
 }
 
+/// What the text of an id looks like.
+const PATTERN: &str =
+    r"^(host|(container|postgres|mysql|redis|http|tcp):[\p{L}\p{N}_./@+-]{1,200})$";
+
 impl JsonSchema for TargetId {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "TargetId".into()
@@ -182,7 +186,7 @@ impl JsonSchema for TargetId {
         schemars::json_schema!({
             "type": "string",
             "description": "`host` or KIND:NAME, such as `container:web`",
-            "pattern": "^(host|(container|postgres|redis|http|tcp):.+)$"
+            "pattern": PATTERN
         })
     }
 }

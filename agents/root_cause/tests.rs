@@ -100,6 +100,7 @@ fn finding(target: &str, source: FindingSource, severity: Severity) -> Finding {
         FindingSource::Check { check, .. } => Finding::check_key(&id(target), check),
         FindingSource::Log { runbook, side } => Finding::log_key(&id(target), runbook, *side),
         FindingSource::Pattern { oddity, .. } => Finding::pattern_key(&id(target), *oddity),
+        FindingSource::Alert { fingerprint, .. } => Finding::alert_key(&id(target), fingerprint),
     };
     Finding {
         key,
@@ -389,4 +390,5 @@ mod changes;
 mod clients;
 mod hints;
 mod outlived;
+mod outside;
 mod roots;

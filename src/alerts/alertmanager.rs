@@ -17,6 +17,11 @@ use super::post::{self, Post, PostError};
 use super::text::{body, cut};
 use super::{Refusal, Sending};
 
+/// What its alerts are called there, by which Selfheal knows them when they come back.
+pub const NAME: &str = "Selfheal";
+/// The label that each of them has.
+pub const INCIDENT_LABEL: &str = "incident";
+
 const SUMMARY: usize = 1_000;
 const BODY: usize = 8_000;
 /// What nobody ended by then is told no longer.
@@ -78,10 +83,10 @@ fn of(alert: &Alert, severity: &str, since: &str, machine: &str) -> Value {
     let about = alert.incident.map_or_else(|| cut(&alert.key, 200), |id| id.to_string());
     json!({
         "labels": {
-            "alertname": "Selfheal",
+            "alertname": NAME,
             "severity": severity,
             "target": target,
-            "incident": about,
+            INCIDENT_LABEL: about,
             "instance": machine,
         },
         "annotations": {

@@ -51,6 +51,10 @@ pub struct Global {
     /// Address of the running daemon; the setting api.listen without it
     #[arg(long, global = true, env = "SELFHEAL_URL", value_name = "URL")]
     pub url: Option<String>,
+    /// Where the daemon speaks TLS: the authorities whose certificates are good, as PEM. Without it
+    /// those of the system, and of the daemon of one's own settings its very certificate
+    #[arg(long, global = true, env = "SELFHEAL_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Show the daemon the token in this file; $SELFHEAL_TOKEN without it
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,

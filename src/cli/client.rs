@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::output::{Exit, Failure};
+use super::trust::Trust;
 use crate::http::USER_AGENT;
 use crate::http::body::{OwnHealth, ProblemBody, Success};
 
@@ -47,7 +48,7 @@ impl From<CallError> for Failure {
 
 impl Client {
     /// Prepares calls to the daemon at `url`, in the name of `who`.
-    pub(super) fn new(url: &str, who: &str) -> Result<Self, Failure> {
+    pub(super) fn new(url: &str, who: &str, trust: Trust) -> Result<Self, Failure> {
         let wrong = |why: String| {
             Failure::new(Exit::Usage, format!("`{url}` is no address of a daemon: {why}"))
                 .next("selfheal status --url http://127.0.0.1:8003")
@@ -57,7 +58,8 @@ impl Client {
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(wrong("it does not begin with http:// or https://".to_owned()));
         }
-        let http = reqwest::Client::builder()
+        let http = trust
+            .given_to(reqwest::Client::builder())?
             // The daemon is near; a proxy for the world outside is of no use.
             .no_proxy()
             .user_agent(USER_AGENT)
@@ -147,6 +149,14 @@ impl Client {
     }
 
     fn absent(&self, error: &reqwest::Error) -> CallError {
+        if let Some(why) = crate::probes::tls_fault(error) {
+            let what = format!("the daemon at {} is not trusted: {why}", self.url());
+            return CallError::Refused(
+                Failure::new(Exit::Unreachable, what).next(
+                    "name the authority of its certificate with --ca-file or SELFHEAL_CA_FILE",
+                ),
+            );
+        }
         let why = if error.is_timeout() { "it did not answer in time" } else { "nobody answers" };
         CallError::Absent(format!("the daemon at {} cannot be reached: {why}", self.url()))
     }

@@ -17,6 +17,7 @@ use crate::access::{Access, TokenBook};
 use crate::app::{App, assemble};
 use crate::audit::Act;
 use crate::config::{Changes, Loaded, LogFormat, Logs, RequireToken, Settings, Sources};
+use crate::http::tls::Tls;
 use crate::http::{AllowedHosts, BindError, Configured, bind, keep_serving, router};
 
 /// How long a fix that is being applied may take to come to a safe point at the end.
@@ -35,6 +36,9 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     // The port first: a second start is told so before it touches anything.
     let covered = is_covered(&loaded.settings);
     let listener = bind(listen, covered).await.map_err(not_bound)?;
+    let tls = loaded.settings.api.tls.files().map(Tls::of).transpose().map_err(|error| {
+        Failure::new(Exit::Usage, error).next("correct it, or take [api.tls] out of the settings")
+    })?;
     let app = assemble(loaded.settings.clone()).await.map_err(not_started)?;
     app.coordinator.audit().write(&[started(&loaded)]).await;
     for warning in &loaded.warnings {
@@ -56,11 +60,11 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     let access =
         Arc::new(Access::new(&loaded.settings.data_dir, loaded.settings.api.demands_token()));
     let router = router(app.coordinator.clone(), configured, access, hosts, app.cancel.clone());
-    keep_serving(app.coordinator.upkeep(), listener, router, app.cancel.clone())
+    keep_serving(app.coordinator.upkeep(), listener, tls, router, app.cancel.clone())
         .map_err(|error| not_started(error.into()))?;
     app.start_triggers(changes).map_err(not_started)?;
     let manager = ServiceManager::of_environment();
-    manager.ready(&format!("the page is at {}/", own_url(listen)));
+    manager.ready(&format!("the page is at {}/", own_url(&loaded.settings.api)));
     tokio::select! {
         ended = wait_for_the_end() => ended?,
         () = manager.keep_informed(|| app.coordinator.hang()) => {}
@@ -178,7 +182,7 @@ fn banner(loaded: &Loaded, docker: &Result<String, String>) -> String {
         Mode::Approve => "approve: it asks a person before each fix",
         Mode::Observe => "observe: it only reports what it would do",
     };
-    let url = own_url(settings.api.listen);
+    let url = own_url(&settings.api);
     let file = loaded.file.as_ref().map_or_else(
         || "none found: built-in defaults".to_owned(),
         |file| file.display().to_string(),

@@ -17,13 +17,15 @@ use super::client::Client;
 use super::daemon::is_covered;
 use super::output::{Exit, Outcome, Output, Style};
 use super::table::{Tone, cell, table, word};
-use super::{load, own_url, person};
+use super::{Global, load, own_url, person, trust};
 use crate::access::TokenBook;
 use crate::alerts::{Channel, Fares, Log};
 use crate::audit;
-use crate::config::{Settings, Sources};
+use crate::config::{Api, Settings, Sources};
 use crate::docker::Docker;
+use crate::http::body::OwnHealth;
 use crate::http::check_listen;
+use crate::http::tls::RENEW_BEFORE;
 use crate::store::{OpenError, open_read_only, snapshots};
 
 /// How one examination ended.
@@ -60,7 +62,7 @@ const LITTLE_SPACE: u64 = 512 * 1024 * 1024;
 /// Seconds since 1970 before which a clock is surely wrong: this program is younger.
 const YOUNGER_THAN: u64 = 1_767_225_600;
 
-pub(super) async fn run(sources: &Sources, url: Option<&str>, out: Output) -> Outcome {
+pub(super) async fn run(sources: &Sources, global: &Global, out: Output) -> Outcome {
     let mut lines = vec![];
     match load(sources) {
         Ok(loaded) => {
@@ -74,8 +76,7 @@ pub(super) async fn run(sources: &Sources, url: Option<&str>, out: Output) -> Ou
                 lines.push(Examined::not(Grade::Warn, "settings", warning, remedy));
             }
             let settings = loaded.settings;
-            let own = own_url(settings.api.listen);
-            let daemon = daemon(url.unwrap_or(&own)).await;
+            let daemon = daemon(global, &settings.api).await;
             lines.push(docker(&settings).await);
             lines.extend([data_dir(&settings.data_dir), store(&settings.data_dir).await]);
             lines.push(audit(&settings.data_dir).await);
@@ -83,7 +84,8 @@ pub(super) async fn run(sources: &Sources, url: Option<&str>, out: Output) -> Ou
             lines.push(space(&settings.data_dir));
             lines.extend(channels(&settings).await);
             lines.extend(streams(&settings).await);
-            lines.extend(heartbeat(&settings, url.unwrap_or(&own)).await);
+            lines.extend(heartbeat(&settings, global).await);
+            lines.extend(certificate(&settings.api));
             lines.push(match daemon {
                 Some(line) => line,
                 None => port(&settings).await,
@@ -199,11 +201,11 @@ async fn streams(settings: &Settings) -> Option<Examined> {
 
 /// How the signs of life fare, by the daemon's word: one that is given to try it would tell whoever
 /// waits for it that the daemon lives.
-async fn heartbeat(settings: &Settings, url: &str) -> Option<Examined> {
+async fn heartbeat(settings: &Settings, global: &Global) -> Option<Examined> {
     let what = "heartbeat";
     settings.heartbeat.url.as_ref()?;
-    let asked = async { Client::new(url, &person()).ok()?.own_health().await.ok() };
-    Some(match asked.await.map(|health| health.heartbeat) {
+    let health = daemons_word(global, &settings.api).await;
+    Some(match health.map(|(_, health)| health.heartbeat) {
         None => Examined::ok(what, "it is set, and begins with the daemon"),
         Some(None) => Examined::ok(what, "it is set; none was due yet"),
         Some(Some(fares)) if Fares::Arrives.words() == Some(&fares) => {
@@ -329,9 +331,8 @@ fn clock(now: SystemTime) -> Examined {
 }
 
 /// A daemon that answers is the best proof that the port is right.
-async fn daemon(url: &str) -> Option<Examined> {
-    let client = Client::new(url, &person()).ok()?;
-    let health = client.own_health().await.ok()?;
+async fn daemon(global: &Global, api: &Api) -> Option<Examined> {
+    let (url, health) = daemons_word(global, api).await?;
     let seen = format!("a daemon {} answers at {url}", health.version);
     Some(match health.detail {
         None => Examined::ok("API", seen),
@@ -344,6 +345,36 @@ async fn daemon(url: &str) -> Option<Examined> {
                 remedy,
             )
         }
+    })
+}
+
+/// Where the daemon was asked, and what it says of itself; `None` when it cannot be asked.
+async fn daemons_word(global: &Global, api: &Api) -> Option<(String, OwnHealth)> {
+    let url = global.url.clone().unwrap_or_else(|| own_url(api));
+    let client = Client::new(&url, &person(), trust(global, api).ok()?).ok()?;
+    Some((url, client.own_health().await.ok()?))
+}
+
+/// Whether the API's certificate can be used, and until when.
+fn certificate(api: &Api) -> Option<Examined> {
+    let what = "certificate";
+    let identity = match api.tls.files()?.identity() {
+        Ok(identity) => identity,
+        Err(error) => {
+            let remedy = "correct it: Selfheal does not start with it; one that runs goes on with \
+                          the certificate it has";
+            return Some(Examined::not(Grade::Fail, what, error, remedy));
+        }
+    };
+    let (ends, now) = (identity.ends, chrono::Utc::now());
+    let day = ends.format("%Y-%m-%d %H:%M:%S UTC");
+    let remedy = "renew it; the new one is used within seconds, without a restart";
+    Some(if ends <= now {
+        Examined::not(Grade::Fail, what, format!("it ended at {day}: nobody trusts it"), remedy)
+    } else if ends - now < RENEW_BEFORE {
+        Examined::not(Grade::Warn, what, format!("it ends soon, at {day}"), remedy)
+    } else {
+        Examined::ok(what, format!("it is valid until {day}"))
     })
 }
 

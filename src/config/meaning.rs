@@ -15,7 +15,7 @@ use super::declared::{TargetSettings, endpoint};
 use super::fault::Fault;
 use super::formats::is_open;
 use super::routes::QuietHours;
-use super::settings::Settings;
+use super::settings::{ApiTls, Settings};
 use super::tree::{Places, joined};
 use super::values;
 use crate::docker::Address;
@@ -82,6 +82,7 @@ pub(super) fn faults(settings: &Settings, places: &Places) -> Vec<Fault> {
     let mut check = Check { places, faults: vec![] };
     durations(settings, &mut check);
     addresses(settings, &mut check);
+    certificate(&settings.api.tls, &mut check);
     alerts::faults(&settings.alerts, &mut check);
     heartbeat::faults(&settings.heartbeat, &mut check);
     thresholds(settings, &mut check);
@@ -104,16 +105,39 @@ pub(super) fn faults_in_files(settings: &Settings, places: &Places) -> Vec<Fault
     check.faults
 }
 
+/// What is in the files is looked at when they are used: they may be renewed, and whoever asks the
+/// daemon need not be allowed to read the key.
+fn certificate(tls: &ApiTls, check: &mut Check<'_>) {
+    match (&tls.cert_file, &tls.key_file) {
+        (Some(_), None) => {
+            check.wrong(
+                "api.tls.cert_file",
+                "a certificate needs its key: set api.tls.key_file too",
+            );
+        }
+        (None, Some(_)) => {
+            check.wrong(
+                "api.tls.key_file",
+                "a key needs its certificate: set api.tls.cert_file too",
+            );
+        }
+        _ => {}
+    }
+}
+
 /// What is allowed but dangerous.
 pub(super) fn warnings(settings: &Settings) -> Vec<String> {
     let listen = settings.api.listen;
     let mut warnings = vec![];
     if !listen.ip().is_loopback() {
-        warnings.push(if settings.api.demands_token() {
-            format!("api.listen is {listen}: tokens and answers can be read on the way there; a proxy with TLS keeps them secret")
-        } else {
+        let is_open = !settings.api.demands_token();
+        let encrypted = settings.api.tls.files().is_some();
+        warnings.extend((!is_open && !encrypted).then(|| {
+            format!("api.listen is {listen}: tokens and answers can be read on the way there; a proxy with TLS, or api.tls, keeps them secret")
+        }));
+        warnings.extend(is_open.then(|| {
             format!("api.listen is {listen} and api.require_token is never: whoever reaches it can approve and undo fixes")
-        });
+        }));
     }
     warnings.extend(alerts::warnings(&settings.alerts));
     warnings

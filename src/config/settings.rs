@@ -22,6 +22,7 @@ use super::streams::Streams;
 use super::values::{
     Address, CronText, DurationText, MemoryCap, TargetText, TimeZoneText, duration,
 };
+use crate::http::tls::TlsFiles;
 use crate::store::PostgresUrl;
 
 /// The settings of Selfheal. All are optional: with none, Selfheal finds the local Docker
@@ -347,6 +348,8 @@ pub struct Api {
     /// Names by which browsers and programs may call it, beside localhost and its addresses: the
     /// machine's own, or that of a proxy in front, which must leave the `Host` header as it is.
     pub hosts: Vec<String>,
+    /// A certificate of its own, where no proxy before it has one.
+    pub tls: ApiTls,
 }
 
 impl Default for Api {
@@ -355,6 +358,7 @@ impl Default for Api {
             listen: SocketAddr::from(([127, 0, 0, 1], 8003)),
             require_token: RequireToken::Remote,
             hosts: vec![],
+            tls: ApiTls::default(),
         }
     }
 }
@@ -367,6 +371,24 @@ impl Api {
             RequireToken::Always => true,
             RequireToken::Never => false,
         }
+    }
+}
+
+/// The certificate of the page and the API; both files or none. They may be renewed at any time.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiTls {
+    /// A PEM file with the certificate, and after it those between it and its authority.
+    pub cert_file: Option<PathBuf>,
+    /// A PEM file with its key, without a passphrase.
+    pub key_file: Option<PathBuf>,
+}
+
+impl ApiTls {
+    /// Where both lie; nothing without TLS.
+    pub fn files(&self) -> Option<TlsFiles> {
+        let (certificate, key) = (self.cert_file.clone()?, self.key_file.clone()?);
+        Some(TlsFiles { certificate, key })
     }
 }
 

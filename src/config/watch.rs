@@ -152,6 +152,7 @@ fn waiting_for_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("store.url", old.store.url != new.store.url),
         ("streams", old.streams != new.streams),
         ("api.listen", old.api.listen != new.api.listen),
+        ("api.tls", old.api.tls != new.api.tls),
         ("api.hosts", old.api.hosts != new.api.hosts),
         ("api.require_token", old.api.require_token != new.api.require_token),
         ("logs", old.logs != new.logs),

@@ -66,6 +66,8 @@ pub enum Trigger {
     CommandLine,
     /// A job of another program.
     Stream,
+    /// An alert of another program.
+    Alert,
 }
 
 /// How a cycle ended, in the contract's words; what says more comes later.

@@ -132,7 +132,7 @@ impl Inner {
     ) -> StoreResult<Vec<Decision>> {
         let started = Instant::now();
         let open = self.store.open_incidents().await?;
-        self.leave_out_what_is_over(seen).await?;
+        self.leave_out_what_is_over(seen, &open).await?;
         let catalogue = self.catalogue();
         let runbooks: Vec<_> = catalogue.iter().collect();
         let proven = self.proven(seen).await?;

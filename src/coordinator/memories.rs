@@ -12,13 +12,14 @@ use selfheal_agents::model::{
     TargetReport, Timestamp, Verdict,
 };
 use selfheal_agents::ports::{IncidentQuery, Memory, StoreError, StoreResult};
-use selfheal_agents::root_cause::Explained;
+use selfheal_agents::root_cause::{Explained, OUTSIDE_ALERT};
 use serde::de::DeserializeOwned;
 
 use super::baselines::ERROR_RATES;
 use super::good_state::is_settled;
 use super::latency::LATENCIES;
 use super::look::Seen;
+use super::outside;
 use super::state::{Inner, lock};
 use super::turned::TURNED;
 use super::window_length::WARM_UPS;
@@ -251,7 +252,11 @@ impl Inner {
 
     /// Leaves out log findings that are over: a repair has answered them, or the log has been
     /// quiet since and no check complains.
-    pub(super) async fn leave_out_what_is_over(&self, seen: &mut Seen) -> StoreResult<()> {
+    pub(super) async fn leave_out_what_is_over(
+        &self,
+        seen: &mut Seen,
+        open: &[Incident],
+    ) -> StoreResult<()> {
         // Not by when they were opened: one may have waited long for a person.
         let query =
             IncidentQuery { states: vec![IncidentState::Resolved], ..IncidentQuery::default() };
@@ -276,12 +281,19 @@ impl Inner {
                     && incident.findings.iter().any(|f| f.key == finding.key)
             })
         });
+        outside::leave_out_what_is_mended(seen, open, &closed);
         Ok(())
     }
 
-    /// Whether a person said that this is no trouble.
+    /// Whether a person said that this is no trouble. Of what only others alert about, only that
+    /// which was told by then.
     pub(super) async fn is_dismissed(&self, one: &Explained) -> StoreResult<bool> {
-        Ok(self.store.value(&dismissal_of(one)).await?.is_some())
+        let name = dismissal_of(one);
+        if one.diagnosis.issue_type != OUTSIDE_ALERT {
+            return Ok(self.store.value(&name).await?.is_some());
+        }
+        let at: Option<Timestamp> = self.recall(&name).await?;
+        Ok(at.is_some_and(|at| one.findings.iter().all(|alert| alert.first_seen <= at)))
     }
 
     /// Remembers a person's word until the trouble is gone.

@@ -77,5 +77,7 @@ fn is_new(finding: &Finding, window: &Validation, open: &[Incident], seen: &Seen
     let of_the_start = matches!(finding.source, FindingSource::Log { .. })
         && finding.last_seen <= window.grace_until;
     let told = open.iter().flat_map(|incident| &incident.findings).any(|f| f.key == finding.key);
-    finding.is_trouble() && !finding.is_pattern() && began && !of_the_start && !told
+    // What others say takes no fix back.
+    let is_seen = !finding.is_pattern() && !finding.is_alert();
+    finding.is_trouble() && is_seen && began && !of_the_start && !told
 }

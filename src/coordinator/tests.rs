@@ -666,6 +666,7 @@ mod memory;
 mod messages;
 mod odd_lines;
 mod others;
+mod outside;
 mod quarantine;
 mod rehearsals;
 mod remade;

@@ -15,6 +15,7 @@ const ENTRIES: usize = 50;
 const MOST_ENTRIES: usize = 1000;
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AuditParams {
     /// At most this many, 1 to 1000; 50 without it.

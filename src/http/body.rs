@@ -4,11 +4,13 @@
 //! names shown in the contract are fixed; fields may be added, never renamed. Nothing here
 //! asks the world: every body is made of what the store and the coordinator handed over.
 
+mod alert;
 mod audit;
 mod incident;
 mod monitoring;
 mod target;
 
+pub use alert::*;
 pub use audit::*;
 pub use incident::*;
 pub use monitoring::*;

@@ -30,16 +30,41 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
         if bytes.trim_ascii().is_empty() {
             return Ok(Self(T::default()));
         }
-        if !json {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body is not JSON by its header; send `Content-Type: application/json`",
-            ));
-        }
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|e| Problem::bad_request(format!("the body does not fit: {e}")))
+        // `null` says nothing, too.
+        parsed(json, &bytes).map(|body: Option<T>| Self(body.unwrap_or_default()))
     }
+}
+
+/// A JSON body that must be there.
+pub(super) struct RequiredJson<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for RequiredJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let json = is_json(request.headers());
+        let bytes = Bytes::from_request(request, state).await.map_err(|e| body_problem(&e))?;
+        parsed(json, &bytes).map(Self)
+    }
+}
+
+/// Says which member does not fit, however deep it lies.
+fn parsed<T: DeserializeOwned>(json: bool, bytes: &[u8]) -> Result<T, Problem> {
+    if !json {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body is not JSON by its header; send `Content-Type: application/json`",
+        ));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let at = if path == "." { String::new() } else { format!("`{path}`: ") };
+        Problem::bad_request(format!("the body does not fit: {at}{}", error.into_inner()))
+    })?;
+    let ended = reader.end();
+    ended.map_err(|error| Problem::bad_request(format!("the body does not fit: {error}")))?;
+    Ok(value)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -20,6 +20,7 @@ const PAGE: usize = 50;
 const MAX_PAGE: usize = 500;
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct IncidentParams {
     /// Only in these states, separated by commas; `open` alone means every state before the end.
@@ -124,7 +125,7 @@ pub(super) async fn detail(api: &Api, id: IncidentId) -> Answer<IncidentDetail> 
 /// One incident with its timeline, evidence, fix and holds
 #[utoipa::path(
     get, path = "/api/incidents/{id}", tag = "incidents",
-    params(("id" = String, Path, description = "The incident's UUID")),
+    params(("id" = String, Path, format = Uuid, description = "The incident's UUID")),
     responses(
         (status = 200, description = "The incident", body = IncidentDetail),
         (status = 404, description = "No such incident", body = ProblemBody, content_type = "application/problem+json"),
@@ -140,7 +141,7 @@ pub(super) async fn one(
 /// Applies the fix of a held incident
 #[utoipa::path(
     post, path = "/api/incidents/{id}/approve", tag = "incidents",
-    params(("id" = String, Path, description = "The incident's UUID")),
+    params(("id" = String, Path, format = Uuid, description = "The incident's UUID")),
     responses(
         (status = 200, description = "The fix is being applied", body = Done),
         (status = 404, description = "No such incident", body = ProblemBody, content_type = "application/problem+json"),
@@ -159,7 +160,7 @@ pub(super) async fn approve(
 /// Closes an incident without a fix
 #[utoipa::path(
     post, path = "/api/incidents/{id}/dismiss", tag = "incidents",
-    params(("id" = String, Path, description = "The incident's UUID")),
+    params(("id" = String, Path, format = Uuid, description = "The incident's UUID")),
     request_body(content = Option<DismissRequest>, description = "Optional: why"),
     responses(
         (status = 200, description = "It is closed", body = Done),
@@ -180,6 +181,7 @@ pub(super) async fn dismiss(
 
 /// How a rollback is asked for, of an incident or of one backup.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RollbackParams {
     /// Also when a newer change of the same thing would be lost.
@@ -190,7 +192,7 @@ pub(super) struct RollbackParams {
 /// Takes back every fix of an incident
 #[utoipa::path(
     post, path = "/api/incidents/{id}/rollback", tag = "incidents",
-    params(("id" = String, Path, description = "The incident's UUID"), RollbackParams),
+    params(("id" = String, Path, format = Uuid, description = "The incident's UUID"), RollbackParams),
     responses(
         (status = 200, description = "It is taken back", body = Done),
         (status = 404, description = "No such incident", body = ProblemBody, content_type = "application/problem+json"),

@@ -113,7 +113,7 @@ pub(super) async fn backups(State(api): State<Api>) -> Answer<Json<BackupListBod
 /// Takes back one backup's fix
 #[utoipa::path(
     post, path = "/api/monitoring/rollback/{backup_id}", tag = "monitoring",
-    params(("backup_id" = String, Path, description = "Such as `backup_20251019_170000`"), RollbackParams),
+    params(("backup_id" = String, Path, pattern = r"^backup_[0-9]{8}_[0-9]{6}(_[0-9]{1,6})?$", description = "Such as `backup_20251019_170000`"), RollbackParams),
     responses(
         (status = 200, description = "It is taken back", body = Done),
         (status = 400, description = "Not a backup id", body = ProblemBody, content_type = "application/problem+json"),

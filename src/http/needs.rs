@@ -44,7 +44,7 @@ const fn administer(word: &'static str) -> Need {
 }
 
 /// Method, route as the router has it, need.
-pub(super) const NEEDS: [(&str, &str, Need); 58] = [
+pub(super) const NEEDS: [(&str, &str, Need); 59] = [
     // Whether it lives, for whoever restarts it; and what the login itself is made of.
     ("GET", "/health", Nothing),
     ("GET", "/api/automation/health", Nothing),
@@ -102,6 +102,7 @@ pub(super) const NEEDS: [(&str, &str, Need); 58] = [
     ("POST", "/api/incidents/{id}/rollback", act("rollback")),
     ("POST", "/api/freeze", act("freeze")),
     ("DELETE", "/api/freeze", act("unfreeze")),
+    ("POST", "/api/alerts/alertmanager", act("alert")),
     // Everything else.
     ("GET", "/api/audit", Look(Scope::Admin)),
     ("POST", "/settings/alerts/{channel}", administer("alert_test")),

@@ -16,9 +16,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::automation;
 use super::body::{
-    AuditPage, BackupList, CheckRequest, Checked, DismissRequest, Done, FreezeRequest, FreezeState,
-    Health, IncidentDetail, IncidentList, OwnHealth, ProblemBody, Status, Success, TargetDetail,
-    TargetList,
+    AlertWebhook, AlertsTaken, AuditPage, BackupList, CheckRequest, Checked, DismissRequest, Done,
+    FreezeRequest, FreezeState, Health, IncidentDetail, IncidentList, OwnHealth, ProblemBody,
+    Status, Success, TargetDetail, TargetList,
 };
 use super::state::Api;
 use selfheal_agents::learning_engine::{ShadowReport, Statistics};
@@ -68,6 +68,8 @@ bodies!(
     DismissRequest,
     FreezeRequest,
     FreezeState,
+    AlertWebhook,
+    Success<AlertsTaken>,
     ProblemBody,
 );
 
@@ -102,6 +104,11 @@ pub(super) fn document(paths: &OpenApi) -> Value {
             "summary": "Not built yet",
             "responses": { "501": problem("Repair of source projects is not built yet") },
         });
+    }
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    for call in paths.filter_map(Value::as_object_mut).flat_map(|calls| calls.values_mut()) {
+        // Who is not let in, asks too often, or sends too much, at any of them.
+        call["responses"]["default"] = problem("It was not done; why, and what to do");
     }
     document
 }

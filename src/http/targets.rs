@@ -24,7 +24,7 @@ pub(super) async fn list(State(api): State<Api>) -> Json<TargetList> {
 /// One target with its last observations, what it needs and who needs it
 #[utoipa::path(
     get, path = "/api/targets/{id}", tag = "targets",
-    params(("id" = String, Path, description = "`host` or KIND:NAME, such as `container:web`")),
+    params(("id" = String, Path, pattern = r"^(host|(container|postgres|mysql|redis|http|tcp):[\p{L}\p{N}_./@+-]{1,200})$", description = "`host` or KIND:NAME, such as `container:web`")),
     responses(
         (status = 200, description = "The target", body = TargetDetail),
         (status = 400, description = "Not a target's name", body = ProblemBody, content_type = "application/problem+json"),
@@ -96,6 +96,7 @@ pub(super) async fn apply_freeze(
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct UnfreezeParams {
     /// Only the freeze of this target; the one of everything without it.

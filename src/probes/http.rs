@@ -128,30 +128,37 @@ fn word_of(error: &reqwest::Error) -> String {
     if error.is_dns() {
         return "dns".to_owned();
     }
+    if tls_fault(error).is_some() {
+        return "tls".to_owned();
+    }
     let mut deepest: &dyn Error = error;
     while let Some(source) = deepest.source() {
         deepest = source;
-        if source.is::<rustls::Error>() {
-            return "tls".to_owned();
-        }
-        if let Some(io) = source.downcast_ref::<io::Error>() {
-            if is_tls(io) {
-                return "tls".to_owned();
-            }
-            if let Some(word) = super::word_of(io) {
-                return word.to_owned();
-            }
+        if let Some(word) = source.downcast_ref::<io::Error>().and_then(super::word_of) {
+            return word.to_owned();
         }
     }
     // The outer error repeats the address, which may hold a secret in its query.
     super::reason(&deepest, None)
 }
 
+/// What the TLS library says, if it is what failed.
+pub(crate) fn tls_fault(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut deepest: &dyn Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+        let within = || source.downcast_ref::<io::Error>().and_then(tls_within);
+        if let Some(fault) = source.downcast_ref::<rustls::Error>().or_else(within) {
+            return Some(fault);
+        }
+    }
+    None
+}
+
 /// An error of the TLS library travels inside one or several of the input and output kind,
 /// which do not name it as their source.
-fn is_tls(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| {
-        inner.downcast_ref::<rustls::Error>().is_some()
-            || inner.downcast_ref::<io::Error>().is_some_and(is_tls)
-    })
+fn tls_within(error: &io::Error) -> Option<&rustls::Error> {
+    let inner = error.get_ref()?;
+    let deeper = || inner.downcast_ref::<io::Error>().and_then(tls_within);
+    inner.downcast_ref::<rustls::Error>().or_else(deeper)
 }

@@ -31,6 +31,7 @@ fn error(incident: &Incident, finding: &Finding) -> Message {
         FindingSource::Check { check, .. } => check.clone(),
         FindingSource::Log { runbook, .. } => runbook.clone(),
         FindingSource::Pattern { oddity, .. } => format!("lines.{}", oddity.as_str()),
+        FindingSource::Alert { name, .. } => format!("alert.{name}"),
     };
     let id = format!("{}/{}", incident.id, finding.key);
     Fields::of(&id)

@@ -74,15 +74,22 @@ impl Site {
     }
 
     pub(crate) fn run(&self) -> Result<Daemon> {
-        let log = File::create(self.log())?;
-        let child = self
-            .command(&["run"], None)
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .map(Daemon)?;
+        let child = self.start()?;
         until("it answers", LIMIT, || ask("GET", self.port, "/health", "").map(drop))?;
         Ok(child)
+    }
+
+    /// The same without waiting for it.
+    pub(crate) fn start(&self) -> Result<Daemon> {
+        let log = File::create(self.log())?;
+        let mut command = self.command(&["run"], None);
+        let started = command.stdout(log.try_clone()?).stderr(log).spawn();
+        Ok(Daemon(started?))
+    }
+
+    /// What it wrote into its log so far.
+    pub(crate) fn log_text(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.log())?)
     }
 
     fn log(&self) -> std::path::PathBuf {

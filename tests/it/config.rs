@@ -56,6 +56,7 @@ fn the_shipped_file_with_every_line_switched_on_is_valid_and_shows_the_defaults(
     settings.alerts = defaults.alerts.clone();
     settings.heartbeat.url = None;
     settings.api.hosts.clear();
+    settings.api.tls = defaults.api.tls.clone();
     assert_eq!(settings, defaults);
 }
 

@@ -1,5 +1,6 @@
 //! The API over a real coordinator in an invented world: shapes, errors, guards.
 
+mod alerts;
 mod decisions;
 mod lookups;
 mod markup;

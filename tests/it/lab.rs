@@ -26,3 +26,5 @@ mod relay;
 mod stack;
 mod store_away;
 mod traps;
+
+pub(crate) use self::daemon::UNDER_LOAD;

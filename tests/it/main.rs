@@ -18,3 +18,4 @@ mod service;
 mod store;
 mod streams;
 mod support;
+mod tls;

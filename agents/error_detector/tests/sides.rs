@@ -27,9 +27,9 @@ fn found(scene: &Scene, lines: &[(i64, &str)]) -> Vec<(String, Side)> {
     let findings = ErrorDetector::default().detect(&scene.0, &logs("box", lines), &catalogue());
     let side = |finding: &Finding| match finding.source {
         FindingSource::Log { side, .. } => side,
-        FindingSource::Check { .. } | FindingSource::Pattern { .. } => {
-            unreachable!("no check is made here")
-        }
+        FindingSource::Check { .. }
+        | FindingSource::Pattern { .. }
+        | FindingSource::Alert { .. } => unreachable!("nothing but lines is read here"),
     };
     findings.iter().map(|finding| (finding.key.clone(), side(finding))).collect()
 }

@@ -403,6 +403,9 @@ pub struct CheckRequest {
 pub struct FreezeRequest {
     /// How long, such as `30m` or `2h`; until it is ended by hand without it.
     #[serde(rename = "for")]
+    #[schemars(regex(
+        pattern = r"^([1-9][0-9]{0,3} ?[smh]|([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]) ?d)$"
+    ))]
     pub duration: Option<String>,
     /// Only this target; everything without it.
     pub target: Option<selfheal_agents::model::TargetId>,

@@ -17,7 +17,7 @@ const CYCLE_LIMIT: Duration = Duration::from_mins(1);
 
 /// The machine that runs the tests is busy with them: what it says about itself is no incident, and
 /// its pressure is no reason to hold.
-pub(super) const UNDER_LOAD: &str = "[thresholds]\npressure_cpu_percent = 100.0\n\
+pub(crate) const UNDER_LOAD: &str = "[thresholds]\npressure_cpu_percent = 100.0\n\
      pressure_load_per_core = 1000.0\nhost_cpu = {}\nhost_memory = {}\nhost_swap = {}\n\
      host_load = {}\nhost_pressure = {}\nhost_disk = {}\nhost_inodes = {}\n";
 

@@ -183,5 +183,6 @@ const fn trigger_word(trigger: Trigger) -> &'static str {
         Trigger::Api => "API or page",
         Trigger::CommandLine => "command line",
         Trigger::Stream => "stream job",
+        Trigger::Alert => "alert of another program",
     }
 }

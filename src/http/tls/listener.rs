@@ -1,0 +1,77 @@
+//! Accepts connections and shakes hands, many at a time.
+//!
+//! The invariant: who is slow at the handshake, or never ends it, holds up nobody else. It does
+//! not look at what is said over the connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::Listener;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Handshakes under way at most; who comes then waits until one is over.
+const AT_ONCE: usize = 256;
+
+type Shaken = Option<(TlsStream<TcpStream>, SocketAddr)>;
+
+/// Hands out connections that are encrypted.
+pub(in crate::http) struct TlsListener {
+    tcp: TcpListener,
+    config: watch::Receiver<Arc<ServerConfig>>,
+    shaking: JoinSet<Shaken>,
+}
+
+impl TlsListener {
+    pub(super) fn new(tcp: TcpListener, config: watch::Receiver<Arc<ServerConfig>>) -> Self {
+        Self { tcp, config, shaking: JoinSet::new() }
+    }
+
+    fn shake(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.config.borrow()));
+        self.shaking.spawn(async move {
+            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => Some((stream, peer)),
+                Ok(Err(error)) => {
+                    tracing::debug!(%peer, %error, "no handshake with {peer}: {error}");
+                    None
+                }
+                Err(_) => None,
+            }
+        });
+    }
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    // Safe to cancel: what is under way stays in the set.
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let has_room = self.shaking.len() < AT_ONCE;
+            tokio::select! {
+                (stream, peer) = Listener::accept(&mut self.tcp), if has_room => {
+                    self.shake(stream, peer);
+                }
+                Some(done) = self.shaking.join_next() => {
+                    if let Ok(Some(connection)) = done {
+                        return connection;
+                    }
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.tcp.local_addr()
+    }
+}
