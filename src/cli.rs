@@ -31,6 +31,7 @@ mod token;
 pub use args::{
     Alert, Audit, AuditWhat, Cli, Command, Config, Global, Knowledge, Shell, Stores, Tokens,
 };
+pub use doctor::examine;
 pub use output::{Exit, Failure, Outcome, tell};
 
 use chrono::Utc;
