@@ -76,6 +76,7 @@ impl Served {
             sources,
             settings,
             channels: selfheal::app::channels,
+            doctor: selfheal::cli::examine,
             tie: Some(Arc::default()),
         };
         let access = Arc::new(Access::new(Path::new("/nonexistent"), false));
