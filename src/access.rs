@@ -89,6 +89,11 @@ impl Access {
         self.demands
     }
 
+    /// The tokens there are.
+    pub const fn book(&self) -> &TokenBook {
+        &self.book
+    }
+
     /// Who holds the token `secret`.
     ///
     /// A right one is let in however many wrong ones came before: nobody finds one of 2^256 by

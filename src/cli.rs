@@ -32,6 +32,7 @@ mod trust;
 pub use args::{
     Alert, Audit, AuditWhat, Cli, Command, Config, Global, Knowledge, Shell, Stores, Tokens,
 };
+pub use doctor::examine;
 pub use output::{Exit, Failure, Outcome, tell};
 
 use chrono::Utc;

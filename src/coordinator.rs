@@ -12,6 +12,7 @@
 //! gather what the actors know; one loop over one picture of the world is simpler and says
 //! in one place why nothing was done.
 
+mod allowed;
 mod api;
 mod asked;
 mod baselines;
@@ -27,10 +28,12 @@ mod execution;
 mod flapping;
 pub mod freezes;
 mod good_state;
+mod hours;
 mod last_looks;
 mod late;
 mod latency;
 mod leases;
+mod levels;
 mod live;
 mod look;
 mod memories;
@@ -72,12 +75,16 @@ mod validation;
 mod window;
 mod window_length;
 
+pub use allowed::Allowed;
 pub use api::*;
+pub use hours::{HOURS_KEPT, Hour};
+pub use levels::{ERROR_LINES, Level};
 pub use outside::{Heard, Taken};
 pub use pulse::Pulse;
 pub use rules::{ModeSource, Rules};
 pub use trial::{FileNow, Refusal, RollbackTrial};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -220,6 +227,27 @@ impl Coordinator {
         self.to_the_end(|inner| async move { inner.approve(id, &who).await }).await
     }
 
+    /// The same, and asks for its like on that target no more.
+    pub async fn approve_always(&self, id: IncidentId, who: &str) -> Result<(), RequestError> {
+        let who = who.to_owned();
+        self.to_the_end(|inner| async move { inner.approve_always(id, &who).await }).await
+    }
+
+    /// What people are not asked for any more.
+    pub async fn allowed(&self) -> StoreResult<Vec<Allowed>> {
+        self.inner.allowed().await
+    }
+
+    /// Asks for this kind of fix on that target again.
+    pub async fn ask_again(
+        &self,
+        target: &TargetId,
+        issue_type: &str,
+        fix_type: &str,
+    ) -> Result<(), RequestError> {
+        self.inner.ask_again(target, issue_type, fix_type).await
+    }
+
     /// Closes a held incident without a fix, and is silent about it until it is gone. `who` and
     /// `why`, which may be empty, are recorded.
     pub async fn dismiss(&self, id: IncidentId, who: &str, why: &str) -> Result<(), RequestError> {
@@ -293,6 +321,16 @@ impl Coordinator {
     /// Where it stands now.
     pub fn standing(&self) -> Standing {
         self.inner.standing_now()
+    }
+
+    /// How each target did in the last hours, the present one last; [`HOURS_KEPT`] of them.
+    pub fn last_day(&self) -> BTreeMap<TargetId, Vec<Hour>> {
+        self.inner.last_day()
+    }
+
+    /// What was measured of a target over the last day, as far as this run knows.
+    pub fn levels_of(&self, target: &TargetId) -> Vec<Level> {
+        self.inner.levels_of(target)
     }
 
     /// What would have been done where it is not allowed, and what came without it.

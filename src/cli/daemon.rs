@@ -54,6 +54,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         sources,
         settings: app.settings.clone(),
         channels: crate::app::channels,
+        doctor: super::doctor::examine,
         tie: app.tie.clone(),
         heart: Arc::clone(&app.heart),
     };

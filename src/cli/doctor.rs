@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::BoxFuture;
 use selfheal_agents::model::clean;
-use serde::Serialize;
 use sysinfo::Disks;
 use tokio::net::TcpListener;
 
@@ -23,39 +23,10 @@ use crate::alerts::{Channel, Fares, Log};
 use crate::audit;
 use crate::config::{Api, Settings, Sources};
 use crate::docker::Docker;
-use crate::http::body::OwnHealth;
+use crate::http::body::{Examined, Grade, OwnHealth};
 use crate::http::check_listen;
 use crate::http::tls::RENEW_BEFORE;
 use crate::store::{OpenError, open_read_only, snapshots};
-
-/// How one examination ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Grade {
-    Ok,
-    Warn,
-    Fail,
-}
-
-/// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Examined {
-    what: &'static str,
-    grade: Grade,
-    seen: String,
-    remedy: Option<String>,
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "callers hand over a text or what makes one")]
-impl Examined {
-    fn ok(what: &'static str, seen: impl ToString) -> Self {
-        Self { what, grade: Grade::Ok, seen: seen.to_string(), remedy: None }
-    }
-
-    fn not(grade: Grade, what: &'static str, seen: impl ToString, remedy: &str) -> Self {
-        Self { what, grade, seen: seen.to_string(), remedy: Some(remedy.to_owned()) }
-    }
-}
 
 /// Free space below which a store soon cannot be written, in bytes.
 const LITTLE_SPACE: u64 = 512 * 1024 * 1024;
@@ -63,6 +34,25 @@ const LITTLE_SPACE: u64 = 512 * 1024 * 1024;
 const YOUNGER_THAN: u64 = 1_767_225_600;
 
 pub(super) async fn run(sources: &Sources, global: &Global, out: Output) -> Outcome {
+    let lines = examined(sources, global).await;
+    out.show(&lines, |lines, style| shown(lines, style))?;
+    let failed = |line: &&Examined| line.grade == Grade::Fail;
+    Ok(match lines.iter().find(failed) {
+        None => Exit::Done,
+        // Everything else is right, only nobody answers.
+        Some(first) if first.what == DOCKER && lines.iter().filter(failed).count() == 1 => {
+            Exit::Unreachable
+        }
+        Some(_) => Exit::Wrong,
+    })
+}
+
+/// The same for the page of settings.
+pub fn examine(sources: Sources) -> BoxFuture<'static, Vec<Examined>> {
+    Box::pin(async move { examined(&sources, &Global::default()).await })
+}
+
+async fn examined(sources: &Sources, global: &Global) -> Vec<Examined> {
     let mut lines = vec![];
     match load(sources) {
         Ok(loaded) => {
@@ -97,16 +87,7 @@ pub(super) async fn run(sources: &Sources, global: &Global, out: Output) -> Outc
         }
     }
     lines.push(clock(SystemTime::now()));
-    out.show(&lines, |lines, style| shown(lines, style))?;
-    let failed = |line: &&Examined| line.grade == Grade::Fail;
-    Ok(match lines.iter().find(failed) {
-        None => Exit::Done,
-        // Everything else is right, only nobody answers.
-        Some(first) if first.what == DOCKER && lines.iter().filter(failed).count() == 1 => {
-            Exit::Unreachable
-        }
-        Some(_) => Exit::Wrong,
-    })
+    lines
 }
 
 fn shown(lines: &[Examined], style: &Style) -> String {

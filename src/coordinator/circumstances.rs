@@ -73,9 +73,10 @@ impl Inner {
             Some(container) => self.usual_start(&container.name).await,
             None => None,
         };
+        let mode = bench.rules.mode_for(&fix.target, &own_policy, &diagnosis.issue_type);
         Ok(Facts {
             now: seen.now,
-            mode: bench.rules.mode_for(&fix.target, &own_policy, &diagnosis.issue_type),
+            mode: self.mode_with_allowed(mode, diagnosis, fix).await?,
             threshold: bench.rules.threshold,
             external: diagnosis.external,
             stopped_by_person: stopped_by_person(bench, &fix.target),

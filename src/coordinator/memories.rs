@@ -141,6 +141,8 @@ impl Inner {
     pub(super) async fn remember(&self, seen: &Seen, scope: &Scope) {
         self.remember_error_rates(seen).await;
         self.remember_latencies(seen).await;
+        self.remember_hours(seen).await;
+        self.remember_measured(seen);
         self.learn_starts(seen).await;
         if *scope == Scope::All {
             let observations: Vec<_> = health_monitor::lasting(&seen.report).cloned().collect();

@@ -57,6 +57,9 @@ impl Inner {
     ) {
         let text = text.into();
         let now = self.world.clock.now();
+        if (incident.state(), next) == (IncidentState::Validating, IncidentState::Resolved) {
+            lock(&self.hours).heal(&incident.targets(), now);
+        }
         if let Err(error) = incident.become_state(next, now, actor.clone(), text.clone()) {
             tracing::error!(incident.id = %incident.id, %error, text, "a step that the design does not know");
             incident.note(now, actor, format!("{text} ({error})"));

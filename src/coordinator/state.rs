@@ -19,10 +19,12 @@ use super::clones::Clones;
 use super::driver::Work;
 use super::error_rate::CalmErrors;
 use super::execution::Executor;
+use super::hours::Hours;
 use super::last_looks::LastLooks;
 use super::late::Waited;
 use super::latency::CalmLatency;
 use super::leases::{Lease, Leases};
+use super::levels::Levels;
 use super::live::Live;
 use super::look::Senses;
 use super::news::News;
@@ -75,6 +77,10 @@ pub(super) struct Inner {
     pub(super) frozen: Mutex<Vec<Freeze>>,
     /// How targets changed between well and broken.
     pub(super) flaps: Mutex<Flaps>,
+    /// How each target did, hour by hour.
+    pub(super) hours: Mutex<Hours>,
+    /// What was measured, for charts.
+    pub(super) levels: Mutex<Levels>,
     /// The lives of containers, each followed until its start is over.
     pub(super) starts: Mutex<Starts>,
     /// The present spell of blindness, if there is one.
@@ -163,6 +169,8 @@ impl Inner {
             latencies: Mutex::default(),
             frozen: Mutex::default(),
             flaps: Mutex::default(),
+            hours: Mutex::default(),
+            levels: Mutex::default(),
             starts: Mutex::default(),
             blind: Mutex::default(),
             watched: Mutex::default(),

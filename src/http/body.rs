@@ -6,12 +6,14 @@
 
 mod alert;
 mod audit;
+mod doctor;
 mod incident;
 mod monitoring;
 mod target;
 
 pub use alert::*;
 pub use audit::*;
+pub use doctor::*;
 pub use incident::*;
 pub use monitoring::*;
 pub use target::*;

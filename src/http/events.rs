@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
@@ -21,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::login;
 use super::problem::{Answer, Problem};
 use super::state::Api;
 use crate::access::{Access, Holder};
@@ -29,6 +31,8 @@ use crate::upkeep::{Part, Upkeep};
 
 /// Events kept for clients that come back.
 const KEPT: usize = 512;
+/// How often whoever showed a token is asked for it again, where nothing happens.
+const LOOKED_AGAIN: Duration = Duration::from_secs(2);
 /// Streams at the same time.
 const STREAMS: usize = 64;
 
@@ -111,6 +115,23 @@ async fn record(
     }
 }
 
+/// What a client was let in by.
+struct Pass {
+    access: Arc<Access>,
+    holder: Holder,
+    /// The session, where it showed no token of its own.
+    session: Option<String>,
+}
+
+impl Pass {
+    /// Whether it would be let in again.
+    fn still_holds(&self) -> bool {
+        let now = Utc::now();
+        let lasts = |id: &String| matches!(self.access.logged_in(id, now), Ok(Some(_)));
+        self.access.still_holds(&self.holder, now) && self.session.as_ref().is_none_or(lasts)
+    }
+}
+
 /// One client's place in the stream.
 struct Reader {
     events: Events,
@@ -118,8 +139,8 @@ struct Reader {
     /// The last event sent; `None` when what came before is not known.
     last: Option<u64>,
     waiting: VecDeque<Arc<LiveEvent>>,
-    /// By which token it was let in, where it showed one.
-    pass: Option<(Arc<Access>, Holder)>,
+    /// By what it was let in, where it showed anything.
+    pass: Option<Pass>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -132,6 +153,13 @@ impl Reader {
                 tokio::select! {
                     () = self.events.cancel.cancelled() => return None,
                     changed = self.newest.changed() => changed.ok()?,
+                    // A stream may last for days: its token may be revoked or expire meanwhile, and
+                    // its session end.
+                    () = tokio::time::sleep(LOOKED_AGAIN), if self.pass.is_some() => {
+                        if !self.may_still_look() {
+                            return None;
+                        }
+                    }
                 }
             }
         }
@@ -152,9 +180,8 @@ impl Reader {
         Some((Ok(sent), self))
     }
 
-    /// A stream may last for days, and its token may be revoked or expire meanwhile.
     fn may_still_look(&self) -> bool {
-        self.pass.as_ref().is_none_or(|(access, holder)| access.still_holds(holder, Utc::now()))
+        self.pass.as_ref().is_none_or(Pass::still_holds)
     }
 }
 
@@ -193,7 +220,9 @@ pub(super) async fn events(
         Some(id) => events.position(id.to_str().unwrap_or_default()),
         None => Some(*newest.borrow()),
     };
-    let pass = holder.map(|Extension(holder)| (access, holder));
+    let session = login::session(&headers).filter(|_| !headers.contains_key(AUTHORIZATION));
+    let session = session.map(str::to_owned);
+    let pass = holder.map(|Extension(holder)| Pass { access, holder, session });
     let waiting = VecDeque::new();
     let reader = Reader { events, newest, last, waiting, pass, _permit: permit };
     Ok(Sse::new(unfold(reader, Reader::next))

@@ -44,7 +44,7 @@ const fn administer(word: &'static str) -> Need {
 }
 
 /// Method, route as the router has it, need.
-pub(super) const NEEDS: [(&str, &str, Need); 59] = [
+pub(super) const NEEDS: [(&str, &str, Need); 63] = [
     // Whether it lives, for whoever restarts it; and what the login itself is made of.
     ("GET", "/health", Nothing),
     ("GET", "/api/automation/health", Nothing),
@@ -94,7 +94,9 @@ pub(super) const NEEDS: [(&str, &str, Need); 59] = [
     ("POST", "/check", act("check")),
     ("POST", "/targets/{id}/freeze", act("freeze")),
     ("POST", "/targets/{id}/unfreeze", act("unfreeze")),
+    ("POST", "/targets/{id}/ask-again", act("ask_again")),
     ("POST", "/backups/{id}/rollback", act("rollback")),
+    ("POST", "/settings/doctor", act("doctor")),
     ("POST", "/api/monitoring/trigger-check", act("check")),
     ("POST", "/api/monitoring/rollback/{backup_id}", act("rollback")),
     ("POST", "/api/incidents/{id}/approve", act("approve")),
@@ -106,6 +108,8 @@ pub(super) const NEEDS: [(&str, &str, Need); 59] = [
     // Everything else.
     ("GET", "/api/audit", Look(Scope::Admin)),
     ("POST", "/settings/alerts/{channel}", administer("alert_test")),
+    ("POST", "/settings/tokens", administer("token_create")),
+    ("POST", "/settings/tokens/{name}/revoke", administer("token_revoke")),
     ("POST", "/api/automation/start", administer("start")),
     ("POST", "/api/automation/stop", administer("stop")),
     ("POST", "/api/automation/heal", administer("heal")),

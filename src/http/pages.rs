@@ -10,7 +10,10 @@ mod learning;
 mod pipeline;
 mod settings;
 mod targets;
+mod tokens;
 pub(super) mod view;
+
+use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Router;
@@ -18,12 +21,12 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use selfheal_agents::model::{IncidentId, clean};
+use selfheal_agents::model::{IncidentId, JournalEntry, clean};
 use selfheal_agents::ports::IncidentQuery;
 use serde::Deserialize;
 
-use self::view::{ErrorPage, IncidentPage, IncidentsPage, OverviewPage};
-use super::body::{FreezeRequest, IncidentRow};
+use self::view::{Beside, ErrorPage, IncidentPage, IncidentsPage, OverviewPage};
+use super::body::{FreezeRequest, IncidentDetail, IncidentRow};
 use super::extract::{Fields, Named, Params, Who};
 use super::incidents::detail;
 use super::problem::Problem;
@@ -104,7 +107,9 @@ async fn overview(State(api): State<Api>) -> Page {
         .map(IncidentRow::from)
         .collect();
     let writable = api.store().check_writable().await.is_ok();
-    Ok(html(&OverviewPage::new(&standing, &open, &last, writable, api.coordinator.now())))
+    let days = api.coordinator.last_day();
+    let now = api.coordinator.now();
+    Ok(html(&OverviewPage::new(&standing, &open, &last, writable, &days, now)))
 }
 
 #[derive(Deserialize)]
@@ -127,7 +132,37 @@ async fn list(State(api): State<Api>, Params(params): Params<ListParams>) -> Pag
 async fn one(State(api): State<Api>, id: Result<Named<IncidentId>, Problem>) -> Page {
     let Named(id) = id?;
     let detail = detail(&api, id).await?;
-    Ok(html(&IncidentPage::new(&detail, api.coordinator.now())))
+    let beside = beside(&api, &detail).await?;
+    Ok(html(&IncidentPage::new(&detail, &beside, api.coordinator.now())))
+}
+
+/// What the page of an incident shows that is in no record of it: what a rollback would do now,
+/// and how long each step took.
+async fn beside(api: &Api, detail: &IncidentDetail) -> Result<Beside, Problem> {
+    let mut beside = Beside::default();
+    for backup in detail.backups.iter().rev().filter(|_| detail.can.rollback) {
+        let Ok(id) = backup.parse() else { continue };
+        let trial = api.coordinator.try_rollback(&id).await?;
+        beside.would_undo.extend(trial.would);
+        beside.against.extend(trial.refusals.into_iter().map(|refusal| refusal.why));
+    }
+    let fix = api.store().incident(detail.row.id).await?.and_then(|incident| incident.fix);
+    let journal = match fix {
+        Some(fix) => api.store().journal(fix.id).await?,
+        None => vec![],
+    };
+    let mut begun = BTreeMap::new();
+    for record in journal {
+        match record.entry {
+            JournalEntry::Intent { step } => drop(begun.insert(step, record.at)),
+            JournalEntry::Applied { step, .. } => {
+                let took = begun.get(&step).map(|at| record.at - *at);
+                beside.took.extend(took.map(|took| (step, took)));
+            }
+            _ => {}
+        }
+    }
+    Ok(beside)
 }
 
 #[derive(Default, Deserialize)]
@@ -146,6 +181,7 @@ async fn decide(
     let id: IncidentId = id.parse().map_err(|_| Problem::not_found("there is no such incident"))?;
     match decision.as_str() {
         "approve" => api.coordinator.approve(id, &who).await?,
+        "always" => api.coordinator.approve_always(id, &who).await?,
         "dismiss" => api.coordinator.dismiss(id, &who, &fields.reason).await?,
         "rollback" => drop(api.coordinator.rollback_incident(id, &who, false).await?),
         _ => return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such decision").into()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use selfheal_agents::ports::Store;
 use tokio::sync::watch;
 
+use super::body::Doctor;
 use super::events::Events;
 use super::metrics::Tally;
 use super::vital::Vital;
@@ -22,6 +23,8 @@ pub struct Configured {
     pub settings: watch::Receiver<Arc<Settings>>,
     /// The alert channels of settings, to send a test by.
     pub channels: fn(&Settings) -> anyhow::Result<Channels>,
+    /// Examines what Selfheal needs.
+    pub doctor: Doctor,
     /// How the streams do, where there are any.
     pub tie: Option<Arc<Tie>>,
     /// How the signs of life fare.

@@ -77,6 +77,7 @@ impl Served {
             sources,
             settings,
             channels: selfheal::app::channels,
+            doctor: selfheal::cli::examine,
             tie: Some(Arc::default()),
             heart: Arc::default(),
         };

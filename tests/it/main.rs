@@ -3,6 +3,7 @@
 mod access;
 mod alerts;
 mod audit;
+mod browser;
 mod cli;
 mod config;
 mod demo;

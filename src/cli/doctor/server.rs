@@ -1,7 +1,7 @@
 //! The database that history is sent to: whether it answers, holds this history, and all of it.
 
-use super::{Examined, Grade};
 use crate::config::Settings;
+use crate::http::body::{Examined, Grade};
 use crate::store::{OpenError, PostgresUrl, SqlStore, open_postgres_read_only, open_read_only};
 
 const WHAT: &str = "store.url";

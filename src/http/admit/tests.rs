@@ -60,6 +60,7 @@ impl Served {
             sources,
             settings,
             channels: crate::app::channels,
+            doctor: |_| Box::pin(async { vec![] }),
             tie: None,
             heart: Arc::default(),
         };
@@ -303,6 +304,65 @@ async fn a_stream_of_events_ends_when_its_token_is_revoked() {
     TokenBook::of(served.dir.path()).revoke("anna").unwrap();
     served.with_token("DELETE", "/api/freeze", &bert).await;
     while events.next().await.is_some() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_events_ends_with_the_session_that_it_was_let_in_by() {
+    let served = Served::new(true);
+    let token = served.token("anna", Scope::Viewer);
+    let (open, ends) = (served.log_in(&token).await, served.log_in(&token).await);
+    let mut streams = vec![];
+    for cookie in [&open, &ends] {
+        let events = served.send("GET", "/api/events", &[("cookie", cookie)], "").await;
+        assert_eq!(events.status(), StatusCode::OK);
+        streams.push(events.into_body().into_data_stream());
+    }
+    served.send("POST", "/logout", &[("cookie", &ends)], "").await;
+    let long = std::time::Duration::from_secs(10);
+    let ended = async { while streams[1].next().await.is_some() {} };
+    assert!(tokio::time::timeout(long, ended).await.is_ok(), "nothing happens, and it ends");
+    let goes_on = async { while streams[0].next().await.is_some() {} };
+    assert!(tokio::time::timeout(long, goes_on).await.is_err(), "the other is still logged in");
+}
+
+#[tokio::test]
+async fn tokens_are_made_on_the_page_by_an_administrator_who_is_logged_in_and_by_nobody_else() {
+    let open = Served::new(false);
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let wish = "name=grafana&scope=viewer&days=30";
+    let refused = open.send("POST", "/settings/tokens", &[form], wish).await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN, "though anybody may do everything there");
+
+    let served = Served::new(true);
+    let cookie = served.log_in(&served.token("anna", Scope::Admin)).await;
+    let otto = served.log_in(&served.token("otto", Scope::Operator)).await;
+    let as_anna = [form, ("cookie", cookie.as_str())];
+    let as_otto = [form, ("cookie", otto.as_str())];
+    let page = text(served.send("GET", "/settings", &as_otto, "").await).await;
+    assert!(!page.contains("anna"), "who has one is for administrators: {page}");
+    let refused = served.send("POST", "/settings/tokens", &as_otto, wish).await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let page = text(served.send("POST", "/settings/tokens", &as_anna, wish).await).await;
+    let secret = page.split("shl_").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
+    let grafana = served.with_token("GET", "/api/targets", &format!("shl_{secret}")).await;
+    assert_eq!(grafana.status(), StatusCode::OK);
+    let page = text(served.send("GET", "/settings", &as_anna, "").await).await;
+    assert!(page.contains("grafana") && !page.contains(secret), "it is shown once: {page}");
+    let written = format!("{:?}", served.acts().await);
+    assert!(written.contains("token_create") && !written.contains(secret), "{written}");
+    for (wish, status) in [
+        (wish, StatusCode::CONFLICT),
+        ("name=a%20b&scope=viewer", StatusCode::BAD_REQUEST),
+        ("name=ab&scope=king", StatusCode::BAD_REQUEST),
+        ("name=ab&scope=viewer&days=soon", StatusCode::BAD_REQUEST),
+    ] {
+        let answer = served.send("POST", "/settings/tokens", &as_anna, wish).await;
+        assert_eq!(answer.status(), status, "{wish}");
+    }
+    let gone = served.send("POST", "/settings/tokens/grafana/revoke", &as_anna, "").await;
+    assert_eq!(gone.status(), StatusCode::SEE_OTHER);
+    let grafana = served.with_token("GET", "/api/targets", &format!("shl_{secret}")).await;
+    assert_eq!(grafana.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

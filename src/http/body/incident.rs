@@ -29,6 +29,9 @@ pub struct IncidentRow {
     pub confidence: Option<Confidence>,
     /// What was or would be done.
     pub fix: Option<String>,
+    /// Whether it was done.
+    #[serde(default)]
+    pub applied: bool,
     /// Why it was not done.
     pub holds: Vec<HoldRow>,
     /// When it began.
@@ -59,6 +62,7 @@ impl From<&Incident> for IncidentRow {
                 .map(|fix| fix.confidence)
                 .or(diagnosis.map(|d| d.confidence)),
             fix: incident.fix.as_ref().map(|fix| fix.summary.clone()),
+            applied: incident.validation.is_some(),
             holds: incident.holds.iter().map(HoldRow::from).collect(),
             opened_at: incident.opened_at,
             updated_at: incident.updated_at,

@@ -1,4 +1,5 @@
-//! The page of settings: what is in force and where it comes from, and a test of each channel.
+//! The page of settings: what is in force and where it comes from, a test of each channel, the
+//! tokens, and what an examination of everything found.
 
 use std::sync::Arc;
 
@@ -6,7 +7,8 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 
-use super::view::{ReadSettings, SettingsPage, Tested};
+use super::tokens::SeenBy;
+use super::view::{ReadSettings, SettingsPage, Shown, Tested};
 use super::{Page, html};
 use crate::alerts::of_test;
 use crate::config::{ConfigError, Sources, load_from};
@@ -14,14 +16,23 @@ use crate::http::problem::Problem;
 use crate::http::state::{Api, Configured};
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/settings", get(show)).route("/settings/alerts/{channel}", post(test))
+    Router::new()
+        .route("/settings", get(show))
+        .route("/settings/alerts/{channel}", post(test))
+        .route("/settings/doctor", post(examine))
+        .merge(super::tokens::routes())
 }
 
-async fn show(State(api): State<Api>) -> Page {
-    Ok(html(&page(&api.configured, None).await?))
+async fn show(State(api): State<Api>, seen_by: SeenBy) -> Page {
+    Ok(html(&page(&api.configured, &seen_by, Shown::default()).await?))
 }
 
-async fn page(configured: &Configured, tested: Option<Tested>) -> Result<SettingsPage, Problem> {
+/// The page, for whoever sees it, with what came of what they asked for.
+pub(super) async fn page(
+    configured: &Configured,
+    seen_by: &SeenBy,
+    shown: Shown,
+) -> Result<SettingsPage, Problem> {
     let sources = configured.sources.clone();
     let reading = tokio::task::spawn_blocking(move || read(&sources));
     let (read, settings) = reading.await.map_err(|error| Problem::internal(&error))?;
@@ -31,7 +42,14 @@ async fn page(configured: &Configured, tested: Option<Tested>) -> Result<Setting
         |_| vec![],
         |channels| channels.iter().map(|channel| channel.name.clone()).collect(),
     );
-    Ok(SettingsPage::new(read, differs, channels, tested))
+    let tokens = seen_by.tokens()?;
+    Ok(SettingsPage::new(read, differs, channels, tokens, shown))
+}
+
+async fn examine(State(api): State<Api>, seen_by: SeenBy) -> Page {
+    let examined = Some((api.configured.doctor)(api.configured.sources.clone()).await);
+    let shown = Shown { examined, ..Shown::default() };
+    Ok(html(&page(&api.configured, &seen_by, shown).await?))
 }
 
 /// What the settings say now, as `selfheal config show` reads them.
@@ -60,7 +78,7 @@ fn without_source(error: &ConfigError) -> String {
     format!("{}: {place}: {what}; `selfheal config check` shows the line", path.display())
 }
 
-async fn test(State(api): State<Api>, Path(name): Path<String>) -> Page {
+async fn test(State(api): State<Api>, Path(name): Path<String>, seen_by: SeenBy) -> Page {
     let settings = Arc::clone(&api.configured.settings.borrow());
     let channels = (api.configured.channels)(&settings)
         .map_err(|error| Problem::bad_request(format!("{error:#}")))?;
@@ -69,7 +87,8 @@ async fn test(State(api): State<Api>, Path(name): Path<String>) -> Page {
         .find(|channel| channel.name == name)
         .ok_or_else(|| Problem::not_found(format!("the channel `{name}` is not set")))?;
     let why_not = channel.try_out(&of_test(api.coordinator.now())).await.err();
-    Ok(html(&page(&api.configured, Some(Tested { channel: name, why_not })).await?))
+    let shown = Shown { tested: Some(Tested { channel: name, why_not }), ..Shown::default() };
+    Ok(html(&page(&api.configured, &seen_by, shown).await?))
 }
 
 #[cfg(test)]

@@ -1,16 +1,21 @@
 //! What the templates print: words and tones, made of the API's bodies. Pure.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use selfheal_agents::model::{
-    IncidentId, IncidentState, Mode, Severity, TargetKind, Timestamp, Verdict,
+    IncidentId, IncidentState, Mode, Severity, TargetId, TargetKind, Timestamp, Verdict,
 };
 
-use crate::coordinator::{Freeze, Standing, TargetSummary};
+use crate::coordinator::{Freeze, Hour, Standing, TargetSummary};
 use crate::http::body::IncidentRow;
 
 mod approvals;
 mod backups;
+mod bars;
 mod chart;
+mod course;
+mod fall;
 pub(in crate::http) mod frame;
 mod incident;
 mod knowledge;
@@ -21,15 +26,16 @@ mod settings;
 mod target;
 mod targets;
 
+use bars::Bars;
 use frame::Frame;
 
 pub(super) use approvals::ApprovalsPage;
 pub(super) use backups::{BackupPage, BackupsPage};
-pub(super) use incident::IncidentPage;
+pub(super) use incident::{Beside, IncidentPage};
 pub(super) use knowledge::{ExplainedPage, KnowledgePage, RunbookPage};
 pub(super) use learning::LearningPage;
 pub(super) use pipeline::{Depths, PipelinePage};
-pub(super) use settings::{ReadSettings, SettingsPage, Tested};
+pub(super) use settings::{MadeToken, ReadSettings, SettingsPage, Shown, Tested, Tokens};
 pub(super) use target::{TargetFacts, TargetPage};
 pub(super) use targets::TargetsPage;
 
@@ -138,7 +144,9 @@ fn said(row: &IncidentRow) -> String {
         (None, IncidentState::Held) => {
             row.holds.first().map_or_else(String::new, |hold| format!("{}.", upper(&hold.text)))
         }
-        (Some(fix), IncidentState::Resolved) => format!("Healed: {}{sure}.", lower(fix)),
+        (Some(fix), IncidentState::Resolved) if row.applied => {
+            format!("Healed: {}{sure}.", lower(fix))
+        }
         (Some(fix), IncidentState::RolledBack) => {
             format!("Taken back, it did not help: {}.", lower(fix))
         }
@@ -146,7 +154,7 @@ fn said(row: &IncidentRow) -> String {
             format!("Stuck, a person must look: {}.", lower(fix))
         }
         (Some(fix), _) => format!("Doing: {}{sure}.", lower(fix)),
-        (None, IncidentState::Resolved) => "It is well again without a fix of ours.".to_owned(),
+        (_, IncidentState::Resolved) => "It is well again without a fix of ours.".to_owned(),
         (None, IncidentState::Stuck) => "Stuck: a person must look.".to_owned(),
         (None, _) => "The cause is being looked for.".to_owned(),
     }
@@ -179,11 +187,13 @@ pub(super) struct TargetCard {
     turned: Vec<String>,
     incident: Option<IncidentId>,
     symptom_of: Option<String>,
+    day: Option<Bars>,
 }
 
 impl TargetCard {
-    fn new(target: &TargetSummary) -> Self {
+    fn new(target: &TargetSummary, day: Option<&Vec<Hour>>) -> Self {
         Self {
+            day: Bars::of(day),
             id: target.id.to_string(),
             verdict: verdict_word(target.verdict),
             tone: tone(target.verdict),
@@ -312,6 +322,7 @@ impl OverviewPage {
         open: &[IncidentRow],
         last: &[IncidentRow],
         writable: bool,
+        days: &BTreeMap<TargetId, Vec<Hour>>,
         now: Timestamp,
     ) -> Self {
         let frozen = standing.freezes.iter().any(|freeze| freeze.target.is_none());
@@ -328,7 +339,7 @@ impl OverviewPage {
             open: lines(open),
             last: lines(last),
             has_containers: targets.iter().any(|t| t.id.kind() == TargetKind::Container),
-            targets: targets.into_iter().map(TargetCard::new).collect(),
+            targets: targets.into_iter().map(|t| TargetCard::new(t, days.get(&t.id))).collect(),
             own: own_facts(standing, writable, now),
         }
     }

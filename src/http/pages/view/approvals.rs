@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use askama::Template;
-use selfheal_agents::model::{IncidentId, Severity, Timestamp};
+use selfheal_agents::model::{Hold, IncidentId, Mode, Severity, Timestamp};
 
 use super::{Frame, When, count, length};
 use crate::coordinator::policy;
@@ -31,6 +31,8 @@ struct Waiting {
     holds: Vec<HoldRow>,
     proposal: Option<Proposal>,
     can_approve: bool,
+    /// Whether it is asked for only because the mode says so.
+    can_always: bool,
 }
 
 /// `/approvals`.
@@ -83,8 +85,14 @@ impl Waiting {
             holds: row.holds.clone(),
             proposal: incident.fix_detail.as_ref().map(|fix| proposal(fix, lifetime, now)),
             can_approve: incident.can.approve,
+            can_always: incident.can.approve && is_only_asked(&row.holds),
         }
     }
+}
+
+fn is_only_asked(holds: &[HoldRow]) -> bool {
+    let asks = |hold: &HoldRow| matches!(hold.hold, Hold::Mode { mode: Mode::Approve });
+    !holds.is_empty() && holds.iter().all(asks)
 }
 
 fn proposal(fix: &FixRow, lifetime: Duration, now: Timestamp) -> Proposal {

@@ -3,12 +3,12 @@
 //! A gap in what is known is a gap in the line: nothing is drawn between two values that are far
 //! apart. Behind the drawing stand the same values as a table.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use selfheal_agents::model::{Observation, ObservedValue, Timestamp};
+use selfheal_agents::model::{ObservedValue, Timestamp};
 
 use super::{When, length};
+use crate::coordinator::{ERROR_LINES, Level};
 
 /// The drawing's own units; the page stretches it.
 const WIDTH: f64 = 320.0;
@@ -49,17 +49,30 @@ pub(super) struct Chart {
     pub(super) values: Vec<Value>,
 }
 
-/// One line for each check of `observations`, which come oldest first.
-pub(super) fn charts(observations: &[Observation], now: Timestamp) -> Vec<Chart> {
-    let mut checks: BTreeMap<&str, (&str, Vec<Point>)> = BTreeMap::new();
-    for seen in observations {
-        if let ObservedValue::Number(value) = seen.value
-            && value.is_finite()
-        {
-            checks.entry(&seen.check).or_insert((&seen.unit, vec![])).1.push((seen.at, value));
-        }
-    }
-    checks.into_iter().map(|(name, (unit, points))| chart(name, unit, &points, now)).collect()
+/// One line for each level, by name; those without a value are left out.
+pub(super) fn charts(levels: &[Level], now: Timestamp) -> Vec<Chart> {
+    let drawn = levels.iter().filter(|level| !level.points.is_empty());
+    drawn.map(|level| chart(&name_of(&level.check), &level.unit, &level.points, now)).collect()
+}
+
+/// What a person calls it; a check that is not named here is called as it is.
+fn name_of(check: &str) -> String {
+    let (base, instance) = check.split_once(':').unwrap_or((check, ""));
+    let name = match base {
+        "container.cpu" => "Processor, of one core",
+        "container.memory" | "redis.memory" => "Memory, of its limit",
+        "container.deaths" => "Deaths in ten minutes",
+        "host.cpu" => "Processors",
+        "host.memory" => "Memory",
+        "host.disk" => "Disk",
+        "host.inodes" => "Inodes",
+        "http.latency" | "postgres.latency" | "mysql.latency" | "redis.latency" => "Time to answer",
+        "postgres.connections" | "mysql.connections" => "Connections",
+        "redis.clients" => "Clients",
+        ERROR_LINES => "Error lines in its log",
+        _ => return check.to_owned(),
+    };
+    if instance.is_empty() { name.to_owned() } else { format!("{name} {instance}") }
 }
 
 fn chart(name: &str, unit: &str, all: &[Point], now: Timestamp) -> Chart {
@@ -134,28 +147,19 @@ fn table(points: &[Point], shown: &impl Fn(f64) -> String, now: Timestamp) -> Ve
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use selfheal_agents::model::{TargetId, Verdict};
 
     use super::*;
 
-    fn seen(minute: i64, value: f64, unit: &str) -> Observation {
-        let at = Timestamp::UNIX_EPOCH + TimeDelta::minutes(minute);
-        Observation {
-            target: TargetId::host(),
-            check: "host.disk".to_owned(),
-            value: ObservedValue::Number(value),
-            unit: unit.to_owned(),
-            verdict: Verdict::Ok,
-            detail: String::new(),
-            at,
-            since: at,
-        }
-    }
-
     fn drawn(values: &[(i64, f64)], unit: &str) -> Chart {
-        let seen: Vec<Observation> = values.iter().map(|(at, v)| seen(*at, *v, unit)).collect();
-        let mut charts = charts(&seen, Timestamp::UNIX_EPOCH + TimeDelta::hours(3));
-        assert_eq!(charts.len(), 1);
+        let at = |minutes: i64| Timestamp::UNIX_EPOCH + TimeDelta::minutes(minutes);
+        let level = Level {
+            check: "host.memory".to_owned(),
+            unit: unit.to_owned(),
+            points: values.iter().map(|(minutes, value)| (at(*minutes), *value)).collect(),
+        };
+        let empty = Level { points: vec![], ..level.clone() };
+        let mut charts = charts(&[level, empty], at(180));
+        assert_eq!(charts.len(), 1, "and none of what has no value");
         charts.remove(0)
     }
 

@@ -1,22 +1,32 @@
 //! The page of one incident.
 
-use askama::Template;
-use selfheal_agents::model::{Rehearsal, Timestamp, Validation, ValidationVerdict};
+use std::collections::BTreeMap;
 
-use super::{Frame, IncidentLine, When, state_word};
-use crate::http::body::{Decisions, FileDiff, FixRow, HoldRow, IncidentDetail, TimelineRow};
+use askama::Template;
+use chrono::TimeDelta;
+use selfheal_agents::model::{IncidentState, Rehearsal, Timestamp, Validation, ValidationVerdict};
+
+use super::course::Course;
+use super::fall::{self, Entry};
+use super::{Frame, IncidentLine, When, length, state_word};
+use crate::http::body::{Decisions, FileDiff, HoldRow, IncidentDetail};
+
+/// What is in no record of an incident.
+#[derive(Default)]
+pub(in crate::http::pages) struct Beside {
+    /// What a rollback would do now.
+    pub(in crate::http::pages) would_undo: Vec<String>,
+    /// What stands against one.
+    pub(in crate::http::pages) against: Vec<String>,
+    /// How long the steps of the fix took that were applied.
+    pub(in crate::http::pages) took: BTreeMap<usize, TimeDelta>,
+}
 
 struct Cause {
     summary: String,
     blamed: String,
     affected: String,
     issue_type: String,
-}
-
-struct Entry {
-    points: String,
-    what: String,
-    tone: &'static str,
 }
 
 struct FindingLine {
@@ -44,9 +54,33 @@ struct Rehearsed {
 
 struct Line {
     at: When,
+    /// How long after the first line.
+    after: String,
     actor: String,
     text: String,
     state: &'static str,
+    /// What it was concluded from, or did, as it was.
+    raw: Vec<String>,
+}
+
+/// A state of its life, and how long after its beginning it was reached.
+struct Stage {
+    word: &'static str,
+    after: String,
+}
+
+struct StepLine {
+    what: String,
+    reversal: String,
+    by_hand: String,
+    took: Option<String>,
+}
+
+struct Fix {
+    summary: String,
+    interruption_secs: u64,
+    steps: Vec<StepLine>,
+    warnings: Vec<String>,
 }
 
 /// `/incidents/{id}`.
@@ -64,17 +98,25 @@ pub(in crate::http::pages) struct IncidentPage {
     ways: Vec<String>,
     considered: Vec<String>,
     findings: Vec<FindingLine>,
-    fix: Option<FixRow>,
+    fix: Option<Fix>,
+    would_undo: Vec<String>,
+    against: Vec<String>,
     by_hand: Vec<String>,
     diff: Vec<Diff>,
     backups: Vec<String>,
     rehearsal: Option<Rehearsed>,
     window: Option<String>,
+    course: Option<Course>,
+    stages: Vec<Stage>,
     timeline: Vec<Line>,
 }
 
 impl IncidentPage {
-    pub(in crate::http::pages) fn new(incident: &IncidentDetail, now: Timestamp) -> Self {
+    pub(in crate::http::pages) fn new(
+        incident: &IncidentDetail,
+        beside: &Beside,
+        now: Timestamp,
+    ) -> Self {
         let diagnosis = incident.diagnosis.as_ref();
         Self {
             frame: Frame::within("/incidents"),
@@ -88,7 +130,7 @@ impl IncidentPage {
                 issue_type: d.issue_type.clone(),
             }),
             confidence: incident.ledger.total().to_string(),
-            ledger: incident.ledger.entries.iter().map(entry).collect(),
+            ledger: fall::entries(&incident.ledger),
             changes: diagnosis
                 .map(|d| d.changes.iter().map(ToString::to_string).collect())
                 .unwrap_or_default(),
@@ -99,25 +141,48 @@ impl IncidentPage {
                 .map(|d| d.considered.iter().map(considered).collect())
                 .unwrap_or_default(),
             findings: incident.findings.iter().map(finding).collect(),
-            fix: incident.fix_detail.clone(),
+            fix: fix(incident, beside),
+            would_undo: beside.would_undo.clone(),
+            against: beside.against.clone(),
             by_hand: incident.by_hand.clone(),
             diff: incident.diff.iter().map(diff).collect(),
             backups: incident.backups.clone(),
             rehearsal: incident.rehearsal.as_ref().map(rehearsed),
             window: incident.validation.as_ref().map(window),
-            timeline: incident.timeline.iter().map(|row| line(row, now)).collect(),
+            course: incident
+                .validation
+                .as_ref()
+                .and_then(|window| Course::of(window, incident.row.opened_at, now)),
+            stages: stages(incident),
+            timeline: timeline(incident, beside, now),
         }
     }
 }
 
-fn entry(entry: &selfheal_agents::model::LedgerEntry) -> Entry {
-    Entry {
-        points: format!("{:+}", entry.points),
-        what: entry.what.clone(),
-        tone: if entry.points < 0 { "against" } else { "for" },
-    }
+fn fix(incident: &IncidentDetail, beside: &Beside) -> Option<Fix> {
+    let fix = incident.fix_detail.as_ref()?;
+    let step = |(index, step): (usize, &crate::http::body::StepRow)| StepLine {
+        what: step.what.clone(),
+        reversal: step.reversal.clone(),
+        by_hand: step.by_hand.clone(),
+        took: beside.took.get(&index).map(|took| briefly(*took)),
+    };
+    Some(Fix {
+        summary: fix.summary.clone(),
+        interruption_secs: fix.interruption_secs,
+        steps: fix.steps.iter().enumerate().map(step).collect(),
+        warnings: fix.warnings.clone(),
+    })
 }
 
+/// A short time, as exactly as it matters.
+fn briefly(took: TimeDelta) -> String {
+    match took.num_milliseconds() {
+        ..1000 => format!("{} ms", took.num_milliseconds().max(0)),
+        milliseconds @ 1000..10_000 => format!("{:.1} s", milliseconds as f64 / 1000.0),
+        _ => length(took.num_seconds().unsigned_abs()),
+    }
+}
 fn considered(other: &selfheal_agents::model::Considered) -> String {
     format!("{} for {} ({}): {}", other.runbook, other.target, other.confidence, other.why_not)
 }
@@ -168,11 +233,69 @@ fn window(window: &Validation) -> String {
     }
 }
 
-fn line(row: &TimelineRow, now: Timestamp) -> Line {
-    Line {
-        at: When::new(row.at, now),
-        actor: row.actor.clone(),
-        text: row.text.clone(),
-        state: row.state.map_or("", state_word),
+/// Every state it reached, the first time.
+fn stages(incident: &IncidentDetail) -> Vec<Stage> {
+    let mut stages = vec![Stage { word: "detected", after: String::new() }];
+    for row in &incident.timeline {
+        let Some(word) = row.state.map(state_word) else { continue };
+        if stages.iter().all(|stage| stage.word != word) {
+            let after = format!("after {}", briefly(row.at - incident.row.opened_at));
+            stages.push(Stage { word, after });
+        }
     }
+    stages
+}
+
+/// What happened, each line with what stands behind it; that is told with the first of its kind.
+fn timeline(incident: &IncidentDetail, beside: &Beside, now: Timestamp) -> Vec<Line> {
+    let mut behind = raw(incident, beside);
+    let line = |(index, row): (usize, &crate::http::body::TimelineRow)| {
+        let kind = if index == 0 { Some(IncidentState::Open) } else { row.state };
+        Line {
+            at: When::new(row.at, now),
+            after: briefly(row.at - incident.row.opened_at),
+            actor: row.actor.clone(),
+            text: row.text.clone(),
+            state: row.state.map_or("", state_word),
+            raw: kind.and_then(|kind| behind.remove(&kind)).unwrap_or_default(),
+        }
+    };
+    incident.timeline.iter().enumerate().map(line).collect()
+}
+
+/// What stands behind the lines of a timeline, by the state that they led to.
+fn raw(incident: &IncidentDetail, beside: &Beside) -> BTreeMap<IncidentState, Vec<String>> {
+    let samples = incident.findings.iter().flat_map(|finding| {
+        finding.samples.iter().map(|sample| format!("{}: {sample}", finding.target))
+    });
+    let ledger = incident.ledger.entries.iter();
+    let steps = fix(incident, beside).map_or(vec![], |fix| fix.steps);
+    let looks = incident.validation.iter().flat_map(|window| &window.samples);
+    BTreeMap::from([
+        (IncidentState::Open, samples.collect()),
+        (
+            IncidentState::Diagnosed,
+            ledger.map(|entry| format!("{:+} {}", entry.points, entry.what)).collect(),
+        ),
+        (
+            IncidentState::Fixing,
+            steps
+                .into_iter()
+                .map(|step| {
+                    let took = step.took.map_or_else(String::new, |took| format!(" (took {took})"));
+                    format!("{}{took}: {}", step.what, step.by_hand)
+                })
+                .collect(),
+        ),
+        (
+            IncidentState::Validating,
+            looks
+                .map(|look| {
+                    let word = if look.healthy { "well" } else { "not well" };
+                    let at = look.at.format("%H:%M:%S UTC");
+                    format!("{at} {word}, {} error lines: {}", look.error_lines, look.detail)
+                })
+                .collect(),
+        ),
+    ])
 }

@@ -4,9 +4,11 @@ use askama::Template;
 use selfheal_agents::learning_engine::{
     CalibrationBin, ENOUGH, ShadowReport, ShadowRow, Statistics, TypeStatistics, wilson_lower_bound,
 };
-use selfheal_agents::model::{Autonomy, Timestamp};
+use selfheal_agents::model::{Autonomy, Outcome, Timestamp};
 
+use super::chart::{Chart, charts};
 use super::{Frame, When, length};
+use crate::coordinator::Level;
 
 /// The side of the calibration's square, in the drawing's units.
 const SIDE: f64 = 200.0;
@@ -50,6 +52,8 @@ pub(in crate::http::pages) struct LearningPage {
     enough: usize,
     types: Vec<FixType>,
     bins: Vec<Bin>,
+    /// Time to repair, over time.
+    charts: Vec<Chart>,
     earned: bool,
     needed: usize,
     shadows: Vec<Shadowed>,
@@ -57,10 +61,11 @@ pub(in crate::http::pages) struct LearningPage {
 
 impl LearningPage {
     pub(in crate::http::pages) fn new(
-        statistics: &Statistics,
+        outcomes: &[Outcome],
         shadow: &ShadowReport,
         now: Timestamp,
     ) -> Self {
+        let statistics = Statistics::of(outcomes);
         let summary = match statistics.last_updated {
             None => "No fix was applied yet.".to_owned(),
             Some(at) => format!(
@@ -80,10 +85,21 @@ impl LearningPage {
             enough: ENOUGH,
             types: statistics.by_type.iter().map(|(name, its)| fix_type(name, its)).collect(),
             bins: statistics.calibration.iter().map(bin).collect(),
+            charts: charts(&[repairs(outcomes)], now),
             earned: shadow.autonomy == Autonomy::Earned,
             needed: shadow.needed,
             shadows: shadow.rows.iter().map(|row| shadowed(row, now)).collect(),
         }
+    }
+}
+
+/// How long each repair took that helped.
+fn repairs(outcomes: &[Outcome]) -> Level {
+    let took = |outcome: &Outcome| Some((outcome.timestamp, outcome.time_to_repair_secs?));
+    Level {
+        check: "Time to repair".to_owned(),
+        unit: "s".to_owned(),
+        points: outcomes.iter().filter_map(took).collect(),
     }
 }
 

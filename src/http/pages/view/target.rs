@@ -3,11 +3,12 @@
 use askama::Template;
 use selfheal_agents::model::{Change, Observation, Timestamp};
 
+use super::bars::Bars;
 use super::chart::{Chart, charts};
 use super::ring::Ring;
 use super::targets::{freezes_of, since};
 use super::{Frame, IncidentLine, When, so_long, tone, verdict_word};
-use crate::coordinator::{ModeSource, Standing};
+use crate::coordinator::{Allowed, Hour, Level, ModeSource, Standing};
 use crate::http::body::{IncidentRow, TargetDetail};
 
 /// What the page is made of.
@@ -15,8 +16,12 @@ pub(in crate::http::pages) struct TargetFacts<'a> {
     pub(in crate::http::pages) detail: &'a TargetDetail,
     pub(in crate::http::pages) standing: &'a Standing,
     pub(in crate::http::pages) mode_source: ModeSource,
-    /// What is kept of its levels, oldest first.
-    pub(in crate::http::pages) history: &'a [Observation],
+    /// What was measured of it, check by check.
+    pub(in crate::http::pages) levels: &'a [Level],
+    /// What people are not asked for any more here.
+    pub(in crate::http::pages) allowed: &'a [Allowed],
+    /// How it did in the last hours.
+    pub(in crate::http::pages) day: Option<&'a Vec<Hour>>,
     /// About it, newest first.
     pub(in crate::http::pages) incidents: &'a [IncidentRow],
 }
@@ -35,6 +40,13 @@ struct ChangeRow {
     kind: &'static str,
     what: String,
     ours: bool,
+}
+
+struct AllowedRow {
+    issue_type: String,
+    fix_type: String,
+    by: String,
+    at: When,
 }
 
 /// `/targets/{id}`.
@@ -58,6 +70,8 @@ pub(in crate::http::pages) struct TargetPage {
     notes: Vec<String>,
     turned: Vec<String>,
     values: Vec<ValueRow>,
+    allowed: Vec<AllowedRow>,
+    day: Option<Bars>,
     charts: Vec<Chart>,
     ring: Option<Ring>,
     changes: Vec<ChangeRow>,
@@ -91,7 +105,9 @@ impl TargetPage {
             notes: target.notes.clone(),
             turned: target.turned.clone(),
             values: target.observations.iter().map(|seen| value(seen, now)).collect(),
-            charts: charts(facts.history, now),
+            allowed: facts.allowed.iter().map(|one| allowed(one, now)).collect(),
+            day: Bars::of(facts.day),
+            charts: charts(facts.levels, now),
             ring: Ring::of(target, &facts.standing.targets),
             changes: facts.detail.changes.iter().map(|seen| change(seen, now)).collect(),
             open: lines(false),
@@ -117,6 +133,15 @@ fn value(seen: &Observation, now: Timestamp) -> ValueRow {
         verdict: verdict_word(seen.verdict),
         detail: seen.detail.clone(),
         lasting: so_long(seen.since, now),
+    }
+}
+
+fn allowed(one: &Allowed, now: Timestamp) -> AllowedRow {
+    AllowedRow {
+        issue_type: one.issue_type.clone(),
+        fix_type: one.fix_type.clone(),
+        by: one.by.clone(),
+        at: When::new(one.at, now),
     }
 }
 

@@ -50,6 +50,7 @@ fn row(state: IncidentState) -> IncidentRow {
         title: "<script>alert(1)</script>".to_owned(),
         confidence: Some(Confidence::clamped(70)),
         fix: Some("Start the container.".to_owned()),
+        applied: false,
         holds: vec![HoldRow::from(&hold)],
         opened_at: Timestamp::UNIX_EPOCH,
         updated_at: Timestamp::UNIX_EPOCH,
@@ -58,7 +59,8 @@ fn row(state: IncidentState) -> IncidentRow {
 }
 
 fn page(standing: &Standing, open: &[IncidentRow]) -> String {
-    OverviewPage::new(standing, open, &[], true, Timestamp::UNIX_EPOCH).render().unwrap()
+    let days = BTreeMap::new();
+    OverviewPage::new(standing, open, &[], true, &days, Timestamp::UNIX_EPOCH).render().unwrap()
 }
 
 #[test]

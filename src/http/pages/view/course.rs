@@ -1,0 +1,233 @@
+//! Before and after a fix, drawn: error lines and answers over time, with the validation window
+//! shaded, and the same as a table.
+//!
+//! Nothing is drawn that was not seen: before the fix only what was counted then.
+
+use std::fmt::Write;
+
+use selfheal_agents::model::{ErrorCount, Timestamp, Validation, ValidationSample};
+
+use super::When;
+
+/// The drawing's own units; the page stretches it.
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 120.0;
+/// Left free at its edges.
+const EDGE: f64 = 4.0;
+/// Of the time before the fix as much is shown as of the time after it, at most.
+const MOST_LOOKS: usize = 200;
+
+/// One look of the window, as a row of the table.
+pub(super) struct LookRow {
+    pub(super) at: When,
+    pub(super) tone: &'static str,
+    pub(super) word: &'static str,
+    pub(super) errors: u64,
+    pub(super) latency: String,
+    pub(super) detail: String,
+}
+
+/// Whether it was well at a moment.
+pub(super) struct Mark {
+    pub(super) x: String,
+    pub(super) tone: &'static str,
+}
+
+/// A stretch of time.
+pub(super) struct Stretch {
+    pub(super) x: String,
+    pub(super) width: String,
+}
+
+/// The course of one fix.
+pub(super) struct Course {
+    /// What it shows, in words.
+    pub(super) said: String,
+    /// The window, and the part of it in which a start may take its time.
+    pub(super) window: Stretch,
+    pub(super) grace: Stretch,
+    /// Error lines by the minute before the fix and after it, and what is usual.
+    pub(super) before: Option<String>,
+    pub(super) after: String,
+    pub(super) usual: Option<String>,
+    /// How long answers took, where they were measured.
+    pub(super) latency: Option<String>,
+    pub(super) latency_said: String,
+    pub(super) marks: Vec<Mark>,
+    pub(super) top: String,
+    pub(super) looks: Vec<LookRow>,
+}
+
+/// Times and values, brought into the drawing.
+struct Scale {
+    from: Timestamp,
+    seconds: f64,
+    top: f64,
+}
+
+impl Scale {
+    fn x(&self, at: Timestamp) -> f64 {
+        let share = (at - self.from).as_seconds_f64() / self.seconds;
+        EDGE + share.clamp(0.0, 1.0) * (WIDTH - 2.0 * EDGE)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        HEIGHT - EDGE - (value / self.top).clamp(0.0, 1.0) * (HEIGHT - 4.0 * EDGE)
+    }
+
+    fn line(&self, points: &[(Timestamp, f64)]) -> String {
+        let mut line = String::new();
+        for (at, value) in points {
+            let _ = write!(line, "{:.1},{:.1} ", self.x(*at), self.y(*value));
+        }
+        line.trim_end().to_owned()
+    }
+
+    fn stretch(&self, from: Timestamp, to: Timestamp) -> Stretch {
+        let (from, to) = (self.x(from), self.x(to));
+        Stretch { x: format!("{from:.1}"), width: format!("{:.1}", (to - from).max(0.0)) }
+    }
+}
+
+fn per_minute(count: ErrorCount) -> Option<f64> {
+    (count.secs > 0.0).then(|| count.lines as f64 * 60.0 / count.secs)
+}
+
+/// Error lines by the minute between one look and the next.
+fn rates(window: &Validation) -> Vec<(Timestamp, f64)> {
+    let mut last = window.started_at;
+    let mut rates = vec![];
+    for sample in &window.samples {
+        let minutes = (sample.at - last).as_seconds_f64() / 60.0;
+        if minutes > 0.0 {
+            rates.push((sample.at, sample.error_lines as f64 / minutes));
+        }
+        last = sample.at;
+    }
+    rates
+}
+
+impl Course {
+    /// Of the window of an incident that began at `onset`; nothing before the first look.
+    pub(super) fn of(window: &Validation, onset: Timestamp, now: Timestamp) -> Option<Self> {
+        let last = window.samples.last()?.at;
+        let end = if window.verdict.is_some() { last } else { last.max(window.ends_at) };
+        let after = rates(window);
+        let before = window.before.and_then(|trouble| per_minute(trouble.errors));
+        let usual = window.baseline_errors_per_minute;
+        // A fault that lasted for days would leave no room for the window.
+        let from = onset.max(window.started_at - (end - window.started_at));
+        let highest = after.iter().map(|(_, rate)| *rate).chain(before).chain(usual);
+        let scale = Scale {
+            from,
+            seconds: (end - from).as_seconds_f64().max(1.0),
+            top: highest.fold(1.0, f64::max),
+        };
+        let flat = |from, to, value: f64| scale.line(&[(from, value), (to, value)]);
+        let (latency, latency_said) = latency(window, &scale);
+        Some(Self {
+            said: said(window, before, &after),
+            window: scale.stretch(window.started_at, end),
+            grace: scale.stretch(window.started_at, window.grace_until.min(end)),
+            before: before.map(|rate| flat(from, window.started_at, rate)),
+            after: scale.line(&after),
+            usual: usual.map(|rate| flat(from, end, rate)),
+            latency,
+            latency_said,
+            marks: window.samples.iter().map(|sample| mark(sample, &scale)).collect(),
+            top: format!("{:.0}", scale.top),
+            looks: window.samples.iter().rev().take(MOST_LOOKS).map(|s| look(s, now)).collect(),
+        })
+    }
+}
+
+fn latency(window: &Validation, scale: &Scale) -> (Option<String>, String) {
+    let measured: Vec<(Timestamp, f64)> =
+        window.samples.iter().filter_map(|s| Some((s.at, s.latency_ms?))).collect();
+    let Some((_, last)) = measured.last() else { return (None, String::new()) };
+    let top = measured.iter().map(|(_, ms)| *ms).fold(1.0, f64::max);
+    let said = format!("Answers took at most {top:.0} ms, at last {last:.0} ms.");
+    (Some(Scale { top, ..*scale }.line(&measured)), said)
+}
+
+fn said(window: &Validation, before: Option<f64>, after: &[(Timestamp, f64)]) -> String {
+    let well = window.samples.iter().filter(|sample| sample.healthy).count();
+    let before =
+        before.map_or_else(|| "not counted before".to_owned(), |n| format!("{n:.1} before"));
+    let last = after.last().map_or(0.0, |(_, rate)| *rate);
+    let usual = window
+        .baseline_errors_per_minute
+        .map_or_else(String::new, |rate| format!(", usually {rate:.1}"));
+    format!(
+        "Error lines a minute: {before} the fix, {last:.1} at last{usual}; well at {well} of {} looks",
+        window.samples.len()
+    )
+}
+
+fn mark(sample: &ValidationSample, scale: &Scale) -> Mark {
+    let tone = if sample.healthy { "ok" } else { "critical" };
+    Mark { x: format!("{:.1}", scale.x(sample.at)), tone }
+}
+
+fn look(sample: &ValidationSample, now: Timestamp) -> LookRow {
+    LookRow {
+        at: When::new(sample.at, now),
+        tone: if sample.healthy { "ok" } else { "critical" },
+        word: if sample.healthy { "well" } else { "not well" },
+        errors: sample.error_lines,
+        latency: sample.latency_ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.0} ms")),
+        detail: sample.detail.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    fn window(samples: &[(i64, bool, u64)]) -> Validation {
+        let samples: Vec<_> = samples
+            .iter()
+            .map(|(seconds, healthy, lines)| {
+                json!({ "at": at(*seconds), "healthy": healthy, "error_lines": lines,
+                    "latency_ms": seconds, "detail": "" })
+            })
+            .collect();
+        let window = json!({
+            "started_at": at(60), "ends_at": at(120), "grace_until": at(75), "window_secs": 60,
+            "baseline_errors_per_minute": 0.5, "recovered_at": null, "failing_in_a_row": 0,
+            "before": { "said": { "lines": 0, "secs": 60.0 }, "errors": { "lines": 20, "secs": 60.0 } },
+            "deaths": 0, "samples": samples, "verdict": "kept", "why": null
+        });
+        serde_json::from_value(window).expect("it is a window")
+    }
+
+    #[test]
+    fn the_window_begins_where_the_fix_was_and_what_was_before_stands_before_it() {
+        let course =
+            Course::of(&window(&[(90, false, 5), (120, true, 0)]), at(0), at(130)).unwrap();
+        assert_eq!((course.window.x.as_str(), course.window.width.as_str()), ("320.0", "316.0"));
+        assert_eq!((course.grace.x.as_str(), course.grace.width.as_str()), ("320.0", "79.0"));
+        assert_eq!(course.before.unwrap(), "4.0,12.0 320.0,12.0", "it was the highest");
+        assert_eq!(course.after, "478.0,64.0 636.0,116.0", "ten a minute, then none");
+        assert_eq!(course.marks.iter().map(|m| m.tone).collect::<Vec<_>>(), ["critical", "ok"]);
+        assert_eq!(
+            course.said,
+            "Error lines a minute: 20.0 before the fix, 0.0 at last, usually 0.5; well at 1 of 2 looks"
+        );
+        assert!(course.latency_said.contains("at most 120 ms"), "{}", course.latency_said);
+    }
+
+    #[test]
+    fn a_fault_of_days_leaves_room_for_the_window_and_no_look_draws_nothing() {
+        let course = Course::of(&window(&[(120, true, 0)]), at(-99_999), at(130)).unwrap();
+        assert_eq!(course.window.x, "320.0");
+        assert!(Course::of(&window(&[]), at(0), at(130)).is_none());
+    }
+}
