@@ -14,6 +14,7 @@ mod automation;
 mod diff;
 mod events;
 mod extract;
+mod fleet;
 mod guard;
 mod incidents;
 mod layers;
@@ -179,6 +180,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(targets::freeze, targets::unfreeze))
         .routes(routes!(targets::list))
         .routes(routes!(targets::one))
+        .routes(routes!(fleet::fleet))
         .routes(routes!(events::events))
         .routes(routes!(audit::audit))
 }

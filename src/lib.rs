@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod coordinator;
 pub mod docker;
+pub mod fleet;
 pub mod host;
 pub mod http;
 pub mod knowledge;

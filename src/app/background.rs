@@ -208,6 +208,7 @@ impl App {
         self.background.spawn(crate::config::watch(watched, sender, self.cancel.clone()));
         let (rules, world, cancel) = (self.rules.clone(), self.world.clone(), self.cancel.clone());
         let (commands, streams) = (self.commands.clone(), self.tie.is_some());
+        let fleet = self.fleet.clone();
         let mut settings = self.settings.clone();
         let audit = Arc::clone(self.coordinator.audit());
         self.background.spawn(async move {
@@ -230,6 +231,9 @@ impl App {
                 }
                 let channels = channels.renew(&now);
                 commands.declare(now.declared_commands());
+                if let Some(fleet) = &fleet {
+                    fleet.declare(&now);
+                }
                 let (own, memory) = (own_container(&world).await, host_memory(&world).await);
                 rules.send_replace(Arc::new(rules::of(&now, channels, own, memory, streams)));
             }

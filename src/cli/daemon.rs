@@ -50,6 +50,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         sources,
         settings: app.settings.clone(),
         channels: crate::app::channels,
+        fleet: app.fleet.clone(),
         tie: app.tie.clone(),
     };
     let access =

@@ -5,11 +5,13 @@
 //! asks the world: every body is made of what the store and the coordinator handed over.
 
 mod audit;
+mod fleet;
 mod incident;
 mod monitoring;
 mod target;
 
 pub use audit::*;
+pub use fleet::*;
 pub use incident::*;
 pub use monitoring::*;
 pub use target::*;

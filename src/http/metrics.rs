@@ -28,6 +28,7 @@ use self::own::Own;
 use super::problem::{Answer, Problem};
 use super::state::Api;
 use crate::coordinator::Standing;
+use crate::fleet;
 use crate::streams::Figures;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
@@ -77,6 +78,9 @@ pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse>
     let open = api.store().open_incidents().await?;
     register(&mut registry, &api.coordinator.standing(), &outcomes, &open);
     depth.register(&mut registry);
+    if let Some(fleet) = &api.configured.fleet {
+        leases(&mut registry, fleet.figures());
+    }
     if let Some(tie) = &api.configured.tie {
         streams(&mut registry, tie.figures(), api.store().messages_waiting().await?);
     }
@@ -105,6 +109,24 @@ impl Depth {
         gauge(registry, "selfheal_alerts_waiting", help, self.alerts as f64);
         let help = "Alerts among them that their channel did not take so far";
         gauge(registry, "selfheal_alerts_refused", help, self.refused as f64);
+    }
+}
+
+/// Only where there are other nodes.
+fn leases(registry: &mut Registry, figures: fleet::Figures) {
+    let help = "Whether the PostgreSQL that the nodes share answers";
+    gauge(registry, "selfheal_fleet_connected", help, f64::from(u8::from(figures.connected)));
+    let help = "Outcomes of other nodes that this one learns from";
+    gauge(registry, "selfheal_fleet_outcomes", help, figures.outcomes as f64);
+    let help = "Leases of what several nodes reach that this one has";
+    gauge(registry, "selfheal_leases_held", help, figures.held as f64);
+    for (name, help, count) in [
+        ("selfheal_lease_lost", "Leases that another node took over", figures.lost),
+        ("selfheal_lease_refused", "Calls not made for want of a lease", figures.refused),
+    ] {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(count);
+        registry.register(name, help, counter);
     }
 }
 

@@ -16,9 +16,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::automation;
 use super::body::{
-    AuditPage, BackupList, CheckRequest, Checked, DismissRequest, Done, FreezeRequest, FreezeState,
-    Health, IncidentDetail, IncidentList, OwnHealth, ProblemBody, Status, Success, TargetDetail,
-    TargetList,
+    AuditPage, BackupList, CheckRequest, Checked, DismissRequest, Done, FleetView, FreezeRequest,
+    FreezeState, Health, IncidentDetail, IncidentList, OwnHealth, ProblemBody, Status, Success,
+    TargetDetail, TargetList,
 };
 use super::state::Api;
 use selfheal_agents::learning_engine::{ShadowReport, Statistics};
@@ -65,6 +65,7 @@ bodies!(
     IncidentDetail,
     TargetList,
     TargetDetail,
+    FleetView,
     DismissRequest,
     FreezeRequest,
     FreezeState,

@@ -11,6 +11,7 @@ use super::vital::Vital;
 use crate::alerts::Channels;
 use crate::config::{Settings, Sources};
 use crate::coordinator::Coordinator;
+use crate::fleet::Fleet;
 use crate::streams::Tie;
 
 /// What the page of settings shows and tries.
@@ -22,6 +23,8 @@ pub struct Configured {
     pub settings: watch::Receiver<Arc<Settings>>,
     /// The alert channels of settings, to send a test by.
     pub channels: fn(&Settings) -> anyhow::Result<Channels>,
+    /// The other nodes, where there are any.
+    pub fleet: Option<Fleet>,
     /// How the streams do, where there are any.
     pub tie: Option<Arc<Tie>>,
 }

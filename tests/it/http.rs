@@ -62,6 +62,7 @@ impl Served {
         let coordinator = Coordinator::start(Parts {
             world: world.world(),
             store: store.clone(),
+            fleet: Arc::new(selfheal_agents::ports::Alone),
             rules: watch::Sender::new(Arc::new(rules)).subscribe(),
             catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
             digest_key: DigestKey::new([7; 32]),
@@ -76,6 +77,7 @@ impl Served {
             sources,
             settings,
             channels: selfheal::app::channels,
+            fleet: None,
             tie: Some(Arc::default()),
         };
         let access = Arc::new(Access::new(Path::new("/nonexistent"), false));

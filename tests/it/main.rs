@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod deploy;
 mod docker;
+mod fleet;
 mod http;
 mod lab;
 mod probes;

@@ -44,6 +44,7 @@ impl Served {
         let coordinator = Coordinator::start(Parts {
             world: world.world(),
             store,
+            fleet: Arc::new(selfheal_agents::ports::Alone),
             rules: watch::Sender::new(Arc::new(Rules::default())).subscribe(),
             catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
             digest_key: DigestKey::new([7; 32]),
@@ -56,8 +57,13 @@ impl Served {
         let hosts = AllowedHosts::new([127, 0, 0, 1].into(), &[]);
         let (sources, settings) = (Sources::default(), Arc::new(Settings::default()));
         let settings = watch::Sender::new(settings).subscribe();
-        let configured =
-            Configured { sources, settings, channels: crate::app::channels, tie: None };
+        let configured = Configured {
+            sources,
+            settings,
+            channels: crate::app::channels,
+            fleet: None,
+            tie: None,
+        };
         let router = router(coordinator, configured, access, hosts, cancel.clone());
         Self { router, audit, dir, cancel }
     }

@@ -11,6 +11,7 @@ use crate::http::body::IncidentRow;
 mod approvals;
 mod backups;
 mod chart;
+mod fleet;
 pub(in crate::http) mod frame;
 mod incident;
 mod knowledge;
@@ -25,6 +26,7 @@ use frame::Frame;
 
 pub(super) use approvals::ApprovalsPage;
 pub(super) use backups::{BackupPage, BackupsPage};
+pub(super) use fleet::FleetPage;
 pub(super) use incident::IncidentPage;
 pub(super) use knowledge::{ExplainedPage, KnowledgePage, RunbookPage};
 pub(super) use learning::LearningPage;
