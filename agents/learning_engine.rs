@@ -12,12 +12,13 @@ mod safety_stop;
 mod shadow;
 mod statistics;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
 use crate::model::{
-    Confidence, Ledger, LedgerSource, Outcome, ShadowRun, TargetId, ValidationStatus,
+    Confidence, FixId, Ledger, LedgerSource, Outcome, ShadowRun, TargetId, ValidationStatus,
 };
 
 pub use safety_stop::{StopLimits, TooManyFailures};
@@ -61,6 +62,8 @@ pub fn adjusted(base: Confidence, success_rate: f64) -> Confidence {
 #[derive(Debug, Clone, Default)]
 pub struct History {
     outcomes: Vec<Outcome>,
+    /// With those of other nodes, where there are any.
+    everywhere: Option<Vec<Outcome>>,
     releases: Vec<Release>,
     shadows: Vec<ShadowRun>,
 }
@@ -80,10 +83,30 @@ impl History {
     /// A history of these outcomes; they may come in any order.
     pub fn new(mut outcomes: Vec<Outcome>, releases: Vec<Release>) -> Self {
         outcomes.sort_by_key(|o| o.timestamp);
-        Self { outcomes, releases, shadows: vec![] }
+        Self { outcomes, everywhere: None, releases, shadows: vec![] }
     }
 
-    /// Every outcome, oldest first.
+    /// The same with the outcomes of other nodes. What only they reach bears their name, so that
+    /// it speaks for a fix and of no target here.
+    #[must_use]
+    pub fn with_others(mut self, others: &[Outcome]) -> Self {
+        if others.is_empty() {
+            return self;
+        }
+        let own: BTreeSet<FixId> = self.outcomes.iter().map(|outcome| outcome.fix).collect();
+        let others = others.iter().filter(|other| !own.contains(&other.fix));
+        let mut everywhere: Vec<Outcome> = self.outcomes.iter().chain(others).cloned().collect();
+        everywhere.sort_by_key(|outcome| outcome.timestamp);
+        self.everywhere = Some(everywhere);
+        self
+    }
+
+    /// Those of this node and of all others, oldest first.
+    fn everywhere(&self) -> &[Outcome] {
+        self.everywhere.as_deref().unwrap_or(&self.outcomes)
+    }
+
+    /// Every outcome of this node, oldest first.
     pub fn outcomes(&self) -> &[Outcome] {
         &self.outcomes
     }
@@ -92,7 +115,7 @@ impl History {
     /// else those of all targets.
     fn relevant(&self, issue_type: &str, fix_type: &str, target: &TargetId) -> Vec<&Outcome> {
         let of_pair: Vec<&Outcome> = self
-            .outcomes
+            .everywhere()
             .iter()
             .filter(|o| o.issue_type == issue_type && o.fix_type == fix_type)
             .collect();
@@ -157,7 +180,7 @@ impl History {
     fn quarantine(&self, fix_type: &str, target: &TargetId) -> Option<String> {
         let released_at = self.released_at(target, Some(fix_type));
         let mut failures = 0;
-        for outcome in self.outcomes.iter().rev().filter(|o| o.fix_type == fix_type) {
+        for outcome in self.everywhere().iter().rev().filter(|o| o.fix_type == fix_type) {
             if released_at.is_some_and(|at| outcome.timestamp <= at) || outcome.success {
                 break;
             }
@@ -181,7 +204,7 @@ impl History {
     pub fn failures_in_a_row(&self, target: &TargetId) -> usize {
         let released_at = self.released_at(target, None);
         let counts = |o: &&Outcome| !o.success && released_at.is_none_or(|at| o.timestamp > at);
-        self.outcomes.iter().rev().filter(|o| o.target == *target).take_while(counts).count()
+        self.everywhere().iter().rev().filter(|o| o.target == *target).take_while(counts).count()
     }
 
     /// When a person last released a fix type, or any without one, on a target.

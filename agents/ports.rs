@@ -6,11 +6,13 @@
 //! [`crate::fakes`].
 
 mod commands;
+mod fleet;
 mod messages;
 mod rehearsals;
 mod remakes;
 
 pub use commands::Commands;
+pub use fleet::{Alone, Fleet, Ownership, Permit};
 pub use messages::Messages;
 pub use rehearsals::Rehearsals;
 pub use remakes::Remakes;

@@ -6,6 +6,7 @@
 mod background;
 mod channels;
 mod clockwork;
+mod fleet;
 mod in_force;
 mod own_container;
 mod parts;
@@ -31,6 +32,7 @@ use crate::audit::{Act, Audit};
 use crate::config::{Changes, Settings};
 use crate::coordinator::{Coordinator, Freeze, Parts, Rules, Scope, Trigger, freezes, restored};
 use crate::docker::Docker;
+use crate::fleet::Fleet;
 use crate::host::{LocalCommands, LocalFiles, LocalHost, LocalLogs, SystemClock};
 use crate::probes::Probes;
 use crate::store::{Damage, Opened, Sender, SqlStore};
@@ -49,6 +51,8 @@ pub struct App {
     pub broken_runbooks: Vec<BrokenRunbook>,
     /// The folder of one's own runbooks, as it was before they were read.
     own_runbooks: knowledge::Fingerprint,
+    /// The other nodes, where there are any.
+    pub fleet: Option<Fleet>,
     /// How the streams do, where there are any.
     pub tie: Option<Arc<Tie>>,
     /// How the signs of life fare.
@@ -105,8 +109,9 @@ pub async fn assemble_seeing(
         Box::pin(own_up(&opened.store, damage, &channels)).await?;
     }
     let store = Arc::new(opened.store);
+    let fleet = fleet::of(&settings, &store).await?;
     let cancel = CancellationToken::new();
-    let sends_to = settings.store.postgres().map_err(anyhow::Error::msg)?;
+    let sends_to = settings.history().map_err(anyhow::Error::msg)?;
     let here = Arc::clone(&store);
     let store: Arc<dyn Store> = store;
     let audit = Arc::new(Audit::open(&settings.data_dir, Arc::clone(&store)).await);
@@ -131,6 +136,7 @@ pub async fn assemble_seeing(
     let coordinator = Coordinator::start(Parts {
         world: world.clone(),
         store: Arc::clone(&store),
+        fleet: fleet::port(fleet.as_ref()),
         rules: rules.subscribe(),
         catalogue: catalogue.subscribe(),
         digest_key: DigestKey::new(digest_key),
@@ -145,6 +151,9 @@ pub async fn assemble_seeing(
         upkeep.keep(parts::SENDER, sends);
     }
     let background = upkeep.tracker();
+    if let Some(fleet) = &fleet {
+        background.spawn(fleet.clone().run(coordinator.clone(), cancel.clone()));
+    }
     let tie = settings.streams.are_on().then(Arc::default);
     let settings_sender = watch::Sender::new(Arc::new(settings));
     Ok(App {
@@ -153,6 +162,7 @@ pub async fn assemble_seeing(
         docker,
         broken_runbooks,
         own_runbooks,
+        fleet,
         tie,
         heart: Arc::default(),
         cancel,
@@ -187,7 +197,7 @@ async fn own_up(store: &SqlStore, damage: &Damage, channels: &[String]) -> anyho
 /// The store that the settings name, for writing.
 async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Opened> {
     let data_dir = &settings.data_dir;
-    Ok(match settings.store.postgres().map_err(anyhow::Error::msg)? {
+    Ok(match settings.history().map_err(anyhow::Error::msg)? {
         Some(url) => Box::pin(store::open_sending(&url, data_dir, clock)).await?,
         None => store::open(data_dir, clock).await?,
     })

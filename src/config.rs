@@ -12,6 +12,7 @@ mod channels;
 mod commands;
 mod declared;
 mod fault;
+mod fleet;
 mod formats;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzzed;
@@ -33,6 +34,7 @@ pub use channels::*;
 pub use commands::*;
 pub use declared::*;
 pub use fault::{ConfigError, Fault, Place};
+pub use fleet::Fleet;
 pub use formats::{is_open, parse_cron, parse_time_zone};
 pub use heartbeat::Heartbeat;
 pub use load::{Loaded, Sources, load, load_from};

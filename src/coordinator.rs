@@ -94,7 +94,7 @@ use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::health_monitor::{Inquiry, Inventory};
 use selfheal_agents::learning_engine::ShadowReport;
 use selfheal_agents::model::{BackupId, IncidentId, TargetId, Timestamp};
-use selfheal_agents::ports::{Store, StoreResult, World};
+use selfheal_agents::ports::{Fleet, Store, StoreResult, World};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -115,6 +115,8 @@ pub struct Parts {
     pub world: World,
     /// Everything that is kept.
     pub store: Arc<dyn Store>,
+    /// The other nodes.
+    pub fleet: Arc<dyn Fleet>,
     /// The settings; a new value takes effect with the next cycle.
     pub rules: watch::Receiver<Arc<Rules>>,
     /// The runbooks; a new value takes effect with the next cycle.

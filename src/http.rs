@@ -15,6 +15,7 @@ mod automation;
 mod diff;
 mod events;
 mod extract;
+mod fleet;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzzed;
 mod guard;
@@ -241,6 +242,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(targets::freeze, targets::unfreeze))
         .routes(routes!(targets::list))
         .routes(routes!(targets::one))
+        .routes(routes!(fleet::fleet))
         .routes(routes!(events::events))
         .routes(routes!(alerts::alertmanager))
         .routes(routes!(audit::audit))

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod coordinator;
 pub mod docker;
+pub mod fleet;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzzed;
 pub mod host;

@@ -38,6 +38,7 @@ pub use key::digest_key;
 pub use moving::{MoveError, Place, move_all};
 pub use open::{DATABASE_FILE, Opened, open, open_read_only};
 pub use postgres::{PostgresUrl, open_postgres, open_postgres_read_only};
+pub(crate) use postgres::{fleet_pool, migrate_fleet};
 pub use reserve::{RESERVE_BYTES, RESERVE_FILE};
 pub use sending::{SendError, Sender, open_sending};
 pub use snapshots::{SNAPSHOT_DIR, Snapshot, snapshots};

@@ -12,12 +12,12 @@ mod address;
 mod announce;
 mod backoff;
 mod carrier;
-mod desk;
+pub(crate) mod desk;
 mod fields;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzzed;
 mod group;
-mod jobs;
+pub(crate) mod jobs;
 mod status;
 mod taker;
 mod tie;

@@ -10,14 +10,20 @@ mod server;
 mod sessions;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{PlanRequest, Unfit};
 use super::remembered::Remembered;
-use crate::model::{Captured, ContainerStatus, Endpoint, Step, Target, TargetId};
+use crate::model::{Captured, ContainerStatus, Endpoint, Step, Target, TargetId, TargetKind};
 use crate::ports::{World, WorldError, WorldResult};
+
+/// A container may have minutes to stop, and be made anew.
+const CONTAINER_LIMIT: Duration = Duration::from_mins(10);
+/// A server of data answers each of a few commands within seconds.
+const SERVER_LIMIT: Duration = Duration::from_secs(25);
 
 /// How an action is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +51,14 @@ pub trait Act: Send + Sync {
     }
     /// Expected interruption of the service, in seconds.
     fn interruption_secs(&self) -> u64;
+    /// How long making it so, or undoing it, takes at most: the adapters end each call within a
+    /// limit of their own, and no action makes so many of them.
+    fn limit(&self) -> Duration {
+        match self.target().kind() {
+            TargetKind::Host | TargetKind::Container => CONTAINER_LIMIT,
+            _ => SERVER_LIMIT,
+        }
+    }
     /// What it will touch, as it is now; goes into the backup.
     async fn capture(&self, world: &World) -> WorldResult<Captured>;
     /// Whether its effect is there already, compared with `before`.
@@ -186,6 +200,9 @@ impl Act for Action {
     }
     fn interruption_secs(&self) -> u64 {
         self.act().interruption_secs()
+    }
+    fn limit(&self) -> Duration {
+        self.act().limit()
     }
     async fn capture(&self, world: &World) -> WorldResult<Captured> {
         self.act().capture(world).await

@@ -203,3 +203,19 @@ fn outcomes_that_are_too_few_to_lift_still_stand_in_the_ledger() {
     assert_eq!(told.points, 0);
     assert!(told.what.contains("1 of 1 times; fewer than 5 lift nothing"), "{}", told.what);
 }
+
+#[test]
+fn what_other_nodes_learnt_speaks_for_a_fix_and_of_no_target_here() {
+    let own = vec![outcome(1, "web", "container.restart", true)];
+    let failed: Vec<Outcome> =
+        (2..8).map(|minute| outcome(minute, "web@nas", "container.restart", false)).collect();
+    let history = History::new(own.clone(), vec![]).with_others(&failed);
+    let issue = &own[0].issue_type;
+    assert!(history.distrust(issue, "container.restart", &web()).is_some());
+    assert_eq!(history.failures_in_a_row(&web()), 0);
+    assert_eq!(history.statistics().total_fixes, 1, "those of others are theirs");
+    assert!(history.too_many_failures(StopLimits::default(), None, own[0].timestamp).is_none());
+    // What comes back as another's was counted already.
+    let twice = History::new(own.clone(), vec![]).with_others(&own);
+    assert_eq!(twice.everywhere().len(), 1);
+}

@@ -256,18 +256,27 @@ impl Hold {
         )
     }
 
-    /// Whether a person asked that nothing be done now: whoever did knows, and wants silence.
+    /// Whether a person asked that nothing be done now: whoever did knows, and wants silence. Of
+    /// what another node looks after that one tells.
     pub const fn is_asked_for(&self) -> bool {
         matches!(
             self,
-            Self::Frozen { .. } | Self::MaintenanceWindow { .. } | Self::QuietHour { .. }
+            Self::Frozen { .. }
+                | Self::MaintenanceWindow { .. }
+                | Self::QuietHour { .. }
+                | Self::LeasedElsewhere { .. }
         )
     }
 
     /// Whether what is seen may be the work of whoever is busy there, so that it says little until
     /// they are done.
     pub const fn excuses(&self) -> bool {
-        matches!(self, Self::DeploymentUnderWay { .. } | Self::MaintenanceWindow { .. })
+        matches!(
+            self,
+            Self::DeploymentUnderWay { .. }
+                | Self::MaintenanceWindow { .. }
+                | Self::LeasedElsewhere { .. }
+        )
     }
 
     /// When it passes, where that is known.
@@ -320,7 +329,7 @@ impl fmt::Display for Hold {
                 "it can wait for a quiet hour, and none is set (healing.quiet_hours): choose the \
                  time yourself",
             ),
-            Self::LeasedElsewhere { node } => write!(f, "node `{node}` is working on it"),
+            Self::LeasedElsewhere { node } => write!(f, "node `{node}` looks after it"),
             Self::RepairUnderWay { target } => {
                 write!(f, "another repair is at work on `{target}`")
             }

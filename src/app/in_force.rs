@@ -16,6 +16,7 @@ use super::{parts, rules};
 use crate::audit::{Act, Audit};
 use crate::config::{Changes, Settings};
 use crate::coordinator::Rules;
+use crate::fleet::Fleet;
 use crate::host::LocalCommands;
 
 /// Pause before Selfheal asks again which container it runs in.
@@ -42,6 +43,7 @@ impl App {
             world: self.world.clone(),
             cancel: self.cancel.clone(),
             commands: self.commands.clone(),
+            fleet: self.fleet.clone(),
             streams: self.tie.is_some(),
             settings: self.settings.clone(),
             audit: Arc::clone(self.coordinator.audit()),
@@ -58,6 +60,7 @@ struct Changing {
     world: World,
     cancel: CancellationToken,
     commands: LocalCommands,
+    fleet: Option<Fleet>,
     streams: bool,
     settings: watch::Receiver<Arc<Settings>>,
     audit: Arc<Audit>,
@@ -86,6 +89,9 @@ impl Changing {
             }
             let channels = in_force.channels.renew(&now);
             self.commands.declare(now.declared_commands());
+            if let Some(fleet) = &self.fleet {
+                fleet.declare(&now);
+            }
             let (own, memory) = (own_container(&self.world).await, host_memory(&self.world).await);
             let rules = rules::of(&now, channels, own, memory, self.streams);
             self.rules.send_replace(Arc::new(rules));

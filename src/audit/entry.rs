@@ -32,6 +32,8 @@ pub enum Via {
     Cli,
     /// A job of another program.
     Stream,
+    /// A decision on another node of the fleet.
+    Fleet,
     /// Selfheal did it, by itself or because somebody had asked.
     Selfheal,
 }
@@ -44,6 +46,7 @@ impl Via {
             Self::Api => "api",
             Self::Cli => "cli",
             Self::Stream => "stream",
+            Self::Fleet => "fleet",
             Self::Selfheal => "selfheal",
         }
     }

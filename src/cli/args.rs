@@ -176,6 +176,12 @@ pub enum Command {
         /// One target with all its observations, such as container:web
         id: Option<TargetId>,
     },
+    /// All nodes that share one PostgreSQL, what is wrong on each, and who looks after what
+    #[command(
+        after_help = "Any node answers for all. What is decided about an incident of another \
+        node (approve, dismiss, rollback, each with its whole id) is passed on to that one."
+    )]
+    Fleet,
     /// What Selfheal knows about trouble: its runbooks
     Knowledge {
         /// What about them.

@@ -55,6 +55,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         settings: app.settings.clone(),
         channels: crate::app::channels,
         doctor: super::doctor::examine,
+        fleet: app.fleet.clone(),
         tie: app.tie.clone(),
         heart: Arc::clone(&app.heart),
     };

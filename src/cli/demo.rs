@@ -155,6 +155,7 @@ impl Demo {
             body_contains: None,
             headers: std::collections::BTreeMap::new(),
             external: false,
+            shared: None,
         });
         let (name, since) = (name.to_owned(), Utc::now());
         let app = assemble_seeing(settings, |docker| {

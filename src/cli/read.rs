@@ -1,4 +1,4 @@
-//! `status`, `incidents`, `explain`, `targets`, `backups`, `shadow`.
+//! `status`, `incidents`, `explain`, `targets`, `backups`, `shadow`, `fleet`.
 
 use std::fmt::Write as _;
 
@@ -9,6 +9,7 @@ use super::output::{Exit, Outcome, Output};
 use super::render::{self, Overview};
 use super::source::Source;
 use crate::config::Settings;
+use crate::http::body::FleetView;
 use crate::http::body::Restarted;
 
 /// How everything stands. Something not well, or not seen, is exit code 1; a container runtime
@@ -114,4 +115,12 @@ pub(super) async fn shadow(client: Client, settings: &Settings, out: Output) -> 
     let source = Source::open(client, settings).await?;
     out.show(&source.shadow(settings).await?, render::shadow)?;
     Ok(Exit::Done)
+}
+
+/// All nodes; one that is silent or not well is exit code 1.
+pub(super) async fn fleet(client: &Client, out: Output) -> Outcome {
+    let view: FleetView = client.get("/api/fleet").await?;
+    out.show(&view, render::fleet)?;
+    let well = view.nodes.iter().all(|node| !node.is_silent && node.summary.incidents.is_empty());
+    Ok(if well { Exit::Done } else { Exit::Wrong })
 }

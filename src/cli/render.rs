@@ -1,9 +1,11 @@
 //! Texts for people, made of the API's bodies. Pure.
 
+mod fleet;
 mod incident;
 mod overview;
 mod shadow;
 
+pub(super) use fleet::fleet;
 pub(super) use incident::{incident, incidents, short};
 pub(super) use overview::{
     Overview, backups, checked, freeze_state, live_line, overview, target, targets,

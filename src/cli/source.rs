@@ -62,7 +62,7 @@ fn standing_of(settings: &Settings) -> Standing {
 /// What an ended daemon left behind, and where: in the data directory, else where it sent it.
 async fn left_behind(settings: &Settings) -> Result<(SqlStore, String), OpenError> {
     let data_dir = &settings.data_dir;
-    match (open_read_only(data_dir).await, settings.store.postgres()) {
+    match (open_read_only(data_dir).await, settings.history()) {
         (Err(OpenError::Missing { .. }), Ok(Some(url))) => {
             Ok((open_postgres_read_only(&url, data_dir).await?, url.to_string()))
         }

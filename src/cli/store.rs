@@ -25,7 +25,7 @@ pub(super) async fn run(what: &Stores, settings: &Settings, out: Output) -> Outc
         Some(text) => place(text)?,
         None => Place::Sqlite(settings.data_dir.clone()),
     };
-    let to = match (to, settings.store.postgres()) {
+    let to = match (to, settings.history()) {
         (Some(text), _) => place(text)?,
         (None, Ok(Some(url))) => Place::Postgres(url),
         (None, _) => {

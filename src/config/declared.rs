@@ -68,6 +68,10 @@ pub struct TargetSettings {
     /// Not ours to mend: it may be blamed, a person is told, nothing is touched.
     #[serde(default)]
     pub external: bool,
+    /// In a fleet: whether other nodes reach the same thing, so that only the one that looks after
+    /// it changes it. Without it: where it is on another machine and in no container here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<bool>,
 }
 
 /// A setting of a service that fixes may turn, and how far.

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod commands;
+mod fleet;
 mod heartbeat;
 mod streams;
 
@@ -206,6 +207,7 @@ fn addresses(settings: &Settings, check: &mut Check<'_>) {
     let store = &settings.store;
     check.url("store", store.url_file.is_some(), &store.url, || store.postgres().map(drop));
     streams::faults(&settings.streams, check);
+    fleet::faults(settings, check);
 }
 
 /// The thresholds judge themselves; each of their sentences begins with the setting.

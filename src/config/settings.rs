@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::channels::Alerts;
 use super::commands::CommandSettings;
 use super::declared::{DependencySettings, TargetSettings, TunableSettings};
+use super::fleet::Fleet;
 use super::heartbeat::Heartbeat;
 use super::streams::Streams;
 use super::values::{
@@ -45,6 +46,8 @@ pub struct Settings {
     pub policy: Policy,
     /// History.
     pub store: Storage,
+    /// Several Selfheals with one PostgreSQL.
+    pub fleet: Fleet,
     /// Redis Streams.
     pub streams: Streams,
     /// The HTTP interface and the page.
@@ -84,6 +87,7 @@ impl Default for Settings {
             healing: Healing::default(),
             policy: Policy::default(),
             store: Storage::default(),
+            fleet: Fleet::default(),
             streams: Streams::default(),
             api: Api::default(),
             alerts: Alerts::default(),
@@ -296,7 +300,7 @@ pub struct Storage {
     /// PostgreSQL database (`postgres://user:password@host:5432/database?sslmode=require`) every
     /// change is sent there, too: Selfheal works on the file and heals on while the server is
     /// away, and sends what waited when it is back. Backups stay in `data_dir`. Each data
-    /// directory needs a database of its own.
+    /// directory needs a database of its own, or a name of its own in `fleet.node`.
     pub url: Address,
     /// A file that holds the address, instead of `url`.
     pub url_file: Option<PathBuf>,

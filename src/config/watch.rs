@@ -151,6 +151,7 @@ fn waiting_for_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("docker.host", old.docker != new.docker),
         ("store.url", old.store.url != new.store.url),
         ("streams", old.streams != new.streams),
+        ("fleet", old.fleet != new.fleet),
         ("api.listen", old.api.listen != new.api.listen),
         ("api.tls", old.api.tls != new.api.tls),
         ("api.hosts", old.api.hosts != new.api.hosts),

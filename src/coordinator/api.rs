@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use selfheal_agents::model::{
-    BackupId, Confidence, Finding, Hold, IncidentId, IncidentState, Mode, Need, Observation,
-    Severity, TargetId, Timestamp, Verdict,
+    BackupId, Confidence, Finding, Hold, Incident, IncidentId, IncidentState, Mode, Need,
+    Observation, Severity, TargetId, Timestamp, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -160,6 +160,13 @@ pub struct IncidentSummary {
     pub opened_at: Timestamp,
     /// When it ended.
     pub closed_at: Option<Timestamp>,
+}
+
+impl IncidentSummary {
+    /// That of an incident.
+    pub fn of(incident: &Incident) -> Self {
+        super::summaries::incident(incident)
+    }
 }
 
 /// What one cycle saw and decided.

@@ -11,7 +11,7 @@ use selfheal_agents::model::{
     ContainerFacts, Diagnosis, Facts as TargetFacts, FindingSource, Fix, FixId, Hold, Incident,
     IncidentState, ObservedValue, Side, TargetId, TargetKind, TargetPolicy, Timestamp,
 };
-use selfheal_agents::ports::StoreResult;
+use selfheal_agents::ports::{Ownership, StoreResult};
 
 use super::cycle::{Bench, failing_beside};
 use super::deployments::deployment;
@@ -88,6 +88,7 @@ impl Inner {
             backup: under_way.backup,
             unknown: under_way.unknown,
             healer: healer(bench, container),
+            elsewhere: self.elsewhere(touched_by(fix)),
             freezes: self.freezes(),
             maintenance: self.maintenance_around(fix, bench),
             quiet: self.quiet_hour(&fix.target, seen.now),
@@ -110,14 +111,31 @@ impl Inner {
         })
     }
 
+    /// Who else may change one of these, if this node may not.
+    pub(super) fn elsewhere(&self, targets: impl IntoIterator<Item = TargetId>) -> Option<Hold> {
+        targets.into_iter().find_map(|target| match self.fleet.ownership(&target) {
+            Ownership::Ours => None,
+            Ownership::Elsewhere { node } => Some(Hold::LeasedElsewhere { node }),
+            Ownership::Unknown { why } => {
+                let what = format!("which node looks after `{target}`: {why}");
+                Some(Hold::FactsMissing { what })
+            }
+        })
+    }
+
     /// Who is at work on a target for which there is no fix: what is seen may be their doing.
     pub(super) fn busy_there(&self, target: &TargetId, bench: &Bench<'_>) -> Vec<Hold> {
         let container = container_of(bench, target);
         let deployed = container.and_then(|facts| deployment(bench.seen, facts));
         let window = self.maintenance_open(target, bench.seen.now);
+        let elsewhere = match self.fleet.ownership(target) {
+            Ownership::Elsewhere { node } => Some(Hold::LeasedElsewhere { node }),
+            _ => None,
+        };
         deployed
             .into_iter()
             .chain(window.map(|window| Hold::MaintenanceWindow { window }))
+            .chain(elsewhere)
             .collect()
     }
 
@@ -171,8 +189,7 @@ impl Inner {
     /// The maintenance window that is open for anything the fix touches, or that runs in it.
     fn maintenance_around(&self, fix: &Fix, bench: &Bench<'_>) -> Option<String> {
         let inventory = &bench.seen.inventory;
-        let touched = fix.touches().into_iter().chain([fix.target.clone()]);
-        let mut around = touched.flat_map(|id| {
+        let mut around = touched_by(fix).flat_map(|id| {
             let known = inventory.targets.get(&id);
             primary(inventory, &id, known.and_then(|target| target.container.as_deref()))
         });
@@ -204,6 +221,10 @@ impl Inner {
         }
         Ok(spent)
     }
+}
+
+fn touched_by(fix: &Fix) -> impl Iterator<Item = TargetId> {
+    fix.touches().into_iter().chain([fix.target.clone()])
 }
 
 fn container_of<'a>(bench: &'a Bench<'_>, target: &TargetId) -> Option<&'a ContainerFacts> {

@@ -11,9 +11,9 @@ use selfheal_agents::backup;
 use selfheal_agents::fix_engineer::actions::{Act, Reversal};
 use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::model::{
-    Backup, Captured, Fix, FixId, IncidentId, JournalEntry, Step, StepRole,
+    Backup, Captured, Fix, FixId, IncidentId, JournalEntry, Step, StepRole, TargetId, TargetKind,
 };
-use selfheal_agents::ports::{Store, StoreError, World, WorldError, WorldResult};
+use selfheal_agents::ports::{Fleet, Permit, Store, StoreError, World, WorldError, WorldResult};
 use tokio::sync::watch;
 
 use super::memories::{recall_from, remembered_name};
@@ -24,6 +24,9 @@ use super::progress::{Phase, Progress};
 const TRIES: u32 = 3;
 /// Wait before the second try; doubles.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
+
+/// Why a call is not made that was allowed a moment ago.
+const RAN_OUT: &str = "its lease has just run out";
 
 /// How applying ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +73,7 @@ pub(super) enum PrepareError {
 pub(super) struct Executor {
     world: World,
     store: Arc<dyn Store>,
+    fleet: Arc<dyn Fleet>,
     /// How servers are reached now: what was stored of a fix holds no passwords.
     inventory: watch::Receiver<Arc<Inventory>>,
 }
@@ -78,9 +82,10 @@ impl Executor {
     pub(super) fn new(
         world: World,
         store: Arc<dyn Store>,
+        fleet: Arc<dyn Fleet>,
         inventory: watch::Receiver<Arc<Inventory>>,
     ) -> Self {
-        Self { world, store, inventory }
+        Self { world, store, fleet, inventory }
     }
 
     /// Backs up and plans.
@@ -171,15 +176,25 @@ impl Executor {
         before: &Captured,
     ) -> Result<WorldResult<()>, StoreError> {
         let in_doubt = progress.step(index).intended;
+        // Before the intent: what is not ours to touch is not even begun.
+        let permit = self.permit(step).await?;
         if !in_doubt {
             self.record(progress, JournalEntry::Intent { step: index }).await?;
         }
-        let left_behind = match self.effect(step, before, in_doubt).await {
+        let left_behind = match self.effect(step, before, in_doubt, permit).await? {
             Ok(left_behind) => left_behind,
             Err(error) => return Ok(Err(error)),
         };
         self.record(progress, JournalEntry::Applied { step: index, left_behind }).await?;
         Ok(Ok(()))
+    }
+
+    /// Leave to make one effect. Where another node looks after the target, the fix stays as it is
+    /// in the journal, and whoever called goes on with it later.
+    async fn permit(&self, step: &Step) -> Result<Box<dyn Permit>, StoreError> {
+        let target = step.action.target();
+        let permit = self.fleet.permit(&target, step.action.limit()).await;
+        permit.map_err(|why| not_ours(&target, &why))
     }
 
     /// Makes the effect, unless it is there already after an interruption.
@@ -188,14 +203,21 @@ impl Executor {
         step: &Step,
         before: &Captured,
         mut in_doubt: bool,
-    ) -> WorldResult<Option<String>> {
+        mut permit: Box<dyn Permit>,
+    ) -> Result<WorldResult<Option<String>>, StoreError> {
         let mut wait = FIRST_RETRY;
         let mut tries = 1;
         loop {
-            let result = if in_doubt && step.action.is_applied(&self.world, before).await? {
-                self.checksum_now(before).await
+            let is_there = if in_doubt {
+                step.action.is_applied(&self.world, before).await
             } else {
-                step.action.apply(&self.world, before).await
+                Ok(false)
+            };
+            let result = match is_there {
+                Ok(true) => self.checksum_now(before).await,
+                Ok(false) if permit.is_valid() => step.action.apply(&self.world, before).await,
+                Ok(false) => return Err(not_ours(&step.action.target(), RAN_OUT)),
+                Err(error) => return Ok(Err(error)),
             };
             match result {
                 Err(error) if error.is_transient() && tries < TRIES => {
@@ -205,10 +227,43 @@ impl Executor {
                     tries += 1;
                     // It may have arrived although the answer did not.
                     in_doubt = true;
+                    permit = self.permit(step).await?;
                 }
-                other => return other,
+                other => return Ok(other),
             }
         }
+    }
+
+    /// Does what may be repeated, a few times where it fails.
+    async fn patiently<F: Future<Output = WorldResult<()>>>(
+        &self,
+        step: &Step,
+        call: impl Fn() -> F,
+    ) -> Result<WorldResult<()>, StoreError> {
+        let mut wait = FIRST_RETRY;
+        for _ in 1..TRIES {
+            match self.permitted(step, &call).await? {
+                Ok(()) => return Ok(Ok(())),
+                Err(error) => {
+                    tracing::warn!(action = step.action.name(), %error, "it failed, trying again");
+                }
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        self.permitted(step, &call).await
+    }
+
+    async fn permitted<F: Future<Output = WorldResult<()>>>(
+        &self,
+        step: &Step,
+        call: &impl Fn() -> F,
+    ) -> Result<WorldResult<()>, StoreError> {
+        let permit = self.permit(step).await?;
+        if !permit.is_valid() {
+            return Err(not_ours(&step.action.target(), RAN_OUT));
+        }
+        Ok(call().await)
     }
 
     async fn checksum_now(&self, before: &Captured) -> WorldResult<Option<String>> {
@@ -234,7 +289,7 @@ impl Executor {
             Err(error) => return Err(error),
         };
         for (step, before) in progress.fix.steps.iter().zip(&captured) {
-            if let Err(error) = self.settle(step, before).await {
+            if let Err(error) = self.settle(step, before).await? {
                 tracing::error!(
                     fix.id = %progress.fix.id, action = step.action.name(), %error,
                     "what was kept for a rollback is not cleared away; the next start tries again"
@@ -245,8 +300,12 @@ impl Executor {
         self.record(progress, JournalEntry::Kept).await
     }
 
-    async fn settle(&self, step: &Step, before: &Captured) -> WorldResult<()> {
-        patiently(step, || step.action.settle(&self.world, before)).await
+    async fn settle(&self, step: &Step, before: &Captured) -> Result<WorldResult<()>, StoreError> {
+        if step.action.target().kind() == TargetKind::Container {
+            return self.patiently(step, || step.action.settle(&self.world, before)).await;
+        }
+        // Nothing of a server is kept: that a fix has proved itself needs nobody's leave.
+        Ok(step.action.settle(&self.world, before).await)
     }
 
     /// What somebody changed since the fix, a sentence each. Nothing once the undoing has
@@ -330,7 +389,7 @@ impl Executor {
                 continue;
             }
             self.record(progress, JournalEntry::UndoIntent { step: index }).await?;
-            if let Err(error) = self.undo(step, before).await {
+            if let Err(error) = self.undo(step, before).await? {
                 return self.stuck(progress, &backup, index, &error).await;
             }
             self.record(progress, JournalEntry::Undone { step: index }).await?;
@@ -377,7 +436,8 @@ impl Executor {
                 let entry = JournalEntry::ReactivateIntent { step: index, before: before.clone() };
                 self.record(progress, entry).await?;
             }
-            if let Err(error) = self.effect(step, &before, in_doubt).await {
+            let permit = self.permit(step).await?;
+            if let Err(error) = self.effect(step, &before, in_doubt, permit).await? {
                 return self.stuck(progress, backup, index, &error).await.map(Some);
             }
             self.record(progress, JournalEntry::Reactivated { step: index }).await?;
@@ -386,8 +446,8 @@ impl Executor {
         Ok(None)
     }
 
-    async fn undo(&self, step: &Step, before: &Captured) -> WorldResult<()> {
-        patiently(step, || async {
+    async fn undo(&self, step: &Step, before: &Captured) -> Result<WorldResult<()>, StoreError> {
+        self.patiently(step, || async {
             let undone = step.action.undo(&self.world, before).await;
             if undone.is_err() {
                 // A full disk may be what is in its way.
@@ -489,23 +549,8 @@ fn untold(step: &Step) -> String {
     )
 }
 
-/// Does what may be repeated, a few times where it fails.
-async fn patiently<F: Future<Output = WorldResult<()>>>(
-    step: &Step,
-    call: impl Fn() -> F,
-) -> WorldResult<()> {
-    let mut wait = FIRST_RETRY;
-    for _ in 1..TRIES {
-        match call().await {
-            Ok(()) => return Ok(()),
-            Err(error) => {
-                tracing::warn!(action = step.action.name(), %error, "it failed, trying again");
-            }
-        }
-        tokio::time::sleep(wait).await;
-        wait *= 2;
-    }
-    call().await
+fn not_ours(target: &TargetId, why: &str) -> StoreError {
+    StoreError::Conflict(format!("`{target}` is not touched from here now: {why}"))
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use chrono::TimeDelta;
 use selfheal_agents::error_detector::{self, ErrorDetector};
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory, take_inventory};
 use selfheal_agents::model::{
-    ContainerFacts, ContainerStatus, Finding, HealthReport, LogBatch, LogCursor, RuntimeEvent,
-    TargetId, Timestamp, clean,
+    ContainerFacts, ContainerStatus, Finding, HealthReport, Incident, LogBatch, LogCursor,
+    RuntimeEvent, TargetId, Timestamp, clean,
 };
-use selfheal_agents::ports::OBSERVATIONS_KEPT;
+use selfheal_agents::ports::{OBSERVATIONS_KEPT, Ownership};
 use selfheal_agents::root_cause::Graph;
 
 use super::api::CONTAINERS_UNSEEN;
@@ -105,7 +105,10 @@ impl Inner {
             self.survey_connections(&mut senses.survey, &inventory).await;
         }
         let graph = graph_of(&inventory, &senses.survey, &noticed);
-        let narrowed = narrowed(scope, &graph);
+        let narrowed = match narrowed(scope, &graph) {
+            None => self.without_others(&inventory, &graph).await,
+            narrowed => narrowed,
+        };
         let events = self.remembered_events(now).await;
         senses.monitor.set_thresholds(rules.thresholds.clone());
         if !std::mem::replace(&mut senses.remembers, true) {
@@ -151,6 +154,28 @@ impl Inner {
             agents,
             now,
         }
+    }
+
+    /// Everything but what another node looks after, that nothing here needs and no incident here
+    /// is about; `None` is everything.
+    async fn without_others(
+        &self,
+        inventory: &Inventory,
+        graph: &Graph,
+    ) -> Option<BTreeSet<TargetId>> {
+        let is_others = |id: &&TargetId| {
+            matches!(self.fleet.ownership(id), Ownership::Elsewhere { .. })
+                && graph.dependents_of(id).is_empty()
+        };
+        let mut others: BTreeSet<&TargetId> = inventory.targets.keys().filter(is_others).collect();
+        if others.is_empty() {
+            return None;
+        }
+        let open = self.store.open_incidents().await.ok()?;
+        for target in open.iter().flat_map(Incident::targets) {
+            others.remove(&target);
+        }
+        Some(inventory.targets.keys().filter(|id| !others.contains(id)).cloned().collect())
     }
 
     /// What is there now; the last known with the reason when the runtime does not answer.

@@ -95,7 +95,8 @@ impl Inner {
             Autonomy::Earned => shadow::runs(self.store.as_ref()).await?,
             Autonomy::Full => vec![],
         };
-        Ok(History::new(self.store.outcomes(None).await?, releases).with_shadows(shadows))
+        let own = History::new(self.store.outcomes(None).await?, releases);
+        Ok(own.with_shadows(shadows).with_others(&self.fleet.outcomes()))
     }
 
     /// A person's approval says that this fix type may be tried again on this target.

@@ -235,6 +235,11 @@ impl Inner {
         }
         let mut targets = progress.fix.touches();
         targets.push(incident.target);
+        if let Some(hold) = self.elsewhere(targets.clone()) {
+            return Err(RequestError::Conflict(format!(
+                "it cannot be taken back here now: {hold}"
+            )));
+        }
         let lease = self
             .leases
             .take(targets, &self.world.clock)

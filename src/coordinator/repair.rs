@@ -126,9 +126,9 @@ impl Inner {
                 self.take_back(incident, &why, ResultStatus::ApplyFailed).await;
             }
             Err(error) => {
-                // Left as it is: the journal says how far it came, and the next look or
-                // the next start goes on from there.
-                tracing::error!(incident.id = %incident.id, %error, "the journal failed while applying");
+                // The journal failed, or another node has the target: it stays as it is, and the
+                // next look or the next start goes on from there.
+                tracing::error!(incident.id = %incident.id, %error, "applying is not finished; going on with it later");
                 self.watch(incident.id);
             }
         }

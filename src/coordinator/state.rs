@@ -9,7 +9,7 @@ use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::health_monitor::{Flaps, HealthMonitor, Inventory, Starts};
 use selfheal_agents::model::{Fix, Incident, IncidentId, IncidentState, TargetId, Timestamp};
-use selfheal_agents::ports::{Store, World};
+use selfheal_agents::ports::{Fleet, Store, World};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,6 +51,7 @@ pub(super) struct Blind {
 pub(super) struct Inner {
     pub(super) world: World,
     pub(super) store: Arc<dyn Store>,
+    pub(super) fleet: Arc<dyn Fleet>,
     pub(super) audit: Arc<Audit>,
     rules: watch::Receiver<Arc<Rules>>,
     catalogue: watch::Receiver<Arc<Catalogue>>,
@@ -146,12 +147,14 @@ impl Inner {
             executor: Executor::new(
                 parts.world.clone(),
                 Arc::clone(&parts.store),
+                Arc::clone(&parts.fleet),
                 inventory.subscribe(),
             ),
             senses: AsyncMutex::new(Senses::new(&rules)),
             digest_key: parts.digest_key,
             world: parts.world,
             store: parts.store,
+            fleet: parts.fleet,
             audit: parts.audit,
             rules: parts.rules,
             catalogue: parts.catalogue,

@@ -73,10 +73,24 @@ impl Stage {
         rules: Rules,
         store: Arc<MemoryStore>,
     ) -> Self {
+        let alone = Arc::new(selfheal_agents::ports::Alone);
+        Self::among(alone, (audit, catalogue), fake, world, rules, store)
+    }
+
+    /// With other nodes.
+    fn among(
+        fleet: Arc<dyn selfheal_agents::ports::Fleet>,
+        (audit, catalogue): (Arc<Audit>, Arc<Catalogue>),
+        fake: FakeWorld,
+        world: World,
+        rules: Rules,
+        store: Arc<MemoryStore>,
+    ) -> Self {
         let cancel = CancellationToken::new();
         let coordinator = Coordinator::start(Parts {
             world,
             store: store.clone(),
+            fleet,
             rules: watch::Sender::new(Arc::new(rules)).subscribe(),
             catalogue: watch::Sender::new(catalogue).subscribe(),
             digest_key: DigestKey::new([7; 32]),
@@ -657,6 +671,7 @@ mod clocks;
 mod commands;
 mod early;
 mod flapping;
+mod fleet;
 mod gate;
 mod hangs;
 mod holds;

@@ -7,6 +7,7 @@
 mod alert;
 mod audit;
 mod doctor;
+mod fleet;
 mod incident;
 mod monitoring;
 mod target;
@@ -14,6 +15,7 @@ mod target;
 pub use alert::*;
 pub use audit::*;
 pub use doctor::*;
+pub use fleet::*;
 pub use incident::*;
 pub use monitoring::*;
 pub use target::*;

@@ -6,11 +6,13 @@ use chrono::{DateTime, Utc};
 use selfheal_agents::model::{Incident, IncidentId, IncidentState, TargetId};
 use selfheal_agents::ports::{IncidentQuery, Store, StoreResult};
 use serde::Deserialize;
+use serde_json::Map;
 use utoipa::IntoParams;
 
 use super::body::{DismissRequest, Done, IncidentDetail, IncidentList, IncidentRow, ProblemBody};
 use super::diff;
 use super::extract::{Named, OptionalJson, Params, Who};
+use super::fleet::elsewhere;
 use super::problem::{Answer, Problem};
 use super::state::Api;
 
@@ -153,8 +155,11 @@ pub(super) async fn approve(
     Named(id): Named<IncidentId>,
     Who(who): Who,
 ) -> Answer<Json<Done>> {
-    api.coordinator.approve(id, &who).await?;
-    Ok(Json(Done::new(format!("Approved by {who}: the fix of incident {id} is being applied"))))
+    let message = match api.coordinator.approve(id, &who).await {
+        Ok(()) => format!("Approved by {who}: the fix of incident {id} is being applied"),
+        Err(error) => elsewhere(&api, error, id, ("approve", Map::new()), &who).await?,
+    };
+    Ok(Json(Done::new(message)))
 }
 
 /// Closes an incident without a fix
@@ -175,8 +180,15 @@ pub(super) async fn dismiss(
     Who(who): Who,
     OptionalJson(request): OptionalJson<DismissRequest>,
 ) -> Answer<Json<Done>> {
-    api.coordinator.dismiss(id, &who, &request.reason.unwrap_or_default()).await?;
-    Ok(Json(Done::new(format!("Dismissed by {who}: incident {id} is closed without a fix"))))
+    let reason = request.reason.unwrap_or_default();
+    let message = match api.coordinator.dismiss(id, &who, &reason).await {
+        Ok(()) => format!("Dismissed by {who}: incident {id} is closed without a fix"),
+        Err(error) => {
+            let payload = Map::from_iter([("reason".to_owned(), reason.into())]);
+            elsewhere(&api, error, id, ("dismiss", payload), &who).await?
+        }
+    };
+    Ok(Json(Done::new(message)))
 }
 
 /// How a rollback is asked for, of an incident or of one backup.
@@ -205,9 +217,17 @@ pub(super) async fn rollback(
     Params(params): Params<RollbackParams>,
     Who(who): Who,
 ) -> Answer<Json<Done>> {
-    let done = api.coordinator.rollback_incident(id, &who, params.force).await?;
-    let message = format!("Rolled back incident {id} to backup {}", done.backup_id);
-    Ok(Json(Done { steps: done.undone, ..Done::new(message) }))
+    match api.coordinator.rollback_incident(id, &who, params.force).await {
+        Ok(done) => {
+            let message = format!("Rolled back incident {id} to backup {}", done.backup_id);
+            Ok(Json(Done { steps: done.undone, ..Done::new(message) }))
+        }
+        Err(error) => {
+            let payload = Map::from_iter([("force".to_owned(), params.force.into())]);
+            let message = elsewhere(&api, error, id, ("rollback", payload), &who).await?;
+            Ok(Json(Done::new(message)))
+        }
+    }
 }
 
 #[cfg(test)]

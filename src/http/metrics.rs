@@ -29,6 +29,7 @@ use super::problem::{Answer, Problem};
 use super::state::Api;
 use crate::alerts::{Fares, Heart};
 use crate::coordinator::Standing;
+use crate::fleet;
 use crate::streams::Figures;
 use crate::upkeep::Record;
 
@@ -84,6 +85,9 @@ pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse>
     let open = api.store().open_incidents().await?;
     register(&mut registry, &api.coordinator.standing(), &outcomes, &open);
     depth.register(&mut registry);
+    if let Some(fleet) = &api.configured.fleet {
+        leases(&mut registry, fleet.figures());
+    }
     if let Some(tie) = &api.configured.tie {
         streams(&mut registry, tie.figures(), api.store().messages_waiting().await?);
     }
@@ -143,6 +147,24 @@ fn restarts(registry: &mut Registry, records: &[Record]) {
     }
     let help = "Parts of Selfheal that were begun anew after a fault of its own";
     registry.register("selfheal_part_restarts", help, restarts);
+}
+
+/// Only where there are other nodes.
+fn leases(registry: &mut Registry, figures: fleet::Figures) {
+    let help = "Whether the PostgreSQL that the nodes share answers";
+    gauge(registry, "selfheal_fleet_connected", help, f64::from(u8::from(figures.connected)));
+    let help = "Outcomes of other nodes that this one learns from";
+    gauge(registry, "selfheal_fleet_outcomes", help, figures.outcomes as f64);
+    let help = "Leases of what several nodes reach that this one has";
+    gauge(registry, "selfheal_leases_held", help, figures.held as f64);
+    for (name, help, count) in [
+        ("selfheal_lease_lost", "Leases that another node took over", figures.lost),
+        ("selfheal_lease_refused", "Calls not made for want of a lease", figures.refused),
+    ] {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(count);
+        registry.register(name, help, counter);
+    }
 }
 
 /// Only where there are streams: a figure of what is not there would raise alarms.

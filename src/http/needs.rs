@@ -44,7 +44,7 @@ const fn administer(word: &'static str) -> Need {
 }
 
 /// Method, route as the router has it, need.
-pub(super) const NEEDS: [(&str, &str, Need); 63] = [
+pub(super) const NEEDS: [(&str, &str, Need); 65] = [
     // Whether it lives, for whoever restarts it; and what the login itself is made of.
     ("GET", "/health", Nothing),
     ("GET", "/api/automation/health", Nothing),
@@ -66,6 +66,7 @@ pub(super) const NEEDS: [(&str, &str, Need); 63] = [
     // It asks by its body, which is too long for an address, and changes nothing.
     ("POST", "/knowledge/explain", LOOK),
     ("GET", "/learning", LOOK),
+    ("GET", "/fleet", LOOK),
     ("GET", "/pipeline", LOOK),
     ("GET", "/settings", LOOK),
     ("GET", "/docs", LOOK),
@@ -82,6 +83,7 @@ pub(super) const NEEDS: [(&str, &str, Need); 63] = [
     ("GET", "/api/incidents/{id}", LOOK),
     ("GET", "/api/targets", LOOK),
     ("GET", "/api/targets/{id}", LOOK),
+    ("GET", "/api/fleet", LOOK),
     ("GET", "/api/events", LOOK),
     ("GET", "/api/automation/status", LOOK),
     ("GET", "/api/automation/history", LOOK),

@@ -17,8 +17,8 @@ use utoipa::{PartialSchema, ToSchema};
 use super::automation;
 use super::body::{
     AlertWebhook, AlertsTaken, AuditPage, BackupList, CheckRequest, Checked, DismissRequest, Done,
-    FreezeRequest, FreezeState, Health, IncidentDetail, IncidentList, OwnHealth, ProblemBody,
-    Status, Success, TargetDetail, TargetList,
+    FleetView, FreezeRequest, FreezeState, Health, IncidentDetail, IncidentList, OwnHealth,
+    ProblemBody, Status, Success, TargetDetail, TargetList,
 };
 use super::state::Api;
 use selfheal_agents::learning_engine::{ShadowReport, Statistics};
@@ -65,6 +65,7 @@ bodies!(
     IncidentDetail,
     TargetList,
     TargetDetail,
+    FleetView,
     DismissRequest,
     FreezeRequest,
     FreezeState,

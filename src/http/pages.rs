@@ -5,6 +5,7 @@
 
 mod approvals;
 mod backups;
+mod fleet;
 mod knowledge;
 mod learning;
 mod pipeline;
@@ -24,10 +25,12 @@ use axum::routing::{get, post};
 use selfheal_agents::model::{IncidentId, JournalEntry, clean};
 use selfheal_agents::ports::IncidentQuery;
 use serde::Deserialize;
+use serde_json::Map;
 
 use self::view::{Beside, ErrorPage, IncidentPage, IncidentsPage, OverviewPage};
 use super::body::{FreezeRequest, IncidentDetail, IncidentRow};
 use super::extract::{Fields, Named, Params, Who};
+use super::fleet::elsewhere;
 use super::incidents::detail;
 use super::problem::Problem;
 use super::state::Api;
@@ -55,6 +58,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/unfreeze", post(unfreeze))
         .route("/check", post(check))
         .route("/approvals", get(approvals::approvals))
+        .route("/fleet", get(fleet::fleet))
         .route("/learning", get(learning::learning))
         .route("/pipeline", get(pipeline::pipeline))
         .merge(targets::routes())
@@ -179,14 +183,24 @@ async fn decide(
 ) -> Page {
     let Fields(fields) = fields?;
     let id: IncidentId = id.parse().map_err(|_| Problem::not_found("there is no such incident"))?;
-    match decision.as_str() {
-        "approve" => api.coordinator.approve(id, &who).await?,
-        "always" => api.coordinator.approve_always(id, &who).await?,
-        "dismiss" => api.coordinator.dismiss(id, &who, &fields.reason).await?,
-        "rollback" => drop(api.coordinator.rollback_incident(id, &who, false).await?),
+    let mut payload = Map::new();
+    let decided = match decision.as_str() {
+        "approve" => api.coordinator.approve(id, &who).await,
+        "always" => api.coordinator.approve_always(id, &who).await,
+        "dismiss" => {
+            payload.insert("reason".to_owned(), fields.reason.clone().into());
+            api.coordinator.dismiss(id, &who, &fields.reason).await
+        }
+        "rollback" => api.coordinator.rollback_incident(id, &who, false).await.map(drop),
         _ => return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such decision").into()),
+    };
+    match decided {
+        Ok(()) => Ok(Redirect::to(&format!("/incidents/{id}")).into_response()),
+        Err(error) => {
+            elsewhere(&api, error, id, (&decision, payload), &who).await?;
+            Ok(Redirect::to("/fleet").into_response())
+        }
     }
-    Ok(Redirect::to(&format!("/incidents/{id}")).into_response())
 }
 
 /// What is looked for in a list.

@@ -12,6 +12,7 @@ use super::vital::Vital;
 use crate::alerts::{Channels, Heart};
 use crate::config::{Settings, Sources};
 use crate::coordinator::Coordinator;
+use crate::fleet::Fleet;
 use crate::streams::Tie;
 
 /// What the page of settings shows and tries.
@@ -25,6 +26,8 @@ pub struct Configured {
     pub channels: fn(&Settings) -> anyhow::Result<Channels>,
     /// Examines what Selfheal needs.
     pub doctor: Doctor,
+    /// The other nodes, where there are any.
+    pub fleet: Option<Fleet>,
     /// How the streams do, where there are any.
     pub tie: Option<Arc<Tie>>,
     /// How the signs of life fare.

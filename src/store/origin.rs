@@ -12,10 +12,13 @@ use super::postgres;
 use super::sql::SqlStore;
 use super::sql::change::Change;
 
-/// Asked for by whoever takes a database over; held in it ...
-const ASKS: &str = "SELECT pg_try_advisory_lock(7239081644)";
+/// Asked for by whoever takes a history over (each node of a fleet has one in a schema of its own);
+/// held there ...
+const ASKS: &str = "SELECT pg_try_advisory_lock(CASE current_schema() WHEN 'public' THEN 7239081644
+     ELSE hashtextextended(current_schema(), 7239081644) END)";
 /// ... by whoever sends there, ...
-const SENDS: &str = "SELECT pg_advisory_lock(7239081644)";
+const SENDS: &str = "SELECT pg_advisory_lock(CASE current_schema() WHEN 'public' THEN 7239081644
+     ELSE hashtextextended(current_schema(), 7239081644) END)";
 /// ... and waited for no longer than a session takes to end that was just cut off.
 const WAITS: &str = "SET LOCAL lock_timeout = '2s'";
 /// The last number that a note was given, whether or not it waits still.

@@ -14,7 +14,8 @@ use selfheal_agents::ports::{Clock, StoreError, StoreResult};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool, Postgres as Driver, Row as _, SqlSafeStr,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres as Driver, Row as _,
+    SqlSafeStr,
 };
 
 pub use self::url::PostgresUrl;
@@ -39,6 +40,13 @@ const STATEMENT: &str = "10s";
 /// How long an answer is waited for: a server that hangs does not end its statements.
 const ANSWER: Duration = Duration::from_secs(15);
 const CONNECTIONS: u32 = 3;
+/// Where what several nodes share lies.
+const FLEET_SCHEMA: &str = "selfheal_fleet";
+/// Every step to its newest form, oldest first.
+const FLEET_MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "first", include_str!("../fleet/schema.sql"))];
+/// Of a thousand nodes each has so many, so they are few.
+const FLEET_CONNECTIONS: u32 = 2;
 /// `undefined_table`: nothing of ours is there.
 const NO_TABLE: &str = "42P01";
 
@@ -96,10 +104,19 @@ pub(super) async fn connect(url: &PostgresUrl) -> Result<PgConnection, OpenError
 
 /// Brings the schema up to date; another Selfheal that does the same waits meanwhile.
 pub(super) async fn migrate(url: &PostgresUrl) -> Result<(), OpenError> {
+    migrate_to(url, &MIGRATIONS).await
+}
+
+async fn migrate_to(
+    url: &PostgresUrl,
+    migrations: &[(i64, &'static str, &'static str)],
+) -> Result<(), OpenError> {
     // What is wrong with the server is told as it is, not as a pool's time that ran out.
-    connect(url).await?.close().await.map_err(|error| away(url, &error))?;
+    let mut first = connect(url).await?;
+    make_schema(url, &mut first).await.map_err(|error| away(url, &error))?;
+    first.close().await.map_err(|error| away(url, &error))?;
     let pool = pool(url, 1);
-    let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
+    let migrations = migrations.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     let migrator = Migrator::with_migrations(migrations.collect());
@@ -112,6 +129,34 @@ pub(super) async fn migrate(url: &PostgresUrl) -> Result<(), OpenError> {
         Ok(Err(error)) => Err(OpenError::Server { server: url.to_string(), why: shown(&error) }),
         Err(_) => Err(away(url, &no_answer(MIGRATION))),
     }
+}
+
+/// Makes the schema that the address names; of several that do so at once all but one wait.
+async fn make_schema(url: &PostgresUrl, connection: &mut PgConnection) -> sqlx::Result<()> {
+    let Some(schema) = url.schema() else { return Ok(()) };
+    // What a database user may not make can be made by its owner beforehand.
+    let is_there: bool = within(
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
+            .bind(schema)
+            .fetch_one(&mut *connection),
+    )
+    .await?;
+    if is_there {
+        return Ok(());
+    }
+    within(sqlx::query("SELECT pg_advisory_lock(7239081645)").execute(&mut *connection)).await?;
+    let make = AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\""));
+    within(sqlx::query(make).execute(connection)).await.map(drop)
+}
+
+/// Brings the schema that all nodes share up to date.
+pub(crate) async fn migrate_fleet(url: &PostgresUrl) -> Result<(), OpenError> {
+    migrate_to(&url.within(FLEET_SCHEMA), &FLEET_MIGRATIONS).await
+}
+
+/// A few connections to what all nodes share.
+pub(crate) fn fleet_pool(url: &PostgresUrl) -> PgPool {
+    pool(&url.within(FLEET_SCHEMA), FLEET_CONNECTIONS)
 }
 
 fn limited(url: &PostgresUrl) -> PgConnectOptions {

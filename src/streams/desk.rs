@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::jobs::{Job, RollbackRequest, Work};
-use crate::audit::{Act, By, Via};
+use crate::audit::{Act, By};
 use crate::coordinator::{Coordinator, CycleReport, RequestError, RollbackDone, Scope, Trigger};
 use crate::http::body::{CheckRequest, FreezeRequest, FreezeState};
 
 /// What a job came to.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// Whether it was done; else it cannot be done as things are.
-    pub(super) done: bool,
+    pub(crate) done: bool,
     /// What came of it, or why not.
-    result: Value,
+    pub(crate) result: Value,
     /// What it was about: a backup or an incident.
     about: Option<String>,
     took: TimeDelta,
@@ -42,7 +42,7 @@ impl Answer {
 
 /// Does it. The error says why it is tried again. `again` says that it was begun before and may be
 /// done already, without an answer.
-pub(super) async fn attend(
+pub(crate) async fn attend(
     coordinator: &Coordinator,
     job: &Job,
     again: bool,
@@ -72,7 +72,7 @@ pub(super) async fn attend(
 
 /// What the audit log says of it, in the words that it has for people's acts.
 fn act(job: &Job, at: Timestamp) -> Act {
-    let by = By { who: job.by.clone(), via: Via::Stream };
+    let by = By { who: job.by.clone(), via: job.via };
     let act = |word: &str| Act::new(at, by.clone(), word).saying(format!("job {}", job.id));
     match &job.work {
         Work::TriggerCheck(request) => act("check").on_one(request.target.as_ref()),

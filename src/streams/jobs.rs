@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::audit::Via;
 use crate::http::body::{CheckRequest, DismissRequest, FreezeRequest};
 
 /// The longest id of a job, in bytes.
@@ -16,18 +17,20 @@ const LARGEST_PAYLOAD: usize = 64 * 1024;
 
 /// A job that can be tried.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Job {
+pub(crate) struct Job {
     /// Of two with the same id one is done.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Who is behind it, for the record.
-    pub(super) by: String,
+    pub(crate) by: String,
+    /// By which way it came.
+    pub(crate) via: Via,
     /// What is to be done.
-    pub(super) work: Work,
+    pub(crate) work: Work,
 }
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Work {
+pub(crate) enum Work {
     /// A cycle.
     TriggerCheck(CheckRequest),
     /// A fix is taken back.
@@ -45,14 +48,14 @@ pub(super) enum Work {
 /// Which fix is taken back: that of a backup, or all of an incident.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RollbackRequest {
+pub(crate) struct RollbackRequest {
     /// One fix.
-    pub(super) backup_id: Option<String>,
+    pub(crate) backup_id: Option<String>,
     /// All of this one.
-    pub(super) incident_id: Option<IncidentId>,
+    pub(crate) incident_id: Option<IncidentId>,
     /// Also where something changed since.
     #[serde(default)]
-    pub(super) force: bool,
+    pub(crate) force: bool,
 }
 
 impl RollbackRequest {
@@ -116,7 +119,7 @@ pub(super) fn read(fields: &BTreeMap<String, String>) -> Result<Job, String> {
         None => "stream".to_owned(),
         Some(_) => return Err("`by` in `payload` is no name".to_owned()),
     };
-    Ok(Job { id: id.to_owned(), by, work: work(kind, payload)? })
+    Ok(Job { id: id.to_owned(), by, via: Via::Stream, work: work(kind, payload)? })
 }
 
 fn payload(fields: &BTreeMap<String, String>) -> Result<Map<String, Value>, String> {
@@ -130,7 +133,8 @@ fn payload(fields: &BTreeMap<String, String>) -> Result<Map<String, Value>, Stri
     serde_json::from_str(text).map_err(|error| format!("`payload` is no JSON object: {error}"))
 }
 
-fn work(kind: &str, payload: Map<String, Value>) -> Result<Work, String> {
+/// What is to be done, by the type of a job and its payload.
+pub(crate) fn work(kind: &str, payload: Map<String, Value>) -> Result<Work, String> {
     Ok(match kind {
         "trigger_check" => Work::TriggerCheck(of(payload)?),
         "rollback" => Work::Rollback(rollback(of(payload)?)?),

@@ -63,6 +63,7 @@ impl Served {
         let coordinator = Coordinator::start(Parts {
             world: world.world(),
             store: store.clone(),
+            fleet: Arc::new(selfheal_agents::ports::Alone),
             rules: watch::Sender::new(Arc::new(rules)).subscribe(),
             catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
             digest_key: DigestKey::new([7; 32]),
@@ -78,6 +79,7 @@ impl Served {
             settings,
             channels: selfheal::app::channels,
             doctor: selfheal::cli::examine,
+            fleet: None,
             tie: Some(Arc::default()),
             heart: Arc::default(),
         };

@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod deploy;
 mod docker;
+mod fleet;
 mod http;
 mod lab;
 mod man;

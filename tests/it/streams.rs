@@ -75,6 +75,7 @@ impl Tied {
         let coordinator = Coordinator::start(Parts {
             world: world.world(),
             store: store.clone(),
+            fleet: Arc::new(selfheal_agents::ports::Alone),
             rules: watch::Sender::new(Arc::new(rules)).subscribe(),
             catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
             digest_key: DigestKey::new([7; 32]),

@@ -1,5 +1,7 @@
 //! `command`: runs a program that a person declared in the settings for this target.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,9 @@ use super::{Act, Action, Reversal};
 use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
 use crate::model::{Captured, Command, CommandPart, TargetId, redact};
 use crate::ports::{World, WorldError, WorldResult};
+
+/// What a command that took too long may take to end.
+const ENDING: Duration = Duration::from_secs(15);
 
 /// Runs a command of a person's own.
 ///
@@ -79,6 +84,11 @@ impl Act for RunCommand {
 
     fn interruption_secs(&self) -> u64 {
         0
+    }
+
+    fn limit(&self) -> Duration {
+        // Its check may take as long again, and both are given a moment to end.
+        self.command.limit * 2 + ENDING
     }
 
     async fn capture(&self, _world: &World) -> WorldResult<Captured> {

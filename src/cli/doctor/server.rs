@@ -10,7 +10,7 @@ const MANY: i64 = 10_000;
 
 /// The line about it, if there is one. Without it healing goes on.
 pub(super) async fn examined(settings: &Settings) -> Option<Examined> {
-    let url = settings.store.postgres().ok()??;
+    let url = settings.history().ok()??;
     let here = open_read_only(&settings.data_dir).await.ok();
     let unsent = match &here {
         Some(store) => store.unsent().await.unwrap_or(0),

@@ -20,7 +20,7 @@ use selfheal_agents::model::{
     NetworkAttachment, RedisClient, RedisFacts, ServerSetting, Session, SettingFacts, TargetId,
     Timestamp,
 };
-use selfheal_agents::ports::{Backups, Clock, Journal};
+use selfheal_agents::ports::{Alone, Backups, Clock, Journal};
 use uuid::Uuid;
 
 use super::*;
@@ -438,7 +438,7 @@ impl Run {
     fn of(case: &Case) -> Self {
         let store = Arc::new(MemoryStore::default());
         let inventory = watch::Sender::<Arc<Inventory>>::default().subscribe();
-        let executor = Executor::new(case.fake.world(), store.clone(), inventory);
+        let executor = Executor::new(case.fake.world(), store.clone(), Arc::new(Alone), inventory);
         Self { executor, store, fake: case.fake.clone() }
     }
 
@@ -806,7 +806,8 @@ async fn a_fix_read_from_the_journal_reaches_its_server_as_it_is_now() {
     };
     let targets = [(redis_target(), target)].into();
     let seen = watch::Sender::new(Arc::new(Inventory { targets, ..Inventory::default() }));
-    run.executor = Executor::new(run.fake.world(), run.store.clone(), seen.subscribe());
+    run.executor =
+        Executor::new(run.fake.world(), run.store.clone(), Arc::new(Alone), seen.subscribe());
     let mut found = run.found().await;
     assert_eq!(found.fix.steps[0].action.endpoint_mut(), Some(&mut now.clone()));
 }

@@ -27,6 +27,7 @@ const GUARDS: &[Guard] = &[
     deployment,
     backup,
     other_healer,
+    leased_elsewhere,
     maintenance,
     quiet_hour,
     budgets,
@@ -150,6 +151,10 @@ fn backup(_: &Fix, facts: &Facts) -> Option<Hold> {
 
 fn other_healer(_: &Fix, facts: &Facts) -> Option<Hold> {
     facts.healer.clone().map(|healer| Hold::OtherHealer { healer })
+}
+
+fn leased_elsewhere(_: &Fix, facts: &Facts) -> Option<Hold> {
+    facts.elsewhere.clone()
 }
 
 fn maintenance(_: &Fix, facts: &Facts) -> Option<Hold> {

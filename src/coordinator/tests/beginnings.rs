@@ -157,8 +157,11 @@ const BOTH_WAYS: &[(&str, &str, &[&str])] = &[
         POLICY,
         &["what_can_wait_runs_alone_only_in_a_quiet_hour_and_a_person_need_not_wait"],
     ),
-    // Nobody holds for it yet: there is one node.
-    ("leased_elsewhere", HERE, &[]),
+    (
+        "leased_elsewhere",
+        include_str!("fleet.rs"),
+        &["what_another_node_looks_after_is_left_to_it_in_silence_until_that_one_is_gone"],
+    ),
     (
         "repair_under_way",
         HERE,

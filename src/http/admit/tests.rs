@@ -44,6 +44,7 @@ impl Served {
         let coordinator = Coordinator::start(Parts {
             world: world.world(),
             store,
+            fleet: Arc::new(selfheal_agents::ports::Alone),
             rules: watch::Sender::new(Arc::new(Rules::default())).subscribe(),
             catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
             digest_key: DigestKey::new([7; 32]),
@@ -61,6 +62,7 @@ impl Served {
             settings,
             channels: crate::app::channels,
             doctor: |_| Box::pin(async { vec![] }),
+            fleet: None,
             tie: None,
             heart: Arc::default(),
         };

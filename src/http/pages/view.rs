@@ -16,6 +16,7 @@ mod bars;
 mod chart;
 mod course;
 mod fall;
+mod fleet;
 pub(in crate::http) mod frame;
 mod incident;
 mod knowledge;
@@ -31,6 +32,8 @@ use frame::Frame;
 
 pub(super) use approvals::ApprovalsPage;
 pub(super) use backups::{BackupPage, BackupsPage};
+pub(super) use fleet::FleetPage;
+pub(super) use incident::IncidentPage;
 pub(super) use incident::{Beside, IncidentPage};
 pub(super) use knowledge::{ExplainedPage, KnowledgePage, RunbookPage};
 pub(super) use learning::LearningPage;

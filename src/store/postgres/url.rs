@@ -25,6 +25,7 @@ const PARAMETERS: [&str; 10] = [
 pub struct PostgresUrl {
     options: Box<PgConnectOptions>,
     shown: String,
+    schema: Option<String>,
 }
 
 impl PostgresUrl {
@@ -52,11 +53,26 @@ impl PostgresUrl {
             wrong(&selfheal_agents::model::clean(&error.to_string(), 200))
         })?;
         let shown = shown(&options);
-        Ok(Self { options: Box::new(options), shown })
+        Ok(Self { options: Box::new(options), shown, schema: None })
+    }
+
+    /// The same with all tables in a schema of this name, which holds no quotes and no blanks.
+    #[must_use]
+    pub fn within(&self, schema: &str) -> Self {
+        Self { schema: Some(schema.to_owned()), ..self.clone() }
+    }
+
+    /// That schema, if it is not the server's own choice.
+    pub(super) fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
     }
 
     pub(super) fn options(&self) -> PgConnectOptions {
-        (*self.options).clone()
+        let options = (*self.options).clone();
+        match &self.schema {
+            Some(schema) => options.options([("search_path", format!("\"{schema}\""))]),
+            None => options,
+        }
     }
 }
 
@@ -72,13 +88,17 @@ fn shown(options: &PgConnectOptions) -> String {
 
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
+        f.write_str(&self.shown)?;
+        match &self.schema {
+            Some(schema) => write!(f, " (schema {schema})"),
+            None => Ok(()),
+        }
     }
 }
 
 impl fmt::Debug for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
+        fmt::Display::fmt(self, f)
     }
 }
 

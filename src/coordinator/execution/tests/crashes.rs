@@ -64,6 +64,7 @@ impl Story {
         let inner = Arc::new(Inner::new(Parts {
             world: self.case.fake.world(),
             store: self.store.clone(),
+            fleet: Arc::new(selfheal_agents::ports::Alone),
             rules: watch::Sender::new(Arc::clone(&self.rules)).subscribe(),
             catalogue: watch::Sender::default().subscribe(),
             digest_key: DigestKey::new([7; 32]),

@@ -3,11 +3,12 @@
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The menu, in its order: where an entry leads, and its name.
-const MENU: [(&str, &str); 10] = [
+const MENU: [(&str, &str); 11] = [
     ("/", "Overview"),
     ("/incidents", "Incidents"),
     ("/approvals", "Approvals"),
     ("/targets", "Targets"),
+    ("/fleet", "Fleet"),
     ("/backups", "Backups"),
     ("/knowledge", "Knowledge"),
     ("/learning", "Learning"),

@@ -1,0 +1,64 @@
+//! What other nodes do: who of them looks after what all of them reach, and what they learnt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::{Outcome, TargetId};
+
+/// Who may change a target now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ownership {
+    /// This node.
+    Ours,
+    /// Another.
+    Elsewhere {
+        /// Its name.
+        node: String,
+    },
+    /// Nobody knows, so nobody may.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A call that may be made; dropping it says that the call is over.
+pub trait Permit: Send + Sync {
+    /// Whether there is still time for the whole call. Nothing may lie between this and the call.
+    fn is_valid(&self) -> bool;
+}
+
+/// The other nodes. What only this node reaches is always its own.
+#[async_trait]
+pub trait Fleet: Send + Sync {
+    /// Who may change the target now, as far as is known here.
+    fn ownership(&self, target: &TargetId) -> Ownership;
+    /// Asks to change the target by a call that ends within `limit`; the error says why not now.
+    async fn permit(&self, target: &TargetId, limit: Duration) -> Result<Box<dyn Permit>, String>;
+    /// What became of the fixes of other nodes. What only they reach bears their name.
+    fn outcomes(&self) -> Arc<Vec<Outcome>>;
+}
+
+/// No other node: everything is this one's.
+pub struct Alone;
+
+impl Permit for Alone {
+    fn is_valid(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl Fleet for Alone {
+    fn ownership(&self, _target: &TargetId) -> Ownership {
+        Ownership::Ours
+    }
+    async fn permit(&self, _target: &TargetId, _: Duration) -> Result<Box<dyn Permit>, String> {
+        Ok(Box::new(Self))
+    }
+    fn outcomes(&self) -> Arc<Vec<Outcome>> {
+        Arc::default()
+    }
+}

@@ -1,0 +1,30 @@
+//! What the settings of a fleet must be.
+
+use std::time::Duration;
+
+use super::Check;
+use crate::config::settings::Settings;
+
+/// The longest name: that of its schema must not be cut off.
+const LONGEST: usize = 40;
+/// A shorter lease would be lost to any slow answer, a longer one leaves targets alone for long.
+const LEASE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(1));
+
+/// Notes every fault.
+pub(super) fn faults(settings: &Settings, check: &mut Check<'_>) {
+    let fleet = &settings.fleet;
+    check.between("fleet.lease", fleet.lease, LEASE.0, LEASE.1);
+    if !fleet.is_on() {
+        return;
+    }
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    if fleet.node.len() > LONGEST || !fleet.node.chars().all(plain) || fleet.node == "fleet" {
+        let what = format!(
+            "write 1 to {LONGEST} lower-case letters, digits, `-` and `_`, and not `fleet`"
+        );
+        check.wrong("fleet.node", what);
+    }
+    if settings.store.url.is_empty() && settings.store.url_file.is_none() {
+        check.wrong("fleet.node", "nodes meet in a PostgreSQL database: name it in `store.url`");
+    }
+}

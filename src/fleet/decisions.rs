@@ -1,0 +1,146 @@
+//! What people decide on one node about what is another's: left at the server, done by the owner.
+//!
+//! A decision is done once: the owner notes in its own store that it is done before it says so, and
+//! goes on with one that it had begun. What waited too long is not done any more.
+
+use std::time::Duration;
+
+use selfheal_agents::model::{IncidentId, clean};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::server::Waiting;
+use super::{Fleet, away};
+use crate::audit::Via;
+use crate::coordinator::{Coordinator, RequestError};
+use crate::streams::desk::attend;
+use crate::streams::jobs::{Job, work};
+
+/// How often the owner looks, ...
+const EVERY: Duration = Duration::from_secs(1);
+/// ... and whoever asks for an answer.
+const LOOK: Duration = Duration::from_millis(250);
+/// So long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What became of it.
+struct Said {
+    done: bool,
+    answer: String,
+}
+
+impl Fleet {
+    /// The node that has this open incident, if it is another's.
+    async fn owner_of(&self, id: IncidentId) -> Result<String, RequestError> {
+        let members = self.members().await.map_err(RequestError::NotYet)?;
+        let owner = members.into_iter().find(|member| {
+            member.name != self.inner.node
+                && member.summary.incidents.iter().any(|incident| incident.id == id)
+        });
+        owner.map(|member| member.name).ok_or_else(|| {
+            RequestError::NotFound(format!("no node of the fleet has an open incident {id}"))
+        })
+    }
+
+    /// Lets the owner of an incident do what `who` decided here; answers what it said.
+    pub async fn decide_incident(
+        &self,
+        id: IncidentId,
+        kind: &str,
+        mut payload: Map<String, Value>,
+        who: &str,
+    ) -> Result<String, RequestError> {
+        let node = self.owner_of(id).await?;
+        payload.insert("incident_id".to_owned(), Value::String(id.to_string()));
+        self.decide(&node, kind, payload, who).await
+    }
+
+    /// Lets a node do what `who` decided here.
+    pub async fn decide(
+        &self,
+        node: &str,
+        kind: &str,
+        payload: Map<String, Value>,
+        who: &str,
+    ) -> Result<String, RequestError> {
+        let (id, by) = (Uuid::now_v7().to_string(), format!("{who} at {}", self.inner.node));
+        let payload = Value::Object(payload).to_string();
+        let server = &self.inner.server;
+        let failed = |error: sqlx::Error| RequestError::NotYet(away(&error));
+        server.decide(node, &id, kind, &payload, &clean(&by, 80)).await.map_err(failed)?;
+        let answered = async {
+            loop {
+                if let Ok(Some(answer)) = server.answer(&id).await {
+                    return answer;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok((true, said)) => Ok(format!("node `{node}`: {said}")),
+            Ok((false, said)) => Err(RequestError::Conflict(format!("node `{node}`: {said}"))),
+            Err(_) => Err(RequestError::NotYet(format!(
+                "node `{node}` has not answered yet; it does it when it is back within ten minutes"
+            ))),
+        }
+    }
+}
+
+pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
+    let mut turns = tokio::time::interval(EVERY);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        if fleet.state().away.is_some() {
+            continue;
+        }
+        let Ok(waiting) = fleet.inner.server.waiting(fleet.node()).await else { continue };
+        for one in waiting {
+            let id = one.id.clone();
+            if let Err(error) = carry_out(fleet, coordinator, one).await {
+                tracing::warn!(decision = id, "a decision of another node waits: {error:#}");
+            }
+        }
+    }
+}
+
+async fn carry_out(
+    fleet: &Fleet,
+    coordinator: &Coordinator,
+    waiting: Waiting,
+) -> anyhow::Result<()> {
+    let (server, store) = (&fleet.inner.server, coordinator.store());
+    let id = waiting.id.clone();
+    let said = if store.is_job_finished(&id).await? {
+        Said { done: true, answer: "done before".to_owned() }
+    } else if server.begin(&id).await? {
+        let said = done(coordinator, waiting).await?;
+        store.finish_job(&id, coordinator.now(), &[]).await?;
+        said
+    } else {
+        let answer = "it waited for more than ten minutes and is not done any more".to_owned();
+        Said { done: false, answer }
+    };
+    server.end(&id, said.done, &said.answer).await?;
+    Ok(())
+}
+
+/// Does it as for whoever decided; the error says why it is tried again.
+async fn done(coordinator: &Coordinator, waiting: Waiting) -> anyhow::Result<Said> {
+    let Waiting { id, kind, payload, asked_by, begun } = waiting;
+    let payload: Map<String, Value> = serde_json::from_str(&payload).unwrap_or_default();
+    let work = match work(&kind, payload) {
+        Ok(work) => work,
+        Err(answer) => return Ok(Said { done: false, answer }),
+    };
+    tracing::info!(decision = id, by = asked_by, kind, "another node passes a decision on");
+    let job = Job { id, by: asked_by, via: Via::Fleet, work };
+    Ok(match attend(coordinator, &job, begun).await {
+        Ok(answer) => {
+            let text = answer.result["error"].as_str().map(str::to_owned);
+            let text = text.unwrap_or_else(|| format!("{kind} is done"));
+            Said { done: answer.done, answer: text }
+        }
+        Err(why) => Said { done: false, answer: why },
+    })
+}

@@ -1,0 +1,101 @@
+//! What became of fixes goes to the other nodes, and theirs comes here.
+//!
+//! Each outcome is told by its node alone and known by its fix, so however often it is read it
+//! counts once. They are kept in memory: the server has them, and so has each node its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use selfheal_agents::model::{FixId, Outcome, TargetId, Timestamp};
+
+use super::Fleet;
+use super::server::Learnt;
+use crate::coordinator::Coordinator;
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
+    let (mut taught, mut since) = (None, 0);
+    let mut known = BTreeMap::new();
+    let mut turns = tokio::time::interval(EVERY);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        // The leases say when the server is away; nobody need hear it twice.
+        if fleet.state().away.is_some() {
+            continue;
+        }
+        if let Err(error) = teach(fleet, coordinator, &mut taught).await {
+            tracing::debug!(%error, "the other nodes are told later");
+        }
+        match fleet.inner.server.learn(fleet.node(), since).await {
+            Ok((learnt, next)) => {
+                since = next;
+                take_in(fleet, &mut known, &learnt);
+            }
+            Err(error) => tracing::debug!(%error, "the other nodes are asked later"),
+        }
+    }
+}
+
+async fn teach(
+    fleet: &Fleet,
+    coordinator: &Coordinator,
+    taught: &mut Option<Timestamp>,
+) -> anyhow::Result<()> {
+    // One taken back by a person is told anew, with a time of its own.
+    for outcome in coordinator.store().outcomes(*taught).await? {
+        if taught.is_some_and(|taught| outcome.timestamp <= taught) {
+            continue;
+        }
+        let shared = fleet.state().shared.lease_of(&outcome.target).map(str::to_owned);
+        let (fix, document) = (outcome.fix.to_string(), serde_json::to_string(&outcome)?);
+        let server = &fleet.inner.server;
+        server.teach(&fix, fleet.node(), shared.as_deref(), &document).await?;
+        *taught = Some(outcome.timestamp);
+    }
+    Ok(())
+}
+
+fn take_in(fleet: &Fleet, known: &mut BTreeMap<FixId, Outcome>, learnt: &[Learnt]) {
+    if learnt.is_empty() {
+        return;
+    }
+    let mut state = fleet.state();
+    for one in learnt {
+        let Ok(mut outcome) = serde_json::from_str::<Outcome>(&one.document) else { continue };
+        let ours = one.shared.as_deref().and_then(|key| state.shared.targets_of(key).next());
+        outcome.target = ours.cloned().unwrap_or_else(|| named(&outcome.target, &one.node));
+        known.insert(outcome.fix, outcome);
+    }
+    let before = state.outcomes.len();
+    if known.len() != before {
+        tracing::debug!(outcomes = known.len(), "learnt from other nodes");
+    }
+    state.outcomes = Arc::new(known.values().cloned().collect());
+}
+
+/// A target that only that node reaches: nothing here has its name.
+fn named(target: &TargetId, node: &str) -> TargetId {
+    let name = if target.name().is_empty() { target.kind().as_str() } else { target.name() };
+    // The host has no name to which one could be added.
+    let kind = match target.kind() {
+        selfheal_agents::model::TargetKind::Host => selfheal_agents::model::TargetKind::Container,
+        kind => kind,
+    };
+    TargetId::lossy(kind, &format!("{name}@{node}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_of_another_node_bears_its_name() {
+        let web = named(&TargetId::container("web"), "nas");
+        assert_eq!(web.to_string(), "container:web@nas");
+        assert_eq!(named(&TargetId::host(), "nas").to_string(), "container:host@nas");
+    }
+}

@@ -1,0 +1,79 @@
+//! What each node tells of itself, so that any of them can show all.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use selfheal_agents::model::{TargetId, Verdict, clean};
+use serde::{Deserialize, Serialize};
+
+use crate::coordinator::{Coordinator, IncidentSummary};
+
+/// A node that has said nothing for so long is shown as silent.
+pub(super) const SILENT: Duration = Duration::from_secs(15);
+/// The longest sentence about a target.
+const LONGEST: usize = 200;
+
+/// How a node is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Summary {
+    /// What it watches, by name.
+    pub targets: Vec<Watched>,
+    /// Its open incidents.
+    pub incidents: Vec<IncidentSummary>,
+    /// What it looks after of what several nodes reach.
+    pub leases: Vec<Held>,
+}
+
+/// A target as its node sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Watched {
+    /// Its name on that node.
+    pub id: TargetId,
+    /// The worst verdict.
+    pub verdict: Verdict,
+    /// One sentence.
+    pub detail: String,
+}
+
+/// A lease that a node has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Held {
+    /// What it stands for, by its address.
+    pub target: String,
+    /// Grows with each new holder.
+    pub fence: i64,
+}
+
+/// A node of the fleet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where its page is, as it says itself.
+    pub address: String,
+    /// Its mode.
+    pub mode: String,
+    /// For how long it has said nothing, in seconds.
+    pub silent_secs: f64,
+    /// Whether that is so long that it may be gone: what follows is old then.
+    pub is_silent: bool,
+    /// How it is.
+    #[serde(flatten)]
+    pub summary: Summary,
+}
+
+/// How this node is, as far as the coordinator knows.
+pub(super) async fn summary(coordinator: &Coordinator, leases: Vec<Held>) -> Summary {
+    let standing = coordinator.standing();
+    let targets = standing.targets.iter().map(|target| Watched {
+        id: target.id.clone(),
+        verdict: target.verdict,
+        detail: clean(&target.detail, LONGEST),
+    });
+    let open = coordinator.store().open_incidents().await.unwrap_or_default();
+    let incidents = open.iter().map(IncidentSummary::of).collect();
+    Summary { targets: targets.collect(), incidents, leases }
+}

@@ -1,0 +1,146 @@
+//! Which targets other nodes reach as well, and by which name all of them know one.
+
+use std::collections::BTreeMap;
+
+use selfheal_agents::model::{Endpoint, TargetId, TargetKind};
+
+use crate::config::Settings;
+use crate::docker::Address;
+
+/// What is shared: by its address, since each node may call it otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Shared {
+    /// Of what is declared and runs in no container here: `None` is this node's own.
+    declared: BTreeMap<TargetId, Option<String>>,
+    /// Of all containers, where the engine is another machine's.
+    engine: Option<String>,
+}
+
+impl Shared {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let declared = settings.targets.iter().zip(settings.declared_targets()).filter_map(
+            |(declared, target)| {
+                if target.container.is_some() {
+                    return None;
+                }
+                let (place, is_here) = place(target.endpoint.as_ref()?);
+                let is_shared = declared.shared.unwrap_or(!is_here);
+                let key = format!("{}:{place}", target.id.kind().as_str());
+                Some((target.id, is_shared.then_some(key)))
+            },
+        );
+        let engine = match Address::parse(&settings.docker.host) {
+            Ok(Address::Tcp { host, port }) if !is_here(&host) => {
+                Some(format!("docker:{}:{port}", host.to_lowercase()))
+            }
+            _ => None,
+        };
+        Self { declared: declared.collect(), engine }
+    }
+
+    /// The lease that stands for a target; `None` where it is this node's own.
+    pub(super) fn lease_of(&self, target: &TargetId) -> Option<&str> {
+        match (target.kind(), self.declared.get(target)) {
+            (TargetKind::Host, _) => None,
+            (_, Some(declared)) => declared.as_deref(),
+            // A container, or something found in one.
+            (_, None) => self.engine.as_deref(),
+        }
+    }
+
+    /// Every lease.
+    pub(super) fn leases(&self) -> impl Iterator<Item = &str> {
+        self.declared.values().flatten().map(String::as_str).chain(self.engine.as_deref())
+    }
+
+    /// What is declared here under that lease.
+    pub(super) fn targets_of(&self, lease: &str) -> impl Iterator<Item = &TargetId> {
+        let own = self.declared.iter();
+        own.filter(move |(_, key)| key.as_deref() == Some(lease)).map(|(target, _)| target)
+    }
+}
+
+/// Where it is, and whether that is this machine.
+fn place(endpoint: &Endpoint) -> (String, bool) {
+    let at = |host: &str, port: u16| (format!("{}:{port}", host.to_lowercase()), is_here(host));
+    match endpoint {
+        Endpoint::Postgres(at_server) | Endpoint::Mysql(at_server) | Endpoint::Redis(at_server) => {
+            at(&at_server.host, at_server.port)
+        }
+        Endpoint::Tcp { host, port } => at(host, *port),
+        Endpoint::Http(http) => match url::Url::parse(&http.url) {
+            // Neither user nor password nor query: they are no part of where it is.
+            Ok(url) => {
+                let host = url.host_str().unwrap_or_default();
+                let port = url.port_or_known_default().unwrap_or_default();
+                (format!("{host}:{port}{}", url.path()), is_here(host))
+            }
+            Err(_) => (String::new(), true),
+        },
+    }
+}
+
+fn is_here(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.starts_with('/')
+        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load_from};
+
+    fn shared(text: &str) -> Shared {
+        let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let sources = Sources { explicit: Some(file.path().to_owned()), ..Sources::default() };
+        Shared::of(&load_from(&sources).unwrap().settings)
+    }
+
+    #[test]
+    fn shared_is_what_is_on_no_machine_of_a_node_unless_the_settings_say_otherwise() {
+        let shared = shared(
+            r#"
+            [[target]]
+            kind = "redis"
+            name = "cache"
+            url = "redis://:secret@Cache.lan/1"
+            [[target]]
+            kind = "postgres"
+            name = "near"
+            url = "postgres://me@127.0.0.1/x"
+            [[target]]
+            kind = "http"
+            name = "shop"
+            url = "http://localhost:81/health?token=s3cret"
+            shared = true
+            [[target]]
+            kind = "tcp"
+            name = "mail"
+            url = "tcp://10.0.0.9:25"
+            shared = false
+            "#,
+        );
+        let lease = |id: &str| shared.lease_of(&id.parse().unwrap()).map(str::to_owned);
+        assert_eq!(lease("redis:cache").as_deref(), Some("redis:cache.lan:6379"));
+        assert_eq!(lease("http:shop").as_deref(), Some("http:localhost:81/health"));
+        for own in ["postgres:near", "tcp:mail", "host", "container:web", "postgres:found"] {
+            assert_eq!(lease(own), None, "{own}");
+        }
+        assert_eq!(shared.leases().count(), 2);
+        let of_cache: Vec<_> = shared.targets_of("redis:cache.lan:6379").collect();
+        assert_eq!(of_cache.len(), 1);
+    }
+
+    #[test]
+    fn the_containers_of_an_engine_on_another_machine_are_shared_as_one() {
+        let shared = shared("[docker]\nhost = \"tcp://Engine.lan:2375\"\n");
+        let web: TargetId = "container:web".parse().unwrap();
+        assert_eq!(shared.lease_of(&web), Some("docker:engine.lan:2375"));
+        assert_eq!(shared.lease_of(&TargetId::host()), None);
+        let own = self::shared("[docker]\nhost = \"tcp://127.0.0.1:2375\"\n");
+        assert_eq!(own.lease_of(&web), None);
+    }
+}

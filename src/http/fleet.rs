@@ -1,0 +1,49 @@
+//! `/api/fleet`: every node; and decisions about what is another node's.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use selfheal_agents::model::IncidentId;
+use serde_json::{Map, Value};
+
+use super::body::{FleetView, ProblemBody};
+use super::problem::{Answer, Problem};
+use super::state::Api;
+use crate::coordinator::RequestError;
+
+/// Every node with what it watches, its open incidents and what it looks after for all
+#[utoipa::path(
+    get, path = "/api/fleet", tag = "fleet",
+    responses(
+        (status = 200, description = "The nodes; none where this Selfheal is alone", body = FleetView),
+        (status = 503, description = "The PostgreSQL that they share does not answer", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn fleet(State(api): State<Api>) -> Answer<Json<FleetView>> {
+    view(&api).await.map(Json)
+}
+
+/// The same, for the page.
+pub(super) async fn view(api: &Api) -> Answer<FleetView> {
+    let Some(fleet) = &api.configured.fleet else { return Ok(FleetView::default()) };
+    let nodes = fleet.members().await;
+    let nodes = nodes.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
+    Ok(FleetView { node: Some(fleet.node().to_owned()), nodes })
+}
+
+/// Passes on what was decided about an incident that this node does not know, if another has it;
+/// answers what that one said.
+pub(super) async fn elsewhere(
+    api: &Api,
+    error: RequestError,
+    id: IncidentId,
+    (kind, payload): (&str, Map<String, Value>),
+    who: &str,
+) -> Answer<String> {
+    match (&error, &api.configured.fleet) {
+        (RequestError::NotFound(_), Some(fleet)) => {
+            Ok(fleet.decide_incident(id, kind, payload, who).await?)
+        }
+        _ => Err(error.into()),
+    }
+}
