@@ -4,7 +4,7 @@ mod incident;
 mod overview;
 mod shadow;
 
-pub(super) use incident::{incident, incidents, short};
+pub(super) use incident::{incident, incident_line, incidents, short};
 pub(super) use overview::{
     Overview, backups, checked, freeze_state, live_line, overview, target, targets,
 };

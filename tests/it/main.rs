@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod deploy;
 mod docker;
+mod following;
 mod http;
 mod lab;
 mod man;
