@@ -31,6 +31,7 @@ use crate::host::{LocalCommands, LocalFiles, LocalHost, LocalLogs, SystemClock};
 use crate::probes::Probes;
 use crate::store::{Damage, Opened, Sender, SqlStore};
 use crate::streams::Tie;
+use crate::traces::Collector;
 use crate::{knowledge, store};
 
 /// A Selfheal put together. Dropping it ends nothing; cancel `cancel` for that.
@@ -47,6 +48,8 @@ pub struct App {
     own_runbooks: knowledge::Fingerprint,
     /// How the streams do, where there are any.
     pub tie: Option<Arc<Tie>>,
+    /// Where traces go, if they do.
+    pub collector: Option<Arc<Collector>>,
     /// Ends everything.
     pub cancel: CancellationToken,
     /// The background tasks, to be waited for after the cancel.
@@ -135,6 +138,7 @@ pub async fn assemble_seeing(
         cancel: cancel.clone(),
     });
     let tie = settings.streams.are_on().then(Arc::default);
+    let collector = collector(&settings);
     let settings_sender = watch::Sender::new(Arc::new(settings));
     Ok(App {
         coordinator,
@@ -143,6 +147,7 @@ pub async fn assemble_seeing(
         broken_runbooks,
         own_runbooks,
         tie,
+        collector,
         cancel,
         background,
         settings_sender,
@@ -223,6 +228,17 @@ fn freeze_of(damage: &Damage) -> Freeze {
     }
 }
 
+/// Where traces go. A variable that is wrong is told; Selfheal heals without traces.
+fn collector(settings: &Settings) -> Option<Arc<Collector>> {
+    match Collector::of(&settings.traces, |name| std::env::var(name).ok()) {
+        Ok(collector) => collector.map(Arc::new),
+        Err(error) => {
+            tracing::error!(%error, "no traces are sent: {error}");
+            None
+        }
+    }
+}
+
 /// A user's own runbooks lie in `knowledge` in the data directory.
 pub fn own_knowledge(settings: &Settings) -> Option<PathBuf> {
     Some(own_folder(settings)).filter(|folder| folder.is_dir())
@@ -237,6 +253,7 @@ impl App {
     pub fn start_triggers(&self, changes: Changes) -> anyhow::Result<()> {
         let channels = self.start_alerts()?;
         self.start_streams()?;
+        self.start_traces();
         self.start_following();
         self.start_settings(changes, channels);
         self.start_knowledge();
@@ -264,6 +281,14 @@ impl App {
             self.background.spawn(carried);
         }
         Ok(())
+    }
+
+    /// Starts what sends traces, where that is set up.
+    fn start_traces(&self) {
+        if let Some(collector) = &self.collector {
+            let (live, cancel) = (self.coordinator.subscribe(), self.cancel.clone());
+            self.background.spawn(crate::traces::run(Arc::clone(collector), live, cancel));
+        }
     }
 
     /// Starts what carries alerts.

@@ -20,3 +20,4 @@ pub mod probes;
 pub mod recordings;
 pub mod store;
 pub mod streams;
+pub mod traces;

@@ -51,6 +51,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         settings: app.settings.clone(),
         channels: crate::app::channels,
         tie: app.tie.clone(),
+        collector: app.collector.clone(),
     };
     let access =
         Arc::new(Access::new(&loaded.settings.data_dir, loaded.settings.api.demands_token()));

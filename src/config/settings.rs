@@ -18,6 +18,7 @@ use super::channels::Alerts;
 use super::commands::CommandSettings;
 use super::declared::{DependencySettings, TargetSettings, TunableSettings};
 use super::streams::Streams;
+use super::traces::Traces;
 use super::values::{
     Address, CronText, DurationText, MemoryCap, TargetText, TimeZoneText, duration,
 };
@@ -53,6 +54,8 @@ pub struct Settings {
     pub probes: Probes,
     /// Selfheal's own log.
     pub logs: Logs,
+    /// OpenTelemetry traces.
+    pub traces: Traces,
     /// When values are worth a look or broken. A limit that is given replaces the built-in
     /// one as a whole.
     pub thresholds: Thresholds,
@@ -85,6 +88,7 @@ impl Default for Settings {
             alerts: Alerts::default(),
             probes: Probes::default(),
             logs: Logs::default(),
+            traces: Traces::default(),
             thresholds: Thresholds::default(),
             targets: vec![],
             tunables: vec![],

@@ -12,6 +12,7 @@ use crate::alerts::Channels;
 use crate::config::{Settings, Sources};
 use crate::coordinator::Coordinator;
 use crate::streams::Tie;
+use crate::traces::Collector;
 
 /// What the page of settings shows and tries.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub struct Configured {
     pub channels: fn(&Settings) -> anyhow::Result<Channels>,
     /// How the streams do, where there are any.
     pub tie: Option<Arc<Tie>>,
+    /// Where traces go, if they do.
+    pub collector: Option<Arc<Collector>>,
 }
 
 /// What every handler is given; cloning shares it.

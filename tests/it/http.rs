@@ -77,6 +77,7 @@ impl Served {
             settings,
             channels: selfheal::app::channels,
             tie: Some(Arc::default()),
+            collector: None,
         };
         let access = Arc::new(Access::new(Path::new("/nonexistent"), false));
         let router = router(coordinator, configured, access, hosts, cancel.clone());

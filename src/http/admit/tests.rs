@@ -56,8 +56,13 @@ impl Served {
         let hosts = AllowedHosts::new([127, 0, 0, 1].into(), &[]);
         let (sources, settings) = (Sources::default(), Arc::new(Settings::default()));
         let settings = watch::Sender::new(settings).subscribe();
-        let configured =
-            Configured { sources, settings, channels: crate::app::channels, tie: None };
+        let configured = Configured {
+            sources,
+            settings,
+            channels: crate::app::channels,
+            tie: None,
+            collector: None,
+        };
         let router = router(coordinator, configured, access, hosts, cancel.clone());
         Self { router, audit, dir, cancel }
     }
