@@ -20,7 +20,7 @@ mod ntfy;
 mod outbox;
 mod pagerduty;
 mod parcels;
-mod post;
+pub(crate) mod post;
 mod quiet;
 mod reminder;
 mod routes;

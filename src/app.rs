@@ -37,6 +37,7 @@ use crate::host::{LocalCommands, LocalFiles, LocalHost, LocalLogs, SystemClock};
 use crate::probes::Probes;
 use crate::store::{Damage, Opened, Sender, SqlStore};
 use crate::streams::Tie;
+use crate::traces::Collector;
 use crate::{knowledge, store};
 
 /// A Selfheal put together. Dropping it ends nothing; cancel `cancel` for that.
@@ -57,6 +58,8 @@ pub struct App {
     pub tie: Option<Arc<Tie>>,
     /// How the signs of life fare.
     pub heart: Arc<Heart>,
+    /// Where traces go, if they do.
+    pub collector: Option<Arc<Collector>>,
     /// Ends everything.
     pub cancel: CancellationToken,
     /// The background tasks, to be waited for after the cancel.
@@ -155,6 +158,7 @@ pub async fn assemble_seeing(
         background.spawn(fleet.clone().run(coordinator.clone(), cancel.clone()));
     }
     let tie = settings.streams.are_on().then(Arc::default);
+    let collector = collector(&settings);
     let settings_sender = watch::Sender::new(Arc::new(settings));
     Ok(App {
         coordinator,
@@ -165,6 +169,7 @@ pub async fn assemble_seeing(
         fleet,
         tie,
         heart: Arc::default(),
+        collector,
         cancel,
         background,
         settings_sender,
@@ -245,6 +250,17 @@ fn freeze_of(damage: &Damage) -> Freeze {
     }
 }
 
+/// Where traces go. A variable that is wrong is told; Selfheal heals without traces.
+fn collector(settings: &Settings) -> Option<Arc<Collector>> {
+    match Collector::of(&settings.traces, |name| std::env::var(name).ok()) {
+        Ok(collector) => collector.map(Arc::new),
+        Err(error) => {
+            tracing::error!(%error, "no traces are sent: {error}");
+            None
+        }
+    }
+}
+
 /// A user's own runbooks lie in `knowledge` in the data directory.
 pub fn own_knowledge(settings: &Settings) -> Option<PathBuf> {
     Some(own_folder(settings)).filter(|folder| folder.is_dir())
@@ -259,6 +275,7 @@ impl App {
     pub fn start_triggers(&self, changes: Changes) -> anyhow::Result<()> {
         let channels = self.start_alerts()?;
         self.start_streams()?;
+        self.start_traces();
         self.start_following();
         self.start_settings(changes, channels);
         self.start_knowledge();
@@ -298,6 +315,14 @@ impl App {
             let stopped = move || coordinator.hang().or_else(|| coordinator.fault());
             heartbeat(settings.clone(), stopped, Arc::clone(&heart), cancel.clone())
         });
+    }
+
+    /// Starts what sends traces, where that is set up.
+    fn start_traces(&self) {
+        if let Some(collector) = &self.collector {
+            let (live, cancel) = (self.coordinator.subscribe(), self.cancel.clone());
+            self.background.spawn(crate::traces::run(Arc::clone(collector), live, cancel));
+        }
     }
 
     /// Starts what carries alerts.

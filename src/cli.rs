@@ -28,6 +28,7 @@ mod store;
 mod table;
 mod token;
 mod trust;
+mod watch;
 
 pub use args::{
     Alert, Audit, AuditWhat, Cli, Command, Config, Global, Knowledge, Shell, Stores, Tokens,
@@ -100,12 +101,17 @@ async fn dispatch(cli: Cli) -> Outcome {
             let client = client(&cli.global, &loaded)?;
             let Loaded { settings, .. } = loaded;
             match command {
-                Command::Status { own, alive } if own || alive => {
+                Command::Status { own, alive, .. } if own || alive => {
                     read::own_status(&client, alive, out).await
                 }
+                Command::Status { watch: true, .. } => watch::status(&client, &settings, out).await,
                 Command::Status { .. } => read::status(client, &settings, out).await,
                 Command::Incidents { id: Some(id), .. } => {
                     read::incident(client, &settings, &id, true, out).await
+                }
+                Command::Incidents { target, limit, follow: true, .. } => {
+                    let wanted = read::Wanted { state: None, target, limit };
+                    watch::incidents(&client, &settings, &wanted, out).await
                 }
                 Command::Incidents { state, target, limit, .. } => {
                     let wanted = read::Wanted { state, target, limit };

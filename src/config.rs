@@ -26,6 +26,7 @@ mod settings;
 mod shape;
 mod show;
 mod streams;
+mod traces;
 mod tree;
 mod values;
 mod watch;
@@ -41,6 +42,7 @@ pub use load::{Loaded, Sources, load, load_from};
 pub use routes::*;
 pub use settings::*;
 pub use show::Shown;
+pub use traces::Traces;
 pub use values::{Address, MemoryCap, Secret};
 pub use watch::{Changes, Reloader, watch};
 

@@ -23,4 +23,5 @@ pub mod probes;
 pub mod recordings;
 pub mod store;
 pub mod streams;
+pub mod traces;
 pub mod upkeep;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use selfheal_agents::fix_engineer::actions::Act;
 use selfheal_agents::model::{
-    Fix, Hold, Incident, IncidentState, Severity, TargetId, Timestamp, clean,
+    Actor, Fix, Hold, Incident, IncidentState, Severity, TargetId, Timestamp, clean,
 };
 use selfheal_agents::ports::Alert;
 
@@ -329,7 +329,7 @@ fn what_was_done(incident: &Incident, event: AlertEvent) -> String {
             let why = incident.holds.first().map(|hold| format!(": {hold}"));
             format!("Nothing was changed{}", why.unwrap_or_default())
         }
-        AlertEvent::Recovered => "Nothing was changed; it works again by itself".to_owned(),
+        AlertEvent::Recovered => format!("Nothing was changed; {}", ended_by(incident)),
         AlertEvent::Resolved => {
             let recovered = incident.validation.as_ref().and_then(|v| v.recovered_at);
             let after = recovered.map_or_else(String::new, |at| {
@@ -348,6 +348,15 @@ fn what_was_done(incident: &Incident, event: AlertEvent) -> String {
         AlertEvent::Stuck => {
             format!("Selfheal did {fix}; it failed and could not be taken back completely")
         }
+    }
+}
+
+/// Of what nothing was done about: it is over, or a person says that it needs nothing.
+fn ended_by(incident: &Incident) -> String {
+    let last = incident.timeline.last().map(|entry| (&entry.actor, &entry.text));
+    match last {
+        Some((Actor::Person(name), text)) => format!("{name} closed it ({})", without_stop(text)),
+        _ => "it works again by itself".to_owned(),
     }
 }
 

@@ -36,12 +36,12 @@ pub enum PostError {
 }
 
 /// Sends requests with the same headers.
-pub(super) struct Post {
+pub(crate) struct Post {
     client: reqwest::Client,
 }
 
 /// What came back.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     status: StatusCode,
     body: Vec<u8>,
     /// Parts of the address that an answer may repeat, and nobody else is to read.
@@ -50,7 +50,7 @@ pub(super) struct Answer {
 
 impl Post {
     /// One whose tries take at most `limit`.
-    pub(super) fn new(
+    pub(crate) fn new(
         headers: &[(String, SecretText)],
         limit: Duration,
     ) -> Result<Self, PostError> {
@@ -86,13 +86,13 @@ impl Post {
     }
 
     /// A request to this address, to be filled and sent.
-    pub(super) fn to(&self, url: &str) -> RequestBuilder {
+    pub(crate) fn to(&self, url: &str) -> RequestBuilder {
         self.client.post(url)
     }
 }
 
 /// Sends a request and reads what comes back, whatever it says.
-pub(super) async fn send(request: RequestBuilder) -> Result<Answer, Refusal> {
+pub(crate) async fn send(request: RequestBuilder) -> Result<Answer, Refusal> {
     let (client, request) = request.build_split();
     let request = request.map_err(in_words)?;
     let secrets = secrets_of(request.url());
@@ -123,7 +123,7 @@ fn secrets_of(url: &reqwest::Url) -> Vec<String> {
 
 impl Answer {
     /// Good if its status says so; else a refusal with the first of what it said.
-    pub(super) fn accepted(self) -> Result<Self, Refusal> {
+    pub(crate) fn accepted(self) -> Result<Self, Refusal> {
         let Self { status, body, secrets } = &self;
         if status.is_success() {
             return Ok(self);
@@ -141,7 +141,7 @@ impl Answer {
     }
 
     /// What it says as JSON; `null` if it is none.
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }

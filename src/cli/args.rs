@@ -87,6 +87,9 @@ pub enum Command {
     },
     /// How everything stands, in one screen
     Status {
+        /// Go on and show it anew every two seconds, until Ctrl-C
+        #[arg(long, conflicts_with_all = ["own", "alive"])]
+        watch: bool,
         /// Only whether the daemon itself works, for a health check: 0 if it does, 1 if its store
         /// cannot be written or triggers are not handled, 3 if nobody answers
         #[arg(long)]
@@ -99,7 +102,7 @@ pub enum Command {
     /// What went wrong, newest first; or one incident
     #[command(
         after_help = "Examples:\n  selfheal incidents\n  selfheal incidents --state open\n  \
-        selfheal incidents 3f2a9c1b"
+        selfheal incidents 3f2a9c1b\n  selfheal incidents --follow --target container:web"
     )]
     Incidents {
         /// One incident, by its id or a unique part of it
@@ -113,6 +116,9 @@ pub enum Command {
         /// At most this many
         #[arg(long, default_value_t = 20)]
         limit: usize,
+        /// Go on and tell what becomes of incidents, a line each time, until Ctrl-C
+        #[arg(long, short, conflicts_with_all = ["id", "state"])]
+        follow: bool,
     },
     /// Why an incident was blamed on whom, and why it was or was not healed
     Explain {
@@ -124,10 +130,16 @@ pub enum Command {
         /// The incident, by its id or a unique part of it
         id: String,
     },
-    /// Close an incident without a fix
+    /// Close an incident without a fix; it is not told of again until it was gone
+    #[command(
+        after_help = "Example:\n  selfheal dismiss 3f2a9c1b --reason \"it is meant to be off\""
+    )]
     Dismiss {
         /// The incident, by its id or a unique part of it
         id: String,
+        /// Why; it stands in the incident's timeline and in the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// Take back what a fix changed
     #[command(after_help = "Examples:\n  selfheal backups\n  selfheal rollback \

@@ -130,9 +130,13 @@ impl Client {
         self.answer(self.request(Method::DELETE, path)).await
     }
 
-    /// The event stream; it has no time limit.
-    pub(super) async fn events(&self) -> Result<Response, CallError> {
+    /// The event stream, going on after that event; it has no time limit.
+    pub(super) async fn events(&self, after: Option<&str>) -> Result<Response, CallError> {
         let request = self.request(Method::GET, "/api/events").timeout(Duration::from_hours(24));
+        let request = match after {
+            Some(after) => request.header("last-event-id", after),
+            None => request,
+        };
         request.send().await.map_err(|e| self.absent(&e))
     }
 

@@ -58,6 +58,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         fleet: app.fleet.clone(),
         tie: app.tie.clone(),
         heart: Arc::clone(&app.heart),
+        collector: app.collector.clone(),
     };
     let access =
         Arc::new(Access::new(&loaded.settings.data_dir, loaded.settings.api.demands_token()));

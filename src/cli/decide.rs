@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use selfheal_agents::model::{BackupId, IncidentState, TargetId, clean};
+use serde::Serialize;
 
 use super::args::Command;
 use super::client::{CallError, Client, escaped};
@@ -15,7 +16,9 @@ use super::source::Source;
 use super::{local, render};
 use crate::config::Settings;
 use crate::coordinator::{CycleStatus, IncidentSummary};
-use crate::http::body::{CheckRequest, Checked, Done, FreezeRequest, IncidentDetail, Success};
+use crate::http::body::{
+    CheckRequest, Checked, DismissRequest, Done, FreezeRequest, IncidentDetail, Success,
+};
 
 pub(super) async fn run(
     command: Command,
@@ -28,8 +31,11 @@ pub(super) async fn run(
             let request = CheckRequest { target, dry_run };
             check(client, settings, &request, out).await
         }
-        Command::Approve { id } => incident(client, settings, &id, "approve", out).await,
-        Command::Dismiss { id } => incident(client, settings, &id, "dismiss", out).await,
+        Command::Approve { id } => incident(client, settings, &id, "approve", NOTHING, out).await,
+        Command::Dismiss { id, reason } => {
+            let request = DismissRequest { reason };
+            incident(client, settings, &id, "dismiss", Some(&request), out).await
+        }
         Command::Rollback { what, force } => rollback(client, settings, &what, force, out).await,
         Command::Freeze { off: true, target, .. } | Command::Unfreeze { target } => {
             unfreeze(client, settings, target.as_ref(), out).await
@@ -122,12 +128,13 @@ async fn incident(
     settings: &Settings,
     part: &str,
     decision: &str,
+    request: Option<&impl Serialize>,
     out: Output,
 ) -> Outcome {
     // Asking first gives an absent daemon its own message, and a short id its meaning.
     let source = Source::open(client.clone(), settings).await?;
     let id = source.named(part).await?;
-    let done: Done = client.post(&format!("/api/incidents/{id}/{decision}"), NOTHING).await?;
+    let done: Done = client.post(&format!("/api/incidents/{id}/{decision}"), request).await?;
     out.show(&done, done_text)?;
     Ok(Exit::Done)
 }

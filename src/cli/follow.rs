@@ -1,4 +1,5 @@
-//! Shows on standard error what a running daemon does, while a command waits for it.
+//! What a running daemon does, as it does it: shown on standard error while a command waits for it,
+//! or handed to whoever wants the events themselves.
 
 use reqwest::Response;
 
@@ -30,21 +31,43 @@ pub(super) async fn follow_incidents(client: &Client) -> Option<Following> {
 }
 
 async fn follow_what(client: &Client, wanted: fn(&Happening) -> bool) -> Option<Following> {
-    let response = client.events().await.ok().filter(|answer| answer.status().is_success())?;
+    let response = client.events(None).await.ok().filter(|answer| answer.status().is_success())?;
     Some(Following(tokio::spawn(show(response, wanted))))
 }
 
-async fn show(mut response: Response, wanted: fn(&Happening) -> bool) {
-    let mut lines = Lines::default();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        for line in lines.take(&chunk) {
-            let event = line.strip_prefix("data:").map(str::trim_start);
-            let event: Option<LiveEvent> = event.and_then(|text| serde_json::from_str(text).ok());
-            let event = event.filter(|event| wanted(&event.what));
-            if let Some(text) = event.and_then(|event| live_line(&event.what)) {
-                tell(text);
-            }
+async fn show(response: Response, wanted: fn(&Happening) -> bool) {
+    let mut events = Events::of(response);
+    while let Some(events) = events.next().await {
+        let wanted = events.into_iter().filter(|event| wanted(&event.what));
+        wanted.filter_map(|event| live_line(&event.what)).for_each(tell);
+    }
+}
+
+/// The events of a running daemon, until the connection ends.
+pub(super) struct Events {
+    response: Response,
+    lines: Lines,
+    /// The newest id, by which the daemon can go on after it.
+    pub(super) newest: Option<String>,
+}
+
+impl Events {
+    /// Those that an answer brings.
+    pub(super) fn of(response: Response) -> Self {
+        Self { response, lines: Lines::default(), newest: None }
+    }
+
+    /// The next of them, of which there may be none yet; `None` at the end.
+    pub(super) async fn next(&mut self) -> Option<Vec<LiveEvent>> {
+        let chunk = self.response.chunk().await.ok().flatten()?;
+        let lines = self.lines.take(&chunk);
+        let value =
+            |line: &str, name: &str| line.strip_prefix(name).map(|text| text.trim().to_owned());
+        if let Some(newest) = lines.iter().rev().find_map(|line| value(line, "id:")) {
+            self.newest = Some(newest);
         }
+        let events = lines.iter().filter_map(|line| value(line, "data:"));
+        Some(events.filter_map(|text| serde_json::from_str(&text).ok()).collect())
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use selfheal_agents::model::{TargetId, clean};
 
 use super::client::Client;
-use super::output::{Exit, Outcome, Output};
+use super::output::{Exit, Failure, Outcome, Output};
 use super::render::{self, Overview};
 use super::source::Source;
 use crate::config::Settings;
@@ -15,14 +15,7 @@ use crate::http::body::Restarted;
 /// How everything stands. Something not well, or not seen, is exit code 1; a container runtime
 /// that does not answer is 3.
 pub(super) async fn status(client: Client, settings: &Settings, out: Output) -> Outcome {
-    let url = client.url().to_owned();
-    let source = Source::open(client, settings).await?;
-    let overview = Overview {
-        daemon: source.is_live().then_some(url),
-        status: source.status().await?,
-        targets: source.targets().await?.targets,
-        open_incidents: source.incidents(Some("open"), None, 50).await?.incidents,
-    };
+    let (source, overview) = overview_of(client, settings).await?;
     out.show(&overview, render::overview)?;
     if !source.is_live() {
         return Ok(Exit::Unreachable);
@@ -34,6 +27,22 @@ pub(super) async fn status(client: Client, settings: &Settings, out: Output) -> 
         && overview.status.blind.is_empty()
         && overview.targets.iter().all(|target| !target.verdict.is_bad());
     Ok(if well { Exit::Done } else { Exit::Wrong })
+}
+
+/// Everything that `status` shows, and where it was read.
+pub(super) async fn overview_of(
+    client: Client,
+    settings: &Settings,
+) -> Result<(Source, Overview), Failure> {
+    let url = client.url().to_owned();
+    let source = Source::open(client, settings).await?;
+    let overview = Overview {
+        daemon: source.is_live().then_some(url),
+        status: source.status().await?,
+        targets: source.targets().await?.targets,
+        open_incidents: source.incidents(Some("open"), None, 50).await?.incidents,
+    };
+    Ok((source, overview))
 }
 
 /// Whether the daemon itself works, whatever becomes of what it watches; with `alive` only what

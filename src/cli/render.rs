@@ -6,7 +6,7 @@ mod overview;
 mod shadow;
 
 pub(super) use fleet::fleet;
-pub(super) use incident::{incident, incidents, short};
+pub(super) use incident::{incident, incident_line, incidents, short};
 pub(super) use overview::{
     Overview, backups, checked, freeze_state, live_line, overview, target, targets,
 };

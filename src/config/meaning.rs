@@ -20,6 +20,7 @@ use super::settings::{ApiTls, Settings};
 use super::tree::{Places, joined};
 use super::values;
 use crate::docker::Address;
+use crate::traces::is_collector;
 
 const WEEK: TimeDelta = TimeDelta::days(7);
 const TEN_MINUTES: TimeDelta = TimeDelta::minutes(10);
@@ -153,6 +154,7 @@ fn durations(settings: &Settings, check: &mut Check<'_>) {
     check.between("healing.plan_lifetime", healing.plan_lifetime, minute, day);
     check.between("store.retention", store.retention, hour, day * 3660);
     check.between("store.audit_retention", store.audit_retention, day, day * 3660);
+    check.between("traces.timeout", settings.traces.timeout, second / 10, minute);
     check.between("probes.interval", probes.interval, second, hour);
     check.between("probes.limit", probes.limit, second / 10, minute);
     check.between(
@@ -208,6 +210,13 @@ fn addresses(settings: &Settings, check: &mut Check<'_>) {
     check.url("store", store.url_file.is_some(), &store.url, || store.postgres().map(drop));
     streams::faults(&settings.streams, check);
     fleet::faults(settings, check);
+    let traces = &settings.traces;
+    if !traces.endpoint.is_empty() {
+        check.result("traces.endpoint", is_collector(traces.endpoint.expose()));
+    }
+    for (name, value) in &traces.headers {
+        header(&joined("traces.headers", name), name, value.expose(), check);
+    }
 }
 
 /// The thresholds judge themselves; each of their sentences begins with the setting.

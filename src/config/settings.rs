@@ -20,6 +20,7 @@ use super::declared::{DependencySettings, TargetSettings, TunableSettings};
 use super::fleet::Fleet;
 use super::heartbeat::Heartbeat;
 use super::streams::Streams;
+use super::traces::Traces;
 use super::values::{
     Address, CronText, DurationText, MemoryCap, TargetText, TimeZoneText, duration,
 };
@@ -60,6 +61,8 @@ pub struct Settings {
     pub probes: Probes,
     /// Selfheal's own log.
     pub logs: Logs,
+    /// OpenTelemetry traces.
+    pub traces: Traces,
     /// When values are worth a look or broken. A limit that is given replaces the built-in
     /// one as a whole.
     pub thresholds: Thresholds,
@@ -94,6 +97,7 @@ impl Default for Settings {
             heartbeat: Heartbeat::default(),
             probes: Probes::default(),
             logs: Logs::default(),
+            traces: Traces::default(),
             thresholds: Thresholds::default(),
             targets: vec![],
             tunables: vec![],

@@ -157,6 +157,7 @@ fn waiting_for_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("api.hosts", old.api.hosts != new.api.hosts),
         ("api.require_token", old.api.require_token != new.api.require_token),
         ("logs", old.logs != new.logs),
+        ("traces", old.traces != new.traces),
         ("schedule.docker_events", old.schedule.docker_events != new.schedule.docker_events),
         ("schedule.follow_logs", old.schedule.follow_logs != new.schedule.follow_logs),
     ]

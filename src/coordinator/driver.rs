@@ -141,6 +141,7 @@ impl Inner {
             let mut halves = JoinSet::new();
             halves.spawn(Arc::clone(&self).drive());
             halves.spawn(Arc::clone(&self).look_after_windows());
+            halves.spawn(Arc::clone(&self).tell_in_time());
             let why = tokio::select! {
                 ended = halves.join_next() => {
                     ended.and_then(Result::err).map(|error| error.to_string()).unwrap_or_default()
@@ -246,7 +247,7 @@ impl Inner {
     async fn look_after_windows(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut since_retry, mut since_told) = (Duration::ZERO, Duration::ZERO);
+        let mut since_retry = Duration::ZERO;
         let mut looks = JoinSet::new();
         loop {
             ticks.tick().await;
@@ -271,12 +272,15 @@ impl Inner {
                 self.retry_held().await;
                 self.retry_blind();
             }
-            since_told += TICK;
-            if since_told >= TELL_EVERY {
-                since_told = Duration::ZERO;
-                self.remind().await;
-                self.tell_digest().await;
-            }
+        }
+    }
+
+    /// Reminds people and tells the digest, beside the windows: those wait for no store that is slow.
+    async fn tell_in_time(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(TELL_EVERY).await;
+            self.remind().await;
+            self.tell_digest().await;
         }
     }
 }

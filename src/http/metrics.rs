@@ -91,6 +91,9 @@ pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse>
     if let Some(tie) = &api.configured.tie {
         streams(&mut registry, tie.figures(), api.store().messages_waiting().await?);
     }
+    if let Some(collector) = &api.configured.collector {
+        spans(&mut registry, collector.figures());
+    }
     api.tally.register(&mut registry);
     let left_out = Counter::<u64>::default();
     left_out.inc_by(api.coordinator.lines_left_out());
@@ -185,6 +188,16 @@ fn streams(registry: &mut Registry, figures: Figures, waiting: u64) {
     }
     let help = "Jobs of other programs since the start, by how they ended";
     registry.register("selfheal_stream_jobs", help, jobs);
+}
+
+/// Only where traces are sent.
+fn spans(registry: &mut Registry, (sent, dropped): (u64, u64)) {
+    let spans = Family::<ByEnd, Counter>::default();
+    for (result, count) in [("sent", sent), ("dropped", dropped)] {
+        spans.get_or_create(&ByEnd { result }).inc_by(count);
+    }
+    let help = "Parts of traces since the start, by whether the collector took them";
+    registry.register("selfheal_trace_spans", help, spans);
 }
 
 fn register(registry: &mut Registry, standing: &Standing, outcomes: &[Outcome], open: &[Incident]) {

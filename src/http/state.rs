@@ -14,6 +14,7 @@ use crate::config::{Settings, Sources};
 use crate::coordinator::Coordinator;
 use crate::fleet::Fleet;
 use crate::streams::Tie;
+use crate::traces::Collector;
 
 /// What the page of settings shows and tries.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct Configured {
     pub tie: Option<Arc<Tie>>,
     /// How the signs of life fare.
     pub heart: Arc<Heart>,
+    /// Where traces go, if they do.
+    pub collector: Option<Arc<Collector>>,
 }
 
 /// What every handler is given; cloning shares it.

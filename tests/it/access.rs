@@ -43,7 +43,7 @@ impl Site {
         Ok(Self { folder, port })
     }
 
-    fn command(&self, arguments: &[&str], token: Option<&str>) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str], token: Option<&str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_selfheal"));
         command
             .args(arguments)

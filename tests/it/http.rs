@@ -82,6 +82,7 @@ impl Served {
             fleet: None,
             tie: Some(Arc::default()),
             heart: Arc::default(),
+            collector: None,
         };
         let access = Arc::new(Access::new(Path::new("/nonexistent"), false));
         let router = router(coordinator, configured, access, hosts, cancel.clone());

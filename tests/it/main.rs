@@ -10,6 +10,7 @@ mod demo;
 mod deploy;
 mod docker;
 mod fleet;
+mod following;
 mod http;
 mod lab;
 mod man;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use selfheal_agents::model::{IncidentId, Rehearsal, clean};
+use selfheal_agents::model::{IncidentId, Rehearsal, TargetId, Timestamp, clean};
 
 use super::{ago, state_tone};
 use crate::cli::output::Style;
@@ -180,7 +180,7 @@ fn next(text: &mut String, detail: &IncidentDetail) {
         commands.push(format!("selfheal approve {id}"));
     }
     if detail.can.dismiss {
-        commands.push(format!("selfheal dismiss {id}"));
+        commands.push(format!("selfheal dismiss {id} --reason WHY"));
     }
     if detail.can.rollback {
         commands.extend(match &detail.backups[..] {
@@ -192,4 +192,10 @@ fn next(text: &mut String, detail: &IncidentDetail) {
     if !commands.is_empty() {
         let _ = write!(text, "\n\nnext: {}", commands.join("\n  or: "));
     }
+}
+
+/// What became of an incident, in a line.
+pub(crate) fn incident_line(at: Timestamp, state: &str, target: &TargetId, text: &str) -> String {
+    let at = at.format("%Y-%m-%d %H:%M:%S");
+    format!("{at}  {state:<11} {target}: {}", clean(text, 300))
 }

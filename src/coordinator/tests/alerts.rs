@@ -1,6 +1,7 @@
 //! Stories of who is told what, and when.
 
 use selfheal_agents::model::Severity;
+use selfheal_agents::ports::Alert;
 
 use super::*;
 use crate::config::{ChannelName, Route};
@@ -17,19 +18,24 @@ fn pushed_if_critical() -> Rules {
     Rules { mode: Mode::Approve, channels, routes: vec![route], ..Rules::default() }
 }
 
-/// What was queued for a channel and not yet taken from it, as it is taken now.
+/// The events that were queued for a channel and not yet taken from it, as they are taken now.
 async fn taken(stage: &Stage, channel: &str) -> Vec<String> {
+    carried(stage, channel).await.into_iter().map(|alert| alert.event).collect()
+}
+
+/// What was queued for a channel and not yet taken from it, as it is taken now.
+async fn carried(stage: &Stage, channel: &str) -> Vec<Alert> {
     let now = stage.fake.clock().now();
-    let mut events = vec![];
+    let mut alerts = vec![];
     loop {
         let due = stage.store.due(now, 100).await.unwrap();
         if due.is_empty() {
-            return events;
+            return alerts;
         }
         for delivery in due {
             stage.store.delivered(delivery.id, now).await.unwrap();
             if delivery.channel == channel {
-                events.push(delivery.alert.event);
+                alerts.push(delivery.alert);
             }
         }
     }
@@ -70,6 +76,19 @@ async fn a_decision_ends_the_reminders() {
     stage.coordinator.dismiss(id, "ada", "").await.unwrap();
     stage.pass(70 * MINUTE).await;
     assert_eq!(count(&taken(&stage, "log").await, "reminder"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_closed_is_told_with_the_reason_and_not_as_over_by_itself() {
+    let stage = Stage::new(shop(), asked_for_each());
+    stage.look().await;
+    stage.fake.crash("web", 1);
+    stage.pass(70).await;
+    let id = only(&stage.incidents().await).id;
+    stage.coordinator.dismiss(id, "ada", "it is meant to be off").await.unwrap();
+    let told = carried(&stage, "log").await.pop().unwrap().title;
+    assert!(told.contains("ada closed it (dismissed: it is meant to be off)"), "{told}");
+    assert!(!told.contains("by itself"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]

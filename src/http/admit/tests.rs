@@ -65,6 +65,7 @@ impl Served {
             fleet: None,
             tie: None,
             heart: Arc::default(),
+            collector: None,
         };
         let router = router(coordinator, configured, access, hosts, cancel.clone());
         Self { router, audit, dir, cancel }

@@ -1,6 +1,8 @@
 //! What Prometheus reads, and what the rules and the dashboard that are delivered ask it for.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::Stdio;
 
 use axum::body::Body;
 use regex::Regex;
@@ -64,6 +66,44 @@ async fn rules_and_dashboard_ask_only_for_what_is_there() {
             assert!(there.contains(name), "{name} is not among {there:?}");
         }
     }
+}
+
+/// The same in the older form, the only one that promtool reads: a counter is named as its samples are.
+fn in_the_older_form(scraped: &str) -> String {
+    let counter = Regex::new(r"(?m)^# TYPE (\S+) counter$").unwrap();
+    let counters: BTreeSet<&str> =
+        counter.captures_iter(scraped).map(|found| found.get(1).unwrap().as_str()).collect();
+    let heading = Regex::new(r"(?m)^# (HELP|TYPE) (\S+)").unwrap();
+    let renamed = heading.replace_all(scraped, |found: &regex::Captures<'_>| {
+        let end = if counters.contains(&found[2]) { "_total" } else { "" };
+        format!("# {} {}{end}", &found[1], &found[2])
+    });
+    renamed.replace("# EOF\n", "")
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_to_say_about_the_names() {
+    let served = Served::new();
+    served.store.record_outcome(&outcome(1, 0, true)).await.unwrap();
+    served.world.add(healthy("web"));
+    served.post("/api/monitoring/trigger-check", "").await;
+    let seen = scraped_until(&served, "selfheal_cycle_duration_seconds_count 1").await;
+    let promtool = std::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut promtool) = promtool else {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: promtool is not installed");
+        return;
+    };
+    let mut input = promtool.stdin.take().unwrap();
+    input.write_all(in_the_older_form(&seen).as_bytes()).unwrap();
+    drop(input);
+    let said = promtool.wait_with_output().unwrap();
+    let text = [said.stdout, said.stderr].concat();
+    assert!(said.status.success() && text.is_empty(), "{}", String::from_utf8_lossy(&text));
 }
 
 #[tokio::test]
