@@ -52,7 +52,7 @@ fn round(engine: &mut Engine, daemon: &Daemon) -> Result<()> {
         })
     };
     engine.wrote("c0", 20_000);
-    engine.end_all(Some(137));
+    engine.end_all(Some(1));
     check(daemon)?;
     well("critical")?;
     engine.kill();
