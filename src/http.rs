@@ -26,6 +26,7 @@ mod needs;
 mod openapi;
 mod pages;
 mod problem;
+mod results;
 mod state;
 mod targets;
 pub mod tls;
@@ -59,6 +60,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use self::events::Events;
 use self::metrics::Tally;
 use self::problem::Problem;
+use self::results::Counted;
 use self::state::Api;
 use self::tls::Tls;
 use self::vital::Vital;
@@ -152,8 +154,8 @@ pub fn router(
     let document = openapi::document(&paths).to_string();
     let tally = Tally::keep(coordinator.subscribe(), cancel.clone());
     let events = Events::keep(coordinator.subscribe(), cancel);
-    let (vital, document) = (Vital::default(), Arc::from(document));
-    let api = Api { coordinator, events, tally, vital, configured, document };
+    let (vital, counted, document) = (Vital::default(), Counted::default(), Arc::from(document));
+    let api = Api { coordinator, events, tally, counted, vital, configured, document };
     let audit = Arc::clone(api.coordinator.audit());
     with_layers(documented.merge(undocumented()).with_state(api), audit, access, hosts)
 }
