@@ -409,6 +409,8 @@ pub trait Outcomes: Send + Sync {
     /// Records one; a second for the same fix replaces the first (a kept fix that a person
     /// takes back).
     async fn record_outcome(&self, outcome: &Outcome) -> StoreResult<()>;
+    /// Rises whenever an outcome is recorded by this store.
+    fn outcomes_recorded(&self) -> u64;
     /// All since a time, oldest first.
     async fn outcomes(&self, since: Option<Timestamp>) -> StoreResult<Vec<Outcome>>;
 }

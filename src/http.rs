@@ -29,6 +29,7 @@ mod needs;
 mod openapi;
 mod pages;
 mod problem;
+mod results;
 mod state;
 mod targets;
 pub mod tls;
@@ -62,6 +63,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use self::events::Events;
 use self::metrics::Tally;
 use self::problem::Problem;
+use self::results::Counted;
 use self::state::Api;
 use self::tls::Tls;
 use self::vital::Vital;
@@ -188,8 +190,8 @@ pub fn router(
     let upkeep = coordinator.upkeep();
     let tally = Tally::keep(coordinator.subscribe(), upkeep, cancel.clone());
     let events = Events::keep(coordinator.subscribe(), upkeep, cancel);
-    let (vital, document) = (Vital::default(), Arc::from(document));
-    let api = Api { coordinator, events, tally, vital, configured, document };
+    let (vital, counted, document) = (Vital::default(), Counted::default(), Arc::from(document));
+    let api = Api { coordinator, events, tally, counted, vital, configured, document };
     let audit = Arc::clone(api.coordinator.audit());
     with_layers(documented.merge(undocumented()).with_state(api), audit, access, hosts)
 }

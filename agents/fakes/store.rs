@@ -47,6 +47,7 @@ struct Kept {
     incidents: BTreeMap<IncidentId, Incident>,
     journal: Vec<JournalRecord>,
     outcomes: Vec<Outcome>,
+    outcomes_recorded: u64,
     backups: Vec<Backup>,
     events: Vec<RuntimeEvent>,
     changes: Vec<Change>,
@@ -324,7 +325,12 @@ impl Outcomes for MemoryStore {
         kept.outcomes.retain(|known| known.fix != outcome.fix);
         kept.outcomes.push(outcome.clone());
         kept.outcomes.sort_by_key(|known| known.timestamp);
+        kept.outcomes_recorded += 1;
         Ok(())
+    }
+
+    fn outcomes_recorded(&self) -> u64 {
+        self.kept().outcomes_recorded
     }
 
     async fn outcomes(&self, since: Option<Timestamp>) -> StoreResult<Vec<Outcome>> {

@@ -19,6 +19,7 @@ const MOST_ENTRIES: usize = 1000;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AuditParams {
     /// At most this many, 1 to 1000; 50 without it.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 

@@ -26,14 +26,23 @@ const MAX_PAGE: usize = 500;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct IncidentParams {
     /// Only in these states, separated by commas; `open` alone means every state before the end.
+    #[param(
+        pattern = r"^(open|diagnosed|held|fixing|validating|resolved|rolled_back|stuck)(,(open|diagnosed|held|fixing|validating|resolved|rolled_back|stuck))*$"
+    )]
     state: Option<String>,
     /// Only about this target, as blamed, affected or with a finding.
+    #[param(
+        pattern = r"^(host|(container|postgres|mysql|redis|http|tcp):[\p{L}\p{N}_./@+-]{1,200})$"
+    )]
     target: Option<String>,
     /// Only opened at or after this time (RFC 3339).
+    #[param(format = DateTime)]
     since: Option<String>,
     /// `next_cursor` of the page before.
+    #[param(format = Uuid)]
     cursor: Option<String>,
     /// At most this many, 1 to 500; 50 without it.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 

@@ -110,3 +110,33 @@ pub(super) fn caught(panic: Box<dyn Any + Send + 'static>) -> Response {
         .unwrap_or("no text");
     Problem::internal(&format_args!("a handler panicked: {text}")).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::any;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn asked(method: &str, path: &str) -> (StatusCode, Duration) {
+        let never = || std::future::pending::<()>();
+        let router = Router::new().route("/x", any(never)).layer(from_fn(limit_time));
+        let request = Request::builder().method(method).uri(path).body(Body::empty());
+        let began = tokio::time::Instant::now();
+        let answer = router.oneshot(request.unwrap()).await.unwrap();
+        (answer.status(), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gets_no_answer_is_told_so_after_a_while() {
+        let (status, after) = asked("GET", "/x").await;
+        assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+        assert!((LIMIT..LIMIT * 2).contains(&after), "{after:?}");
+        let (status, after) = asked("POST", "/x").await;
+        assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+        assert!((LONG_LIMIT..LONG_LIMIT * 2).contains(&after), "{after:?}");
+    }
+}

@@ -81,9 +81,9 @@ pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse>
         alerts: api.store().waiting().await?,
         refused: api.store().refused().await?,
     };
-    let outcomes = api.store().outcomes(None).await?;
+    let results = api.results().await?;
     let open = api.store().open_incidents().await?;
-    register(&mut registry, &api.coordinator.standing(), &outcomes, &open);
+    register(&mut registry, &api.coordinator.standing(), &results.fixes, &open);
     depth.register(&mut registry);
     if let Some(fleet) = &api.configured.fleet {
         leases(&mut registry, fleet.figures());
@@ -200,10 +200,10 @@ fn spans(registry: &mut Registry, (sent, dropped): (u64, u64)) {
     registry.register("selfheal_trace_spans", help, spans);
 }
 
-fn register(registry: &mut Registry, standing: &Standing, outcomes: &[Outcome], open: &[Incident]) {
-    contract(registry, standing, outcomes);
+fn register(registry: &mut Registry, standing: &Standing, fixes: &Fixes, open: &[Incident]) {
+    contract(registry, standing, fixes);
     state(registry, standing, open);
-    fixes(registry, outcomes);
+    fixes.register(registry);
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
@@ -214,15 +214,14 @@ fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
 
 /// The names that other programs already read; they are gauges, since a counter's name
 /// would end in `_total`.
-fn contract(registry: &mut Registry, standing: &Standing, outcomes: &[Outcome]) {
-    let successes = outcomes.iter().filter(|o| o.success).count();
-    let rate =
-        if outcomes.is_empty() { 0.0 } else { successes as f64 * 100.0 / outcomes.len() as f64 };
+fn contract(registry: &mut Registry, standing: &Standing, fixes: &Fixes) {
+    let Fixes { all, successes, .. } = *fixes;
+    let rate = if all == 0 { 0.0 } else { successes as f64 * 100.0 / all as f64 };
     for (name, help, value) in [
         ("active_orchestrators", "Coordinators running in this process", 1.0),
         ("total_jobs_processed", "Cycles since the start", standing.cycles as f64),
         ("successful_repairs", "Fixes proven to help", successes as f64),
-        ("failed_repairs", "Fixes not proven to help", (outcomes.len() - successes) as f64),
+        ("failed_repairs", "Fixes not proven to help", (all - successes) as f64),
         ("success_rate", "Share of fixes proven to help, percent; 0 without any", rate),
     ] {
         gauge(registry, name, help, value);
@@ -298,19 +297,37 @@ fn set(gauge: &Gauge, count: usize) {
     gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
 }
 
-fn fixes(registry: &mut Registry, outcomes: &[Outcome]) {
-    let fixes = Family::<ByResult, Counter>::default();
-    for outcome in outcomes {
-        let result = if outcome.success { "success" } else { "failure" };
-        fixes.get_or_create(&ByResult { fix_type: outcome.fix_type.clone(), result }).inc();
+/// What became of all fixes, as figures.
+pub(super) struct Fixes {
+    all: usize,
+    successes: usize,
+    by_result: Family<ByResult, Counter>,
+    repairs: Histogram,
+}
+
+impl Fixes {
+    /// Of these.
+    pub(super) fn of(outcomes: &[Outcome]) -> Self {
+        let by_result = Family::<ByResult, Counter>::default();
+        for outcome in outcomes {
+            let result = if outcome.success { "success" } else { "failure" };
+            by_result.get_or_create(&ByResult { fix_type: outcome.fix_type.clone(), result }).inc();
+        }
+        let repairs = Histogram::new(REPAIRS);
+        for secs in outcomes.iter().filter_map(|outcome| outcome.time_to_repair_secs) {
+            repairs.observe(secs);
+        }
+        let successes = outcomes.iter().filter(|outcome| outcome.success).count();
+        Self { all: outcomes.len(), successes, by_result, repairs }
     }
-    registry.register("selfheal_fixes", "What became of fixes", fixes);
-    let repairs = Histogram::new(REPAIRS);
-    for secs in outcomes.iter().filter_map(|outcome| outcome.time_to_repair_secs) {
-        repairs.observe(secs);
+
+    fn register(&self, registry: &mut Registry) {
+        // They are counted only once; a clone is the same figures.
+        registry.register("selfheal_fixes", "What became of fixes", self.by_result.clone());
+        let help = "From the incident to the service working again, where a fix helped";
+        let repairs = self.repairs.clone();
+        registry.register_with_unit("selfheal_time_to_repair", help, Unit::Seconds, repairs);
     }
-    let help = "From the incident to the service working again, where a fix helped";
-    registry.register_with_unit("selfheal_time_to_repair", help, Unit::Seconds, repairs);
 }
 
 #[cfg(test)]
@@ -338,7 +355,7 @@ mod tests {
     #[test]
     fn the_names_of_the_contract_are_there_with_their_values() {
         let (mut registry, mut text) = (Registry::default(), String::new());
-        register(&mut registry, &standing(), &[], &[]);
+        register(&mut registry, &standing(), &Fixes::of(&[]), &[]);
         Depth { cycles: 1, alerts: 2, refused: 1 }.register(&mut registry);
         encode(&mut text, &registry).unwrap();
         for line in [

@@ -68,7 +68,7 @@ pub(super) async fn health(State(api): State<Api>) -> Json<HealthBody> {
 pub(super) async fn status(State(api): State<Api>) -> Answer<Json<StatusBody>> {
     let standing = api.coordinator.standing();
     let backups = api.store().backups(5).await?;
-    let statistics = Statistics::of(&api.store().outcomes(None).await?);
+    let statistics = api.results().await?.statistics.clone();
     Ok(Json(Success::new(Status::of(&standing, statistics, &backups))))
 }
 
@@ -138,5 +138,5 @@ pub(super) async fn rollback(
     responses((status = 200, description = "By fix type, with calibration", body = StatisticsBody))
 )]
 pub(super) async fn stats(State(api): State<Api>) -> Answer<Json<StatisticsBody>> {
-    Ok(Json(Success::new(Statistics::of(&api.store().outcomes(None).await?))))
+    Ok(Json(Success::new(api.results().await?.statistics.clone())))
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use selfheal_agents::ports::Store;
+use selfheal_agents::ports::{Store, StoreResult};
 use tokio::sync::watch;
 
 use super::body::Doctor;
 use super::events::Events;
 use super::metrics::Tally;
+use super::results::{Counted, Results};
 use super::vital::Vital;
 use crate::alerts::{Channels, Heart};
 use crate::config::{Settings, Sources};
@@ -46,6 +47,8 @@ pub(super) struct Api {
     pub(super) events: Events,
     /// What happened since the start, counted.
     pub(super) tally: Tally,
+    /// What became of all fixes.
+    pub(super) counted: Counted,
     /// Whether the store can be written.
     pub(super) vital: Vital,
     /// The settings.
@@ -55,6 +58,11 @@ pub(super) struct Api {
 }
 
 impl Api {
+    /// What became of all fixes.
+    pub(super) async fn results(&self) -> StoreResult<Arc<Results>> {
+        self.counted.of(self.store()).await
+    }
+
     /// The store, for reading.
     pub(super) fn store(&self) -> &dyn Store {
         self.coordinator.store().as_ref()

@@ -100,6 +100,9 @@ pub(super) async fn apply_freeze(
 #[serde(deny_unknown_fields, default)]
 pub(super) struct UnfreezeParams {
     /// Only the freeze of this target; the one of everything without it.
+    #[param(
+        pattern = r"^(host|(container|postgres|mysql|redis|http|tcp):[\p{L}\p{N}_./@+-]{1,200})$"
+    )]
     target: Option<String>,
 }
 

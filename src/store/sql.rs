@@ -22,6 +22,7 @@ pub(super) mod row;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -41,6 +42,8 @@ pub struct SqlStore {
     dir: PathBuf,
     database: Database,
     vault: Arc<Vault>,
+    /// Outcomes recorded since it was opened.
+    outcomes: AtomicU64,
 }
 
 /// Where the rows are.
@@ -84,7 +87,12 @@ pub(super) enum Urgency {
 
 impl SqlStore {
     pub(super) fn new(dir: &Path, database: Database) -> Self {
-        Self { dir: dir.to_owned(), database, vault: Arc::new(Vault::new(dir)) }
+        Self {
+            dir: dir.to_owned(),
+            database,
+            vault: Arc::new(Vault::new(dir)),
+            outcomes: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn database(&self) -> &Database {

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod decisions;
+mod load;
 mod lookups;
 mod markup;
 mod metrics;

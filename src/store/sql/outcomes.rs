@@ -1,5 +1,7 @@
 //! Outcomes: one a fix, and each also a line of the export.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use selfheal_agents::model::{Outcome, Timestamp};
 use selfheal_agents::ports::{Outcomes, StoreResult};
@@ -27,6 +29,7 @@ impl Outcomes for SqlStore {
         if results.iter().all(|done| done.rows == 0) {
             return Ok(()); // the same outcome, recorded again after a crash
         }
+        self.outcomes.fetch_add(1, Ordering::Relaxed);
         let (dir, line) = (self.dir.clone(), outcome.clone());
         let written = tokio::task::spawn_blocking(move || export::append(&dir, &line)).await;
         if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
@@ -37,6 +40,10 @@ impl Outcomes for SqlStore {
             );
         }
         Ok(())
+    }
+
+    fn outcomes_recorded(&self) -> u64 {
+        self.outcomes.load(Ordering::Relaxed)
     }
 
     async fn outcomes(&self, since: Option<Timestamp>) -> StoreResult<Vec<Outcome>> {

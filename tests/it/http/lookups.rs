@@ -3,7 +3,8 @@
 use axum::http::StatusCode;
 use selfheal::config::Sources;
 use selfheal::coordinator::Rules;
-use selfheal_agents::fakes::MemoryStore;
+use selfheal_agents::fakes::{MemoryStore, healthy};
+use serde_json::Value;
 
 use super::Served;
 use super::decisions::after_a_fix;
@@ -92,4 +93,31 @@ async fn settings_are_shown_with_their_origin_and_without_secrets_and_a_channel_
     assert!(!html.contains("hunter2"), "{html}");
     let (status, _) = served.press("/settings/alerts/nobody", &[]).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_by_their_cursor_until_there_is_none() {
+    let served = Served::new();
+    served.post("/api/monitoring/trigger-check", "").await;
+    for name in ["one", "two", "three"] {
+        served.world.add(healthy(name));
+        served.world.crash(name, 1);
+    }
+    served.post("/api/freeze", "").await;
+    served.post("/api/monitoring/trigger-check", "").await;
+    let (_, whole) = served.get("/api/incidents").await;
+    let ids = |page: &Value| -> Vec<String> {
+        let incidents = page["incidents"].as_array().expect("a list");
+        incidents.iter().map(|one| one["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    assert!(ids(&whole).len() >= 3 && whole["next_cursor"].is_null(), "{whole}");
+    let (mut read, mut path) = (vec![], "/api/incidents?limit=2".to_owned());
+    loop {
+        let (_, page) = served.get(&path).await;
+        assert!((1..=2).contains(&ids(&page).len()), "{page}");
+        read.extend(ids(&page));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/api/incidents?limit=2&cursor={cursor}");
+    }
+    assert_eq!(read, ids(&whole), "nothing twice and nothing left out");
 }
