@@ -35,6 +35,7 @@ mod live;
 mod look;
 mod memories;
 mod news;
+mod over;
 mod people;
 pub mod policy;
 mod progress;
