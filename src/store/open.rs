@@ -117,7 +117,7 @@ async fn mended(
 
 /// Whether not even a little can be written.
 fn has_no_room(dir: &Path) -> bool {
-    let written = tempfile::tempfile_in(dir).and_then(|mut file| file.write_all(&[0; 1 << 16]));
+    let written = tempfile::tempfile_in(dir).and_then(|mut file| file.write_all(&[0; 8192]));
     written.is_err_and(|error| {
         matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
     })
