@@ -17,9 +17,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use chrono::TimeDelta;
 use selfheal_agents::error_detector::{BrokenRunbook, Catalogue};
 use selfheal_agents::health_monitor::changes::DigestKey;
-use selfheal_agents::ports::{Clock, ContainerRuntime, Occasion, Outbox, Store, World};
+use selfheal_agents::model::{Backup, Timestamp};
+use selfheal_agents::ports::{Backups, Clock, ContainerRuntime, Occasion, Outbox, Store, World};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -192,11 +194,27 @@ async fn own_up(store: &SqlStore, damage: &Damage, channels: &[String]) -> anyho
     }
     freezes::add(store, freeze_of(damage), now).await?;
     let taken_at = damage.restored.as_ref().map(|restored| restored.taken_at);
-    store
-        .enqueue(&crate::alerts::damaged(damage.set_aside.as_deref(), taken_at, now), channels)
-        .await?;
+    let begun = begun_since(store, taken_at.unwrap_or(now - UNKNOWN_BACK)).await;
+    let alert = crate::alerts::damaged(damage.set_aside.as_deref(), taken_at, &begun, now);
+    store.enqueue(&alert, channels).await?;
     store.damage_is_told().await?;
     Ok(())
+}
+
+/// Where nothing is restored, fixes begun so long ago are named.
+const UNKNOWN_BACK: TimeDelta = TimeDelta::days(1);
+/// More than these nobody reads.
+const MOST_NAMED: usize = 20;
+
+/// The backups of fixes begun since that time, newest first: all that is left of them.
+async fn begun_since(store: &SqlStore, since: Timestamp) -> Vec<Backup> {
+    match store.backups(MOST_NAMED).await {
+        Ok(newest) => newest.into_iter().filter(|backup| backup.at > since).collect(),
+        Err(error) => {
+            tracing::error!(%error, "which fixes were begun since is not known");
+            vec![]
+        }
+    }
 }
 
 /// The store that the settings name, for writing.
@@ -222,7 +240,8 @@ pub async fn store_alone(
         acts.push(damaged(damage));
     }
     Audit::open(&settings.data_dir, Arc::clone(&store) as _).await.write(&acts).await;
-    let found = opened.damage.as_ref().map(|damage| freeze_of(damage).reason);
+    let look = |damage| format!("{}; look, then `selfheal unfreeze`", freeze_of(damage).reason);
+    let found = opened.damage.as_ref().map(look);
     Ok((store, found))
 }
 
@@ -239,15 +258,8 @@ fn freeze_of(damage: &Damage) -> Freeze {
         || "the database was gone".to_owned(),
         |aside| format!("the database was damaged and is set aside as {}", aside.display()),
     );
-    let reason = format!("{what}{instead}; look, then `selfheal unfreeze`");
-    Freeze {
-        target: None,
-        until: None,
-        reason,
-        by: "selfheal".to_owned(),
-        safety_stop: false,
-        stuck: None,
-    }
+    // Not a person's, who would want silence: what is broken meanwhile is told.
+    Freeze::safety_stop(format!("{what}{instead}"))
 }
 
 /// Where traces go. A variable that is wrong is told; Selfheal heals without traces.

@@ -39,6 +39,7 @@ mod look;
 mod memories;
 mod news;
 mod outside;
+mod over;
 mod people;
 pub mod policy;
 mod progress;

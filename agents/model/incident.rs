@@ -229,6 +229,10 @@ pub struct Incident {
     /// Whether a person was told that it waits for one.
     #[serde(default)]
     pub told: bool,
+    /// Whether it was said of one whose fix was taken back that it works again. What lies back farther
+    /// than this was kept counts as said: nobody wants to hear of all of it at once.
+    #[serde(default = "told_long_ago")]
+    pub told_over: bool,
     /// Backups made for it, oldest first.
     pub backups: Vec<BackupId>,
     /// The rehearsal of the fix proposed or applied last, if there was one.
@@ -252,6 +256,10 @@ pub struct Incident {
     pub audited: usize,
 }
 
+const fn told_long_ago() -> bool {
+    true
+}
+
 impl Incident {
     /// Opens an incident.
     pub fn open(id: IncidentId, target: TargetId, findings: Vec<Finding>, at: Timestamp) -> Self {
@@ -271,6 +279,7 @@ impl Incident {
             holds: vec![],
             wait: None,
             told: false,
+            told_over: false,
             shadow: None,
             backups: vec![],
             rehearsal: None,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use selfheal_agents::fix_engineer::actions::Act;
 use selfheal_agents::model::{
-    Actor, Fix, Hold, Incident, IncidentState, Severity, TargetId, Timestamp, clean,
+    Actor, Backup, Fix, Hold, Incident, IncidentState, Severity, TargetId, Timestamp, clean,
 };
 use selfheal_agents::ports::Alert;
 
@@ -133,7 +133,14 @@ pub fn of_test(at: Timestamp) -> Alert {
 
 /// The alert that the database was damaged and set aside at a start, or gone, and a snapshot
 /// restored, if there was one, with all that was written until `taken_at`.
-pub fn damaged(set_aside: Option<&Path>, taken_at: Option<Timestamp>, at: Timestamp) -> Alert {
+///
+/// `begun` are the backups of fixes of which nothing else is known.
+pub fn damaged(
+    set_aside: Option<&Path>,
+    taken_at: Option<Timestamp>,
+    begun: &[Backup],
+    at: Timestamp,
+) -> Alert {
     let aside = set_aside.map(|aside| clean(&aside.display().to_string(), TITLE_CHARS - 260));
     let (key, what) = match &aside {
         Some(aside) => {
@@ -166,11 +173,12 @@ pub fn damaged(set_aside: Option<&Path>, taken_at: Option<Timestamp>, at: Timest
              Nothing is healed until you have looked and typed `selfheal unfreeze`."
         ),
         body: format!(
-            "{lost}\n\nWhat to do\n  \
+            "{lost}{}\n\nWhat to do\n  \
              look whether every service works, and whether the disk does\n  \
              selfheal incidents   what was going on{}\n  \
              selfheal backups     what was saved before each fix\n  \
              selfheal unfreeze    heal again",
+            named(begun),
             if taken_at.is_some() { " until then" } else { "" }
         ),
         incident: None,
@@ -178,6 +186,23 @@ pub fn damaged(set_aside: Option<&Path>, taken_at: Option<Timestamp>, at: Timest
         holds: vec![],
         at,
     }
+}
+
+/// Fixes of which only the backup is left, and how each is taken back.
+fn named(begun: &[Backup]) -> String {
+    if begun.is_empty() {
+        return String::new();
+    }
+    let line = |backup: &Backup| {
+        let reason = clean(&backup.reason, 200);
+        format!(
+            "\n  {}   {reason}   $ selfheal rollback {}",
+            backup.at.format("%H:%M:%S UTC"),
+            backup.id
+        )
+    };
+    let lines: String = begun.iter().map(line).collect();
+    format!("\n\nBegun since, and what became of it is not known{lines}")
 }
 
 /// The alert that the database turned out to be damaged while Selfheal runs on it.
@@ -328,6 +353,9 @@ fn what_was_done(incident: &Incident, event: AlertEvent) -> String {
         AlertEvent::Held => {
             let why = incident.holds.first().map(|hold| format!(": {hold}"));
             format!("Nothing was changed{}", why.unwrap_or_default())
+        }
+        AlertEvent::Recovered if incident.state() == IncidentState::RolledBack => {
+            format!("Selfheal did {fix}, which was taken back; it works again by now")
         }
         AlertEvent::Recovered => format!("Nothing was changed; {}", ended_by(incident)),
         AlertEvent::Resolved => {

@@ -223,7 +223,7 @@ pub struct Freeze {
     pub reason: String,
     /// Who.
     pub by: String,
-    /// Whether it is Selfheal's own safety stop, because too many fixes failed.
+    /// Whether it is Selfheal's own safety stop: too many fixes failed, or its database was damaged.
     #[serde(default)]
     pub safety_stop: bool,
     /// The incident whose fix could not be taken back, where Selfheal keeps its hands off for that.
@@ -233,7 +233,7 @@ pub struct Freeze {
 
 impl Freeze {
     /// The safety stop: of everything, until a person ends it.
-    pub(super) fn safety_stop(why: String) -> Self {
+    pub fn safety_stop(why: String) -> Self {
         Self {
             target: None,
             until: None,

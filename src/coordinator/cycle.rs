@@ -92,6 +92,9 @@ impl Inner {
             self.keep_noticed(&mut senses.survey, &mut seen).await;
             self.keep_known_lines(&mut senses.detector, &seen, &scope).await;
             self.remove_expired_clones(&seen);
+            if scope == Scope::All {
+                self.tell_what_is_over(&seen).await;
+            }
         }
         drop(senses);
         let report = CycleReport {

@@ -1,7 +1,7 @@
 //! Opens the store: locks the directory, has a damaged database dealt with, migrates.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io;
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -78,9 +78,9 @@ pub(super) async fn open_as(
     prepare(data_dir).map_err(|why| unwritable(data_dir, why))?;
     let lock = DirLock::take(data_dir)?;
     let file = data_dir.join(DATABASE_FILE);
-    let damage = Box::pin(damage::deal_with(data_dir, &file, clock.now())).await?;
-    let pool = writer(data_dir, &file, sends).await?;
     let reserve = Arc::new(Reserve::new(data_dir));
+    let damage = mended(data_dir, &file, clock.as_ref(), &reserve).await?;
+    let pool = writer(data_dir, &file, sends).await?;
     if let Err(error) = reserve.fill() {
         tracing::warn!(
             "there is no room for the reserve of {}: {error}; free some space",
@@ -93,6 +93,34 @@ pub(super) async fn open_as(
     let sqlite = Sqlite::new(data_dir, Some(writer), readers(&file));
     let store = SqlStore::new(data_dir, Database::Sqlite(sqlite));
     Ok(Opened { store, damage })
+}
+
+/// Has a damaged database dealt with. On a full disk what is kept back for a rollback goes for that:
+/// without a journal nothing is taken back.
+async fn mended(
+    dir: &Path,
+    file: &Path,
+    clock: &dyn Clock,
+    reserve: &Reserve,
+) -> Result<Option<Damage>, OpenError> {
+    match Box::pin(damage::deal_with(dir, file, clock.now())).await {
+        // What SQLite says of a full disk depends on which file it could not write.
+        Err(OpenError::Unwritable { .. } | OpenError::Failed { .. })
+            if has_no_room(dir) && reserve.release() =>
+        {
+            tracing::warn!("there was no room to open the store: the reserve is used for that");
+            Box::pin(damage::deal_with(dir, file, clock.now())).await
+        }
+        dealt_with => dealt_with,
+    }
+}
+
+/// Whether not even a little can be written.
+fn has_no_room(dir: &Path) -> bool {
+    let written = tempfile::tempfile_in(dir).and_then(|mut file| file.write_all(&[0; 8192]));
+    written.is_err_and(|error| {
+        matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+    })
 }
 
 /// Opens the store of `data_dir` for reading, also beside a running daemon. Every write

@@ -183,3 +183,29 @@ async fn whoever_was_called_by_a_route_is_told_that_it_is_over() {
     stage.pass(60).await;
     assert_eq!(taken(&stage, "ntfy").await, ["recovered"], "though that is critical to nobody");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_back_is_told_to_be_over_once_it_works_again() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.behaves("web", Behaviour::DiesOnStart { exit_code: 1 });
+    stage.fake.crash("web", 1);
+    stage.pass(60).await;
+    stage.look().await;
+    let over = |titles: Vec<String>| titles.iter().filter(|event| *event == "recovered").count();
+    assert!(stage.alerts().await.contains(&"rolled_back".to_owned()));
+    assert_eq!(over(stage.alerts().await), 0);
+    // Somebody mends it.
+    stage.fake.behaves("web", Behaviour::Works);
+    stage.fake.world().runtime.start("web").await.unwrap();
+    stage.pass(700).await;
+    stage.look().await;
+    let taken_back = |incident: &&Incident| incident.state() == IncidentState::RolledBack;
+    let incidents = stage.incidents().await;
+    let owed = incidents.iter().filter(taken_back).count();
+    let told: Vec<&Incident> = incidents.iter().filter(|incident| incident.told_over).collect();
+    assert_eq!((owed > 0, told.len()), (true, owed), "{:#?}", incidents[0].timeline);
+    let count = over(stage.alerts().await);
+    stage.look().await;
+    assert_eq!(over(stage.alerts().await), count, "once");
+}

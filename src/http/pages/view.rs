@@ -277,7 +277,7 @@ fn mode_badge(standing: &Standing) -> ModeBadge {
     let stopped = of_everything().any(|freeze| freeze.safety_stop);
     let (word, meaning) = match (of_everything().next().is_some(), standing.mode) {
         (true, _) if stopped => {
-            ("frozen", "Too many fixes failed: it watches and reports until a person looked.")
+            ("frozen", "It stopped itself: it watches and reports until a person has looked.")
         }
         (true, _) => ("frozen", "It watches and reports; a person stopped all automatic fixes."),
         (_, Mode::Auto) => ("auto", "It heals by itself when every guard agrees."),

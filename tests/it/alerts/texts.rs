@@ -175,7 +175,7 @@ fn each_event_of_an_incident_has_a_key_of_its_own() {
 #[test]
 fn a_damaged_database_says_what_took_its_place_and_what_is_not_known() {
     let aside = Path::new("/var/lib/selfheal/selfheal.db.corrupt-20251019_180000");
-    let restored = damaged(Some(aside), Some(at(0)), at(3600));
+    let restored = damaged(Some(aside), Some(at(0)), &[], at(3600));
     for words in [
         "selfheal.db.corrupt-20251019_180000",
         "the snapshot of 2025-10-19 17:00:00 UTC is restored",
@@ -185,12 +185,25 @@ fn a_damaged_database_says_what_took_its_place_and_what_is_not_known() {
         assert!(restored.title.contains(words), "{}", restored.title);
     }
     assert!(restored.body.contains("nothing was done about them"), "{}", restored.body);
-    let empty = damaged(Some(aside), None, at(3600));
+    let empty = damaged(Some(aside), None, &[], at(3600));
     assert!(empty.title.contains("a new one is begun"), "{}", empty.title);
     assert!(!empty.title.contains("snapshot"), "{}", empty.title);
-    let gone = damaged(None, Some(at(0)), at(3600));
+    let gone = damaged(None, Some(at(0)), &[], at(3600));
     assert!(gone.title.starts_with("Selfheal's database was gone; the snapshot"), "{}", gone.title);
     assert!(!gone.title.contains("set aside"), "{}", gone.title);
+}
+
+#[test]
+fn a_damaged_database_names_the_fixes_of_which_only_the_backup_is_left() {
+    let mut begun = backup(1, 60, "delay = 0.1\n");
+    begun.reason = "restart container `web`".to_owned();
+    let alert = damaged(None, Some(at(0)), &[begun.clone()], at(3600));
+    for words in
+        ["Begun since", "restart container `web`", &format!("selfheal rollback {}", begun.id)]
+    {
+        assert!(alert.body.contains(words), "{}", alert.body);
+    }
+    assert!(!damaged(None, Some(at(0)), &[], at(3600)).body.contains("Begun since"));
 }
 
 #[test]
