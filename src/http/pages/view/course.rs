@@ -4,6 +4,7 @@
 //! Nothing is drawn that was not seen: before the fix only what was counted then.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use selfheal_agents::model::{ErrorCount, Timestamp, Validation, ValidationSample};
 
@@ -14,8 +15,10 @@ const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 120.0;
 /// Left free at its edges.
 const EDGE: f64 = 4.0;
-/// Of the time before the fix as much is shown as of the time after it, at most.
+/// Looks in the table at most, the newest.
 const MOST_LOOKS: usize = 200;
+/// The longest time before the fix that is looked back on, in seconds.
+const MOST_BEFORE: f64 = 86_400.0;
 
 /// One look of the window, as a row of the table.
 pub(super) struct LookRow {
@@ -115,8 +118,12 @@ impl Course {
         let after = rates(window);
         let before = window.before.and_then(|trouble| per_minute(trouble.errors));
         let usual = window.baseline_errors_per_minute;
-        // A fault that lasted for days would leave no room for the window.
-        let from = onset.max(window.started_at - (end - window.started_at));
+        // It was counted from before it was found. A fault that lasted for days would leave no room
+        // for the window.
+        let counted = window.before.map_or(0.0, |trouble| trouble.errors.secs);
+        let counted = Duration::from_secs_f64(counted.clamp(0.0, MOST_BEFORE));
+        let counted_from = window.started_at - counted;
+        let from = onset.min(counted_from).max(window.started_at - (end - window.started_at));
         let highest = after.iter().map(|(_, rate)| *rate).chain(before).chain(usual);
         let scale = Scale {
             from,
@@ -129,7 +136,7 @@ impl Course {
             said: said(window, before, &after),
             window: scale.stretch(window.started_at, end),
             grace: scale.stretch(window.started_at, window.grace_until.min(end)),
-            before: before.map(|rate| flat(from, window.started_at, rate)),
+            before: before.map(|rate| flat(counted_from.max(from), window.started_at, rate)),
             after: scale.line(&after),
             usual: usual.map(|rate| flat(from, end, rate)),
             latency,
@@ -210,8 +217,9 @@ mod tests {
 
     #[test]
     fn the_window_begins_where_the_fix_was_and_what_was_before_stands_before_it() {
+        // It was found when it was fixed, and counted from a minute before that.
         let course =
-            Course::of(&window(&[(90, false, 5), (120, true, 0)]), at(0), at(130)).unwrap();
+            Course::of(&window(&[(90, false, 5), (120, true, 0)]), at(60), at(130)).unwrap();
         assert_eq!((course.window.x.as_str(), course.window.width.as_str()), ("320.0", "316.0"));
         assert_eq!((course.grace.x.as_str(), course.grace.width.as_str()), ("320.0", "79.0"));
         assert_eq!(course.before.unwrap(), "4.0,12.0 320.0,12.0", "it was the highest");
