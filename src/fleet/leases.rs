@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use selfheal_agents::lease::{Ask, Row, Tenure};
-use selfheal_agents::model::IncidentState;
+use selfheal_agents::model::{Fix, IncidentState};
 
 use super::registry::{Held, summary};
 use super::server::Own;
@@ -129,7 +129,7 @@ async fn busy(
         matches!(incident.state(), IncidentState::Fixing | IncidentState::Validating)
     });
     let targets = at_work.flat_map(|incident| {
-        incident.fix.iter().flat_map(|fix| fix.touches()).chain([incident.target.clone()])
+        incident.fix.iter().flat_map(Fix::touches).chain([incident.target.clone()])
     });
     targets.filter_map(|target| state.shared.lease_of(&target).map(str::to_owned)).collect()
 }

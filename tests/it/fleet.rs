@@ -3,7 +3,8 @@
 //! What is done to a target is counted at the target: the command that mends it writes down when it
 //! began and ended, and for which node. Lists of the daemons prove nothing.
 
-use std::io::{Read, Write};
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -164,14 +165,15 @@ impl Node {
         std::fs::create_dir_all(&knowledge)?;
         for shop in 0..SHOPS {
             let at = shops.folder.path().display();
-            settings.push_str(&format!(
+            write!(
+                settings,
                 "[[target]]\nkind = \"http\"\nname = \"shop-{shop}\"\n\
                  url = \"http://127.0.0.1:{}/{shop}\"\nshared = true\n\
                  [[command]]\nname = \"free-{shop}\"\ntarget = \"http:shop-{shop}\"\n\
                  argv = [\"{at}/free\", \"{at}\", \"{name}\", \"{shop}\"]\n\
                  check = [\"/usr/bin/test\", \"-e\", \"{at}/well-{shop}\"]\ntimeout = \"5s\"\n",
                 shops.port
-            ));
+            )?;
             let runbook = RUNBOOK.replace('N', &shop.to_string());
             std::fs::write(knowledge.join(format!("shop-stuck-{shop}.toml")), runbook)?;
         }

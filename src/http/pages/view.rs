@@ -33,7 +33,6 @@ use frame::Frame;
 pub(super) use approvals::ApprovalsPage;
 pub(super) use backups::{BackupPage, BackupsPage};
 pub(super) use fleet::FleetPage;
-pub(super) use incident::IncidentPage;
 pub(super) use incident::{Beside, IncidentPage};
 pub(super) use knowledge::{ExplainedPage, KnowledgePage, RunbookPage};
 pub(super) use learning::LearningPage;

@@ -140,6 +140,7 @@ impl Life {
         let coordinator = Coordinator::start(Parts {
             world: self.world.world(),
             store: store.clone(),
+            fleet: Arc::new(selfheal_agents::ports::Alone),
             rules: rules.subscribe(),
             catalogue: watch::Sender::new(Arc::new(catalogue)).subscribe(),
             digest_key: DigestKey::new([7; 32]),
@@ -164,7 +165,10 @@ impl Life {
             settings: watch::Sender::new(Arc::new(settings)).subscribe(),
             channels: selfheal::app::channels,
             doctor: selfheal::cli::examine,
+            fleet: None,
             tie: None,
+            heart: Arc::default(),
+            collector: None,
         };
         let access = Arc::new(Access::new(&self.folder, demands));
         let hosts = AllowedHosts::new(Ipv4Addr::LOCALHOST.into(), &[]);
@@ -176,7 +180,7 @@ impl Life {
         self.world.clock().set(Utc::now());
         let _passing = self.let_time_pass();
         let listener = TcpListener::from_std(listener).expect("it is set as it must be");
-        drop(serve(listener, router, self.cancel.clone()).await);
+        drop(serve(listener, None, router, self.cancel.clone()).await);
     }
 
     /// The world's clock goes with the time that tests see.

@@ -70,10 +70,10 @@ async fn rules_and_dashboard_ask_only_for_what_is_there() {
 
 /// The same in the older form, the only one that promtool reads: a counter is named as its samples are.
 fn in_the_older_form(scraped: &str) -> String {
-    let counter = Regex::new(r"(?m)^# TYPE (\S+) counter$").unwrap();
+    let counter = Regex::new(r"(?m)^# TYPE (\S+) counter$").expect("a pattern");
     let counters: BTreeSet<&str> =
-        counter.captures_iter(scraped).map(|found| found.get(1).unwrap().as_str()).collect();
-    let heading = Regex::new(r"(?m)^# (HELP|TYPE) (\S+)").unwrap();
+        counter.captures_iter(scraped).map(|found| found.extract::<1>().1[0]).collect();
+    let heading = Regex::new(r"(?m)^# (HELP|TYPE) (\S+)").expect("a pattern");
     let renamed = heading.replace_all(scraped, |found: &regex::Captures<'_>| {
         let end = if counters.contains(&found[2]) { "_total" } else { "" };
         format!("# {} {}{end}", &found[1], &found[2])
