@@ -381,8 +381,9 @@ fn what_was_done(incident: &Incident, event: AlertEvent) -> String {
 
 /// Of what nothing was done about: it is over, or a person says that it needs nothing.
 fn ended_by(incident: &Incident) -> String {
-    let last = incident.timeline.last().map(|entry| (&entry.actor, &entry.text));
-    match last {
+    // What was noted since, such as what was learnt, ended nothing.
+    let last = incident.timeline.iter().rfind(|entry| entry.state.is_some());
+    match last.map(|entry| (&entry.actor, &entry.text)) {
         Some((Actor::Person(name), text)) => format!("{name} closed it ({})", without_stop(text)),
         _ => "it works again by itself".to_owned(),
     }

@@ -75,8 +75,12 @@ pub(super) async fn check(
     let checked = Checked::from(report.as_ref().clone());
     let mut exit = finished(&checked, request, out)?;
     for freeze in app.coordinator.standing().freezes {
-        let what = freeze.target.map_or_else(|| "everything".to_owned(), |id| id.to_string());
-        tell(format!("frozen: {what}, by {}: {}", freeze.by, freeze.reason));
+        let (what, which) = freeze.target.map_or_else(
+            || ("everything".to_owned(), String::new()),
+            |id| (id.to_string(), format!(" --target {id}")),
+        );
+        let (by, why) = (freeze.by, freeze.reason);
+        tell(format!("frozen: {what}, by {by}: {why}; `selfheal unfreeze{which}` ends that"));
     }
     if exit == Exit::Done && checked.report.status == CycleStatus::Healing && !request.dry_run {
         exit = healed(&app.coordinator, &checked).await?;

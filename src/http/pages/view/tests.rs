@@ -150,5 +150,5 @@ fn a_stop_after_too_many_failures_is_told_from_a_freeze_of_somebodys() {
     let text = shown(vec![by_ada.clone()]);
     assert!(text.contains("a person stopped all automatic fixes"), "{text}");
     let text = shown(vec![by_ada, stopped]);
-    assert!(text.contains("Too many fixes failed"), "{text}");
+    assert!(text.contains("It stopped itself"), "{text}");
 }
