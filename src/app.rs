@@ -121,6 +121,8 @@ pub async fn assemble_seeing(
     let store: Arc<dyn Store> = store;
     let audit = Arc::new(Audit::open(&settings.data_dir, Arc::clone(&store)).await);
     if let Some(damage) = &opened.damage {
+        // A restored store knows an older end of it than stands there.
+        audit.examine().await;
         audit.write(&[damaged(damage)]).await;
     }
     // Before they are read: what changes meanwhile is read again.
@@ -157,7 +159,8 @@ pub async fn assemble_seeing(
     }
     let background = upkeep.tracker();
     if let Some(fleet) = &fleet {
-        background.spawn(fleet.clone().run(coordinator.clone(), cancel.clone()));
+        let (fleet, coordinator, cancel) = (fleet.clone(), coordinator.clone(), cancel.clone());
+        upkeep.keep(parts::FLEET, move || fleet.clone().run(coordinator.clone(), cancel.clone()));
     }
     let tie = settings.streams.are_on().then(Arc::default);
     let collector = collector(&settings);
@@ -239,7 +242,11 @@ pub async fn store_alone(
         own_up(&store, damage, &channels::names(settings)).await?;
         acts.push(damaged(damage));
     }
-    Audit::open(&settings.data_dir, Arc::clone(&store) as _).await.write(&acts).await;
+    let audit = Audit::open(&settings.data_dir, Arc::clone(&store) as _).await;
+    if opened.damage.is_some() {
+        audit.examine().await;
+    }
+    audit.write(&acts).await;
     let look = |damage| format!("{}; look, then `selfheal unfreeze`", freeze_of(damage).reason);
     let found = opened.damage.as_ref().map(look);
     Ok((store, found))
@@ -332,8 +339,12 @@ impl App {
     /// Starts what sends traces, where that is set up.
     fn start_traces(&self) {
         if let Some(collector) = &self.collector {
-            let (live, cancel) = (self.coordinator.subscribe(), self.cancel.clone());
-            self.background.spawn(crate::traces::run(Arc::clone(collector), live, cancel));
+            let (collector, coordinator) = (Arc::clone(collector), self.coordinator.clone());
+            let cancel = self.cancel.clone();
+            self.coordinator.upkeep().keep(parts::TRACES, move || {
+                let live = coordinator.subscribe();
+                crate::traces::run(Arc::clone(&collector), live, cancel.clone())
+            });
         }
     }
 

@@ -215,6 +215,11 @@ impl Finding {
         self.severity >= Severity::Warning
     }
 
+    /// Whether Selfheal itself sees that something is wrong, beside what others say.
+    pub fn is_own_trouble(&self) -> bool {
+        self.is_trouble() && !self.is_alert()
+    }
+
     /// The key of a log finding.
     pub fn log_key(target: &TargetId, runbook: &str, side: Side) -> String {
         match side {

@@ -34,4 +34,7 @@ pub(super) const HOUSEKEEPING: Part = turning("the housekeeping", Duration::from
 pub(super) const ALERTS: Part = turning("the alerts", Duration::from_mins(5));
 /// A beat is an hour at most.
 pub(super) const HEARTBEAT: Part = turning("the sign of life", Duration::from_hours(2));
+/// It asks the server each few seconds, and waits for no answer longer than seconds.
+pub(super) const FLEET: Part = turning("the leases of the fleet", Duration::from_mins(2));
+pub(super) const TRACES: Part = waiting("the traces");
 pub(super) const SENDER: Part = turning("the sender to PostgreSQL", Duration::from_mins(10));

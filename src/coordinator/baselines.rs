@@ -33,7 +33,7 @@ impl Inner {
                     continue;
                 }
             };
-            let ill = seen.findings.iter().any(|f| f.target == *id && f.is_trouble());
+            let ill = seen.findings.iter().any(|f| f.target == *id && f.is_own_trouble());
             calm.read(error_detector::error_lines(batch), ill, seen.now);
             self.keep_error_rate(id, &mut calm, seen.now).await;
             lock(&self.error_rates).insert(id.clone(), calm);

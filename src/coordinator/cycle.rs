@@ -10,11 +10,11 @@ use std::time::Instant;
 use selfheal_agents::fix_engineer::{self, Proposals, plan};
 use selfheal_agents::learning_engine::History;
 use selfheal_agents::model::{
-    Actor, ContainerFacts, ContainerStatus, Finding, Fix, Hold, Incident, IncidentId,
+    Actor, ContainerFacts, ContainerStatus, Diagnosis, Finding, Fix, Hold, Incident, IncidentId,
     IncidentState, TargetId, Timestamp, Verdict, time_ordered_id,
 };
 use selfheal_agents::ports::StoreResult;
-use selfheal_agents::root_cause::{self, Evidence, Explained, UNUSUAL_LINES};
+use selfheal_agents::root_cause::{self, Evidence, Explained, OUTSIDE_ALERT, UNUSUAL_LINES};
 
 use super::early;
 use super::look::{Seen, step};
@@ -168,7 +168,7 @@ impl Inner {
         if !dry_run {
             self.stop_if_too_much_failed(&history).await?;
         }
-        let understood = |one: &&Explained| one.diagnosis.issue_type != UNUSUAL_LINES;
+        let understood = |one: &&Explained| is_understood(&one.diagnosis);
         let roots = explained.iter().filter(understood).count() + failing_elsewhere(&open, seen);
         let roots = u32::try_from(roots).unwrap_or(u32::MAX);
         let begun = Mutex::default();
@@ -295,17 +295,20 @@ impl Inner {
             return Ok((Err(Some(Box::new(fix))), holds));
         }
         let target = one.diagnosis.blamed.clone();
+        let busy = self.busy_there(&target, bench);
         let mut holds = vec![if one.diagnosis.external {
             Hold::TargetExternal { target }
         } else if self.in_recovery(bench, &target) == Some(true) {
             // It becomes ready by itself; who wakes somebody for that wakes him for nothing.
             Hold::DatabaseInRecovery { target }
         } else if let Some(unmet) = proposals.not_yet {
-            return Ok((Err(None), early::holds(incident, unmet, bench.seen.now)));
+            let mut holds = early::holds(incident, unmet, bench.seen.now);
+            holds.extend(busy);
+            return Ok((Err(None), holds));
         } else {
             Hold::NoFixKnown
         }];
-        holds.extend(self.busy_there(&one.diagnosis.blamed, bench));
+        holds.extend(busy);
         holds.extend(proposals.unfit.into_iter().map(|why| Hold::CouldNotApply { why }));
         Ok((Err(None), holds))
     }
@@ -385,9 +388,15 @@ pub(super) fn failing_beside(incident: &Incident, open: &[Incident], seen: &Seen
     open.iter().filter(|i| i.id != incident.id && !well(i) && is_failing(i)).count()
 }
 
+/// Whether it says what is wrong, beside that something is odd or that others alert: however many
+/// of those there are, they are no common cause.
+fn is_understood(diagnosis: &Diagnosis) -> bool {
+    ![UNUSUAL_LINES, OUTSIDE_ALERT].contains(&&*diagnosis.issue_type)
+}
+
 fn is_failing(incident: &Incident) -> bool {
     let works = incident.validation.as_ref().is_some_and(|window| window.recovered_at.is_some());
-    let understood = incident.diagnosis.as_ref().is_none_or(|d| d.issue_type != UNUSUAL_LINES);
+    let understood = incident.diagnosis.as_ref().is_none_or(is_understood);
     !works && understood
 }
 

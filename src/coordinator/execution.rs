@@ -388,7 +388,10 @@ impl Executor {
             if known.undone {
                 continue;
             }
-            self.record(progress, JournalEntry::UndoIntent { step: index }).await?;
+            // What was refused for want of a lease is tried again and again, and intended once.
+            if !known.undo_intended {
+                self.record(progress, JournalEntry::UndoIntent { step: index }).await?;
+            }
             if let Err(error) = self.undo(step, before).await? {
                 return self.stuck(progress, &backup, index, &error).await;
             }

@@ -68,6 +68,7 @@ impl CalmLatency {
         Some(LatencyBaseline {
             median_ms,
             distance_ms: median(distances)?,
+            slowest_ms: all.iter().copied().fold(0.0, f64::max),
             answers: u32::try_from(all.len()).unwrap_or(u32::MAX),
         })
     }
@@ -89,7 +90,9 @@ pub(super) fn slower(now: Vec<f64>, usual: LatencyBaseline) -> Option<String> {
     let more = now - usual.median_ms;
     let is_slower = now > LEAST_FACTOR * usual.median_ms
         && more > LEAST_DISTANCES * usual.distance_ms
-        && more > LEAST_MORE_MS;
+        && more > LEAST_MORE_MS
+        // What has its slow hours is no slower for being in one.
+        && now > usual.slowest_ms;
     is_slower.then(|| format!("it takes {now:.0} ms where {:.0} ms are usual", usual.median_ms))
 }
 
@@ -117,7 +120,7 @@ fn calm(seen: &Seen) -> BTreeMap<&str, f64> {
             let known = seen.inventory.targets.get(id);
             known.and_then(|target| target.container.as_deref()) == Some(name)
         };
-        seen.findings.iter().any(|finding| finding.is_trouble() && of(&finding.target))
+        seen.findings.iter().any(|finding| finding.is_own_trouble() && of(&finding.target))
     };
     slowest.retain(|name, _| !ill.contains(name) && !in_trouble(name));
     slowest

@@ -8,8 +8,8 @@ use selfheal_agents::fix_engineer::remembered::Remembered;
 use selfheal_agents::health_monitor;
 use selfheal_agents::learning_engine::{History, Release};
 use selfheal_agents::model::{
-    Autonomy, ContainerFacts, FindingSource, HealthReport, Incident, IncidentState, TargetId,
-    TargetReport, Timestamp, Verdict,
+    Autonomy, ContainerFacts, Finding, FindingSource, HealthReport, Incident, IncidentState,
+    TargetId, TargetReport, Timestamp, Verdict,
 };
 use selfheal_agents::ports::{IncidentQuery, Memory, StoreError, StoreResult};
 use selfheal_agents::root_cause::{Explained, OUTSIDE_ALERT};
@@ -316,8 +316,10 @@ impl Inner {
         for (name, _) in self.store.values("dismissed.").await? {
             let target = name.trim_start_matches("dismissed.").rsplit_once('.').map(|(t, _)| t);
             let is_of = |id: &TargetId| target == Some(&*id.to_string());
+            let of_others = name.ends_with(OUTSIDE_ALERT);
+            let speaks = |f: &Finding| f.is_own_trouble() || of_others && f.is_alert();
             let still_wrong = silenced.contains(&name)
-                || seen.findings.iter().any(|f| f.is_trouble() && is_of(&f.target));
+                || seen.findings.iter().any(|f| speaks(f) && is_of(&f.target));
             let looked_at = seen.report.targets.iter().any(|t| is_of(t.id()));
             if looked_at && !still_wrong {
                 self.store.set_value(&name, None).await?;
@@ -361,6 +363,6 @@ fn shows_trouble(seen: &Seen, facts: &ContainerFacts) -> bool {
         let known = seen.inventory.targets.get(target);
         *target == id || known.is_some_and(|t| t.container.as_deref() == Some(&*facts.name))
     };
-    seen.findings.iter().any(|finding| finding.is_trouble() && shows_it(&finding.target))
+    seen.findings.iter().any(|finding| finding.is_own_trouble() && shows_it(&finding.target))
         || seen.report.targets.iter().any(|t| t.verdict().is_bad() && shows_it(t.id()))
 }

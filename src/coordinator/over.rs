@@ -45,9 +45,10 @@ impl Inner {
             if !is_owed(&incident) || incident.targets().iter().any(ill) {
                 continue;
             }
+            // First: what is told is dated by it.
+            incident.note(seen.now, Actor::HealthMonitor, "it works again");
             self.alert(&incident, AlertEvent::Recovered).await;
             incident.told_over = true;
-            incident.note(seen.now, Actor::HealthMonitor, "it works again");
             self.save(&mut incident).await;
         }
     }
@@ -63,7 +64,7 @@ fn is_owed(incident: &Incident) -> bool {
 
 /// Whether it was looked at and is well, or is gone for good.
 fn is_well(seen: &Seen, id: &TargetId) -> bool {
-    if seen.findings.iter().any(|finding| finding.target == *id && finding.is_trouble()) {
+    if seen.findings.iter().any(|finding| finding.target == *id && finding.is_own_trouble()) {
         return false;
     }
     match seen.report.target(id) {

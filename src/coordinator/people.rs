@@ -83,7 +83,7 @@ impl Inner {
                 incident.target
             )));
         }
-        let mut trouble = seen.findings.iter().filter(|f| f.is_trouble());
+        let mut trouble = seen.findings.iter().filter(|f| f.is_own_trouble());
         let still = trouble.any(|f| incident.findings.iter().any(|k| k.key == f.key));
         if !still {
             return Err(RequestError::Conflict(format!(

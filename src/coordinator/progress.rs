@@ -23,6 +23,8 @@ pub(super) struct StepProgress {
     pub(super) untold: Option<String>,
     /// What it left behind.
     pub(super) left_behind: Option<String>,
+    /// Its undoing was begun.
+    pub(super) undo_intended: bool,
     /// It was undone, for certain.
     pub(super) undone: bool,
     /// It was begun again after an undo, with what was found before.
@@ -120,10 +122,9 @@ impl Progress {
                 self.entry(*step).untold = Some(error.clone());
             }
             JournalEntry::Failed { step, .. } => self.entry(*step).failed = true,
-            JournalEntry::Planned { .. }
-            | JournalEntry::UndoIntent { .. }
-            | JournalEntry::UndoFailed { .. } => {}
+            JournalEntry::Planned { .. } | JournalEntry::UndoFailed { .. } => {}
             JournalEntry::Intent { step } => self.entry(*step).intended = true,
+            JournalEntry::UndoIntent { step } => self.entry(*step).undo_intended = true,
             JournalEntry::Applied { step, left_behind } => {
                 let known = self.entry(*step);
                 known.applied = true;

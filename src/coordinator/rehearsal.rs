@@ -264,7 +264,9 @@ impl Inner {
             return Err(vec![Hold::FactsMissing { what }]);
         }
         let is_try = approved.fix().course == Course::Back;
-        if !is_try && !seen.findings.iter().any(|f| f.is_trouble() && targets.contains(&f.target)) {
+        if !is_try
+            && !seen.findings.iter().any(|f| f.is_own_trouble() && targets.contains(&f.target))
+        {
             return Err(stale(format!("`{}` works again", incident.target)));
         }
         let diagnosis = incident.diagnosis.as_ref();

@@ -141,6 +141,7 @@ async fn done(coordinator: &Coordinator, waiting: Waiting) -> anyhow::Result<Sai
             let text = text.unwrap_or_else(|| format!("{kind} is done"));
             Said { done: answer.done, answer: text }
         }
-        Err(why) => Said { done: false, answer: why },
+        // Such as right after a start.
+        Err(why) => anyhow::bail!(why),
     })
 }

@@ -163,8 +163,9 @@ impl Server {
 
     /// Says that it is being done; answers whether there was still time for it.
     pub(super) async fn begin(&self, id: &str) -> sqlx::Result<bool> {
-        let sql = "UPDATE decision SET begun = true WHERE id = $1 AND (begun
-                   OR asked_at > clock_timestamp() - $2::text::interval)";
+        // What was begun is ended, but not tried for ever.
+        let sql = "UPDATE decision SET begun = true WHERE id = $1 AND asked_at > clock_timestamp()
+                   - $2::text::interval * CASE WHEN begun THEN 2 ELSE 1 END";
         let query = sqlx::query(sql).bind(id).bind(LAPSES);
         Ok(self.within(query.execute(&self.pool)).await?.rows_affected() > 0)
     }

@@ -155,6 +155,8 @@ fn end_of(certificate: &CertificateDer<'_>) -> Result<Timestamp, String> {
 pub struct Tls {
     files: TlsFiles,
     marks: [Option<(SystemTime, u64)>; 2],
+    /// Why the changed files are not used, as it was told.
+    refused: Option<String>,
     config: watch::Sender<Arc<ServerConfig>>,
 }
 
@@ -165,7 +167,7 @@ impl Tls {
         let marks = files.marks();
         let identity = files.identity()?;
         tell_of_end(&identity);
-        Ok(Self { config: watch::Sender::new(identity.config), marks, files })
+        Ok(Self { config: watch::Sender::new(identity.config), marks, refused: None, files })
     }
 
     /// The listener that speaks it, and the certificate renewed beside it until `cancel`.
@@ -188,16 +190,22 @@ impl Tls {
         if marks == self.marks {
             return;
         }
-        self.marks = marks;
         match self.files.identity() {
             Ok(identity) => {
+                self.marks = marks;
+                self.refused = None;
                 let until = identity.ends.format("%Y-%m-%d %H:%M:%S UTC");
                 tracing::info!("the API has a new certificate, valid until {until}");
                 tell_of_end(&identity);
                 self.config.send_replace(identity.config);
             }
+            // It is read again: who may read it can change without any mark of its own.
             Err(error) => {
-                tracing::error!("the changed certificate is refused, the old one stays: {error}");
+                let why = error.to_string();
+                if self.refused.as_ref() != Some(&why) {
+                    tracing::error!("the changed certificate is refused, the old one stays: {why}");
+                    self.refused = Some(why);
+                }
             }
         }
     }

@@ -38,19 +38,17 @@ impl Turns {
     }
 
     pub(super) fn standing(&self) -> Standing {
-        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        // First whether it runs: what begins to run in between would seem to have run since it last waited.
+        let is_inside = self.is_inside.load(Ordering::Acquire);
+        let last = Duration::from_millis(self.last.load(Ordering::Acquire));
         let since = self.since.elapsed().saturating_sub(last);
-        if self.is_inside.load(Ordering::Relaxed) {
-            Standing::Runs(since)
-        } else {
-            Standing::Waits(since)
-        }
+        if is_inside { Standing::Runs(since) } else { Standing::Waits(since) }
     }
 
     fn note(&self, is_inside: bool) {
         let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.store(now, Ordering::Relaxed);
-        self.is_inside.store(is_inside, Ordering::Relaxed);
+        self.last.store(now, Ordering::Release);
+        self.is_inside.store(is_inside, Ordering::Release);
     }
 }
 

@@ -210,7 +210,9 @@ impl Browser {
     pub(super) fn complaints(&self) -> Result<Vec<String>> {
         let log = self.tell("se/log", &json!({ "type": "browser" }))?;
         let lines = log.as_array().context("a log that is no list")?.iter();
-        Ok(lines.map(|line| line["message"].to_string()).collect())
+        let said = lines.map(|line| line["message"].to_string());
+        // What the browser says of pages of its own, such as that there is no network, is not ours.
+        Ok(said.filter(|text| !text.trim_start_matches('"').starts_with("chrome://")).collect())
     }
 
     /// A picture of the page down to so many pixels, as WebP.
