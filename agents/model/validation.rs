@@ -21,9 +21,9 @@ pub struct LatencyBaseline {
     pub median_ms: f64,
     /// The median of the distances from it, in milliseconds.
     pub distance_ms: f64,
-    /// The slowest, in milliseconds.
+    /// One in ten took longer, in milliseconds.
     #[serde(default)]
-    pub slowest_ms: f64,
+    pub ninth_decile_ms: f64,
     /// Of how many answers.
     pub answers: u32,
 }

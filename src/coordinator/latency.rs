@@ -68,7 +68,7 @@ impl CalmLatency {
         Some(LatencyBaseline {
             median_ms,
             distance_ms: median(distances)?,
-            slowest_ms: all.iter().copied().fold(0.0, f64::max),
+            ninth_decile_ms: ninth_decile(all.clone()),
             answers: u32::try_from(all.len()).unwrap_or(u32::MAX),
         })
     }
@@ -84,6 +84,12 @@ fn median(mut of: Vec<f64>) -> Option<f64> {
     })
 }
 
+/// What one in ten exceeds.
+fn ninth_decile(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of.get(of.len().saturating_sub(1) * 9 / 10).copied().unwrap_or_default()
+}
+
 /// How it answers now, in words, where that is clearly slower than usual.
 pub(super) fn slower(now: Vec<f64>, usual: LatencyBaseline) -> Option<String> {
     let now = median(now)?;
@@ -92,7 +98,7 @@ pub(super) fn slower(now: Vec<f64>, usual: LatencyBaseline) -> Option<String> {
         && more > LEAST_DISTANCES * usual.distance_ms
         && more > LEAST_MORE_MS
         // What has its slow hours is no slower for being in one.
-        && now > usual.slowest_ms;
+        && now > usual.ninth_decile_ms;
     is_slower.then(|| format!("it takes {now:.0} ms where {:.0} ms are usual", usual.median_ms))
 }
 
@@ -213,6 +219,9 @@ mod tests {
         assert!(!slow(4.0, usual(&[1.0; 9]).unwrap()), "nobody notices");
         let uneven = usual(&[20.0, 200.0, 90.0, 180.0, 25.0, 150.0, 60.0]).unwrap();
         assert!(!slow(300.0, uneven), "it was so before, too: {uneven:?}");
+        let mut hourly = vec![20.0; 50];
+        hourly.extend(vec![300.0; 10]);
+        assert!(!slow(300.0, usual(&hourly).unwrap()), "it has its slow minutes");
         let mostly_quick = [vec![80.0; 12], vec![9_000.0; 8]].concat();
         assert_eq!(slower(mostly_quick, even), None, "a few slow answers are no slow service");
     }
