@@ -59,13 +59,25 @@ pub struct Taken {
     pub dropped: usize,
 }
 
+/// What was said last of each, however often one message speaks of it.
+fn last_words(alerts: Vec<Heard>) -> Vec<Heard> {
+    let mut spoken_of = BTreeSet::new();
+    let newest_first = alerts.into_iter().rev();
+    let mut last: Vec<_> =
+        newest_first.filter(|heard| spoken_of.insert(heard.fingerprint().to_owned())).collect();
+    last.reverse();
+    last
+}
+
 impl Inner {
     pub(super) async fn hear(&self, alerts: Vec<Heard>) -> Result<Taken, RequestError> {
         let failed = |error| RequestError::Failed(format!("the alerts cannot be kept: {error}"));
         let inventory = self.inventory_now();
+        // Two that hear at once would each see room for all of theirs.
+        let _writing = self.writing.lock().await;
         let mut known = self.alerts_in_force(self.world.clock.now()).await.map_err(failed)?;
         let (mut taken, mut about) = (Taken::default(), BTreeSet::<TargetId>::new());
-        for heard in alerts {
+        for heard in last_words(alerts) {
             let before = take_out(&mut known, heard.fingerprint());
             let alert = match (heard, before) {
                 (Heard::Over(_), None) => continue,

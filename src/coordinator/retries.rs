@@ -42,6 +42,9 @@ impl Inner {
     /// Asks for a look at each incident that is held and due.
     pub(super) async fn retry_held(&self) {
         let Ok(mut open) = self.store.open_incidents().await else {
+            // A store in trouble is not asked at every tick for what is due.
+            let later = self.world.clock.now() + RETRY_EVERY;
+            lock(&self.retries).values_mut().for_each(|retry| retry.next = retry.next.max(later));
             return;
         };
         open.retain(|incident| incident.state() == IncidentState::Held);

@@ -104,3 +104,35 @@ async fn one_that_is_not_told_again_for_a_day_is_over_and_a_flood_is_bounded() {
     stage.look().await;
     assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_what_one_message_says_several_times_the_last_counts() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    let said = vec![firing(&stage, &SLOW), over(&SLOW), firing(&stage, &SLOW)];
+    let taken = stage.coordinator.hear(said).await.unwrap();
+    assert_eq!((taken.firing.len(), taken.over), (1, 0));
+    let taken = stage.coordinator.hear(vec![firing(&stage, &SLOW), over(&SLOW)]).await.unwrap();
+    assert_eq!((taken.firing.len(), taken.over), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_alert_what_selfheal_sees_broken_is_mended() {
+    let names = ["a", "b", "c", "d", "e", "web"];
+    let stage = Stage::new(
+        old_world(|w| {
+            for name in names {
+                w.add(healthy(name));
+            }
+        }),
+        Rules::default(),
+    );
+    stage.look().await;
+    let of = |name| firing(&stage, &[("alertname", "Slow"), ("container", name)]);
+    let taken = stage.coordinator.hear(names[..5].iter().copied().map(of).collect()).await.unwrap();
+    assert_eq!(taken.firing.len(), 5);
+    stage.pass(5).await;
+    stage.fake.crash("web", 1);
+    stage.pass(10).await;
+    assert_eq!(stage.fake.effects(), ["start web"]);
+}
