@@ -71,6 +71,7 @@ mod trial;
 pub mod triggers;
 mod turned;
 mod turns;
+mod unaudited;
 mod under_way;
 mod validation;
 mod window;

@@ -32,6 +32,8 @@ pub struct MemoryStore {
 struct Kept {
     refusing: Option<String>,
     mute: Option<StoreError>,
+    /// Why no alert is taken.
+    alerts_refused: Option<String>,
     /// Why no backup can be read.
     backups_mute: Option<String>,
     /// What a snapshot of it finds damaged, ...
@@ -108,6 +110,11 @@ impl MemoryStore {
     /// From now on every read fails for this reason; `None` ends that.
     pub fn refuse_reads(&self, why: Option<&str>) {
         self.kept().mute = why.map(|why| StoreError::Unavailable(why.to_owned()));
+    }
+
+    /// From now on no alert is taken, for this reason; `None` ends that.
+    pub fn refuse_alerts(&self, why: Option<&str>) {
+        self.kept().alerts_refused = why.map(str::to_owned);
     }
 
     /// From now on no backup can be read, for this reason; `None` ends that.
@@ -521,6 +528,9 @@ impl Memory for MemoryStore {
 impl Outbox for MemoryStore {
     async fn enqueue(&self, alert: &Alert, channels: &[String]) -> StoreResult<()> {
         let mut kept = self.write()?;
+        if let Some(why) = &kept.alerts_refused {
+            return Err(StoreError::Unavailable(why.clone()));
+        }
         for channel in channels {
             let queued = |known: &Queued| {
                 known.delivery.alert.key == alert.key && known.delivery.channel == *channel

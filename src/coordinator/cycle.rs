@@ -420,7 +420,12 @@ fn diagnosed(incident: &mut Incident, one: &Explained, now: Timestamp) {
 
 /// Holds an incident for these reasons; says so in its story unless it said the same before.
 pub(super) fn hold(incident: &mut Incident, holds: Vec<Hold>, now: Timestamp) {
-    let names = |holds: &[Hold]| holds.iter().map(Hold::name).collect::<Vec<_>>();
+    let names = |holds: &[Hold]| {
+        let no_fix_known = holds.contains(&Hold::NoFixKnown);
+        // Where nobody knows a fix, it is no news that something is young, and then nothing is.
+        let news = |hold: &&Hold| !(no_fix_known && matches!(hold, Hold::TooEarly { .. }));
+        holds.iter().filter(news).map(Hold::name).collect::<Vec<_>>()
+    };
     let same = incident.state() == IncidentState::Held && names(&incident.holds) == names(&holds);
     let text = holds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     incident.hold_for(holds, now);

@@ -219,6 +219,7 @@ impl Inner {
     async fn take_up(self: &Arc<Self>) -> StoreResult<bool> {
         self.recall_freezes().await?;
         self.recall_flaps().await?;
+        self.recall_unaudited().await?;
         self.recover().await
     }
 
@@ -275,12 +276,13 @@ impl Inner {
         }
     }
 
-    /// Reminds people and tells the digest, beside the windows: those wait for no store that is slow.
+    /// Reminds people, tells the digest and writes what the audit log did not take, beside the windows: those wait for no store that is slow.
     async fn tell_in_time(self: Arc<Self>) {
         loop {
             tokio::time::sleep(TELL_EVERY).await;
             self.remind().await;
             self.tell_digest().await;
+            self.write_unaudited().await;
         }
     }
 }

@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use selfheal_agents::model::{Actor, Incident, IncidentState, TargetId, TimelineEntry, Verdict};
+use selfheal_agents::model::{
+    Actor, Incident, IncidentId, IncidentState, TargetId, TimelineEntry, Timestamp, Verdict,
+};
 use selfheal_agents::ports::IncidentQuery;
 
 use super::look::Seen;
@@ -41,13 +43,24 @@ impl Inner {
             };
         let in_trouble: BTreeSet<TargetId> = open.iter().flat_map(Incident::targets).collect();
         let ill = |id: &TargetId| in_trouble.contains(id) || !is_well(seen, id);
-        for mut incident in taken_back {
-            if !is_owed(&incident) || incident.targets().iter().any(ill) {
-                continue;
+        for incident in taken_back {
+            if is_owed(&incident) && !incident.targets().iter().any(ill) {
+                self.tell_that_it_is_over(incident.id, seen.now).await;
             }
-            // First: what is told is dated by it.
-            incident.note(seen.now, Actor::HealthMonitor, "it works again");
-            self.alert(&incident, AlertEvent::Recovered).await;
+        }
+    }
+
+    /// Tells it of one. Not where the alert cannot be queued: then the next look does.
+    async fn tell_that_it_is_over(&self, id: IncidentId, now: Timestamp) {
+        let _writing = self.writing.lock().await;
+        // A person may have had it in hand since it was read.
+        let Ok(Some(mut incident)) = self.store.incident(id).await else { return };
+        if incident.state() != IncidentState::RolledBack || !is_owed(&incident) {
+            return;
+        }
+        // First: what is told is dated by it.
+        incident.note(now, Actor::HealthMonitor, "it works again");
+        if self.alert(&incident, AlertEvent::Recovered).await {
             incident.told_over = true;
             self.save(&mut incident).await;
         }

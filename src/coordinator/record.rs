@@ -8,7 +8,7 @@ use selfheal_agents::ports::Alert;
 use super::progress::Progress;
 use super::state::{Blind, Inner, lock};
 use super::{CycleReport, Happening, Scope, TargetSummary, summaries};
-use crate::{alerts, audit, streams};
+use crate::{alerts, streams};
 
 /// A part of the world that cannot be seen is told of after this long.
 const BLIND_FOR: TimeDelta = TimeDelta::seconds(60);
@@ -84,10 +84,7 @@ impl Inner {
     /// here. What was decided is written into the audit log first, so that nothing is in force that
     /// is not in it; what could not be written there is tried again, not with each time.
     pub(super) async fn save_quietly(&self, incident: &mut Incident) {
-        let decided = audit::decisions(incident);
-        if decided.is_empty() || self.audit.write_in_time(&decided).await {
-            incident.audited = incident.timeline.len();
-        }
+        self.audit_decisions(incident).await;
         let told = incident.announced.clone();
         let news = if self.may_tell().await { streams::news_of(incident) } else { vec![] };
         if !news.is_empty() {
@@ -156,9 +153,10 @@ impl Inner {
         }
     }
 
-    /// Queues an alert about an incident; the same one is sent once.
-    pub(super) async fn alert(&self, incident: &Incident, event: alerts::AlertEvent) {
-        self.send(incident, &alerts::alert_for(incident, event)).await;
+    /// Queues an alert about an incident; the same one is sent once. Whether it is queued: where it
+    /// is not, Selfheal's own log has it.
+    pub(super) async fn alert(&self, incident: &Incident, event: alerts::AlertEvent) -> bool {
+        self.send(incident, &alerts::alert_for(incident, event)).await
     }
 
     /// Tells whoever approved a fix that it was not begun; whether somebody had.
@@ -168,10 +166,12 @@ impl Inner {
         true
     }
 
-    async fn send(&self, incident: &Incident, alert: &Alert) {
-        if let Err(error) = self.queue_alert(alert).await {
+    async fn send(&self, incident: &Incident, alert: &Alert) -> bool {
+        let queued = self.queue_alert(alert).await;
+        if let Err(error) = &queued {
             tracing::error!(incident.id = %incident.id, %error, "the alert is not queued: {}", alert.title);
         }
+        queued.is_ok()
     }
 
     /// Tells people once when a part of the world has not been seen for a while.

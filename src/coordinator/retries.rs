@@ -33,6 +33,8 @@ pub(super) struct Retry {
     reasons: Vec<&'static str>,
     pause: TimeDelta,
     next: Timestamp,
+    /// Where waiting was in vain, it is not looked at before.
+    earliest: Timestamp,
 }
 
 /// What waits.
@@ -59,8 +61,7 @@ impl Inner {
                 due
             } else {
                 let known = retries.remove(&incident.id);
-                let due = known.is_some_and(|known| known.next <= now);
-                let retry = ends(&incident, now).map(|next| Retry::of(&incident, next));
+                let (retry, due) = next_end(known, &incident, now);
                 retries.extend(retry.map(|retry| (incident.id, retry)));
                 // Once more when it has lasted long enough to be told of.
                 due || is_of_age(now - incident.opened_at, tell_after)
@@ -90,13 +91,40 @@ impl Inner {
 impl Retry {
     fn of(incident: &Incident, next: Timestamp) -> Self {
         let reasons = incident.holds.iter().map(Hold::name).collect();
-        Self { reasons, pause: FIRST_PAUSE, next }
+        Self { reasons, pause: FIRST_PAUSE, next, earliest: next }
     }
 }
 
 /// When the first of its reasons passes, where that is known and lies ahead.
 fn ends(incident: &Incident, now: Timestamp) -> Option<Timestamp> {
     incident.holds.iter().filter_map(Hold::until).filter(|until| *until > now).min()
+}
+
+/// When to look again at one whose reasons say when they end, and whether that is now. Where nobody
+/// knows a fix although the time came, each pause is longer than the last.
+fn next_end(known: Option<Retry>, incident: &Incident, now: Timestamp) -> (Option<Retry>, bool) {
+    let due = known.as_ref().is_some_and(|known| known.next <= now);
+    let fresh = Retry::of(incident, now);
+    let mut retry = known.filter(|known| known.reasons == fresh.reasons).unwrap_or(fresh);
+    let in_vain = is_in_vain(incident);
+    if due && in_vain {
+        retry.earliest = now + retry.pause;
+        retry.pause = (retry.pause * 2).min(LONGEST_PAUSE);
+    }
+    let next = ends(incident, now);
+    // The look that is due says when the next one is to be; until then the pause is not forgotten.
+    let next = if in_vain {
+        Some(next.map_or(retry.earliest, |next| next.max(retry.earliest)))
+    } else {
+        next
+    };
+    (next.map(|next| Retry { next, ..retry }), due)
+}
+
+/// Whether the time came and there was no fix all the same.
+fn is_in_vain(incident: &Incident) -> bool {
+    let too_early = |hold: &Hold| matches!(hold, Hold::TooEarly { .. });
+    incident.holds.contains(&Hold::NoFixKnown) && incident.holds.iter().any(too_early)
 }
 
 fn is_of_age(age: TimeDelta, wanted: TimeDelta) -> bool {

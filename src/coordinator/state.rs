@@ -100,6 +100,8 @@ pub(super) struct Inner {
     pub(super) rising: Mutex<BTreeMap<TargetId, Timestamp>>,
     /// When to look again at what is held.
     pub(super) retries: Retries,
+    /// Incidents with decisions that the audit log did not take.
+    pub(super) unaudited: Mutex<BTreeSet<IncidentId>>,
     /// What people were reminded of.
     pub(super) reminded: Reminded,
     /// Who answers late.
@@ -183,6 +185,7 @@ impl Inner {
             news: News::default(),
             rising: Mutex::default(),
             retries: Retries::default(),
+            unaudited: Mutex::default(),
             reminded: Reminded::default(),
             waited: Waited::default(),
             wake: parts.wake,

@@ -209,3 +209,24 @@ async fn what_was_taken_back_is_told_to_be_over_once_it_works_again() {
     stage.look().await;
     assert_eq!(over(stage.alerts().await), count, "once");
 }
+
+#[tokio::test(start_paused = true)]
+async fn that_it_is_over_is_told_later_where_the_alert_could_not_be_queued() {
+    let stage = Stage::new(shop(), Rules::default());
+    stage.look().await;
+    stage.fake.behaves("web", Behaviour::DiesOnStart { exit_code: 1 });
+    stage.fake.crash("web", 1);
+    stage.pass(60).await;
+    stage.look().await;
+    stage.fake.behaves("web", Behaviour::Works);
+    stage.fake.world().runtime.start("web").await.unwrap();
+    stage.store.refuse_alerts(Some("the disk is full"));
+    stage.pass(700).await;
+    stage.look().await;
+    let told =
+        async || stage.incidents().await.iter().filter(|incident| incident.told_over).count();
+    assert_eq!(told().await, 0);
+    stage.store.refuse_alerts(None);
+    stage.look().await;
+    assert!(told().await > 0);
+}

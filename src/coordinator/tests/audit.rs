@@ -103,6 +103,37 @@ async fn a_dry_run_writes_nothing_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_decided_last_while_the_log_could_not_be_written_is_told_later_also_by_the_next_run()
+ {
+    for restarted in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(crate::audit::FILE);
+        std::fs::create_dir(&path).unwrap();
+        let store = Arc::<MemoryStore>::default();
+        let fake = shop();
+        let begin = async || {
+            let audit = Arc::new(Audit::open(folder.path(), store.clone()).await);
+            let rules = Rules::default();
+            Stage::told_to(audit, built_in(), fake.clone(), fake.world(), rules, store.clone())
+        };
+        let mut stage = begin().await;
+        fake.crash("web", 1);
+        stage.pass(300).await;
+        assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
+        if restarted {
+            stage.cancel.cancel();
+            stage.pass(10).await;
+            stage = begin().await;
+        }
+        std::fs::remove_dir(&path).unwrap();
+        stage.pass(100).await;
+        assert_eq!(told(&stage).await, of("selfheal", &["apply", "applied", "kept"]));
+        stage.pass(100).await;
+        assert_eq!(told(&stage).await.len(), 3, "and once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn healing_goes_on_where_the_log_cannot_be_written_and_it_is_told_later() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(crate::audit::FILE);

@@ -59,3 +59,30 @@ async fn what_is_always_young_is_told_to_a_person() {
     let ended = ended_after(&stage, 130, |second| second as f64).await;
     assert!(ended.is_some(), "{incident:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_waiting_was_in_vain_it_is_looked_at_ever_more_rarely_and_told_once() {
+    let stage = postgres(exhausted(0.1));
+    stage.look().await;
+    // Each time the one that is about to be old enough ends, and another one is nearly as old.
+    let lapse = async |seconds| {
+        let before = stage.coordinator.standing().cycles;
+        assert_eq!(ended_after(&stage, seconds, |second| 58.0 + (second % 2) as f64).await, None);
+        stage.coordinator.standing().cycles - before
+    };
+    lapse(120).await;
+    let told = only(&stage.incidents().await).timeline.len();
+    let later = lapse(600).await;
+    assert!((5..=25).contains(&later), "one a minute, and those of the schedule: {later}");
+    // Now and then there is no session at all.
+    let calm = DatabaseFacts { idle_in_transaction: vec![], ..exhausted(0.1) };
+    for _ in 0..10 {
+        stage.fake.answers(&Endpoint::Postgres(reached_at()), Facts::Postgres(calm.clone()));
+        stage.look().await;
+        let young = Facts::Postgres(exhausted(0.1));
+        stage.fake.answers(&Endpoint::Postgres(reached_at()), young);
+        stage.look().await;
+    }
+    let incident = only(&stage.incidents().await).clone();
+    assert_eq!(incident.timeline.len(), told, "{:#?}", incident.timeline);
+}
