@@ -46,7 +46,7 @@ pub const OUTSIDE_ALERT: &str = "outside-alert";
 pub struct Evidence<'a> {
     /// What was observed, dependencies included.
     pub report: &'a HealthReport,
-    /// What is wrong; [`diagnose`] puts it in the order of the targets.
+    /// What is wrong, [`by_target`].
     pub findings: &'a [Finding],
     /// Who needs whom.
     pub graph: &'a Graph,
@@ -76,6 +76,7 @@ impl<'a> Evidence<'a> {
     }
 
     fn findings_of(&self, id: &TargetId) -> impl Iterator<Item = &'a Finding> {
+        debug_assert!(self.findings.is_sorted_by_key(|finding| &finding.target));
         let from = self.findings.partition_point(|f| f.target < *id);
         let to = self.findings.partition_point(|f| f.target <= *id);
         self.findings[from..to].iter()
@@ -91,11 +92,17 @@ pub struct Explained {
     pub findings: Vec<Finding>,
 }
 
+/// Findings in the order of their targets, in which each target's are found at once.
+pub fn by_target(findings: &[Finding]) -> Vec<Finding> {
+    let mut findings = findings.to_vec();
+    findings.sort_by(|one, other| one.target.cmp(&other.target));
+    findings
+}
+
 /// Diagnoses everything that is wrong: one answer a root, worst first.
 pub fn diagnose(evidence: Evidence<'_>) -> Vec<Explained> {
     // Before anything else: what others say neither blames nor makes any cause surer.
-    let (alerts, mut findings) = outside::part(evidence.findings);
-    findings.sort_by(|a, b| a.target.cmp(&b.target));
+    let (alerts, findings) = outside::part(evidence.findings);
     let evidence = Evidence { findings: &findings, ..evidence };
     let (findings, over) = outlived::part(&evidence);
     let evidence = Evidence { findings: &findings, ..evidence };

@@ -82,7 +82,7 @@ impl Scene {
         let runbooks: Vec<&Runbook> = runbooks.iter().collect();
         diagnose(Evidence {
             report: &self.report,
-            findings: &self.findings,
+            findings: &by_target(&self.findings),
             graph: &graph,
             runbooks: &runbooks,
             targets: &self.targets,

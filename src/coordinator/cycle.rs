@@ -143,9 +143,10 @@ impl Inner {
         let onsets = survey::onsets(&open);
         let changes = self.changes_before(seen, &onsets).await;
         let since_well = self.since_well(seen, &changes).await?;
+        let findings = root_cause::by_target(&seen.findings);
         let evidence = Evidence {
             report: &seen.report,
-            findings: &seen.findings,
+            findings: &findings,
             graph: &seen.graph,
             runbooks: &runbooks,
             targets: &seen.inventory.targets,

@@ -1,6 +1,8 @@
 //! Stories of what changed before something broke.
 
-use selfheal_agents::model::{Change, ChangeKind, Confidence, SecretText, Timestamp, Usage};
+use selfheal_agents::model::{
+    Change, ChangeKind, Confidence, HealthStatus, SecretText, Timestamp, Usage,
+};
 
 use super::*;
 use crate::config::Maintenance;
@@ -200,4 +202,61 @@ async fn in_a_quiet_hour_a_leaking_container_is_restarted_where_the_threshold_al
         stage.pass(10).await;
         assert_eq!(stage.fake.effects(), effects, "{cron}");
     }
+}
+
+/// Restarts what is unhealthy, where its log names the reason.
+const STALE: &str = r#"
+id = "cache-stale"
+title = "Its cache is stale"
+category = "hang"
+severity = "critical"
+technology = "ours"
+status = "reproduced"
+links = ["https://example.org/handbook#cache-stale"]
+signature = [{ check = "container.health", is = ["unhealthy"] }]
+diagnosis = { summary = "{target} serves a stale cache.", base = 95 }
+
+[[fix]]
+action = "container.restart"
+why = "a new process reads it anew"
+when = { finding = "cache-said" }
+"#;
+const SAID: &str = r#"
+id = "cache-said"
+title = "It says so"
+category = "hang"
+severity = "warning"
+technology = "ours"
+status = "reproduced"
+links = ["https://example.org/handbook#cache-stale"]
+no_fix = "The restart is offered elsewhere."
+applies = { kinds = ["container"] }
+signature = [{ log = 'the cache is stale' }]
+diagnosis = { summary = "{target} says so.", base = 10 }
+examples = { match = ["the cache is stale"], near_miss = ["the cache is new"] }
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_fix_that_asks_for_a_finding_sees_it_wherever_it_stands_among_all_findings() {
+    let texts = [("ours/cache-stale.toml", STALE), ("ours/cache-said.toml", SAID)];
+    let files = texts.map(|(path, text)| (path.to_owned(), text.to_owned()));
+    let (catalogue, broken) = Catalogue::load(files);
+    assert_eq!(broken, []);
+    let fake = old_world(|w| {
+        for name in ["app", "web", "zed", "a", "b", "c", "d", "e"] {
+            w.add(healthy(name));
+        }
+    });
+    let world = fake.world();
+    let stage = Stage::knowing(Arc::new(catalogue), fake, world, Rules::default(), Arc::default());
+    stage.look().await;
+    // The worst stand first: what its log says comes after another's trouble.
+    for name in ["web", "zed"] {
+        stage.fake.change(name, |facts| facts.health = Some(HealthStatus::Unhealthy));
+    }
+    stage.fake.log("web", "the cache is stale");
+    stage.pass(10).await;
+    stage.look().await;
+    stage.pass(5).await;
+    assert_eq!(stage.fake.effects(), ["restart web"]);
 }

@@ -17,7 +17,7 @@ use selfheal_agents::model::{
     TunableRole, Verdict,
 };
 use selfheal_agents::ports::World;
-use selfheal_agents::root_cause::{Evidence, Graph, diagnose};
+use selfheal_agents::root_cause::{Evidence, Graph, by_target, diagnose};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +144,7 @@ impl Scene {
     pub(super) fn seen<'a>(&self, catalogue: &'a Catalogue) -> Shown<'a> {
         let report = self.report();
         let findings = ErrorDetector::default().detect(&report, &self.logs(), catalogue);
+        let findings = by_target(&findings);
         let targets = report.targets.iter().map(|t| (t.id().clone(), t.state.target.clone()));
         let proven = self.targets.iter().filter(|seen| seen.was_healthy);
         Shown {
