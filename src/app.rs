@@ -8,6 +8,7 @@ mod channels;
 mod clockwork;
 mod fleet;
 mod in_force;
+mod mounts;
 mod own_container;
 mod parts;
 mod rules;

@@ -1,16 +1,13 @@
 //! What runs beside the flow: what listens, probes and follows, and housekeeping.
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::ports::{Clock, Occasion, Store, StoreError, World};
 use tokio::sync::{Notify, watch};
 
-use super::App;
-use super::parts;
+use super::mounts::{self, Mounts};
+use super::{App, parts};
 use crate::alerts::spoilt;
 use crate::audit::Audit;
 use crate::coordinator::Rules;
@@ -189,7 +186,7 @@ impl App {
         self.coordinator.upkeep().keep(parts::INVENTORY, move || {
             let (mut inventory, files) = (inventory.clone(), files.clone());
             let (targets, followed) = (targets.clone(), followed.clone());
-            let cancel = cancel.clone();
+            let (mut asked, cancel) = (Mounts::default(), cancel.clone());
             async move {
                 loop {
                     let now = Arc::clone(&inventory.borrow_and_update());
@@ -197,8 +194,9 @@ impl App {
                     if follow_logs {
                         followed.send_replace(Arc::new(Followed::running(now.containers.values())));
                     }
-                    files.set_in_place(single_files(&now));
-                    files.set_roots(declared_roots(&now));
+                    let mounted = mounts::mounted(&now);
+                    files.set_in_place(asked.single_files(&mounted).await);
+                    files.set_roots(mounted);
                     tokio::select! {
                         () = cancel.cancelled() => return,
                         changed = inventory.changed() => if changed.is_err() { return },
@@ -269,22 +267,6 @@ impl App {
             }
         });
     }
-}
-
-/// Files that are themselves mounts: renaming over one would leave the container on the old
-/// content.
-fn single_files(inventory: &Inventory) -> BTreeSet<String> {
-    let mounts = inventory.containers.values().flat_map(|facts| &facts.mounts);
-    mounts
-        .filter(|mount| mount.bind && Path::new(&mount.source).is_file())
-        .map(|mount| mount.source.clone())
-        .collect()
-}
-
-/// Folders that a person mounted into a container.
-fn declared_roots(inventory: &Inventory) -> BTreeSet<String> {
-    let mounts = inventory.containers.values().flat_map(|facts| &facts.mounts);
-    mounts.filter(|mount| mount.bind).map(|mount| mount.source.clone()).collect()
 }
 
 #[cfg(test)]
