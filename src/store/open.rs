@@ -1,7 +1,7 @@
 //! Opens the store: locks the directory, has a damaged database dealt with, migrates.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqliteConnection, SqlitePool};
 
 use super::damage::{self, Damage};
 use super::lock::DirLock;
-use super::reserve::Reserve;
+use super::reserve::{RESERVE_BYTES, Reserve};
 use super::snapshots::{Snapshots, sweep};
 use super::sql::{Database, SqlStore};
 use super::sqlite::{Sqlite, Writer, is_damaged, seal};
@@ -36,6 +36,8 @@ const MIGRATIONS: [(i64, &str, &str); 5] = [
 ];
 /// How the name of a copy of the file begins that is not whole yet.
 const UNFINISHED: &str = ".older-";
+/// What opening writes at most where there is no database yet, in bytes.
+const LEAST_ROOM: u64 = 1024 * 1024;
 const READERS: u32 = 2;
 /// What a connection may keep of the file in memory, in KiB (negative, as SQLite has it): 2 MiB by
 /// default, which a daemon that asks the same few pages again and again does not need.
@@ -106,7 +108,7 @@ async fn mended(
     match Box::pin(damage::deal_with(dir, file, clock.now())).await {
         // What SQLite says of a full disk depends on which file it could not write.
         Err(OpenError::Unwritable { .. } | OpenError::Failed { .. })
-            if has_no_room(dir) && reserve.release() =>
+            if has_no_room(dir, file) && reserve.release() =>
         {
             tracing::warn!("there was no room to open the store: the reserve is used for that");
             Box::pin(damage::deal_with(dir, file, clock.now())).await
@@ -115,9 +117,12 @@ async fn mended(
     }
 }
 
-/// Whether not even a little can be written.
-fn has_no_room(dir: &Path) -> bool {
-    let written = tempfile::tempfile_in(dir).and_then(|mut file| file.write_all(&[0; 8192]));
+/// Whether there is no room for the database once more, as a snapshot put back needs it.
+fn has_no_room(dir: &Path, file: &Path) -> bool {
+    let length = std::fs::metadata(file).map_or(0, |file| file.len()) + LEAST_ROOM;
+    let written = tempfile::tempfile_in(dir).and_then(|mut probe| {
+        io::copy(&mut io::repeat(0).take(length.min(RESERVE_BYTES)), &mut probe)
+    });
     written.is_err_and(|error| {
         matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
     })
