@@ -99,12 +99,7 @@ pub(super) fn outdated(
     let Some(oldest) = all.first() else { return Ok(None) };
     // What follows on it says where it ends, whatever has become of its own end.
     let next = all.get(1).map_or_else(|| data_dir.join(FILE), |next| next.path.clone());
-    let follows = match File::open(next) {
-        Ok(next) => Entry::read(&first_line(&next)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let Some(follows) = follows.filter(|entry| entry.seq > 0) else { return Ok(None) };
+    let Some(follows) = first_entry(&next)? else { return Ok(None) };
     let mut bytes = 0;
     for away in &all {
         bytes += away.path.metadata()?.len();
@@ -120,6 +115,26 @@ pub(super) fn outdated(
     let act = Act::of_selfheal(now, SHORTENED)
         .saying(format!("{last} and all before it are removed: {why}"));
     Ok(Some(Outdated { path: oldest.path.clone(), act }))
+}
+
+/// With what a file begins; `None` where nothing stands in it yet. What does not begin with an entry
+/// was altered: nothing that stands before it is removed by itself.
+fn first_entry(path: &Path) -> io::Result<Option<Entry>> {
+    let line = match File::open(path) {
+        Ok(file) => first_line(&file)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let entry = Entry::read(&line).filter(|entry| entry.seq > 0).ok_or_else(|| {
+        let path = path.display();
+        io::Error::other(format!(
+            "{path} does not begin with an entry; keep a copy and move it away"
+        ))
+    })?;
+    Ok(Some(entry))
 }
 
 /// The last of what was removed, if that is what an entry says.

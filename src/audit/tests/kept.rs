@@ -168,3 +168,15 @@ async fn a_decision_that_could_not_be_written_waits_half_a_minute_and_an_act_doe
     std::fs::remove_dir(&path).unwrap();
     assert!(audit.write(&[act(1)]).await);
 }
+
+#[tokio::test]
+async fn a_file_that_does_not_begin_with_an_entry_keeps_those_before_it_and_is_named() {
+    let (dir, ..) = of_hours(13).await;
+    let second = away(&dir)[1].clone();
+    let text = std::fs::read_to_string(&second).unwrap();
+    std::fs::write(&second, format!("spoilt{text}")).unwrap();
+    let Err(error) = kept::outdated(dir.path(), hour(90), KEEP, kept::MOST_BYTES) else {
+        panic!("it is not said that nothing is removed any more");
+    };
+    assert!(error.to_string().contains(&second.display().to_string()), "{error}");
+}
