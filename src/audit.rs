@@ -165,17 +165,16 @@ impl Audit {
     pub async fn tidy(&self, now: Timestamp, keep: Duration) {
         let Place::Folder(dir) = self.place.as_ref() else { return };
         let dir = dir.clone();
-        let (away, most) = (dir.clone(), kept::MOST_BYTES);
         let due = tokio::task::spawn_blocking(move || {
-            kept::put_away_if_due(&away, now, keep)?;
-            kept::outdated(&away, now, keep, most)
+            kept::put_away_if_due(&dir, now, keep)?;
+            kept::outdated(&dir, now, keep, kept::MOST_BYTES)
         });
         match due.await.map_err(io::Error::from).flatten() {
             Ok(None) => {}
             // First it is said, then it is done; cut off in between, it is said again.
             Ok(Some(outdated)) => {
                 if self.write(&[outdated.act]).await
-                    && let Err(error) = std::fs::remove_file(&outdated.path)
+                    && let Err(error) = tokio::fs::remove_file(&outdated.path).await
                 {
                     tracing::warn!(%error, "{} is not removed", outdated.path.display());
                 }

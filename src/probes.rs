@@ -8,7 +8,7 @@
 //! that its server still answers is asked each time, see [`knock`].
 
 mod blocking;
-mod certificate;
+pub(crate) mod certificate;
 mod command;
 mod http;
 mod knock;

@@ -81,9 +81,8 @@ fn compose(labels: &Labels, inventory: &Inventory) -> Option<TargetId> {
     let service = COMPOSE_SERVICE.iter().find_map(|name| labels.get(*name))?;
     let project = COMPOSE_PROJECT.iter().find_map(|name| labels.get(*name));
     only_container(inventory, |facts| {
-        let is = |label: &str, value: &String| facts.labels.get(label) == Some(value);
-        is("com.docker.compose.service", service)
-            && project.is_none_or(|project| is("com.docker.compose.project", project))
+        facts.compose_service() == Some(service)
+            && project.is_none_or(|project| facts.compose_project() == Some(project))
     })
 }
 
@@ -110,10 +109,7 @@ fn called(name: &str, inventory: &Inventory) -> Option<TargetId> {
     container(name, inventory)
         .or_else(|| {
             only_container(inventory, |facts| {
-                facts
-                    .labels
-                    .get("com.docker.compose.service")
-                    .is_some_and(|service| service == name)
+                facts.compose_service().is_some_and(|service| service == name)
             })
         })
         .or_else(|| only_target(inventory, |target| target.id.name() == name))

@@ -330,6 +330,21 @@ pub struct ContainerFacts {
 pub type SecretValue = super::SecretText;
 
 impl ContainerFacts {
+    /// The label of the project that Compose made it for.
+    pub const COMPOSE_PROJECT: &'static str = "com.docker.compose.project";
+    /// The label of its name in that project, by which the others call it.
+    pub const COMPOSE_SERVICE: &'static str = "com.docker.compose.service";
+
+    /// The project that Compose made it for.
+    pub fn compose_project(&self) -> Option<&String> {
+        self.labels.get(Self::COMPOSE_PROJECT)
+    }
+
+    /// What the other containers of its Compose project call it.
+    pub fn compose_service(&self) -> Option<&String> {
+        self.labels.get(Self::COMPOSE_SERVICE)
+    }
+
     /// Whether its first process lives: running and not between two restarts.
     pub fn is_up(&self) -> bool {
         self.status == ContainerStatus::Running

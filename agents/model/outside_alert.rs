@@ -52,7 +52,7 @@ impl OutsideAlert {
         let name = named(&["alertname"], labels).filter(|name| !name.is_empty());
         let kept = labels.iter().take(LABELS);
         Self {
-            fingerprint: fingerprint_of(fingerprint, labels),
+            fingerprint: Self::fingerprint_of(fingerprint, labels),
             name: clean(&name.unwrap_or_else(|| "an alert without a name".to_owned()), LABEL),
             severity: severity(labels.get("severity").map_or("", String::as_str)),
             summary: named(&["summary", "description", "message"], annotations).unwrap_or_default(),
@@ -62,28 +62,23 @@ impl OutsideAlert {
         }
     }
 
-    /// What `resolved` has to name to end it.
-    pub fn fingerprint_of(fingerprint: &str, labels: &BTreeMap<String, String>) -> String {
-        fingerprint_of(fingerprint, labels)
+    /// What `resolved` has to name to end it: as it was given, if it looks like one; else made of the
+    /// labels, which are what tells two alerts apart.
+    pub fn fingerprint_of(given: &str, labels: &BTreeMap<String, String>) -> String {
+        let is_one = !given.is_empty()
+            && given.len() <= FINGERPRINT
+            && given.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        if is_one {
+            return given.to_owned();
+        }
+        let mut digest = Sha256::new();
+        for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+            digest.update(text.len().to_le_bytes());
+            digest.update(text.as_bytes());
+        }
+        let digest = digest.finalize();
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
-}
-
-/// As it was given, if it looks like one; else made of the labels, which are what tells two alerts
-/// apart.
-fn fingerprint_of(given: &str, labels: &BTreeMap<String, String>) -> String {
-    let is_one = !given.is_empty()
-        && given.len() <= FINGERPRINT
-        && given.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    if is_one {
-        return given.to_owned();
-    }
-    let mut digest = Sha256::new();
-    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
-        digest.update(text.len().to_le_bytes());
-        digest.update(text.as_bytes());
-    }
-    let digest = digest.finalize();
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The word of the label `severity`; everybody has words of their own.

@@ -6,9 +6,6 @@ use crate::model::{
     Blames, ContainerFacts, Finding, FindingSource, LedgerSource, Side, TargetId, Verdict,
 };
 
-/// What a container of Compose is called by the others.
-const SERVICE: &str = "com.docker.compose.service";
-
 /// Parts the findings into those that count and complaints that are over, each with what came back.
 pub(super) fn part(evidence: &Evidence<'_>) -> (Vec<Finding>, Vec<(Finding, TargetId)>) {
     let mut count = vec![];
@@ -66,7 +63,7 @@ fn came_back(evidence: &Evidence<'_>, finding: &Finding) -> Option<TargetId> {
 /// Whether one of its lines names the container as others on its networks do.
 fn names(finding: &Finding, facts: &ContainerFacts) -> bool {
     let aliases = facts.networks.iter().flat_map(|network| &network.aliases);
-    let service = facts.labels.get(SERVICE);
+    let service = facts.compose_service();
     let called: Vec<&String> = aliases.chain(service).chain([&facts.name]).collect();
     let is_name_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     finding.samples.iter().any(|line| {

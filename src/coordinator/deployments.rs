@@ -23,13 +23,12 @@ const TOGETHER: TimeDelta = TimeDelta::seconds(60);
 const ALL_UP_AFTER: TimeDelta = TimeDelta::seconds(20);
 /// One that was made and not started within this time was forgotten by whoever made it.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
-const PROJECT: &str = "com.docker.compose.project";
 
 /// What somebody deploys around this container, as the reason to hold.
 pub(super) fn deployment(seen: &Seen, facts: &ContainerFacts) -> Option<Hold> {
-    let project = facts.labels.get(PROJECT);
+    let project = facts.compose_project();
     let same_project = |other: &ContainerFacts| {
-        other.name == facts.name || project.is_some_and(|p| other.labels.get(PROJECT) == Some(p))
+        other.name == facts.name || project.is_some_and(|p| other.compose_project() == Some(p))
     };
     let together: Vec<&ContainerFacts> =
         seen.inventory.containers.values().filter(|other| same_project(other)).collect();

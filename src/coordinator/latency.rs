@@ -6,12 +6,10 @@
 //! would notice; where little is known, nothing is. What it took while something was wrong, or while
 //! the host was overloaded, is no part of what is usual.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::TimeDelta;
-use selfheal_agents::model::{
-    LatencyBaseline, ObservedValue, TargetId, TargetReport, Timestamp, Verdict,
-};
+use selfheal_agents::model::{LatencyBaseline, ObservedValue, TargetReport, Timestamp, Verdict};
 use selfheal_agents::ports::StoreResult;
 use serde::{Deserialize, Serialize};
 
@@ -62,21 +60,25 @@ impl CalmLatency {
     /// What was usual before the fault that began at `onset`; `None` when that is not known.
     fn before(&self, onset: Timestamp) -> Option<LatencyBaseline> {
         let before = self.answers.iter().filter(|(at, _)| *at < onset);
-        let all: Vec<f64> = before.map(|(_, ms)| *ms).collect();
-        let median_ms = median(all.clone())?;
-        let distances = all.iter().map(|ms| (ms - median_ms).abs()).collect();
+        let all = sorted(before.map(|(_, ms)| *ms).collect());
+        let median_ms = median(&all)?;
+        let distances = sorted(all.iter().map(|ms| (ms - median_ms).abs()).collect());
         Some(LatencyBaseline {
             median_ms,
-            distance_ms: median(distances)?,
-            ninth_decile_ms: ninth_decile(all.clone()),
+            distance_ms: median(&distances)?,
+            ninth_decile_ms: ninth_decile(&all),
             answers: u32::try_from(all.len()).unwrap_or(u32::MAX),
         })
     }
 }
 
-/// The median; `None` of too few.
-fn median(mut of: Vec<f64>) -> Option<f64> {
-    of.sort_by(f64::total_cmp);
+fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// The median of sorted values; `None` of too few.
+fn median(of: &[f64]) -> Option<f64> {
     let middle = of.len() / 2;
     (of.len() >= LEAST_ANSWERS).then(|| match of.len() % 2 {
         0 => f64::midpoint(of[middle - 1], of[middle]),
@@ -84,15 +86,14 @@ fn median(mut of: Vec<f64>) -> Option<f64> {
     })
 }
 
-/// What one in ten exceeds.
-fn ninth_decile(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
+/// What one in ten of sorted values exceeds.
+fn ninth_decile(of: &[f64]) -> f64 {
     of.get(of.len().saturating_sub(1) * 9 / 10).copied().unwrap_or_default()
 }
 
 /// How it answers now, in words, where that is clearly slower than usual.
 pub(super) fn slower(now: Vec<f64>, usual: LatencyBaseline) -> Option<String> {
-    let now = median(now)?;
+    let now = median(&sorted(now))?;
     let more = now - usual.median_ms;
     let is_slower = now > LEAST_FACTOR * usual.median_ms
         && more > LEAST_DISTANCES * usual.distance_ms
@@ -109,26 +110,22 @@ fn name_of(container: &str) -> String {
 /// How long the slowest of the endpoints of each container took, where all of them are well.
 fn calm(seen: &Seen) -> BTreeMap<&str, f64> {
     let mut slowest: BTreeMap<&str, f64> = BTreeMap::new();
-    let mut ill: Vec<&str> = vec![];
+    let mut ill: BTreeSet<&str> = BTreeSet::new();
     for report in &seen.report.targets {
         let name = report.id().container_name().or(report.state.target.container.as_deref());
         let Some(name) = name else { continue };
         if report.verdict() > Verdict::Ok {
-            ill.push(name);
+            ill.insert(name);
         }
         if let Some(ms) = latency_of(report) {
             let known = slowest.entry(name).or_default();
             *known = known.max(ms);
         }
     }
-    let in_trouble = |name: &str| {
-        let of = |id: &TargetId| {
-            let known = seen.inventory.targets.get(id);
-            known.and_then(|target| target.container.as_deref()) == Some(name)
-        };
-        seen.findings.iter().any(|finding| finding.is_own_trouble() && of(&finding.target))
-    };
-    slowest.retain(|name, _| !ill.contains(name) && !in_trouble(name));
+    let trouble = seen.findings.iter().filter(|finding| finding.is_own_trouble());
+    let targets = trouble.filter_map(|finding| seen.inventory.targets.get(&finding.target));
+    ill.extend(targets.filter_map(|target| target.container.as_deref()));
+    slowest.retain(|name, _| !ill.contains(name));
     slowest
 }
 

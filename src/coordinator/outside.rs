@@ -83,7 +83,8 @@ impl Inner {
                 (Heard::Over(_), None) => continue,
                 (Heard::Over(_), Some(before)) => {
                     self.forget_alert(&before).await.map_err(failed)?;
-                    about.insert(outside::finding(&before, &inventory).target);
+                    let target = outside::place(&before, &inventory);
+                    about.insert(target.unwrap_or_else(TargetId::host));
                     taken.over += 1;
                     continue;
                 }
@@ -97,9 +98,9 @@ impl Inner {
                 }
             };
             self.keep_in_mind(&name_of(&alert), &alert).await.map_err(failed)?;
-            about.insert(outside::finding(&alert, &inventory).target);
-            known.push(alert.clone());
             let target = outside::place(&alert, &inventory);
+            about.insert(target.clone().unwrap_or_else(TargetId::host));
+            known.push(alert.clone());
             taken.firing.push((alert, target));
         }
         if taken.dropped > 0 {

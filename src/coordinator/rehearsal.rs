@@ -40,7 +40,6 @@ const LINES: usize = 200;
 const LINES_KEPT: usize = 10;
 /// ... and how much of each, in characters.
 const LINE_CHARS: usize = 300;
-const SERVICE: &str = "com.docker.compose.service";
 
 /// What was seen of a clone, and what it proves.
 type Proof = (RehearsalVerdict, String, Vec<String>);
@@ -344,7 +343,7 @@ fn needs_of(container: &str, inventory: &Inventory) -> Vec<String> {
             continue;
         };
         names.push(facts.name.clone());
-        names.extend(facts.labels.get(SERVICE).cloned());
+        names.extend(facts.compose_service().cloned());
         names.extend(facts.networks.iter().flat_map(|network| network.aliases.clone()));
     }
     names.retain(|name| !name.is_empty());

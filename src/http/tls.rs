@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::listener::TlsListener;
+use crate::probes::certificate::end_of;
 
 /// How often is looked whether the files changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -141,13 +142,6 @@ pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
 
 fn unreadable(error: &std::io::Error) -> String {
     format!("it cannot be read: {error}; whoever runs Selfheal must be allowed to")
-}
-
-fn end_of(certificate: &CertificateDer<'_>) -> Result<Timestamp, String> {
-    let (_, read) = x509_parser::parse_x509_certificate(certificate)
-        .map_err(|error| format!("it is no certificate: {error}"))?;
-    let ends = read.validity().not_after.timestamp();
-    Timestamp::from_timestamp(ends, 0).ok_or_else(|| "its end is no time".to_owned())
 }
 
 /// TLS in use.

@@ -66,8 +66,15 @@ async fn read_expiry(host: &str, port: u16) -> Option<Timestamp> {
     // A handshake that fails later (a client certificate is wanted) has shown it all the same.
     let _ = connector.connect(name, stream).await;
     let shown = recorder.shown.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-    let (_, certificate) = x509_parser::parse_x509_certificate(&shown).ok()?;
-    Timestamp::from_timestamp(certificate.validity().not_after.timestamp(), 0)
+    end_of(&shown).ok()
+}
+
+/// When a certificate (DER) ends; the error says what is wrong with it.
+pub(crate) fn end_of(certificate: &[u8]) -> Result<Timestamp, String> {
+    let (_, read) = x509_parser::parse_x509_certificate(certificate)
+        .map_err(|error| format!("it is no certificate: {error}"))?;
+    let ends = read.validity().not_after.timestamp();
+    Timestamp::from_timestamp(ends, 0).ok_or_else(|| "its end is no time".to_owned())
 }
 
 /// Completes a handshake and says goodbye: one that breaks off stands in the server's log. A server

@@ -110,8 +110,8 @@ fn shares_a_port(one: &ContainerFacts, other: &ContainerFacts) -> bool {
 
 /// What Compose writes on every container it makes
 /// (`api/labels.go` of docker/compose).
-const PROJECT: &str = "com.docker.compose.project";
-const SERVICE: &str = "com.docker.compose.service";
+const PROJECT: &str = ContainerFacts::COMPOSE_PROJECT;
+const SERVICE: &str = ContainerFacts::COMPOSE_SERVICE;
 const NUMBER: &str = "com.docker.compose.container-number";
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 const CONFIG: &str = "com.docker.compose.config-hash";

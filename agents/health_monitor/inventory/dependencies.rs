@@ -9,9 +9,6 @@ use std::collections::BTreeSet;
 use super::{Declared, Inventory, Learnt, edge, tidy};
 use crate::model::{ContainerFacts, Dependency, DependencySource, Endpoint, TargetId, TargetKind};
 
-const PROJECT: &str = "com.docker.compose.project";
-const SERVICE: &str = "com.docker.compose.service";
-
 /// Every edge, tidied.
 pub(super) fn all(inventory: &mut Inventory, declared: &Declared) -> Vec<Dependency> {
     let mut edges = declared.dependencies.clone();
@@ -148,12 +145,12 @@ fn in_project<'a>(
     service: &str,
     all: &'a [ContainerFacts],
 ) -> impl Iterator<Item = &'a ContainerFacts> {
-    let project = container.labels.get(PROJECT).cloned();
+    let project = container.compose_project();
     let service = service.to_owned();
     all.iter().filter(move |other| {
         project.is_some()
-            && other.labels.get(PROJECT) == project.as_ref()
-            && other.labels.get(SERVICE) == Some(&service)
+            && other.compose_project() == project
+            && other.compose_service() == Some(&service)
     })
 }
 
@@ -171,7 +168,7 @@ fn reaches(container: &ContainerFacts, other: &ContainerFacts) -> bool {
 fn answers_to(container: &ContainerFacts, host: &str) -> bool {
     let mut names = container.networks.iter().flat_map(|n| n.aliases.iter().chain(&n.ip));
     container.name == host
-        || container.labels.get(SERVICE).is_some_and(|service| service == host)
+        || container.compose_service().is_some_and(|service| service == host)
         || names.any(|name| name == host)
 }
 
