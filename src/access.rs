@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use selfheal_agents::model::Timestamp;
 
 use self::brake::Brake;
+pub(crate) use self::brake::network;
 use self::secret::Digest;
 use self::sessions::Sessions;
 

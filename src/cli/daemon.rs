@@ -36,7 +36,9 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     // The port first: a second start is told so before it touches anything.
     let covered = is_covered(&loaded.settings);
     let listener = bind(listen, covered).await.map_err(not_bound)?;
-    let tls = loaded.settings.api.tls.files().map(Tls::of).transpose().map_err(|error| {
+    let data_dir = &loaded.settings.data_dir;
+    let tls = loaded.settings.api.tls.files().map(|files| Tls::of(files, data_dir));
+    let tls = tls.transpose().map_err(|error| {
         Failure::new(Exit::Usage, error).next("correct it, or take [api.tls] out of the settings")
     })?;
     let app = assemble(loaded.settings.clone()).await.map_err(not_started)?;
