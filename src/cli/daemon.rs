@@ -62,8 +62,10 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         heart: Arc::clone(&app.heart),
         collector: app.collector.clone(),
     };
-    let access =
-        Arc::new(Access::new(&loaded.settings.data_dir, loaded.settings.api.demands_token()));
+    let api = &loaded.settings.api;
+    let access = Access::new(data_dir, api.demands_token())
+        .with_pace(api.writes_per_minute, api.costly_reads_per_minute);
+    let access = Arc::new(access);
     let router = router(app.coordinator.clone(), configured, access, hosts, app.cancel.clone());
     keep_serving(app.coordinator.upkeep(), listener, tls, router, app.cancel.clone())
         .map_err(|error| not_started(error.into()))?;
