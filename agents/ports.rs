@@ -354,7 +354,7 @@ pub struct IncidentQuery {
     pub states: Vec<IncidentState>,
     /// Only about this target, as blamed, affected or with a finding.
     pub target: Option<TargetId>,
-    /// Only opened at or after this time.
+    /// Only opened at or after this time, of which an incident's id tells, too.
     pub since: Option<Timestamp>,
     /// Only older than this one: the cursor of paging.
     pub before: Option<IncidentId>,

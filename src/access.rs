@@ -7,11 +7,14 @@
 
 mod book;
 mod brake;
+mod bucket;
+mod pace;
 mod scope;
 mod secret;
 mod sessions;
 
 pub use book::{Token, TokenBook, TokenError};
+pub use pace::Cost;
 pub use scope::Scope;
 
 use std::net::IpAddr;
@@ -21,6 +24,8 @@ use std::time::{Duration, Instant};
 use selfheal_agents::model::Timestamp;
 
 use self::brake::Brake;
+pub(crate) use self::brake::network;
+use self::pace::Pace;
 use self::secret::Digest;
 use self::sessions::Sessions;
 
@@ -75,13 +80,26 @@ pub struct Access {
     book: TokenBook,
     sessions: Sessions,
     brake: Brake,
+    pace: Pace,
 }
 
 impl Access {
     /// With the tokens of this data directory; whether each call must show one is `demands`.
     pub fn new(data_dir: &Path, demands: bool) -> Self {
         let (sessions, brake) = (Sessions::default(), Brake::default());
-        Self { demands, book: TokenBook::of(data_dir), sessions, brake }
+        let (book, pace) = (TokenBook::of(data_dir), Pace::default());
+        Self { demands, book, sessions, brake, pace }
+    }
+
+    /// The same with a limit on what anybody asks for in a minute; 0 is none.
+    #[must_use]
+    pub fn with_pace(self, writes: u32, costly_reads: u32) -> Self {
+        Self { pace: Pace::new(writes, costly_reads), ..self }
+    }
+
+    /// How long whoever was let in has to wait, where they asked for too much in a short time.
+    pub fn too_fast(&self, cost: Cost, holder: Option<&Holder>, shown: Shown) -> Option<Duration> {
+        self.pace.ask(cost, holder, shown.from, shown.at)
     }
 
     /// Whether nobody is let in without a token.

@@ -43,7 +43,7 @@ use self::client::Client;
 use self::output::{Output, Style};
 use self::trust::Trust;
 use crate::app::own_knowledge;
-use crate::config::{Api, Loaded, Sources, load_from};
+use crate::config::{Api, Loaded, Settings, Sources, load_from};
 
 /// Does what was typed and says how it ended. Failures are told on standard error.
 pub async fn run(cli: Cli) -> Exit {
@@ -148,7 +148,7 @@ fn load(sources: &Sources) -> Result<Loaded, Failure> {
 }
 
 fn client(global: &Global, loaded: &Loaded) -> Result<Client, Failure> {
-    let trust = trust(global, &loaded.settings.api)?;
+    let trust = trust(global, &loaded.settings)?;
     let own = own_url(&loaded.settings.api);
     let client = Client::new(global.url.as_deref().unwrap_or(&own), &person(), trust)?;
     match token::shown(global.token_file.as_deref())? {
@@ -158,10 +158,10 @@ fn client(global: &Global, loaded: &Loaded) -> Result<Client, Failure> {
 }
 
 /// Whose certificate is good at the daemon that is asked.
-fn trust(global: &Global, api: &Api) -> Result<Trust, Failure> {
-    match (&global.ca_file, &global.url, api.tls.files()) {
+fn trust(global: &Global, settings: &Settings) -> Result<Trust, Failure> {
+    match (&global.ca_file, &global.url, settings.api.tls.files()) {
         (Some(file), ..) => Trust::authorities(file),
-        (None, None, Some(files)) => Trust::only(&files.certificate),
+        (None, None, Some(files)) => Trust::own(&files.certificate, &settings.data_dir),
         _ => Ok(Trust::System),
     }
 }

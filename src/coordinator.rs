@@ -78,6 +78,7 @@ mod window;
 mod window_length;
 
 pub use allowed::Allowed;
+use allowed::Word;
 pub use api::*;
 pub use hours::{HOURS_KEPT, Hour};
 pub use levels::{ERROR_LINES, Level};
@@ -228,7 +229,7 @@ impl Coordinator {
     /// Applies the fix of a held incident; `who` is recorded.
     pub async fn approve(&self, id: IncidentId, who: &str) -> Result<(), RequestError> {
         let who = who.to_owned();
-        self.to_the_end(|inner| async move { inner.approve(id, &who).await }).await
+        self.to_the_end(|inner| async move { inner.approve(id, &who, Word::Once).await }).await
     }
 
     /// The same, and asks for its like on that target no more.

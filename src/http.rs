@@ -115,6 +115,9 @@ pub fn keep_serving(
     cancel: CancellationToken,
 ) -> std::io::Result<()> {
     let socket = listener.into_std()?;
+    if let Some(tls) = tls.clone() {
+        tls.keep(upkeep);
+    }
     upkeep.keep(SERVING, move || {
         let listener = socket.try_clone().and_then(TcpListener::from_std);
         let (tls, router, cancel) = (tls.clone(), router.clone(), cancel.clone());
@@ -142,10 +145,7 @@ pub async fn serve(
     match tls {
         None => serve_over(listener, router, cancel).await,
         Some(tls) => {
-            // The certificate is followed as long as it is served with, however that ends.
-            let served = cancel.child_token();
-            let listener = tls.over(listener, served.clone());
-            let _ends = served.drop_guard();
+            let listener = tls.over(listener);
             let router = router.layer(from_fn(tls::encrypted));
             // Of a listener that is not its own axum tells the peer's address only where it is tapped.
             serve_over(listener.tap_io(|_| {}), router, cancel).await

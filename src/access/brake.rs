@@ -1,46 +1,34 @@
 //! Slows down whoever shows wrong tokens.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::bucket::Buckets;
 
 /// What one miss costs.
 const EACH: Duration = Duration::from_secs(6);
 /// What may be owed before no more is looked at: ten misses at once, and then one in six seconds.
 const CREDIT: Duration = Duration::from_mins(1);
-/// Addresses remembered at most; beyond, all others count as one.
-const MOST: usize = 1024;
 
-/// From when on each address owes nothing. Who is not in it owes nothing.
-#[derive(Debug, Default)]
-pub(super) struct Brake {
-    debts: Mutex<HashMap<Option<IpAddr>, Instant>>,
+/// What each address owes for its misses.
+#[derive(Debug)]
+pub(super) struct Brake(Buckets<IpAddr>);
+
+impl Default for Brake {
+    fn default() -> Self {
+        Self(Buckets::new(EACH, CREDIT))
+    }
 }
 
 impl Brake {
     /// Notes a miss. Answers how long to wait, where too many came before.
     pub(super) fn miss(&self, from: Option<IpAddr>, now: Instant) -> Option<Duration> {
-        let mut debts = self.debts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut from = from.map(network);
-        if debts.len() >= MOST && !debts.contains_key(&from) {
-            debts.retain(|_, free_at| *free_at > now);
-            if debts.len() >= MOST {
-                from = None;
-            }
-        }
-        let free_at = debts.get(&from).copied().unwrap_or(now).max(now) + EACH;
-        let wait = (free_at - now).saturating_sub(CREDIT);
-        if !wait.is_zero() {
-            return Some(wait);
-        }
-        debts.insert(from, free_at);
-        None
+        self.0.take(from.map(network), now)
     }
 }
 
 /// Who has one address of IPv6 has the other 2^64 of its network as well.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into()),
         v4 @ IpAddr::V4(_) => v4,
@@ -85,7 +73,7 @@ mod tests {
         for number in 0..5000_u32 {
             brake.miss(Some(IpAddr::V4(number.into())), now);
         }
-        assert!(brake.debts.lock().unwrap().len() <= MOST + 1);
+        assert!(brake.0.remembered() <= 1025);
         assert_eq!(misses(&brake, Some(IpAddr::V4(9999.into())), now), 0, "all others are one");
         assert_eq!(misses(&brake, Some(IpAddr::V4(9999.into())), now + CREDIT * 2), 10);
     }

@@ -35,6 +35,8 @@ pub enum CallError {
     Absent(String),
     /// It answered that it will not, or something that is no answer.
     Refused(Failure),
+    /// It answered that it cannot now; it may later.
+    NotNow(String),
 }
 
 impl From<CallError> for Failure {
@@ -42,6 +44,7 @@ impl From<CallError> for Failure {
         match error {
             CallError::Absent(text) => Self::new(Exit::Unreachable, text).next("selfheal run"),
             CallError::Refused(failure) => failure,
+            CallError::NotNow(text) => Self::new(Exit::Wrong, text).next("the same in a moment"),
         }
     }
 }
@@ -137,7 +140,11 @@ impl Client {
             Some(after) => request.header("last-event-id", after),
             None => request,
         };
-        request.send().await.map_err(|e| self.absent(&e))
+        let response = request.send().await.map_err(|e| self.absent(&e))?;
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            status => Err(self.refusal(status, response).await),
+        }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -168,23 +175,37 @@ impl Client {
     async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CallError> {
         let response = request.send().await.map_err(|e| self.absent(&e))?;
         let status = response.status();
-        let body = response.bytes().await.map_err(|e| self.absent(&e))?;
-        if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|_| self.stranger());
+        if !status.is_success() {
+            return Err(self.refusal(status, response).await);
         }
-        let problem: ProblemBody = serde_json::from_slice(&body).map_err(|_| self.stranger())?;
+        let body = response.bytes().await.map_err(|e| self.absent(&e))?;
+        serde_json::from_slice(&body).map_err(|_| self.stranger())
+    }
+
+    /// Why it will not, or cannot now.
+    async fn refusal(&self, status: StatusCode, response: Response) -> CallError {
+        let body = match response.bytes().await {
+            Ok(body) => body,
+            Err(error) => return self.absent(&error),
+        };
+        let Ok(problem) = serde_json::from_slice::<ProblemBody>(&body) else {
+            return self.stranger();
+        };
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            return CallError::NotNow(problem.detail);
+        }
         let exit = match status {
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Exit::Usage,
             _ => Exit::Wrong,
         };
         let refused = Failure::new(exit, problem.detail);
-        Err(CallError::Refused(match status {
+        CallError::Refused(match status {
             StatusCode::UNAUTHORIZED => self.no_entry(),
             StatusCode::FORBIDDEN if self.token.is_some() => {
                 refused.next("selfheal token list, where the daemon runs")
             }
             _ => refused,
-        }))
+        })
     }
 
     fn no_entry(&self) -> Failure {

@@ -36,7 +36,9 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     // The port first: a second start is told so before it touches anything.
     let covered = is_covered(&loaded.settings);
     let listener = bind(listen, covered).await.map_err(not_bound)?;
-    let tls = loaded.settings.api.tls.files().map(Tls::of).transpose().map_err(|error| {
+    let data_dir = &loaded.settings.data_dir;
+    let tls = loaded.settings.api.tls.files().map(|files| Tls::of(files, data_dir));
+    let tls = tls.transpose().map_err(|error| {
         Failure::new(Exit::Usage, error).next("correct it, or take [api.tls] out of the settings")
     })?;
     let app = assemble(loaded.settings.clone()).await.map_err(not_started)?;
@@ -60,8 +62,10 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         heart: Arc::clone(&app.heart),
         collector: app.collector.clone(),
     };
-    let access =
-        Arc::new(Access::new(&loaded.settings.data_dir, loaded.settings.api.demands_token()));
+    let api = &loaded.settings.api;
+    let access = Access::new(data_dir, api.demands_token())
+        .with_pace(api.writes_per_minute, api.costly_reads_per_minute);
+    let access = Arc::new(access);
     let router = router(app.coordinator.clone(), configured, access, hosts, app.cancel.clone());
     keep_serving(app.coordinator.upkeep(), listener, tls, router, app.cancel.clone())
         .map_err(|error| not_started(error.into()))?;

@@ -66,7 +66,7 @@ async fn examined(sources: &Sources, global: &Global) -> Vec<Examined> {
                 lines.push(Examined::not(Grade::Warn, "settings", warning, remedy));
             }
             let settings = loaded.settings;
-            let daemon = daemon(global, &settings.api).await;
+            let daemon = daemon(global, &settings).await;
             lines.push(docker(&settings).await);
             lines.extend([data_dir(&settings.data_dir), store(&settings.data_dir).await]);
             lines.push(audit(&settings.data_dir).await);
@@ -185,7 +185,7 @@ async fn streams(settings: &Settings) -> Option<Examined> {
 async fn heartbeat(settings: &Settings, global: &Global) -> Option<Examined> {
     let what = "heartbeat";
     settings.heartbeat.url.as_ref()?;
-    let health = daemons_word(global, &settings.api).await;
+    let health = daemons_word(global, settings).await;
     Some(match health.map(|(_, health)| health.heartbeat) {
         None => Examined::ok(what, "it is set, and begins with the daemon"),
         Some(None) => Examined::ok(what, "it is set; none was due yet"),
@@ -312,8 +312,8 @@ fn clock(now: SystemTime) -> Examined {
 }
 
 /// A daemon that answers is the best proof that the port is right.
-async fn daemon(global: &Global, api: &Api) -> Option<Examined> {
-    let (url, health) = daemons_word(global, api).await?;
+async fn daemon(global: &Global, settings: &Settings) -> Option<Examined> {
+    let (url, health) = daemons_word(global, settings).await?;
     let seen = format!("a daemon {} answers at {url}", health.version);
     Some(match health.detail {
         None => Examined::ok("API", seen),
@@ -330,9 +330,9 @@ async fn daemon(global: &Global, api: &Api) -> Option<Examined> {
 }
 
 /// Where the daemon was asked, and what it says of itself; `None` when it cannot be asked.
-async fn daemons_word(global: &Global, api: &Api) -> Option<(String, OwnHealth)> {
-    let url = global.url.clone().unwrap_or_else(|| own_url(api));
-    let client = Client::new(&url, &person(), trust(global, api).ok()?).ok()?;
+async fn daemons_word(global: &Global, settings: &Settings) -> Option<(String, OwnHealth)> {
+    let url = global.url.clone().unwrap_or_else(|| own_url(&settings.api));
+    let client = Client::new(&url, &person(), trust(global, settings).ok()?).ok()?;
     Some((url, client.own_health().await.ok()?))
 }
 

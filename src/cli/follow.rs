@@ -31,7 +31,7 @@ pub(super) async fn follow_incidents(client: &Client) -> Option<Following> {
 }
 
 async fn follow_what(client: &Client, wanted: fn(&Happening) -> bool) -> Option<Following> {
-    let response = client.events(None).await.ok().filter(|answer| answer.status().is_success())?;
+    let response = client.events(None).await.ok()?;
     Some(Following(tokio::spawn(show(response, wanted))))
 }
 

@@ -75,7 +75,7 @@ impl Source {
     pub(super) async fn open(client: Client, settings: &Settings) -> Result<Self, Failure> {
         let absent = match client.get::<serde_json::Value>("/api/monitoring/health").await {
             Ok(_) => return Ok(Self::Daemon(client)),
-            Err(CallError::Refused(failure)) => return Err(failure),
+            Err(error @ (CallError::Refused(_) | CallError::NotNow(_))) => return Err(error.into()),
             Err(CallError::Absent(text)) => text,
         };
         let (store, place) = left_behind(settings).await.map_err(|error| {

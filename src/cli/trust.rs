@@ -1,7 +1,9 @@
 //! Whom the command line trusts where the daemon speaks TLS.
 //!
 //! The daemon of one's own settings is known by its very certificate, whatever name stands in it:
-//! on this machine it is asked by its address. Any other is judged by the authorities of the
+//! on this machine it is asked by its address. That is the one in the file, or the one that the daemon
+//! wrote into its data directory when it began to show it: a file that was renewed badly is not used.
+//! Any other is judged by the authorities of the
 //! system, or by those of a file that was named for it.
 
 use std::path::Path;
@@ -14,7 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use super::output::{Exit, Failure};
-use crate::http::tls::{TlsError, certificates};
+use crate::http::tls::{TlsError, certificates, shown};
 
 /// Whose certificate is good.
 #[derive(Debug, Clone)]
@@ -23,8 +25,8 @@ pub(super) enum Trust {
     System,
     /// That of these authorities.
     Authorities(Vec<CertificateDer<'static>>),
-    /// This one alone.
-    Only(CertificateDer<'static>),
+    /// These very ones.
+    Only(Vec<CertificateDer<'static>>),
 }
 
 impl Trust {
@@ -37,10 +39,16 @@ impl Trust {
         })
     }
 
-    /// The certificate of one's own settings.
-    pub(super) fn only(file: &Path) -> Result<Self, Failure> {
-        let mut chain = certificates(file).map_err(|error| Failure::new(Exit::Usage, error))?;
-        Ok(Self::Only(chain.swap_remove(0)))
+    /// The certificate of one's own settings, and the one that their daemon says it shows.
+    pub(super) fn own(file: &Path, data_dir: &Path) -> Result<Self, Failure> {
+        let shown = shown(data_dir);
+        match certificates(file) {
+            Ok(chain) => Ok(Self::Only(chain.into_iter().take(1).chain(shown).collect())),
+            Err(error) => match shown {
+                Some(shown) => Ok(Self::Only(vec![shown])),
+                None => Err(Failure::new(Exit::Usage, error)),
+            },
+        }
     }
 
     pub(super) fn given_to(self, client: ClientBuilder) -> Result<ClientBuilder, Failure> {
@@ -52,9 +60,9 @@ impl Trust {
                     all.iter().map(|one| Certificate::from_der(one)).collect();
                 Ok(client.tls_certs_only(all.map_err(|error| wrong(error.to_string()))?))
             }
-            Self::Only(certificate) => {
+            Self::Only(certificates) => {
                 let provider = Arc::new(rustls::crypto::ring::default_provider());
-                let verifier = Arc::new(Pinned { certificate, provider: Arc::clone(&provider) });
+                let verifier = Arc::new(Pinned { certificates, provider: Arc::clone(&provider) });
                 let config = ClientConfig::builder_with_provider(provider)
                     .with_safe_default_protocol_versions()
                     .map_err(|error| wrong(error.to_string()))?
@@ -67,10 +75,10 @@ impl Trust {
     }
 }
 
-/// Accepts one certificate, from whoever has its key.
+/// Accepts these certificates, from whoever has the key.
 #[derive(Debug)]
 struct Pinned {
-    certificate: CertificateDer<'static>,
+    certificates: Vec<CertificateDer<'static>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -83,7 +91,7 @@ impl ServerCertVerifier for Pinned {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if *end_entity == self.certificate {
+        if self.certificates.iter().any(|one| one == end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))

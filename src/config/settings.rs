@@ -356,6 +356,11 @@ pub struct Api {
     /// Names by which browsers and programs may call it, beside localhost and its addresses: the
     /// machine's own, or that of a proxy in front, which must leave the `Host` header as it is.
     pub hosts: Vec<String>,
+    /// How many calls that change something anybody may make in a minute: each token, and each network
+    /// that shows none; 0 is no limit. Who asks from this machine without a token is not counted.
+    pub writes_per_minute: u32,
+    /// The same for calls that are long to answer, such as the audit log or all backups.
+    pub costly_reads_per_minute: u32,
     /// A certificate of its own, where no proxy before it has one.
     pub tls: ApiTls,
 }
@@ -366,6 +371,8 @@ impl Default for Api {
             listen: SocketAddr::from(([127, 0, 0, 1], 8003)),
             require_token: RequireToken::Remote,
             hosts: vec![],
+            writes_per_minute: 300,
+            costly_reads_per_minute: 300,
             tls: ApiTls::default(),
         }
     }

@@ -161,7 +161,7 @@ fn an_unknown_key_comes_with_a_guess() {
     refused("[api]\nlisetn = 1\n", "2 api.lisetn", "did you mean `listen`?");
     refused("[apo]\n", "1 apo", "did you mean `api`?");
     refused("listen = \"127.0.0.1:1\"\n", "1 listen", "`listen` belongs in [api]");
-    refused("[api]\nzebra = 1\n", "2 api.zebra", "known here: hosts, listen");
+    refused("[api]\nzebra = 1\n", "2 api.zebra", "known here: costly_reads_per_minute, hosts");
 }
 
 #[test]

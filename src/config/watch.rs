@@ -156,6 +156,11 @@ fn waiting_for_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("api.tls", old.api.tls != new.api.tls),
         ("api.hosts", old.api.hosts != new.api.hosts),
         ("api.require_token", old.api.require_token != new.api.require_token),
+        ("api.writes_per_minute", old.api.writes_per_minute != new.api.writes_per_minute),
+        (
+            "api.costly_reads_per_minute",
+            old.api.costly_reads_per_minute != new.api.costly_reads_per_minute,
+        ),
         ("logs", old.logs != new.logs),
         ("traces", old.traces != new.traces),
         ("schedule.docker_events", old.schedule.docker_events != new.schedule.docker_events),

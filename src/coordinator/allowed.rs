@@ -3,11 +3,16 @@
 //!
 //! It lifts only the mode `approve`; every other guard stands. What cannot be read allows nothing.
 
-use selfheal_agents::model::{Diagnosis, Fix, IncidentId, Mode, TargetId, Timestamp};
+use std::sync::Arc;
+
+use selfheal_agents::model::{
+    Diagnosis, Fix, Hold, Incident, IncidentId, Mode, TargetId, Timestamp,
+};
 use selfheal_agents::ports::StoreResult;
 use serde::{Deserialize, Serialize};
 
 use super::RequestError;
+use super::policy::{self, Facts};
 use super::state::Inner;
 
 /// Under which name it is kept.
@@ -34,6 +39,38 @@ impl Allowed {
     }
 }
 
+/// How far a person's word on a held fix reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// This fix, this time.
+    Once,
+    /// Also its like there from now on.
+    Always,
+}
+
+/// Refuses to allow for good what is held by more than the mode that asks: as it was proposed, and
+/// as it stands now. Who saw a reason to doubt said yes to this one, not to all that come.
+pub(super) fn refuse_for_good(
+    incident: &Incident,
+    fix: &Fix,
+    facts: &Facts,
+) -> Result<(), RequestError> {
+    let now = policy::decide(fix.clone(), facts).err().unwrap_or_default();
+    let doubts: Vec<String> = incident
+        .holds
+        .iter()
+        .chain(&now)
+        .filter(|hold| !policy::only_asks(hold))
+        .map(Hold::to_string)
+        .collect();
+    let Some(doubt) = doubts.last() else { return Ok(()) };
+    Err(RequestError::Conflict(format!(
+        "always is only for what is asked for because of the mode `approve` alone, and this is held \
+         for more: {doubt}; approve it once (`selfheal approve {}`)",
+        incident.id
+    )))
+}
+
 impl Inner {
     /// Everything that is not asked for any more.
     pub(super) async fn allowed(&self) -> StoreResult<Vec<Allowed>> {
@@ -57,12 +94,12 @@ impl Inner {
 
     /// Applies the fix of a held incident, and asks for its like there no more.
     pub(super) async fn approve_always(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         id: IncidentId,
         who: &str,
     ) -> Result<(), RequestError> {
         // First once: what cannot be done now is not allowed for later either.
-        self.approve(id, who).await?;
+        self.approve(id, who, Word::Always).await?;
         let incident = self.incident_or_error(id).await?;
         let Some(fix) = incident.fix else { return Ok(()) };
         let one = Allowed {

@@ -16,6 +16,8 @@ use super::state::{Inner, lock};
 const HOURS: &str = "hours";
 /// So many hours are kept, with the present one.
 pub const HOURS_KEPT: usize = 24;
+/// Targets followed at most: containers that are made anew under other names are no end of them.
+const MOST_FOLLOWED: usize = 2_048;
 
 /// How one target did in one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -66,6 +68,9 @@ fn hour_of(at: Timestamp) -> i64 {
 
 impl Hours {
     fn mark(&mut self, target: &TargetId, now: Timestamp, change: impl FnOnce(Hour) -> Hour) {
+        if self.days.len() >= MOST_FOLLOWED && !self.days.contains_key(target) {
+            return;
+        }
         let day = self.days.entry(target.clone()).or_default();
         let hour = day.entry(hour_of(now)).or_default();
         let changed = change(*hour);
@@ -88,6 +93,9 @@ impl Hours {
     /// Adds what an earlier run saw.
     fn recall(&mut self, earlier: BTreeMap<TargetId, Day>) {
         for (target, day) in earlier {
+            if self.days.len() >= MOST_FOLLOWED && !self.days.contains_key(&target) {
+                continue;
+            }
             let own = self.days.entry(target).or_default();
             for (hour, was) in day {
                 own.entry(hour).or_insert(was);
@@ -186,6 +194,29 @@ mod tests {
         assert_eq!(last(&hours, 7)[2], Hour::Down, "and is broken again");
         hours.see(&host, Verdict::Warning, at(130));
         assert_eq!(last(&hours, 130), [Hour::Down, Hour::Unseen, Hour::Ailing]);
+    }
+
+    #[test]
+    fn however_many_targets_come_and_go_only_so_many_are_followed() {
+        let (mut hours, mut earlier) = (Hours::default(), BTreeMap::new());
+        for number in 0..MOST_FOLLOWED + 9 {
+            hours.see(&TargetId::container(&format!("job-{number}")), Verdict::Ok, at(0));
+            let day = Day::from([(hour_of(at(0)), Hour::Well)]);
+            earlier.insert(TargetId::container(&format!("old-{number}")), day);
+        }
+        assert_eq!(hours.days.len(), MOST_FOLLOWED);
+        hours.recall(earlier);
+        assert_eq!(hours.days.len(), MOST_FOLLOWED);
+        let known = TargetId::container("job-7");
+        hours.see(&known, Verdict::Critical, at(1));
+        assert_eq!(
+            hours.last_day(at(1))[&known].last(),
+            Some(&Hour::Down),
+            "it goes on with those"
+        );
+        hours.forget(at(25 * 60));
+        hours.see(&TargetId::host(), Verdict::Ok, at(25 * 60));
+        assert_eq!(hours.days.len(), 1, "and begins with others when these are gone");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::{StoreError, StoreResult};
 use tokio::sync::MutexGuard;
 
+use super::allowed::{self, Word};
 use super::execution::RollbackEnd;
 use super::look::{Seen, Senses};
 use super::state::Inner;
@@ -60,6 +61,7 @@ impl Inner {
         self: &Arc<Self>,
         id: IncidentId,
         who: &str,
+        word: Word,
     ) -> Result<(), RequestError> {
         let target = self.incident_or_error(id).await?.target;
         self.refuse_before_taken_up().await?;
@@ -92,6 +94,9 @@ impl Inner {
             )));
         }
         let facts = self.facts_now(&incident, &diagnosis, &fix, &seen).await?;
+        if word == Word::Always {
+            allowed::refuse_for_good(&incident, &fix, &facts)?;
+        }
         let approved = policy::decide_for(who, fix.clone(), &facts)
             .map_err(|holds| self.refuse_approval(&incident, &holds))?;
         self.release(&fix.fix_type, &fix.target).await?;

@@ -177,6 +177,11 @@ pub fn too_old(decided_at: Timestamp, now: Timestamp, lifetime: Duration) -> Opt
     ))
 }
 
+/// Whether the hold says no more than that a person is to be asked.
+pub const fn only_asks(hold: &Hold) -> bool {
+    matches!(hold, Hold::Mode { mode: Mode::Approve })
+}
+
 const fn yields_to_a_person(hold: &Hold) -> bool {
     matches!(
         hold,

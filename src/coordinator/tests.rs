@@ -662,6 +662,7 @@ async fn interrupted_at_any_record_of_a_repair_the_next_start_brings_it_to_an_en
 }
 
 mod alerts;
+mod always;
 mod at_start;
 mod audit;
 mod beginnings;

@@ -15,10 +15,10 @@ use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 
 use super::login;
-use super::needs::{Known, Need, needed};
+use super::needs::{Known, Need, cost, needed};
 use super::pages;
 use super::problem::Problem;
-use crate::access::{Access, Holder, Refused, Scope, Shown};
+use crate::access::{Access, Cost, Holder, Refused, Scope, Shown};
 
 /// Lets a request in, or says why not.
 pub(super) async fn admit(
@@ -27,7 +27,7 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    match decide(&access, &parts) {
+    match decide(&access, &parts).and_then(|let_in| unhurried(&access, &parts, let_in)) {
         Ok(holder) => {
             if let Some(holder) = holder {
                 parts.extensions.insert(holder);
@@ -46,6 +46,8 @@ enum Denied {
     WrongToken,
     /// Too many were none.
     TooMany(Duration),
+    /// It asked for too much in too short a time.
+    TooFast(Cost, Duration),
     /// What it showed is too small for what it asks for.
     TooSmall(Holder, Scope),
     /// Anything else.
@@ -62,12 +64,15 @@ impl From<Refused> for Denied {
     }
 }
 
+/// Who was let in, if they showed anything, and what they ask for costs.
+type LetIn = (Option<Holder>, Cost);
+
 /// Who may come in: `None` is somebody who showed nothing and need not.
-fn decide(access: &Access, parts: &Parts) -> Result<Option<Holder>, Denied> {
+fn decide(access: &Access, parts: &Parts) -> Result<LetIn, Denied> {
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    let known = route.map(|route| needed(&parts.method, route));
-    if known == Some(Known::Needs(Need::Nothing)) {
-        return Ok(None);
+    let known = route.map(|route| (needed(&parts.method, route), route));
+    if let Some((Known::Needs(Need::Nothing), _)) = known {
+        return Ok((None, Cost::Free));
     }
     let holder = match bearer(&parts.headers) {
         Some(secret) => Some(access.holder(secret, shown(&parts.extensions))?),
@@ -77,20 +82,43 @@ fn decide(access: &Access, parts: &Parts) -> Result<Option<Holder>, Denied> {
         },
     };
     let Some(holder) = holder else {
-        return if access.demands() { Err(Denied::NoToken) } else { Ok(None) };
+        let cost = match known {
+            Some((Known::Needs(need), route)) => cost(need, route),
+            _ => Cost::Free,
+        };
+        return if access.demands() { Err(Denied::NoToken) } else { Ok((None, cost)) };
     };
     match known {
         // What is nowhere gets its 404 from the handler for that.
-        None => Ok(Some(holder)),
-        Some(Known::Needs(need)) => match need.scope().filter(|scope| holder.scope < *scope) {
-            Some(scope) => Err(Denied::TooSmall(holder, scope)),
-            None => Ok(Some(holder)),
-        },
-        Some(Known::OtherMethod) => Err(Denied::Problem(other_method(&parts.method, &parts.uri))),
-        Some(Known::Nothing) => Err(Denied::Problem(Problem::new(
+        None => Ok((Some(holder), Cost::Free)),
+        Some((Known::Needs(need), route)) => {
+            match need.scope().filter(|scope| holder.scope < *scope) {
+                Some(scope) => Err(Denied::TooSmall(holder, scope)),
+                None => Ok((Some(holder), cost(need, route))),
+            }
+        }
+        Some((Known::OtherMethod, _)) => {
+            Err(Denied::Problem(other_method(&parts.method, &parts.uri)))
+        }
+        Some((Known::Nothing, _)) => Err(Denied::Problem(Problem::new(
             StatusCode::FORBIDDEN,
             "no scope is known that may do this",
         ))),
+    }
+}
+
+/// Whoever was let in, unless they ask too fast.
+fn unhurried(
+    access: &Access,
+    parts: &Parts,
+    (holder, cost): LetIn,
+) -> Result<Option<Holder>, Denied> {
+    if cost == Cost::Free {
+        return Ok(holder);
+    }
+    match access.too_fast(cost, holder.as_ref(), shown(&parts.extensions)) {
+        Some(wait) => Err(Denied::TooFast(cost, wait)),
+        None => Ok(holder),
     }
 }
 
@@ -124,9 +152,20 @@ pub(super) fn unreadable(why: &str) -> Problem {
 
 /// What is said to whoever showed too many wrong tokens.
 pub(super) fn too_many(wait: Duration) -> (Problem, HeaderValue) {
+    later("too many wrong tokens came from there", wait)
+}
+
+/// What is said to whoever is to come again later.
+fn later(why: &str, wait: Duration) -> (Problem, HeaderValue) {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    let detail = format!("too many wrong tokens came from there; try again in {seconds} s");
+    let detail = format!("{why}; try again in {seconds} s");
     (Problem::new(StatusCode::TOO_MANY_REQUESTS, detail), HeaderValue::from(seconds))
+}
+
+/// Which of the limits that was.
+fn too_fast(cost: Cost, wait: Duration) -> (Problem, HeaderValue) {
+    let setting = if cost == Cost::Write { "writes_per_minute" } else { "costly_reads_per_minute" };
+    later(&format!("more was asked for in a minute than api.{setting} allows"), wait)
 }
 
 impl Denied {
@@ -141,6 +180,11 @@ impl Denied {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             response
         };
+        let retry = |(problem, seconds): (Problem, HeaderValue)| {
+            let mut response = shown(problem);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+            response
+        };
         match self {
             Self::NoToken if for_a_person => login::send_there(asked),
             Self::NoToken => unauthorized(
@@ -152,12 +196,8 @@ impl Denied {
                  there are",
                 "Bearer error=\"invalid_token\"",
             ),
-            Self::TooMany(wait) => {
-                let (problem, seconds) = too_many(wait);
-                let mut response = shown(problem);
-                response.headers_mut().insert(header::RETRY_AFTER, seconds);
-                response
-            }
+            Self::TooMany(wait) => retry(too_many(wait)),
+            Self::TooFast(cost, wait) => retry(too_fast(cost, wait)),
             Self::TooSmall(holder, scope) => shown(Problem::new(
                 StatusCode::FORBIDDEN,
                 format!(

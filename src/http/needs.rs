@@ -5,7 +5,7 @@
 
 use axum::http::Method;
 
-use crate::access::Scope;
+use crate::access::{Cost, Scope};
 
 /// What a call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,30 @@ impl Need {
 }
 
 use Need::{Act, Look, Nothing};
+
+/// Looking that takes the longer, the more there is to look at or the more is asked about.
+const COSTLY: [&str; 11] = [
+    "/learning",
+    "/backups",
+    "/backups/{id}",
+    "/knowledge",
+    "/knowledge/explain",
+    "/api/audit",
+    "/api/events",
+    "/api/fleet",
+    "/fleet",
+    "/api/learning/shadow",
+    "/api/monitoring/backups",
+];
+
+/// What a call of this route costs.
+pub(super) fn cost(need: Need, route: &str) -> Cost {
+    match need {
+        Act(..) => Cost::Write,
+        Look(_) if COSTLY.contains(&route) => Cost::Read,
+        Look(_) | Nothing => Cost::Free,
+    }
+}
 
 const LOOK: Need = Look(Scope::Viewer);
 
@@ -182,6 +206,14 @@ mod tests {
         let gone: Vec<_> = table.difference(&routes).collect();
         assert!(gone.is_empty(), "no routes: {gone:?}");
         assert_eq!(table.len(), NEEDS.len(), "one stands there twice");
+    }
+
+    #[test]
+    fn what_is_said_to_be_costly_is_there_to_be_looked_at() {
+        for route in COSTLY {
+            let of_route = NEEDS.iter().find(|(_, path, _)| *path == route);
+            assert!(of_route.is_some_and(|(.., need)| cost(*need, route) == Cost::Read), "{route}");
+        }
     }
 
     #[test]

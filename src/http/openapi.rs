@@ -5,7 +5,7 @@
 //! missing from the list below fails a test.
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{Method, header};
 use axum::response::IntoResponse;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -20,7 +20,9 @@ use super::body::{
     FleetView, FreezeRequest, FreezeState, Health, IncidentDetail, IncidentList, OwnHealth,
     ProblemBody, Status, Success, TargetDetail, TargetList,
 };
+use super::needs::{Known, cost, needed};
 use super::state::Api;
+use crate::access::Cost;
 use selfheal_agents::learning_engine::{ShadowReport, Statistics};
 
 /// The one list: makes a type known to the handlers' annotations and writes its schema.
@@ -106,12 +108,34 @@ pub(super) fn document(paths: &OpenApi) -> Value {
             "responses": { "501": problem("Repair of source projects is not built yet") },
         });
     }
-    let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
-    for call in paths.filter_map(Value::as_object_mut).flat_map(|calls| calls.values_mut()) {
-        // Who is not let in, asks too often, or sends too much, at any of them.
-        call["responses"]["default"] = problem("It was not done; why, and what to do");
+    for (path, calls) in document["paths"].as_object_mut().into_iter().flatten() {
+        for (method, call) in calls.as_object_mut().into_iter().flatten() {
+            // Who is not let in, or sends too much, at any of them.
+            call["responses"]["default"] = problem("It was not done; why, and what to do");
+            if is_limited(method, path) {
+                call["responses"]["429"] = too_fast();
+            }
+        }
     }
     document
+}
+
+fn is_limited(method: &str, path: &str) -> bool {
+    let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes());
+    let known = method.map(|method| needed(&method, path));
+    matches!(known, Ok(Known::Needs(need)) if cost(need, path) != Cost::Free)
+}
+
+/// What whoever asks too fast is told.
+fn too_fast() -> Value {
+    let mut answer = problem("More of this was asked for in a minute than the settings allow");
+    answer["headers"] = json!({
+        "Retry-After": {
+            "description": "Seconds to wait",
+            "schema": { "type": "integer", "minimum": 1 },
+        },
+    });
+    answer
 }
 
 /// How a token is shown.

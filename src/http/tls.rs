@@ -2,8 +2,9 @@
 //!
 //! The invariant: only a certificate that was read whole and whose key belongs to it is ever used.
 //! Whoever renews the files while Selfheal runs has the new one used within seconds; what cannot
-//! be used is told of in the log, and the one before stays. It asks nobody for a certificate of
-//! their own, and makes none.
+//! be used is told of in the log, and the one before stays. Which one is shown is written down beside
+//! the store, for the command line, which asks the daemon of its own settings by this very certificate.
+//! It asks nobody for a certificate of their own, and makes none.
 
 mod listener;
 
@@ -21,15 +22,21 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selfheal_agents::model::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use self::listener::TlsListener;
 use crate::probes::certificate::end_of;
+use crate::store::replace_as_owner;
+use crate::upkeep::{Part, Upkeep};
 
 /// How often is looked whether the files changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A certificate that ends so soon should have been renewed.
 pub const RENEW_BEFORE: chrono::TimeDelta = chrono::TimeDelta::days(14);
+/// Where in the data directory the certificate stands that is shown.
+const SHOWN: &str = "api-certificate.der";
+/// The files are looked at each few seconds.
+const CERTIFICATE: Part =
+    Part { name: "the API's certificate", turns_within: Some(Duration::from_mins(2)) };
 
 /// Why there is no TLS.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +72,8 @@ pub struct TlsFiles {
 #[derive(Debug, Clone)]
 pub struct Identity {
     config: Arc<ServerConfig>,
+    /// The certificate itself, without those between it and its authority.
+    certificate: CertificateDer<'static>,
     /// Until when it is valid.
     pub ends: Timestamp,
 }
@@ -73,7 +82,8 @@ impl TlsFiles {
     /// Reads both and puts them together.
     pub fn identity(&self) -> Result<Identity, TlsError> {
         let chain = certificates(&self.certificate)?;
-        let ends = end_of(&chain[0]).map_err(|why| self.certificate_is_wrong(why))?;
+        let certificate = chain[0].clone();
+        let ends = end_of(&certificate).map_err(|why| self.certificate_is_wrong(why))?;
         let key = self.private_key()?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -91,7 +101,7 @@ impl TlsFiles {
             })?;
         let mut config = config;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Identity { config: Arc::new(config), ends })
+        Ok(Identity { config: Arc::new(config), certificate, ends })
     }
 
     fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
@@ -123,6 +133,13 @@ impl TlsFiles {
     }
 }
 
+/// The certificate that the daemon of this data directory shows, as far as is known; whatever stands
+/// in the files that its settings name.
+pub fn shown(data_dir: &Path) -> Option<CertificateDer<'static>> {
+    let read = std::fs::read(data_dir.join(SHOWN)).ok()?;
+    Some(CertificateDer::from(read))
+}
+
 /// The certificates of a file, at least one.
 pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wrong = |why: String| TlsError::Certificate { file: file.to_owned(), why };
@@ -152,29 +169,51 @@ pub struct Tls {
     /// Why the changed files are not used, as it was told.
     refused: Option<String>,
     config: watch::Sender<Arc<ServerConfig>>,
+    /// The one in use.
+    certificate: CertificateDer<'static>,
+    /// Where it is written down.
+    shown: PathBuf,
 }
 
 impl Tls {
-    /// By these files, as they are now.
-    pub fn of(files: TlsFiles) -> Result<Self, TlsError> {
+    /// By these files, as they are now, with what is shown written into `data_dir`.
+    pub fn of(files: TlsFiles, data_dir: &Path) -> Result<Self, TlsError> {
         // Before they are read: what changes meanwhile is read again.
         let marks = files.marks();
         let identity = files.identity()?;
         tell_of_end(&identity);
-        Ok(Self { config: watch::Sender::new(identity.config), marks, refused: None, files })
+        Ok(Self {
+            config: watch::Sender::new(identity.config),
+            certificate: identity.certificate,
+            shown: data_dir.join(SHOWN),
+            marks,
+            refused: None,
+            files,
+        })
     }
 
-    /// The listener that speaks it, and the certificate renewed beside it until `cancel`.
-    pub(super) fn over(self, tcp: TcpListener, cancel: CancellationToken) -> TlsListener {
-        let listener = TlsListener::new(tcp, self.config.subscribe());
-        tokio::spawn(async move { cancel.run_until_cancelled(self.follow()).await });
-        listener
+    /// The listener that speaks it.
+    pub(super) fn over(&self, tcp: TcpListener) -> TlsListener {
+        TlsListener::new(tcp, self.config.subscribe())
+    }
+
+    /// Keeps following the files as long as the daemon runs.
+    pub(super) fn keep(self, upkeep: &Upkeep) {
+        upkeep.keep(CERTIFICATE, move || self.clone().follow());
     }
 
     async fn follow(mut self) {
+        self.write_down();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             self.look();
+        }
+    }
+
+    /// Writes down which certificate is shown. Without that the command line knows those of the files.
+    fn write_down(&self) {
+        if let Err(error) = replace_as_owner(&self.shown, &self.certificate) {
+            tracing::warn!(%error, "{} cannot be written: {error}", self.shown.display());
         }
     }
 
@@ -192,6 +231,8 @@ impl Tls {
                 tracing::info!("the API has a new certificate, valid until {until}");
                 tell_of_end(&identity);
                 self.config.send_replace(identity.config);
+                self.certificate = identity.certificate;
+                self.write_down();
             }
             // It is read again: who may read it can change without any mark of its own.
             Err(error) => {

@@ -1,6 +1,7 @@
 //! What goes on until Ctrl-C: `incidents --follow` and `status --watch`, beside a real daemon.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -37,7 +38,11 @@ fn lines(of: impl std::io::Read + Send + 'static) -> Receiver<String> {
 
 impl Going {
     fn start(site: &Site, arguments: &[&str]) -> Result<Self> {
-        let mut command = site.command(arguments, None);
+        Self::start_with(site, arguments, None)
+    }
+
+    fn start_with(site: &Site, arguments: &[&str], token: Option<&str>) -> Result<Self> {
+        let mut command = site.command(arguments, token);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let out: ChildStdout = child.stdout.take().context("no output")?;
         let err: ChildStderr = child.stderr.take().context("no errors")?;
@@ -99,5 +104,52 @@ fn a_dismissal_with_its_reason_is_followed_watched_shown_and_written_down() -> R
     drop(daemon);
     let note = told.err.recv_timeout(LIMIT)?;
     ensure!(note.contains("went away; it is tried again"), "{note}");
+    Ok(())
+}
+
+/// A stream of events that is held open and never read.
+fn open_stream(port: u16) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    write!(stream, "GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut status = [0; 15];
+    stream.read_exact(&mut status)?;
+    ensure!(status.ends_with(b"200 OK"), "{}", String::from_utf8_lossy(&status));
+    Ok(stream)
+}
+
+#[test]
+fn who_follows_is_told_that_there_is_no_room_and_that_there_is_again() -> Result<()> {
+    let site = Site::new("listen = \"127.0.0.1:PORT\"\n")?;
+    let _daemon = site.run()?;
+    let all: Vec<TcpStream> = (0..64).map(|_| open_stream(site.port)).collect::<Result<_>>()?;
+    let following = Going::start(&site, &["incidents", "--follow"])?;
+    let note = following.err.recv_timeout(LIMIT)?;
+    ensure!(note.contains("64 event streams are open already"), "{note}");
+    drop(all);
+    let note = following.err.recv_timeout(LIMIT)?;
+    ensure!(note.contains("answers again"), "{note}");
+    Ok(())
+}
+
+#[test]
+fn who_watches_is_told_once_why_nothing_comes_and_when_it_does_again() -> Result<()> {
+    let site = Site::new("listen = \"127.0.0.1:PORT\"\nrequire_token = \"always\"\n")?;
+    let token = site.token("anna", "viewer")?;
+    let _daemon = site.run()?;
+    let watching = Going::start_with(&site, &["status", "--watch"], Some(&token))?;
+    watching.line("mode")?;
+    let tokens = site.folder.path().join("data/tokens.json");
+    let known = std::fs::read(&tokens)?;
+    ensure!(site.said(&["token", "revoke", "anna"], None)?.0 == 0);
+    let note = watching.err.recv_timeout(LIMIT)?;
+    ensure!(note.contains("refuses this token"), "{note}");
+    std::fs::write(&tokens, known)?;
+    let next = || watching.err.recv_timeout(LIMIT);
+    let mut note = next()?;
+    if note.contains("next:") {
+        note = next()?;
+    }
+    ensure!(note.contains("answers again"), "{note}");
     Ok(())
 }

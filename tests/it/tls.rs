@@ -87,6 +87,20 @@ fn a_daemon_with_a_certificate_is_reached_by_it_and_takes_a_renewed_one() -> Res
         Ok(())
     })?;
     ensure!(site.said(&with_old, None)?.0 == 0);
+    // What asks whether it lives knows the one that is shown, whatever stands in the files.
+    let alive = |what: &str| -> Result<()> {
+        let (code, _, err) = site.said(&["status", "--alive"], None)?;
+        ensure!(code == 0, "{what}: {code}: {err}");
+        Ok(())
+    };
+    alive("half written")?;
+    let strangers = Files::new()?;
+    std::fs::copy(strangers.at("cert.pem"), files.at("cert.pem"))?;
+    until("it tells of the key that does not belong to it", LIMIT, || {
+        ensure!(site.log_text()?.contains("does not belong to the certificate"));
+        Ok(())
+    })?;
+    alive("another's certificate")?;
     files.renew()?;
     let new = files.at("ca.pem");
     let with_new = ["status", "--own", "--url", &url, "--ca-file", text(&new)?];

@@ -197,7 +197,7 @@ impl Site {
 /// Why Selfheal's own word cannot be had.
 fn unanswered(error: &CallError) -> String {
     match error {
-        CallError::Absent(text) => text.clone(),
+        CallError::Absent(text) | CallError::NotNow(text) => text.clone(),
         CallError::Refused(failure) => failure.what.clone(),
     }
 }

@@ -18,6 +18,8 @@ use crate::config::{Settings, Sources};
 use crate::coordinator::{Coordinator, Parts, Rules};
 use crate::knowledge;
 
+/// Calls of each kind that are let through in a minute.
+const LIMIT: u32 = 100;
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 struct Served {
@@ -53,7 +55,7 @@ impl Served {
             cancel: cancel.clone(),
         });
         let dir = tempfile::tempdir().unwrap();
-        let access = Arc::new(Access::new(dir.path(), demands));
+        let access = Arc::new(Access::new(dir.path(), demands).with_pace(LIMIT, LIMIT));
         let hosts = AllowedHosts::new([127, 0, 0, 1].into(), &[]);
         let (sources, settings) = (Sources::default(), Arc::new(Settings::default()));
         let settings = watch::Sender::new(settings).subscribe();
@@ -456,4 +458,37 @@ async fn the_newest_entries_are_for_administrators_and_name_the_head() {
     assert_eq!(page["head"], served.audit.witness().await.unwrap().to_string());
     let refused = served.with_token("GET", "/api/audit?limit=0", &anna).await.status();
     assert_eq!(refused, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn who_asks_too_fast_is_told_when_to_come_again_and_nobody_else_is() {
+    let served = Served::new(true);
+    let (wild, calm) = (served.token("wild", Scope::Admin), served.token("calm", Scope::Admin));
+    let status = async |method: &str, path: &str, token: &str| {
+        served.with_token(method, path, token).await.status()
+    };
+    for (method, path, setting) in [
+        ("DELETE", "/api/freeze", "api.writes_per_minute"),
+        ("GET", "/api/audit", "api.costly_reads_per_minute"),
+    ] {
+        let mut let_through = 0;
+        let answer = loop {
+            let answer = served.with_token(method, path, &wild).await;
+            if answer.status() != StatusCode::OK {
+                break answer;
+            }
+            let_through += 1;
+            // More come in while that takes its time, and never all.
+            assert!(let_through < 10 * LIMIT, "{method} {path}");
+        };
+        assert!(let_through >= LIMIT, "{method} {path}: {let_through}");
+        assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS, "{method} {path}");
+        let wait: u64 = answer.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+        let said = text(answer).await;
+        assert!(said.contains(setting), "{said}");
+    }
+    assert_eq!(status("GET", "/api/incidents", &wild).await, StatusCode::OK, "looking goes on");
+    assert_eq!(status("DELETE", "/api/freeze", &calm).await, StatusCode::OK);
+    assert_eq!(status("GET", "/api/audit", &calm).await, StatusCode::OK);
 }

@@ -1,7 +1,9 @@
 //! Incidents: the whole record as a document, what is filtered by in columns.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use selfheal_agents::model::{Incident, IncidentId, IncidentState, Message};
+use selfheal_agents::model::{Incident, IncidentId, IncidentState, Message, Timestamp};
 use selfheal_agents::ports::{IncidentQuery, Incidents, StoreResult};
 
 use super::change::{Change, Value};
@@ -63,17 +65,29 @@ impl Incidents for SqlStore {
     }
 
     async fn incidents(&self, query: &IncidentQuery) -> StoreResult<Vec<Incident>> {
-        let states: Vec<&str> = query.states.iter().copied().map(IncidentState::as_str).collect();
-        let query_text = statement(query);
-        let values: [Value; 5] = [
-            encode(&states)?.into(),
-            query.target.as_ref().map(ToString::to_string).into(),
-            query.since.map(time_text).into(),
-            query.before.map(|id| id.to_string()).into(),
-            limit(if query.limit == 0 { DEFAULT_LIMIT } else { query.limit }).into(),
-        ];
-        let rows = self.rows(query_text, &values).await?;
-        documents(INCIDENT, "an incident", &rows)
+        let limit = if query.limit == 0 { DEFAULT_LIMIT } else { query.limit };
+        let wanted = Wanted { query, limit };
+        let mut found = match query.states.as_slice() {
+            [] => wanted.of(self, States::Any).await?,
+            states if states.iter().all(|state| !state.is_closed()) => {
+                wanted.of(self, States::Open(states)).await?
+            }
+            // Each by its index: of one there may be none in a long history.
+            states => {
+                let mut found = vec![];
+                for state in states.iter().collect::<BTreeSet<_>>() {
+                    found.extend(wanted.of(self, States::One(*state)).await?);
+                }
+                found.sort_by_key(|incident| std::cmp::Reverse(incident.id));
+                found.truncate(limit);
+                found
+            }
+        };
+        // Ids know milliseconds, and the column more.
+        if let Some(since) = query.since {
+            found.retain(|incident| incident.opened_at >= since);
+        }
+        Ok(found)
     }
 
     async fn open_incidents(&self) -> StoreResult<Vec<Incident>> {
@@ -82,30 +96,85 @@ impl Incidents for SqlStore {
     }
 }
 
-/// A question for incidents with this condition on their states. What is not asked for stands in it
-/// all the same, so that each value has its place.
+/// One question for incidents, in whatever state.
+struct Wanted<'a> {
+    query: &'a IncidentQuery,
+    limit: usize,
+}
+
+/// Which states one statement asks for.
+enum States<'a> {
+    Any,
+    /// Some of those before the end.
+    Open(&'a [IncidentState]),
+    One(IncidentState),
+}
+
+/// A question for incidents under this condition, newest first. Ids sort by the time at which an
+/// incident was opened, so that a time is a bound of ids, too, and the index in whose order is asked
+/// answers everything.
 macro_rules! newest_first {
-    ($states:literal) => {
+    ($condition:literal) => {
         concat!(
-            "SELECT * FROM incident WHERE ",
-            $states,
-            " AND ($2 IS NULL OR id IN (SELECT incident FROM incident_target WHERE target = $2))
-              AND ($3 IS NULL OR opened_at >= $3)
-              AND ($4 IS NULL OR id < $4)
-              ORDER BY id DESC LIMIT $5"
+            "SELECT * FROM incident WHERE id >= $1 AND id < $2 ",
+            $condition,
+            " ORDER BY id DESC LIMIT $3"
+        )
+    };
+    (of target, $condition:literal) => {
+        concat!(
+            "SELECT incident.* FROM incident_target AS of_target
+             JOIN incident ON incident.id = of_target.incident
+             WHERE of_target.target = $4 AND of_target.incident >= $1 AND of_target.incident < $2 ",
+            $condition,
+            " ORDER BY of_target.incident DESC LIMIT $3"
         )
     };
 }
 
-/// The question, made so that an index answers it: in a long history few may fit.
-fn statement(query: &IncidentQuery) -> &'static str {
-    let is_open = |state: &IncidentState| !state.is_closed();
-    match query.states.as_slice() {
-        [] => newest_first!("$1 = '[]'"),
-        states if states.iter().all(is_open) => {
-            newest_first!("open = 1 AND state IN (SELECT value FROM json_each($1))")
-        }
-        [_] => newest_first!("state = (SELECT value FROM json_each($1))"),
-        _ => newest_first!("state IN (SELECT value FROM json_each($1))"),
+impl Wanted<'_> {
+    async fn of(&self, store: &SqlStore, states: States<'_>) -> StoreResult<Vec<Incident>> {
+        let target = self.query.target.as_ref();
+        let mut values: Vec<Value> = vec![
+            self.query.since.map_or_else(String::new, first_id).into(),
+            // No id comes after it.
+            self.query.before.map_or_else(|| "~".to_owned(), |id| id.to_string()).into(),
+            limit(self.limit).into(),
+        ];
+        values.extend(target.map(|target| target.to_string().into()));
+        values.extend(match &states {
+            States::Any => None,
+            States::Open(states) => {
+                let names: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+                Some(encode(&names)?.into())
+            }
+            States::One(state) => Some(state.as_str().into()),
+        });
+        let rows = store.rows(statement(target.is_some(), &states), &values).await?;
+        documents(INCIDENT, "an incident", &rows)
     }
+}
+
+/// The statement, made so that an index answers it: in a long history few may fit.
+const fn statement(is_of_target: bool, states: &States<'_>) -> &'static str {
+    match (is_of_target, states) {
+        (false, States::Any) => newest_first!(""),
+        (false, States::Open(_)) => {
+            newest_first!("AND open = 1 AND state IN (SELECT value FROM json_each($4))")
+        }
+        (false, States::One(_)) => newest_first!("AND state = $4"),
+        (true, States::Any) => newest_first!(of target, ""),
+        (true, States::Open(_)) => newest_first!(
+            of target,
+            "AND incident.open = 1 AND incident.state IN (SELECT value FROM json_each($5))"
+        ),
+        (true, States::One(_)) => newest_first!(of target, "AND incident.state = $5"),
+    }
+}
+
+/// What no id of an incident that was opened at that time or later comes before.
+fn first_id(since: Timestamp) -> String {
+    let millis = u64::try_from(since.timestamp_millis()).unwrap_or(0);
+    let id = format!("{millis:012x}");
+    format!("{}-{}-", &id[..8], &id[8..12])
 }

@@ -21,6 +21,8 @@ use crate::support::ask_within;
 const INCIDENTS: usize = 100_000;
 const PER_SECOND: u32 = 500;
 const SECONDS: u32 = 20;
+/// Requests for each path, one after the other.
+const ALONE: u32 = 100;
 /// Requests under way at once that the goal is measured with.
 const CONNECTIONS: usize = 16;
 const GOAL: Duration = Duration::from_millis(10);
@@ -71,12 +73,18 @@ async fn fill(data: &Path) -> Result<IncidentId> {
 
 fn paths(known: IncidentId) -> Vec<String> {
     let day_ago = (chrono::Utc::now() - chrono::TimeDelta::days(1)).format("%Y-%m-%dT%H:%M:%SZ");
+    let now = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ");
     vec![
+        "/".to_owned(),
         "/health".to_owned(),
         "/metrics".to_owned(),
         "/api/incidents".to_owned(),
         "/api/incidents?state=open".to_owned(),
         "/api/incidents?state=stuck".to_owned(),
+        "/api/incidents?state=open,stuck,rolled_back".to_owned(),
+        "/api/incidents?target=container:none".to_owned(),
+        "/api/incidents?target=container:service-7&state=open".to_owned(),
+        format!("/api/incidents?since={now}"),
         "/api/incidents?target=container:service-7&limit=20".to_owned(),
         format!("/api/incidents?since={day_ago}&limit=20"),
         format!("/api/incidents?cursor={known}"),
@@ -92,30 +100,47 @@ fn paths(known: IncidentId) -> Vec<String> {
 
 type Times = Arc<Mutex<BTreeMap<String, Vec<Duration>>>>;
 
-/// Asks for each path in turn, at the given rate, whatever is still under way.
-async fn load(port: u16, paths: &[String]) -> Result<BTreeMap<String, Vec<Duration>>> {
-    let client = reqwest::Client::builder()
+fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
         .no_proxy()
         .pool_max_idle_per_host(CONNECTIONS)
         .timeout(Duration::from_secs(30))
-        .build()?;
-    let times: Times = Arc::default();
+        .build()
+}
+
+/// How long one answer takes.
+async fn asked(client: &reqwest::Client, port: u16, path: &str) -> Result<Duration> {
+    let began = Instant::now();
+    let answer = client.get(format!("http://127.0.0.1:{port}{path}")).send().await?;
+    ensure!(answer.status().is_success(), "{path}: {}", answer.status());
+    answer.bytes().await?;
+    Ok(began.elapsed())
+}
+
+/// Asks for each path, one request after the other.
+async fn one_by_one(port: u16, paths: &[String]) -> Result<BTreeMap<String, Vec<Duration>>> {
+    let (client, mut times) = (client()?, BTreeMap::<String, Vec<Duration>>::new());
+    for path in paths.iter().cycle().take(ALONE as usize * paths.len()) {
+        times.entry(path.clone()).or_default().push(asked(&client, port, path).await?);
+    }
+    Ok(times)
+}
+
+/// Asks for each path in turn, at the given rate, whatever is still under way.
+async fn load(port: u16, paths: &[String]) -> Result<BTreeMap<String, Vec<Duration>>> {
+    let (client, times) = (client()?, Times::default());
     let mut beat = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
-    let mut asked = vec![];
+    let mut under_way = vec![];
     for path in paths.iter().cycle().take((PER_SECOND * SECONDS) as usize) {
         beat.tick().await;
         let (client, times, path) = (client.clone(), Arc::clone(&times), path.clone());
-        asked.push(tokio::spawn(async move {
-            let began = Instant::now();
-            let answer = client.get(format!("http://127.0.0.1:{port}{path}")).send().await?;
-            ensure!(answer.status().is_success(), "{path}: {}", answer.status());
-            answer.bytes().await?;
-            let took = began.elapsed();
+        under_way.push(tokio::spawn(async move {
+            let took = asked(&client, port, &path).await?;
             times.lock().expect("nobody panics with it").entry(path).or_default().push(took);
-            Ok(())
+            anyhow::Ok(())
         }));
     }
-    for one in asked {
+    for one in under_way {
         one.await??;
     }
     Ok(std::mem::take(&mut times.lock().expect("nobody panics with it")))
@@ -136,6 +161,17 @@ fn tell(what: &str, mut times: Vec<Duration>) {
     );
 }
 
+#[expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+fn tell_all(title: &str, times: BTreeMap<String, Vec<Duration>>, known: IncidentId) {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("== {title}; load of the machine {}", load.split(' ').next().unwrap_or("unknown"));
+    let all: Vec<Duration> = times.values().flatten().copied().collect();
+    for (path, times) in times {
+        tell(&path.replace(&known.to_string(), "ID"), times);
+    }
+    tell("all of them", all);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement: scripts/bench http"]
 async fn reads_beside_a_running_cycle() -> Result<()> {
@@ -146,6 +182,8 @@ async fn reads_beside_a_running_cycle() -> Result<()> {
     let port = site.port;
     // What is asked for has to be seen first.
     ask_within(Duration::from_mins(1), "POST", port, "/api/monitoring/trigger-check", "{}")?;
+    let paths = paths(known);
+    tell_all("one after the other", one_by_one(port, &paths).await?, known);
     let cycles = std::thread::spawn(move || {
         let path = "/api/monitoring/trigger-check";
         let mut done = 0;
@@ -154,13 +192,10 @@ async fn reads_beside_a_running_cycle() -> Result<()> {
         }
         done
     });
-    let times = load(port, &paths(known)).await?;
+    let times = load(port, &paths).await?;
     drop(daemon);
-    let all: Vec<Duration> = times.values().flatten().copied().collect();
-    for (path, times) in times {
-        tell(&path.replace(&known.to_string(), "ID"), times);
-    }
     let cycles = cycles.join().expect("it does not panic");
-    tell(&format!("all of them, beside {cycles} cycles"), all);
+    let title = format!("{PER_SECOND} a second for {SECONDS} s, beside {cycles} cycles");
+    tell_all(&title, times, known);
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use selfheal_agents::fakes::MemoryStore;
 use selfheal_agents::model::{
     Actor, Captured, Change, ChangeKind, Diagnosis, HealthStatus, IncidentId, IncidentState,
-    JournalEntry, LogCursor, RuntimeEventKind, TargetId,
+    JournalEntry, LogCursor, RuntimeEventKind, TargetId, Timestamp, time_ordered_id,
 };
 use selfheal_agents::ports::{CHANGES_KEPT, IncidentQuery, OBSERVATIONS_KEPT, Store, StoreError};
 use serde_json::json;
@@ -168,23 +168,43 @@ fn diagnosed(
 
 async fn incidents_are_filtered_by_state_target_and_time(store: &impl Store) {
     let database = TargetId::container("db");
-    store.save_incident(&incident(1, &web(), 10)).await.unwrap();
-    store.save_incident(&diagnosed(2, &database, web(), 20)).await.unwrap();
-    store.save_incident(&resolved(3, &database, 30)).await.unwrap();
+    for mut made in
+        [incident(1, &web(), 10), diagnosed(2, &database, web(), 20), resolved(3, &database, 30)]
+    {
+        made.id = IncidentId(time_ordered_id(made.opened_at));
+        store.save_incident(&made).await.unwrap();
+    }
     let found = async |query: IncidentQuery| {
         let found = store.incidents(&query).await.unwrap();
-        found.iter().map(|i| (1..=3).find(|n| incident_id(*n) == i.id).unwrap()).collect::<Vec<_>>()
+        found.iter().map(|i| (i.opened_at - at(0)).num_seconds() / 10).collect::<Vec<i64>>()
     };
     let any = IncidentQuery::default;
     let states = vec![IncidentState::Open, IncidentState::Resolved];
+    let closed = vec![IncidentState::Stuck, IncidentState::Resolved];
+    let open = vec![IncidentState::Open, IncidentState::Diagnosed];
     assert_eq!(found(any()).await, [3, 2, 1]);
+    assert_eq!(found(IncidentQuery { states: states.clone(), limit: 1, ..any() }).await, [3]);
+    assert_eq!(found(IncidentQuery { states: closed, ..any() }).await, [3]);
+    assert_eq!(found(IncidentQuery { states: open.clone(), ..any() }).await, [2, 1]);
+    for (states, of_web) in
+        [(open, vec![2, 1]), (vec![IncidentState::Diagnosed], vec![2]), (states.clone(), vec![1])]
+    {
+        let query = IncidentQuery { states, target: Some(web()), ..any() };
+        assert_eq!(found(query).await, of_web);
+    }
     assert_eq!(found(IncidentQuery { states, ..any() }).await, [3, 1]);
     assert_eq!(found(IncidentQuery { target: Some(web()), ..any() }).await, [2, 1]);
     assert_eq!(found(IncidentQuery { target: Some(database), ..any() }).await, [3, 2]);
-    assert_eq!(found(IncidentQuery { target: Some(TargetId::host()), ..any() }).await, [0_u128; 0]);
+    assert_eq!(found(IncidentQuery { target: Some(TargetId::host()), ..any() }).await, [0_i64; 0]);
     assert_eq!(found(IncidentQuery { since: Some(at(20)), ..any() }).await, [3, 2]);
     let newer_web = IncidentQuery { since: Some(at(20)), target: Some(web()), ..any() };
     assert_eq!(found(newer_web).await, [2]);
+    let within = |micros| at(20) + chrono::TimeDelta::microseconds(micros);
+    assert_eq!(found(IncidentQuery { since: Some(within(1)), ..any() }).await, [3]);
+    assert_eq!(found(IncidentQuery { since: Some(within(-1)), ..any() }).await, [3, 2]);
+    let long_ago = Some(Timestamp::UNIX_EPOCH - chrono::TimeDelta::days(1));
+    assert_eq!(found(IncidentQuery { since: long_ago, ..any() }).await, [3, 2, 1]);
+    assert_eq!(found(IncidentQuery { since: Some(at(99)), ..any() }).await, [0_i64; 0]);
 }
 
 async fn open_incidents_are_listed_oldest_first(store: &impl Store) {

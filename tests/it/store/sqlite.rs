@@ -232,3 +232,13 @@ async fn a_target_name_with_sql_in_it_is_only_a_name() {
     assert_eq!(store.incidents(&query).await.unwrap().len(), 1);
     assert_eq!(store.values("'; DROP").await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn an_outcome_whose_recording_failed_counts_as_a_change_since_it_may_stand() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).await.close().await;
+    let store = selfheal::store::open_read_only(dir.path()).await.unwrap();
+    let before = store.outcomes_recorded();
+    assert!(store.record_outcome(&outcome(1, 10, true)).await.is_err());
+    assert_ne!(store.outcomes_recorded(), before);
+}

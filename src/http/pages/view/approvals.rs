@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use askama::Template;
-use selfheal_agents::model::{Hold, IncidentId, Mode, Severity, Timestamp};
+use selfheal_agents::model::{IncidentId, Severity, Timestamp};
 
 use super::{Frame, When, count, length};
 use crate::coordinator::policy;
@@ -91,8 +91,7 @@ impl Waiting {
 }
 
 fn is_only_asked(holds: &[HoldRow]) -> bool {
-    let asks = |hold: &HoldRow| matches!(hold.hold, Hold::Mode { mode: Mode::Approve });
-    !holds.is_empty() && holds.iter().all(asks)
+    !holds.is_empty() && holds.iter().all(|row| policy::only_asks(&row.hold))
 }
 
 fn proposal(fix: &FixRow, lifetime: Duration, now: Timestamp) -> Proposal {
