@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use selfheal_agents::model::Mode;
+use serde_json::json;
 
 use super::driver::{Browser, DESKTOP, is_there};
 use super::stage::{Past, Stage, rules};
@@ -73,6 +74,27 @@ fn what_somebody_has_opened_or_written_is_left_alone_until_they_ask_for_what_is_
     let written = browser.run("return document.getElementById('reason').value")?;
     ensure!(written == "moving its disk", "what was written is gone: {written}");
     Ok(())
+}
+
+#[test]
+fn a_page_that_hears_nothing_says_so_and_catches_up_by_itself() -> Result<()> {
+    if !is_there() {
+        return Ok(());
+    }
+    let stage = Stage::new(rules(Mode::Approve), false, Past::FirstLook)?;
+    let browser = Browser::open()?;
+    browser.command("Network.enable", &json!({}))?;
+    browser.command("Network.setBlockedURLs", &json!({ "urls": ["*/api/events"] }))?;
+    browser.go(&stage.url("/"))?;
+    browser.sees("Selfheal does not answer")?;
+    stage.world.crash("mailer", 1);
+    stage.look()?;
+    ensure!(browser.text()?.contains("All is well"), "how should it know?");
+    browser.command("Network.setBlockedURLs", &json!({ "urls": [] }))?;
+    browser.sees("1 incident waits for you")?;
+    ensure!(!browser.text()?.contains("does not answer"), "{}", browser.text()?);
+    drop(stage);
+    browser.sees("Selfheal does not answer")
 }
 
 #[test]
