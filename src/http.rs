@@ -252,7 +252,9 @@ fn routes() -> OpenApiRouter<Api> {
 
 /// Pages, files, the document itself, and what answers 501.
 fn undocumented() -> Router<Api> {
-    let reference = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    // Without its head, which would need a style inline and leads to other documents.
+    let config = Config::from("/openapi.json").use_base_layout();
+    let reference = SwaggerUi::new("/docs").config(config);
     let router = automation::CALLS.into_iter().fold(Router::new(), |router, (method, path)| {
         let filter = if method == "get" { MethodFilter::GET } else { MethodFilter::POST };
         router.route(path, on(filter, automation::not_built))

@@ -24,12 +24,6 @@ const LONG_LIMIT: Duration = Duration::from_mins(3);
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' \
      data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The reference page sets style attributes from its script; there, and only there, they
-/// are let through.
-const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' \
-     'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action \
-     'none'; base-uri 'none'; frame-ancestors 'none'";
-
 /// Gives the request an id (the caller's, if it is a harmless one) and logs it.
 pub(super) async fn identify(mut request: Request, next: Next) -> Response {
     let given = request.headers().get(&REQUEST_ID).filter(|id| is_harmless(id)).cloned();
@@ -82,11 +76,9 @@ pub(super) async fn limit_time(request: Request, next: Next) -> Response {
 
 /// Narrows what a browser may do with the answer.
 pub(super) async fn secure(request: Request, next: Next) -> Response {
-    let docs = request.uri().path().starts_with("/docs");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    let policy = HeaderValue::from_static(if docs { DOCS_POLICY } else { POLICY });
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),

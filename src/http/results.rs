@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use selfheal_agents::learning_engine::Statistics;
-use selfheal_agents::model::Outcome;
+use selfheal_agents::model::{Outcome, Timestamp};
 use selfheal_agents::ports::{Store, StoreResult};
 use tokio::sync::Mutex;
 
@@ -18,12 +18,19 @@ pub(super) struct Results {
     pub(super) statistics: Statistics,
     /// For Prometheus.
     pub(super) fixes: Fixes,
+    /// When each repair was judged that helped, and how many seconds it took, for the page.
+    pub(super) repairs: Vec<(Timestamp, f64)>,
 }
 
 impl Results {
     /// Of these.
     pub(super) fn of(outcomes: &[Outcome]) -> Self {
-        Self { statistics: Statistics::of(outcomes), fixes: Fixes::of(outcomes) }
+        let took = |outcome: &Outcome| Some((outcome.timestamp, outcome.time_to_repair_secs?));
+        Self {
+            statistics: Statistics::of(outcomes),
+            fixes: Fixes::of(outcomes),
+            repairs: outcomes.iter().filter_map(took).collect(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! clicks. Where there is no browser, these tests say so and pass.
 
 mod driver;
+mod live;
 mod pages;
 mod stage;
 mod story;

@@ -7,7 +7,7 @@ use super::{Page, html};
 use crate::http::state::Api;
 
 pub(super) async fn learning(State(api): State<Api>) -> Page {
-    let outcomes = api.store().outcomes(None).await?;
+    let results = api.results().await?;
     let shadow = api.coordinator.shadow_report().await?;
-    Ok(html(&LearningPage::new(&outcomes, &shadow, api.coordinator.now())))
+    Ok(html(&LearningPage::new(&results, &shadow, api.coordinator.now())))
 }

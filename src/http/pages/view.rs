@@ -22,6 +22,7 @@ mod incident;
 mod knowledge;
 mod learning;
 mod pipeline;
+mod plot;
 mod ring;
 mod settings;
 mod target;

@@ -41,6 +41,7 @@ fn pages(stage: &Stage) -> Result<Vec<(&'static str, String)>> {
         ("targets", "/targets"),
         ("target", "/targets/container%3Aweb"),
         ("host", "/targets/host"),
+        ("fleet", "/fleet"),
         ("backups", "/backups"),
         ("knowledge", "/knowledge?q=redis"),
         ("runbook", "/knowledge/redis-memory-full"),
@@ -66,6 +67,11 @@ fn pages(stage: &Stage) -> Result<Vec<(&'static str, String)>> {
     Ok(pages)
 }
 
+/// Whether there is something to draw on the page of this name.
+fn has_charts(name: &str) -> bool {
+    ["target", "host", "learning", "incident"].contains(&name)
+}
+
 /// What shuts somebody out of the page that is shown, if that can be told here.
 fn barriers(browser: &Browser, axe: &str) -> Result<Vec<String>> {
     browser.run(axe)?;
@@ -81,6 +87,19 @@ fn barriers(browser: &Browser, axe: &str) -> Result<Vec<String>> {
         format!("{}: {} at {}", v["id"], v["help"], places.join("; "))
     };
     Ok(violations.iter().map(told).collect())
+}
+
+/// Whether the browser drew every chart of the page that is shown, and how many there are.
+fn charts(browser: &Browser) -> Result<u64> {
+    let told = browser.run(
+        "const plots = [...document.querySelectorAll('.plot')];
+         const isDrawn = plot => {
+           const it = plot.querySelector('canvas');
+           return it && it.getContext('2d').getImageData(0, 0, it.width, it.height).data.some(Boolean);
+         };
+         return plots.every(isDrawn) && !document.querySelector('.plot svg') ? plots.length : -1",
+    )?;
+    told.as_u64().with_context(|| format!("a chart is not drawn: {told}"))
 }
 
 /// The text of axe-core, where it was fetched.
@@ -108,9 +127,7 @@ fn every_page_is_shown_without_a_complaint_and_shuts_nobody_out() -> Result<()> 
         {
             browser.look_on(screen)?;
             browser.wants(scheme)?;
-            if scheme == "light" {
-                take_picture(&browser, screen, name)?;
-            }
+            take_picture(&browser, screen, scheme, name)?;
             let found = match &axe {
                 Some(axe) => barriers(&browser, axe)?,
                 None => vec![],
@@ -121,6 +138,10 @@ fn every_page_is_shown_without_a_complaint_and_shuts_nobody_out() -> Result<()> 
             if wide.as_i64() > Some(0) {
                 wrong.push(format!("{what}: {wide} pixels wider than the screen"));
             }
+        }
+        let (charts, wanted) = (charts(&browser).with_context(|| name)?, has_charts(name));
+        if (charts > 0) != wanted {
+            wrong.push(format!("{name}: {charts} charts, though it has some: {wanted}"));
         }
         // The page that is not there is answered by 404, which the browser notes.
         let complaints = browser.complaints()?;
@@ -154,6 +175,8 @@ fn hostile() -> Vec<String> {
         "<details open ontoggle={}>",
         "<form action=javascript:{}><button>x",
         "%3Cscript%3E{}%3C/script%3E",
+        "<b hx-on:load='{}' hx-get=/ hx-trigger=load hx-vals='js:{}'>x</b>",
+        "<hx-partial hx-target=body><img src onerror={}></hx-partial>",
     ];
     let padded = ["", " ", "ERROR ", "\u{1b}[31m", "x=\"1\" "];
     let mut all = vec![];
@@ -166,12 +189,12 @@ fn hostile() -> Vec<String> {
 }
 
 #[test]
-fn five_hundred_hostile_texts_run_on_no_page() -> Result<()> {
+fn over_five_hundred_hostile_texts_run_on_no_page() -> Result<()> {
     if !is_there() {
         return Ok(());
     }
     let texts = hostile();
-    ensure!(texts.len() == 500, "{}", texts.len());
+    ensure!(texts.len() == 550, "{}", texts.len());
     let stage = stage()?;
     let browser = Browser::open()?;
     for (at, some) in texts.chunks(25).enumerate() {
@@ -190,7 +213,7 @@ fn five_hundred_hostile_texts_run_on_no_page() -> Result<()> {
     let incidents = list["incidents"].as_array().context("a list")?;
     let its = incidents.iter().filter_map(|incident| incident["id"].as_str());
     let mut paths: Vec<String> = its.map(|id| format!("/incidents/{id}")).collect();
-    paths.extend((0..20).map(|at| format!("/targets/container%3Aguest-{at}")));
+    paths.extend((0..22).map(|at| format!("/targets/container%3Aguest-{at}")));
     paths.extend(pages(&stage)?.into_iter().map(|(_, path)| path));
     paths.extend(texts.iter().step_by(50).map(|text| {
         let sought: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
@@ -215,12 +238,44 @@ fn five_hundred_hostile_texts_run_on_no_page() -> Result<()> {
 }
 
 #[test]
+fn the_reference_of_the_api_works_under_the_policy_of_the_pages() -> Result<()> {
+    if !is_there() {
+        return Ok(());
+    }
+    let (stage, browser) = (stage()?, Browser::open()?);
+    browser.look_on(DESKTOP)?;
+    browser.go(&stage.url("/docs/"))?;
+    browser.sees("/api/monitoring/status")?;
+    browser.press("Authorize")?;
+    browser.sees("Available authorizations")?;
+    browser.press("Close")?;
+    browser.click("//span[@data-path='/api/monitoring/status']/ancestor::button")?;
+    browser.sees("Try it out")?;
+    browser.press("Try it out")?;
+    browser.press("Execute")?;
+    browser.sees("autonomous_mode")?;
+    let complaints = browser.complaints()?;
+    ensure!(complaints.is_empty(), "{complaints:?}");
+    Ok(())
+}
+
+#[test]
 fn without_script_every_page_reads_and_its_forms_submit() -> Result<()> {
     if !is_there() {
         return Ok(());
     }
     let (stage, browser) = (stage()?, Browser::open()?);
     browser.lets_scripts_run(false)?;
+    for (name, path) in pages(&stage)? {
+        browser.go(&stage.url(&path))?;
+        let shown = browser.run(
+            "const isSeen = e => e.checkVisibility() && e.getBoundingClientRect().height > 20;
+             return !!document.querySelector('#main h1')?.innerText && !document.querySelector('canvas')
+               && [...document.querySelectorAll('.plot')].every(p => isSeen(p.querySelector('svg')))
+               && document.querySelectorAll('.plot').length",
+        )?;
+        ensure!(shown.as_u64().map(|drawn| drawn > 0) == Some(has_charts(name)), "{name}: {shown}");
+    }
     browser.go(&stage.url("/"))?;
     browser.press("Freeze for 30 minutes")?;
     until("the freeze is in force", Duration::from_secs(10), || {
@@ -256,14 +311,21 @@ fn keys_alone_lead_to_every_link_and_the_focus_is_seen() -> Result<()> {
     Ok(())
 }
 
-/// Takes one into `target/screenshots`; those of the README go to where it has them as well, where
-/// `UPDATE_DOCS` asks for that.
-fn take_picture(browser: &Browser, screen: Screen, name: &str) -> Result<()> {
+/// Takes one into `target/screenshots`, where `UPDATE_DOCS` asks for that; those of the README go to
+/// where it has them as well.
+fn take_picture(browser: &Browser, screen: Screen, scheme: &str, name: &str) -> Result<()> {
+    if std::env::var_os("UPDATE_DOCS").is_none() {
+        return Ok(());
+    }
     let folder = target().join("screenshots");
     std::fs::create_dir_all(&folder)?;
+    if scheme == "dark" {
+        let dark = folder.join(format!("{name}-{}-dark.webp", screen.name));
+        return std::fs::write(dark, browser.picture(screen, 2200)?).map_err(Into::into);
+    }
     let (file, picture) = (format!("{name}-{}.webp", screen.name), browser.picture(screen, 2200)?);
     std::fs::write(folder.join(&file), &picture)?;
-    if std::env::var_os("UPDATE_DOCS").is_some() && DOCUMENTED.contains(&file.as_str()) {
+    if DOCUMENTED.contains(&file.as_str()) {
         ensure!(picture.len() < 120_000, "{file} has {} bytes", picture.len());
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots");
         std::fs::create_dir_all(&docs)?;

@@ -1,4 +1,5 @@
-//! A line of values over time, as a drawing with no style or script of its own.
+//! A line of values over time: as a drawing with no style or script of its own, and as what the
+//! browser draws in its place.
 //!
 //! A gap in what is known is a gap in the line: nothing is drawn between two values that are far
 //! apart. Behind the drawing stand the same values as a table.
@@ -7,6 +8,7 @@ use std::fmt::Write;
 
 use selfheal_agents::model::{ObservedValue, Timestamp};
 
+use super::plot::{Look, Plot, Series, seconds};
 use super::{When, length};
 use crate::coordinator::{ERROR_LINES, Level};
 
@@ -47,6 +49,8 @@ pub(super) struct Chart {
     pub(super) lines: Vec<String>,
     pub(super) dots: Vec<Dot>,
     pub(super) values: Vec<Value>,
+    /// The same for the browser to draw.
+    pub(super) plot: String,
 }
 
 /// One line for each level, by name; those without a value are left out.
@@ -91,8 +95,13 @@ fn chart(name: &str, unit: &str, all: &[Point], now: Timestamp) -> Chart {
         let y = (top - value) / (top - bottom);
         (EDGE + x * (WIDTH - 2.0 * EDGE), EDGE + y * (HEIGHT - 2.0 * EDGE))
     };
-    let pieces = points.chunk_by(|a, b| (b.0 - a.0).num_seconds() <= GAP);
-    let (single, long): (Vec<_>, Vec<_>) = pieces.partition(|piece| piece.len() == 1);
+    let pieces = || points.chunk_by(|a, b| (b.0 - a.0).num_seconds() <= GAP);
+    let plot = Plot {
+        span: (seconds(from), seconds(to)),
+        shaded: vec![],
+        series: vec![series(name, unit, (bottom, top), pieces())],
+    };
+    let (single, long): (Vec<_>, Vec<_>) = pieces().partition(|piece| piece.len() == 1);
     let shown = |value: f64| with_unit(value, unit);
     Chart {
         name: name.to_owned(),
@@ -108,7 +117,28 @@ fn chart(name: &str, unit: &str, all: &[Point], now: Timestamp) -> Chart {
         lines: long.into_iter().map(|piece| line(piece.iter().map(place))).collect(),
         dots: single.into_iter().map(|piece| dot(place(&piece[0]))).collect(),
         values: table(&points, &shown, now),
+        plot: plot.json(),
     }
+}
+
+/// The line for the browser, with nothing between two pieces of it.
+fn series<'a>(
+    name: &str,
+    unit: &str,
+    range: (f64, f64),
+    pieces: impl Iterator<Item = &'a [Point]>,
+) -> Series {
+    let (mut at, mut values) = (vec![], vec![]);
+    for piece in pieces {
+        if let Some(last) = at.last() {
+            at.push((last + seconds(piece[0].0)) / 2.0);
+            values.push(None);
+        }
+        at.extend(piece.iter().map(|(when, _)| seconds(*when)));
+        values.extend(piece.iter().map(|(_, value)| Some(*value)));
+    }
+    let (name, unit) = (name.to_owned(), unit.to_owned());
+    Series { name, unit, range, tone: "accent", look: Look::Line, at, values }
 }
 
 /// What the lower and the upper edge stand for: a share always from nothing to all of it.
@@ -175,6 +205,10 @@ mod tests {
     fn nothing_is_drawn_where_nothing_is_known() {
         let chart = drawn(&[(0, 1.0), (5, 1.0), (100, 1.0), (160, 1.0), (165, 1.0)], "");
         assert_eq!((chart.lines.len(), chart.dots.len()), (2, 1));
+        let plot: serde_json::Value = serde_json::from_str(&chart.plot).unwrap();
+        let series = &plot["series"][0];
+        assert_eq!(series["values"], serde_json::json!([1.0, 1.0, null, 1.0, null, 1.0, 1.0]));
+        assert_eq!(series["at"][2], 52.5 * 60.0, "between the two that are known");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Before and after a fix, drawn: error lines and answers over time, with the validation window
 //! shaded, and the same as a table.
 //!
+//! The drawing is for whoever has no script; the browser draws the same from [`Course::plot`].
+//!
 //! Nothing is drawn that was not seen: before the fix only what was counted then.
 
 use std::fmt::Write;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use selfheal_agents::model::{ErrorCount, Timestamp, Validation, ValidationSample};
 
 use super::When;
+use super::plot::{Look, Plot, Series, Shade, seconds};
 
 /// The drawing's own units; the page stretches it.
 const WIDTH: f64 = 640.0;
@@ -29,6 +32,9 @@ pub(super) struct LookRow {
     pub(super) latency: String,
     pub(super) detail: String,
 }
+
+/// A value and when it was seen.
+type Point = (Timestamp, f64);
 
 /// Whether it was well at a moment.
 pub(super) struct Mark {
@@ -59,6 +65,8 @@ pub(super) struct Course {
     pub(super) marks: Vec<Mark>,
     pub(super) top: String,
     pub(super) looks: Vec<LookRow>,
+    /// The same for the browser to draw.
+    pub(super) plot: String,
 }
 
 /// Times and values, brought into the drawing.
@@ -78,7 +86,7 @@ impl Scale {
         HEIGHT - EDGE - (value / self.top).clamp(0.0, 1.0) * (HEIGHT - 4.0 * EDGE)
     }
 
-    fn line(&self, points: &[(Timestamp, f64)]) -> String {
+    fn line(&self, points: &[Point]) -> String {
         let mut line = String::new();
         for (at, value) in points {
             let _ = write!(line, "{:.1},{:.1} ", self.x(*at), self.y(*value));
@@ -97,7 +105,7 @@ fn per_minute(count: ErrorCount) -> Option<f64> {
 }
 
 /// Error lines by the minute between one look and the next.
-fn rates(window: &Validation) -> Vec<(Timestamp, f64)> {
+fn rates(window: &Validation) -> Vec<Point> {
     let mut last = window.started_at;
     let mut rates = vec![];
     for sample in &window.samples {
@@ -130,34 +138,88 @@ impl Course {
             seconds: (end - from).as_seconds_f64().max(1.0),
             top: highest.fold(1.0, f64::max),
         };
-        let flat = |from, to, value: f64| scale.line(&[(from, value), (to, value)]);
-        let (latency, latency_said) = latency(window, &scale);
+        let flat = |from, to, rate: f64| vec![(from, rate), (to, rate)];
+        let before_it = before.map(|rate| flat(counted_from.max(from), window.started_at, rate));
+        let usual = usual.map(|rate| flat(from, end, rate));
+        let latency = latency(window);
+        let slowest = latency.iter().map(|(_, ms)| *ms).fold(1.0, f64::max);
+        let drawn = |points: &Vec<Point>| scale.line(points);
+        let (whole, grace) = ((window.started_at, end), window.grace_until.min(end));
+        let lines = [
+            before_it.as_ref().map(|line| rate("before", "critical", Look::Line, scale.top, line)),
+            Some(rate("after", "accent", Look::Line, scale.top, &after)),
+            usual.as_ref().map(|line| rate("usual", "soft", Look::Dashed, scale.top, line)),
+            (!latency.is_empty()).then(|| answers(slowest, &latency)),
+        ];
+        let plot = Plot {
+            span: (seconds(from), seconds(end)),
+            shaded: vec![shade("calm-back", whole), shade("line", (window.started_at, grace))],
+            series: lines.into_iter().flatten().chain(marks(window)).collect(),
+        };
         Some(Self {
             said: said(window, before, &after),
             window: scale.stretch(window.started_at, end),
-            grace: scale.stretch(window.started_at, window.grace_until.min(end)),
-            before: before.map(|rate| flat(counted_from.max(from), window.started_at, rate)),
-            after: scale.line(&after),
-            usual: usual.map(|rate| flat(from, end, rate)),
-            latency,
-            latency_said,
+            grace: scale.stretch(window.started_at, grace),
+            before: before_it.as_ref().map(drawn),
+            after: drawn(&after),
+            usual: usual.as_ref().map(drawn),
+            latency_said: latency.last().map_or_else(String::new, |(_, last)| {
+                format!("Answers took at most {slowest:.0} ms, at last {last:.0} ms.")
+            }),
+            latency: (!latency.is_empty()).then(|| Scale { top: slowest, ..scale }.line(&latency)),
             marks: window.samples.iter().map(|sample| mark(sample, &scale)).collect(),
             top: format!("{:.0}", scale.top),
             looks: window.samples.iter().rev().take(MOST_LOOKS).map(|s| look(s, now)).collect(),
+            plot: plot.json(),
         })
     }
 }
 
-fn latency(window: &Validation, scale: &Scale) -> (Option<String>, String) {
-    let measured: Vec<(Timestamp, f64)> =
-        window.samples.iter().filter_map(|s| Some((s.at, s.latency_ms?))).collect();
-    let Some((_, last)) = measured.last() else { return (None, String::new()) };
-    let top = measured.iter().map(|(_, ms)| *ms).fold(1.0, f64::max);
-    let said = format!("Answers took at most {top:.0} ms, at last {last:.0} ms.");
-    (Some(Scale { top, ..*scale }.line(&measured)), said)
+/// How long answers took, where they were measured.
+fn latency(window: &Validation) -> Vec<Point> {
+    window.samples.iter().filter_map(|s| Some((s.at, s.latency_ms?))).collect()
 }
 
-fn said(window: &Validation, before: Option<f64>, after: &[(Timestamp, f64)]) -> String {
+fn shade(tone: &'static str, (from, to): (Timestamp, Timestamp)) -> Shade {
+    Shade { tone, from: seconds(from), to: seconds(to) }
+}
+
+/// Error lines by the minute, for the browser to draw.
+fn rate(name: &str, tone: &'static str, look: Look, top: f64, line: &[Point]) -> Series {
+    let name = format!("Error lines a minute, {name}");
+    series(name, "", (0.0, top), tone, look, line.iter().copied())
+}
+
+fn answers(top: f64, line: &[Point]) -> Series {
+    let name = "Time to answer".to_owned();
+    series(name, "ms", (0.0, top), "warning", Look::Dashed, line.iter().copied())
+}
+
+/// Each look, as a mark.
+fn marks(window: &Validation) -> impl Iterator<Item = Series> + '_ {
+    [("well", "ok", true), ("not well", "critical", false)].into_iter().filter_map(
+        |(word, tone, healthy)| {
+            let of = window.samples.iter().filter(|sample| sample.healthy == healthy);
+            let name = format!("A look: {word}");
+            let row = series(name, "look", (0.0, 1.0), tone, Look::Marks, of.map(|s| (s.at, 0.0)));
+            (!row.at.is_empty()).then_some(row)
+        },
+    )
+}
+
+fn series(
+    name: String,
+    unit: &str,
+    range: (f64, f64),
+    tone: &'static str,
+    look: Look,
+    points: impl Iterator<Item = Point>,
+) -> Series {
+    let (at, values) = points.map(|(at, value)| (seconds(at), Some(value))).unzip();
+    Series { name, unit: unit.to_owned(), range, tone, look, at, values }
+}
+
+fn said(window: &Validation, before: Option<f64>, after: &[Point]) -> String {
     let well = window.samples.iter().filter(|sample| sample.healthy).count();
     let before =
         before.map_or_else(|| "not counted before".to_owned(), |n| format!("{n:.1} before"));
@@ -230,6 +292,26 @@ mod tests {
             "Error lines a minute: 20.0 before the fix, 0.0 at last, usually 0.5; well at 1 of 2 looks"
         );
         assert!(course.latency_said.contains("at most 120 ms"), "{}", course.latency_said);
+        let plot: serde_json::Value = serde_json::from_str(&course.plot).unwrap();
+        assert_eq!(
+            (&plot["span"], &plot["series"][0]["at"]),
+            (&json!([0.0, 120.0]), &json!([0.0, 60.0]))
+        );
+        let shaded = &plot["shaded"];
+        assert_eq!((&shaded[0]["from"], &shaded[0]["to"]), (&json!(60.0), &json!(120.0)));
+        assert_eq!((&shaded[1]["from"], &shaded[1]["to"]), (&json!(60.0), &json!(75.0)));
+        let names = plot["series"].as_array().unwrap().iter().map(|series| &series["name"]);
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            [
+                "Error lines a minute, before",
+                "Error lines a minute, after",
+                "Error lines a minute, usual",
+                "Time to answer",
+                "A look: well",
+                "A look: not well"
+            ]
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What is around every page: the menu, with the place marked that is shown.
 
+use crate::http::assets;
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The menu, in its order: where an entry leads, and its name.
@@ -29,6 +31,8 @@ pub(in crate::http) struct Entry {
 pub(in crate::http) struct Frame {
     pub(in crate::http) version: &'static str,
     pub(in crate::http) menu: Vec<Entry>,
+    /// Whether the page is asked for anew when something happens; what answers a form is not.
+    pub(in crate::http) is_live: bool,
 }
 
 impl Frame {
@@ -44,7 +48,18 @@ impl Frame {
 
     /// On a page that has no place in the menu.
     pub(in crate::http) fn elsewhere() -> Self {
-        Self::marked("", "")
+        Self::marked("", "").still()
+    }
+
+    /// What is shown stays as it is.
+    pub(super) fn still(self) -> Self {
+        Self { is_live: false, ..self }
+    }
+
+    /// Where one of the pages' own files is.
+    #[expect(clippy::unused_self, reason = "the templates have it from here")]
+    pub(in crate::http) fn asset(&self, name: &str) -> String {
+        assets::address(name)
     }
 
     fn marked(shown: &str, mark: &'static str) -> Self {
@@ -53,6 +68,6 @@ impl Frame {
             name,
             current: if href == shown { mark } else { "" },
         };
-        Self { version: VERSION, menu: MENU.map(entry).into() }
+        Self { version: VERSION, menu: MENU.map(entry).into(), is_live: true }
     }
 }

@@ -166,6 +166,6 @@ impl ExplainedPage {
     pub(in crate::http::pages) fn new(lines: Vec<Explained>, left_out: usize) -> Self {
         let known = lines.iter().filter(|line| !line.known.is_empty()).count();
         let summary = format!("{known} of {} known.", count(lines.len(), "line"));
-        Self { frame: Frame::within("/knowledge"), summary, left_out, lines }
+        Self { frame: Frame::within("/knowledge").still(), summary, left_out, lines }
     }
 }

@@ -2,13 +2,14 @@
 
 use askama::Template;
 use selfheal_agents::learning_engine::{
-    CalibrationBin, ENOUGH, ShadowReport, ShadowRow, Statistics, TypeStatistics, wilson_lower_bound,
+    CalibrationBin, ENOUGH, ShadowReport, ShadowRow, TypeStatistics, wilson_lower_bound,
 };
-use selfheal_agents::model::{Autonomy, Outcome, Timestamp};
+use selfheal_agents::model::{Autonomy, Timestamp};
 
 use super::chart::{Chart, charts};
 use super::{Frame, When, length};
 use crate::coordinator::Level;
+use crate::http::results::Results;
 
 /// The side of the calibration's square, in the drawing's units.
 const SIDE: f64 = 200.0;
@@ -61,11 +62,11 @@ pub(in crate::http::pages) struct LearningPage {
 
 impl LearningPage {
     pub(in crate::http::pages) fn new(
-        outcomes: &[Outcome],
+        results: &Results,
         shadow: &ShadowReport,
         now: Timestamp,
     ) -> Self {
-        let statistics = Statistics::of(outcomes);
+        let statistics = &results.statistics;
         let summary = match statistics.last_updated {
             None => "No fix was applied yet.".to_owned(),
             Some(at) => format!(
@@ -85,7 +86,7 @@ impl LearningPage {
             enough: ENOUGH,
             types: statistics.by_type.iter().map(|(name, its)| fix_type(name, its)).collect(),
             bins: statistics.calibration.iter().map(bin).collect(),
-            charts: charts(&[repairs(outcomes)], now),
+            charts: charts(&[repairs(results)], now),
             earned: shadow.autonomy == Autonomy::Earned,
             needed: shadow.needed,
             shadows: shadow.rows.iter().map(|row| shadowed(row, now)).collect(),
@@ -94,12 +95,11 @@ impl LearningPage {
 }
 
 /// How long each repair took that helped.
-fn repairs(outcomes: &[Outcome]) -> Level {
-    let took = |outcome: &Outcome| Some((outcome.timestamp, outcome.time_to_repair_secs?));
+fn repairs(results: &Results) -> Level {
     Level {
         check: "Time to repair".to_owned(),
         unit: "s".to_owned(),
-        points: outcomes.iter().filter_map(took).collect(),
+        points: results.repairs.clone(),
     }
 }
 

@@ -54,6 +54,12 @@ pub(in crate::http::pages) struct Shown {
     pub(in crate::http::pages) made: Option<MadeToken>,
 }
 
+impl Shown {
+    fn is_answer(&self) -> bool {
+        self.tested.is_some() || self.examined.is_some() || self.made.is_some()
+    }
+}
+
 struct TokenRow {
     name: String,
     scope: Scope,
@@ -112,8 +118,9 @@ impl SettingsPage {
         };
         let (defaults, given) = read.rows.iter().map(row).partition(|row| row.is_default);
         let fault = read.fault.unwrap_or_default();
+        let frame = Frame::on("/settings");
         Self {
-            frame: Frame::on("/settings"),
+            frame: if shown.is_answer() { frame.still() } else { frame },
             file: read.file,
             fault: fault.lines().map(|line| clean(line, SHOWN)).collect(),
             differs,
