@@ -8,6 +8,13 @@
 //! says yes to is alone until the call has ended, as long as no two clocks run apart by more than
 //! [`SPARE`].
 //!
+//! A referee may forget: it is put back to an older state, or to none, while somebody goes on by what
+//! it said before. So a row that is missing, older than one that was seen, or of a referee that has
+//! begun anew (another [`Row::era`] than before) says nothing of who is at work: whoever has the lease
+//! by its own count writes it down again, and everybody else waits as long as the longest that was
+//! ever seen. What is had for longer than that, by one that is stopped as well while the referee is
+//! put back, is not known to a node that began since.
+//!
 //! It asks nobody itself and knows no database. Between its yes and the call nothing may lie that
 //! takes time: what stops a process just there cannot be seen from within it.
 //!
@@ -20,6 +27,16 @@ use std::time::Duration;
 const SPARE: u32 = 10;
 /// This part of the usual length is added to what a call needs, for the way to the referee.
 const WAY: u32 = 4;
+
+/// What the referee answers of one target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading<'a> {
+    /// Since when the referee goes on without a break, in its own words. Nothing is compared but
+    /// whether it is the same as before.
+    pub era: &'a str,
+    /// What stands there, if anything does.
+    pub row: Option<&'a Row>,
+}
 
 /// What stands with the referee for one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +51,8 @@ pub struct Row {
     pub wanted_by: Option<String>,
 }
 
-/// One state of a row; whoever changes the row changes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One state of a row; whoever changes the row changes it. The later is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     /// Grows with each new holder.
     pub fence: i64,
@@ -43,8 +60,8 @@ pub struct Mark {
     pub beat: i64,
 }
 
-/// What to ask the referee for. Each is done only where the row still bears this mark, and the
-/// answer is the new one.
+/// What to ask the referee for. Each is done only where the row still bears this mark, in the same
+/// era ([`Tenure::era`]), and the answer is the new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
     /// Nothing: another has it.
@@ -53,6 +70,8 @@ pub enum Ask {
     Take {
         /// The row as it is.
         from: Option<Mark>,
+        /// The new fence is higher than this.
+        above: i64,
         /// For how long.
         length: Duration,
     },
@@ -109,6 +128,15 @@ pub struct Tenure {
     usual: Duration,
     held: Option<Held>,
     seen: Option<Seen>,
+    era: Option<String>,
+    /// The newest state of the row that was seen since the referee last forgot something.
+    newest: Option<Mark>,
+    /// The highest fence that was ever seen.
+    highest: i64,
+    /// The longest that anybody was seen to have it for.
+    longest: Duration,
+    /// Since when the row says nothing of who is at work.
+    in_doubt_since: Option<Duration>,
     calls: Vec<Call>,
     next_call: u64,
     /// Whether something begun here is to be ended.
@@ -125,6 +153,11 @@ impl Tenure {
             usual,
             held: None,
             seen: None,
+            era: None,
+            newest: None,
+            highest: 0,
+            longest: usual,
+            in_doubt_since: None,
             calls: vec![],
             next_call: 0,
             is_wanted: false,
@@ -132,32 +165,79 @@ impl Tenure {
         }
     }
 
-    /// What to ask for, by a row that was read and arrived by `now`. It is asked at once.
-    pub fn after_reading(&mut self, row: Option<&Row>, now: Duration) -> Ask {
-        let Some(row) = row else {
-            self.held = None;
-            self.seen = None;
-            return Ask::Take { from: None, length: self.length(now) };
-        };
-        if row.holder == self.me {
-            self.seen = None;
-            return match &row.wanted_by {
-                Some(other) if *other != self.me && !self.is_busy && self.calls.is_empty() => {
-                    self.held = None;
-                    Ask::Pass { from: row.mark, to: other.clone() }
-                }
-                _ => self.renewal(row.mark, now),
-            };
+    /// What to ask for, by what was read and arrived by `now`. It is asked at once.
+    pub fn after_reading(&mut self, reading: Reading<'_>, now: Duration) -> Ask {
+        self.doubt(reading, now);
+        let row = reading.row;
+        self.note(row.map(|row| row.mark), row.map_or(Duration::ZERO, |row| row.length));
+        let is_sure = self.is_sure(now);
+        match row {
+            Some(row) if row.holder == self.me && (is_sure || self.is_held(now)) => {
+                self.keep(row, now)
+            }
+            // By its own count it has what the referee forgot.
+            _ if !is_sure && self.is_held(now) => self.taking(row, now),
+            Some(row) => self.wait(row, is_sure, now),
+            None => {
+                self.held = None;
+                if is_sure { self.taking(row, now) } else { Ask::Nothing }
+            }
         }
+    }
+
+    /// Notes whether the referee may have forgotten something.
+    fn doubt(&mut self, reading: Reading<'_>, now: Duration) {
+        let is_another = self.era.as_deref() != Some(reading.era);
+        if is_another || reading.row.map(|row| row.mark) < self.newest {
+            // What was seen unchanged so far was another row.
+            self.seen = None;
+            self.newest = None;
+            self.in_doubt_since = Some(now);
+        }
+        if is_another {
+            self.era = Some(reading.era.to_owned());
+        }
+    }
+
+    fn note(&mut self, mark: Option<Mark>, length: Duration) {
+        self.newest = self.newest.max(mark);
+        self.highest = self.highest.max(mark.map_or(0, |mark| mark.fence));
+        self.longest = self.longest.max(length);
+    }
+
+    /// Whether nobody can be at work by what the referee said before it forgot.
+    fn is_sure(&self, now: Duration) -> bool {
+        let enough = self.longest + self.longest / SPARE;
+        self.in_doubt_since.is_none_or(|since| now.saturating_sub(since) > enough)
+    }
+
+    fn keep(&mut self, row: &Row, now: Duration) -> Ask {
+        self.seen = None;
+        match &row.wanted_by {
+            Some(other) if *other != self.me && !self.is_busy && self.calls.is_empty() => {
+                self.held = None;
+                Ask::Pass { from: row.mark, to: other.clone() }
+            }
+            _ => self.renewal(row.mark, now),
+        }
+    }
+
+    fn wait(&mut self, row: &Row, is_sure: bool, now: Duration) -> Ask {
         self.held = None;
         let waited = self.waited(row, now);
-        if waited > row.length + row.length / SPARE {
-            return Ask::Take { from: Some(row.mark), length: self.length(now) };
+        if is_sure && waited > row.length + row.length / SPARE {
+            return self.taking(Some(row), now);
         }
-        if self.is_wanted && row.wanted_by.is_none() {
+        if self.is_wanted && row.holder != self.me && row.wanted_by.is_none() {
             return Ask::Want { from: row.mark };
         }
         Ask::Nothing
+    }
+
+    fn taking(&mut self, row: Option<&Row>, now: Duration) -> Ask {
+        let (from, length) = (row.map(|row| row.mark), self.length(now));
+        self.have_at_most(now + length);
+        Ask::Take { from, above: self.highest, length }
     }
 
     /// For how long the row has been seen as it is.
@@ -175,11 +255,15 @@ impl Tenure {
 
     fn renewal(&mut self, from: Mark, now: Duration) -> Ask {
         let length = self.length(now);
-        if let Some(held) = &mut self.held {
-            // From the moment at which it is asked others may go by the new length.
-            held.until = held.until.min(now + length);
-        }
+        self.have_at_most(now + length);
         Ask::Renew { from, length }
+    }
+
+    /// From the moment at which it is asked others may go by the new length.
+    fn have_at_most(&mut self, until: Duration) {
+        if let Some(held) = &mut self.held {
+            held.until = held.until.min(until);
+        }
     }
 
     fn length(&self, now: Duration) -> Duration {
@@ -210,8 +294,15 @@ impl Tenure {
         let (Ask::Take { length, .. } | Ask::Renew { length, .. }) = ask else { return };
         if let Some(mark) = mark {
             self.seen = None;
+            self.in_doubt_since = None;
+            self.note(Some(mark), *length);
             self.held = Some(Held { mark, until: sent + *length });
         }
+    }
+
+    /// The referee's era in which everything is asked for; `None` before it was read.
+    pub fn era(&self) -> Option<&str> {
+        self.era.as_deref()
     }
 
     /// Whether a call that ends within `limit` may begin this instant.

@@ -204,6 +204,11 @@ impl Coordinator {
         self.inner.settled().await;
     }
 
+    /// Everything to which something is being done now: a fix is applied or taken back.
+    pub fn at_work(&self) -> std::collections::BTreeSet<TargetId> {
+        self.inner.leases.all_busy()
+    }
+
     /// Waits until no fix is being applied; windows may run.
     pub async fn applied(&self) {
         self.inner.applied().await;

@@ -20,24 +20,27 @@ mod registry;
 mod server;
 mod shared;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use selfheal_agents::lease::Tenure;
+use selfheal_agents::lease::{Ask, Mark, Tenure};
 use selfheal_agents::model::{Outcome, TargetId};
 use selfheal_agents::ports::{Fleet as Port, Ownership, Permit};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::registry::{Held, Member, Summary, Watched};
-use self::server::Server;
+use self::server::{Asking, Server};
 use self::shared::Shared;
 use crate::config::Settings;
 use crate::coordinator::Coordinator;
 use crate::store::PostgresUrl;
+
+/// Whoever asked in vain for a lease is expected to ask again within this time.
+const STILL_NEEDED: Duration = Duration::from_mins(1);
 
 /// This node among the others; cloning shares it.
 #[derive(Clone)]
@@ -64,9 +67,31 @@ struct State {
     shared: Shared,
     mode: String,
     tenures: BTreeMap<String, Tenure>,
+    /// When each lease was last asked for in vain.
+    missed: BTreeMap<String, Duration>,
     /// Why nothing is known of the others; `None` while the server answers.
-    away: Option<String>,
+    away: Option<Away>,
     outcomes: Arc<Vec<Outcome>>,
+}
+
+/// Why this node has no part in the fleet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Away {
+    /// It has only begun.
+    Begins,
+    /// The server does not answer.
+    Silent(String),
+    /// Another node has the same name.
+    NameTaken(String),
+}
+
+impl Away {
+    fn why(&self) -> &str {
+        match self {
+            Self::Begins => "the fleet's PostgreSQL has not answered yet",
+            Self::Silent(why) | Self::NameTaken(why) => why,
+        }
+    }
 }
 
 /// What it did since the start, for whoever shows it.
@@ -95,17 +120,14 @@ impl Fleet {
     /// This node, as the settings name it, with its history of that name on the server at `url`.
     pub fn new(settings: &Settings, url: &PostgresUrl, history: String) -> Self {
         let lease = settings.fleet.lease;
-        let state = State {
-            away: Some("the fleet's PostgreSQL has not answered yet".to_owned()),
-            ..State::default()
-        };
+        let state = State { away: Some(Away::Begins), ..State::default() };
         let node = settings.fleet.node.clone();
         let fleet = Self {
             inner: Arc::new(Inner {
                 me: format!("{node}/{}", Uuid::now_v7()),
                 node,
                 history,
-                address: format!("http://{}", settings.api.listen),
+                address: settings.api.address(),
                 lease,
                 server: Server::new(url, lease / 2),
                 state: Mutex::new(state),
@@ -120,10 +142,10 @@ impl Fleet {
     /// Takes over what the settings say of targets.
     pub fn declare(&self, settings: &Settings) {
         let mut state = self.state();
-        state.shared = Shared::of(settings);
+        state.shared = Shared::of(settings).after(&state.shared);
         settings.mode.as_str().clone_into(&mut state.mode);
+        // What is not named any more stays until nothing is under way there: see `leases`.
         let State { shared, tenures, .. } = &mut *state;
-        tenures.retain(|lease, _| shared.leases().any(|known| known == lease));
         for lease in shared.leases() {
             let new = || Tenure::new(&self.inner.me, self.inner.lease);
             tenures.entry(lease.to_owned()).or_insert_with(new);
@@ -170,12 +192,18 @@ impl Fleet {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes whether the server answers, and says so once.
-    fn is_away(&self, why: Option<String>) {
+    /// Notes whether this node has a part in the fleet, and says so once.
+    fn is_away(&self, why: Option<Away>) {
         let mut state = self.state();
-        match (&state.away, &why) {
-            (Some(_), None) => tracing::info!("the fleet's PostgreSQL answers"),
-            (None, Some(why)) => tracing::warn!(
+        let kind = |away: &Option<Away>| away.as_ref().map(std::mem::discriminant);
+        let is_news = kind(&state.away) != kind(&why);
+        match &why {
+            None if is_news => tracing::info!("the fleet's PostgreSQL answers"),
+            Some(Away::NameTaken(why)) if is_news => tracing::error!(
+                "{why}; until then this one changes nothing that other nodes reach as well, and \
+                 is not seen by them"
+            ),
+            Some(Away::Silent(why)) if is_news => tracing::warn!(
                 "{why}; what other nodes reach as well is not changed until it does, everything \
                  else is healed on"
             ),
@@ -184,12 +212,17 @@ impl Fleet {
         state.away = why;
     }
 
+    async fn ask(&self, target: &str, era: &str, ask: &Ask) -> sqlx::Result<Option<Mark>> {
+        let Inner { server, me, lease: usual, .. } = &*self.inner;
+        server.ask(&Asking { target, era, me, usual: *usual, ask }).await
+    }
+
     fn refusal(&self, lease: &str) -> String {
         self.inner.refused.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
-        if let Some(tenure) = state.tenures.get_mut(lease) {
-            tenure.set_wanted(true);
-        }
+        state.missed.insert(lease.to_owned(), clock());
+        let new = || Tenure::new(&self.inner.me, self.inner.lease);
+        state.tenures.entry(lease.to_owned()).or_insert_with(new).set_wanted(true);
         match state.ownership_of(lease) {
             Ownership::Elsewhere { node } => format!("node `{node}` looks after it"),
             Ownership::Unknown { why } => why,
@@ -205,13 +238,22 @@ fn away(error: &sqlx::Error) -> String {
 }
 
 impl State {
+    /// Forgets the leases of what the settings do not name any more and nobody needs.
+    fn let_go(&mut self, busy: &BTreeSet<String>, now: Duration) {
+        let Self { shared, tenures, missed, .. } = self;
+        missed.retain(|_, since| now.saturating_sub(*since) < STILL_NEEDED);
+        tenures.retain(|lease, _| {
+            shared.names(lease) || busy.contains(lease) || missed.contains_key(lease)
+        });
+    }
+
     fn ownership_of(&self, lease: &str) -> Ownership {
         let tenure = self.tenures.get(lease);
         if tenure.is_some_and(|tenure| tenure.is_held(clock())) {
             return Ownership::Ours;
         }
         if let Some(why) = &self.away {
-            return Ownership::Unknown { why: why.clone() };
+            return Ownership::Unknown { why: why.why().to_owned() };
         }
         match tenure.and_then(Tenure::holder) {
             Some(holder) => Ownership::Elsewhere { node: node_of(holder).to_owned() },
@@ -265,14 +307,15 @@ impl Port for Fleet {
             let Some(lease) = state.shared.lease_of(target).map(str::to_owned) else {
                 return Ok(Box::new(selfheal_agents::ports::Alone));
             };
-            let tenure = state.tenures.get_mut(&lease);
-            let asked = tenure.and_then(|tenure| tenure.before_call(limit, sent));
+            let asked = state.tenures.get_mut(&lease).and_then(|tenure| {
+                let (number, ask) = tenure.before_call(limit, sent)?;
+                Some((number, ask, tenure.era().unwrap_or_default().to_owned()))
+            });
             (lease, asked)
         };
-        let Some((number, ask)) = asked else { return Err(self.refusal(&lease)) };
+        let Some((number, ask, era)) = asked else { return Err(self.refusal(&lease)) };
         let call = Call { fleet: self.clone(), lease: lease.clone(), number, limit };
-        let Inner { server, me, lease: usual, .. } = &*self.inner;
-        let mark = server.ask(&lease, me, *usual, &ask).await.map_err(|error| away(&error))?;
+        let mark = self.ask(&lease, &era, &ask).await.map_err(|error| away(&error))?;
         if let Some(tenure) = self.state().tenures.get_mut(&lease) {
             tenure.answered(&ask, sent, mark);
         }

@@ -379,6 +379,12 @@ impl Default for Api {
 }
 
 impl Api {
+    /// Where it is called.
+    pub fn address(&self) -> String {
+        let scheme = if self.tls.files().is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.listen)
+    }
+
     /// Whether nobody is let in without a token.
     pub fn demands_token(&self) -> bool {
         match self.require_token {

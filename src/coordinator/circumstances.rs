@@ -12,6 +12,7 @@ use selfheal_agents::model::{
     IncidentState, ObservedValue, Side, TargetId, TargetKind, TargetPolicy, Timestamp,
 };
 use selfheal_agents::ports::{Ownership, StoreResult};
+use selfheal_agents::root_cause::OUTSIDE_ALERT;
 
 use super::cycle::{Bench, failing_beside};
 use super::deployments::deployment;
@@ -124,12 +125,16 @@ impl Inner {
     }
 
     /// Who is at work on a target for which there is no fix: what is seen may be their doing.
-    pub(super) fn busy_there(&self, target: &TargetId, bench: &Bench<'_>) -> Vec<Hold> {
+    pub(super) fn busy_there(&self, diagnosis: &Diagnosis, bench: &Bench<'_>) -> Vec<Hold> {
+        let target = &diagnosis.blamed;
         let container = container_of(bench, target);
         let deployed = container.and_then(|facts| deployment(bench.seen, facts));
         let window = self.maintenance_open(target, bench.seen.now);
         let elsewhere = match self.fleet.ownership(target) {
-            Ownership::Elsewhere { node } => Some(Hold::LeasedElsewhere { node }),
+            // What another program told this node that one need not have heard, so it tells nobody.
+            Ownership::Elsewhere { node } if diagnosis.issue_type != OUTSIDE_ALERT => {
+                Some(Hold::LeasedElsewhere { node })
+            }
             _ => None,
         };
         deployed

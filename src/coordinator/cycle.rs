@@ -296,7 +296,7 @@ impl Inner {
             return Ok((Err(Some(Box::new(fix))), holds));
         }
         let target = one.diagnosis.blamed.clone();
-        let busy = self.busy_there(&target, bench);
+        let busy = self.busy_there(&one.diagnosis, bench);
         let mut holds = vec![if one.diagnosis.external {
             Hold::TargetExternal { target }
         } else if self.in_recovery(bench, &target) == Some(true) {

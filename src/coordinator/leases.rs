@@ -62,6 +62,11 @@ impl Leases {
         self.held().busy.contains(target)
     }
 
+    /// Everything to which something is being done.
+    pub(super) fn all_busy(&self) -> BTreeSet<TargetId> {
+        self.held().busy.clone()
+    }
+
     /// Whether an event of that time is an echo of what we do or did.
     pub(super) fn is_ours(&self, target: &TargetId, at: Timestamp) -> bool {
         self.held().spans.get(target).is_some_and(|(from, to)| {
@@ -112,6 +117,7 @@ mod tests {
         let web = TargetId::container("web");
         let lease = leases.take(vec![web.clone()], &clock).unwrap();
         assert!(leases.take(vec![web.clone(), TargetId::container("db")], &clock).is_none());
+        assert_eq!(leases.all_busy(), BTreeSet::from([web.clone()]));
         assert!(!leases.is_busy(&TargetId::container("db")), "all or none");
         drop(lease);
         assert!(leases.take(vec![web], &clock).is_some());

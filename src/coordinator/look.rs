@@ -156,8 +156,8 @@ impl Inner {
         }
     }
 
-    /// Everything but what another node looks after, that nothing here needs and no incident here
-    /// is about; `None` is everything.
+    /// Everything but what another node looks after, that nothing here needs and no incident or
+    /// alert here is about; `None` is everything.
     async fn without_others(
         &self,
         inventory: &Inventory,
@@ -172,7 +172,8 @@ impl Inner {
             return None;
         }
         let open = self.store.open_incidents().await.ok()?;
-        for target in open.iter().flat_map(Incident::targets) {
+        let told = self.told_of(inventory).await.ok()?;
+        for target in open.iter().flat_map(Incident::targets).chain(told) {
             others.remove(&target);
         }
         Some(inventory.targets.keys().filter(|id| !others.contains(id)).cloned().collect())

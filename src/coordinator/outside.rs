@@ -142,6 +142,14 @@ impl Inner {
         findings.filter(|finding| report.target(&finding.target).is_some()).collect()
     }
 
+    /// What other programs alert about.
+    pub(super) async fn told_of(&self, inventory: &Inventory) -> StoreResult<Vec<TargetId>> {
+        let now = self.world.clock.now();
+        let mut alerts = self.alerts_kept().await?;
+        alerts.retain(|alert| !is_forgotten(alert, now));
+        Ok(alerts.iter().filter_map(|alert| outside::place(alert, inventory)).collect())
+    }
+
     /// Those that fire; the others are removed.
     async fn alerts_in_force(&self, now: Timestamp) -> StoreResult<Vec<OutsideAlert>> {
         let kept = self.alerts_kept().await?.into_iter();

@@ -239,23 +239,45 @@ impl Inner {
             return Err(RequestError::Conflict(why));
         }
         let mut targets = progress.fix.touches();
-        targets.push(incident.target);
-        if let Some(hold) = self.elsewhere(targets.clone()) {
-            return Err(RequestError::Conflict(format!(
-                "it cannot be taken back here now: {hold}"
-            )));
-        }
+        targets.push(incident.target.clone());
+        targets.sort();
+        targets.dedup();
+        // From here on it is under way: what is asked for is not given away again.
         let lease = self
             .leases
-            .take(targets, &self.world.clock)
+            .take(targets.clone(), &self.world.clock)
             .ok_or_else(|| RequestError::Conflict(trial::under_repair(&backup)))?;
+        self.ask_for_leave(&targets).await?;
         if !force.changes {
             self.refuse_if_overtaken(&progress.fix, &backup).await?;
         }
-        let end = self.executor.rollback(&mut progress, &format!("asked for by {who}")).await?;
+        let reason = format!("asked for by {who}");
+        let end = match self.executor.rollback(&mut progress, &reason).await {
+            Ok(end) => end,
+            Err(error) => {
+                // It may be half undone: the next look goes on with it.
+                self.watch(incident.id);
+                return Err(RequestError::NotYet(format!(
+                    "it is not taken back to its end, which Selfheal goes on with by itself: {error}"
+                )));
+            }
+        };
         let result = self.after_rollback(&backup, &progress.fix, end, who).await;
         drop(lease);
         result
+    }
+
+    /// Refuses while another node looks after one of them, and asks that one for it.
+    async fn ask_for_leave(&self, targets: &[TargetId]) -> Result<(), RequestError> {
+        for target in targets {
+            if let Err(why) = self.fleet.permit(target, Duration::ZERO).await {
+                return Err(RequestError::NotYet(format!(
+                    "`{target}` is not touched from here yet: {why}. It is asked for, and comes here \
+                     as soon as nothing is under way there; try again in a moment"
+                )));
+            }
+        }
+        Ok(())
     }
 
     async fn refuse_if_overtaken(

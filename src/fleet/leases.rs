@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
-use selfheal_agents::lease::{Ask, Row, Tenure};
+use selfheal_agents::lease::{Ask, Reading, Row, Tenure};
 use selfheal_agents::model::{Fix, IncidentState};
 
 use super::registry::{Held, summary};
 use super::server::Own;
-use super::{Fleet, away, clock};
+use super::{Away, Fleet, State, away, clock};
 use crate::coordinator::{Coordinator, Scope, Trigger};
 
 /// A lease is renewed so many times before it ends.
@@ -24,19 +24,19 @@ pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
             match fleet.inner.server.prepare().await {
                 Ok(()) => is_prepared = true,
                 Err(error) => {
-                    fleet.is_away(Some(error.to_string()));
+                    fleet.is_away(Some(Away::Silent(error.to_string())));
                     continue;
                 }
             }
         }
         match turn(fleet, coordinator, &mut told).await {
             Ok(true) => fleet.is_away(None),
-            Ok(false) => fleet.is_away(Some(format!(
+            Ok(false) => fleet.is_away(Some(Away::NameTaken(format!(
                 "another node of the fleet is called `{}` as well: give one of them another name \
-                 (fleet.node)",
+                 (fleet.node) and start it again",
                 fleet.node()
-            ))),
-            Err(error) => fleet.is_away(Some(away(&error))),
+            )))),
+            Err(error) => fleet.is_away(Some(Away::Silent(away(&error)))),
         }
     }
 }
@@ -51,9 +51,11 @@ async fn turn(fleet: &Fleet, coordinator: &Coordinator, told: &mut String) -> sq
         return Ok(true);
     }
     let rows = fleet.inner.server.rows(&wanted).await?;
-    let busy = busy(fleet, coordinator, &rows).await;
+    let busy = busy(fleet, coordinator, &rows.leases).await;
+    fleet.state().let_go(&busy, clock());
     for lease in wanted {
-        keep(fleet, coordinator, &lease, rows.get(&lease), busy.contains(&lease)).await?;
+        let reading = Reading { era: &rows.era, row: rows.leases.get(&lease) };
+        keep(fleet, coordinator, &lease, reading, busy.contains(&lease)).await?;
     }
     Ok(true)
 }
@@ -63,7 +65,7 @@ async fn keep(
     fleet: &Fleet,
     coordinator: &Coordinator,
     lease: &str,
-    row: Option<&Row>,
+    reading: Reading<'_>,
     is_busy: bool,
 ) -> sqlx::Result<()> {
     let sent = clock();
@@ -71,18 +73,17 @@ async fn keep(
         let mut state = fleet.state();
         let Some(tenure) = state.tenures.get_mut(lease) else { return Ok(()) };
         let was_held = tenure.is_held(sent);
-        if row.is_some_and(|row| row.holder != fleet.inner.me) && tenure.fence().is_some() {
+        if reading.row.is_some_and(|row| row.holder != fleet.inner.me) && tenure.fence().is_some() {
             fleet.inner.lost.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(lease, "another node has taken this lease over");
         }
         tenure.set_busy(is_busy);
-        (tenure.after_reading(row, sent), was_held)
+        (tenure.after_reading(reading, sent), was_held)
     };
     if ask == Ask::Nothing {
         return Ok(());
     }
-    let server = &fleet.inner.server;
-    let mark = server.ask(lease, &fleet.inner.me, fleet.inner.lease, &ask).await?;
+    let mark = fleet.ask(lease, reading.era, &ask).await?;
     let is_held = {
         let mut state = fleet.state();
         let Some(tenure) = state.tenures.get_mut(lease) else { return Ok(()) };
@@ -111,27 +112,34 @@ fn begin(fleet: &Fleet, coordinator: &Coordinator, lease: &str) {
     coordinator.request(scope, Trigger::Schedule);
 }
 
-/// The leases under which a repair is at work, where somebody waits for one.
+/// The leases under which a repair is at work, where somebody waits for one or would get it.
 async fn busy(
     fleet: &Fleet,
     coordinator: &Coordinator,
     rows: &BTreeMap<String, Row>,
 ) -> BTreeSet<String> {
-    if rows.values().all(|row| row.wanted_by.is_none()) {
+    let is_asked_for = rows.values().any(|row| row.wanted_by.is_some());
+    let is_named = |state: &State| state.tenures.keys().all(|lease| state.shared.names(lease));
+    if !is_asked_for && is_named(&fleet.state()) {
         return BTreeSet::new();
     }
+    // Also what a person has taken back long after its incident was closed.
+    let at_work = coordinator.at_work();
     let Ok(open) = coordinator.store().open_incidents().await else {
         // Not known is busy.
-        return rows.keys().cloned().collect();
+        return fleet.state().tenures.keys().cloned().collect();
     };
     let state = fleet.state();
-    let at_work = open.iter().filter(|incident| {
+    let repaired = open.iter().filter(|incident| {
         matches!(incident.state(), IncidentState::Fixing | IncidentState::Validating)
     });
-    let targets = at_work.flat_map(|incident| {
+    let targets = repaired.flat_map(|incident| {
         incident.fix.iter().flat_map(Fix::touches).chain([incident.target.clone()])
     });
-    targets.filter_map(|target| state.shared.lease_of(&target).map(str::to_owned)).collect()
+    targets
+        .chain(at_work)
+        .filter_map(|target| state.shared.lease_of(&target).map(str::to_owned))
+        .collect()
 }
 
 /// Tells how this node is; answers whether its name is its own.

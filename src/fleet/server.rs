@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use selfheal_agents::lease::{Ask, Mark, Row};
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row as _};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 use super::registry::{Member, Summary};
 use crate::store::{OpenError, PostgresUrl, fleet_pool, migrate_fleet};
@@ -50,6 +50,27 @@ pub(super) struct Learnt {
     pub(super) document: String,
 }
 
+/// The leases as they are.
+pub(super) struct Rows {
+    /// Since when the server forgot nothing.
+    pub(super) era: String,
+    pub(super) leases: BTreeMap<String, Row>,
+}
+
+/// What is asked for one lease.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    /// Of what.
+    pub(super) target: &'a str,
+    /// As which nothing was forgotten since.
+    pub(super) era: &'a str,
+    /// By whom.
+    pub(super) me: &'a str,
+    /// For how long whoever it is passed to has it.
+    pub(super) usual: Duration,
+    pub(super) ask: &'a Ask,
+}
+
 fn millis(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
@@ -69,36 +90,41 @@ impl Server {
         answer.unwrap_or_else(|_| Err(sqlx::Error::Io(timed_out())))
     }
 
-    /// The leases of these targets.
-    pub(super) async fn rows(&self, targets: &[String]) -> sqlx::Result<BTreeMap<String, Row>> {
-        let sql = "SELECT target, holder, fence, beat, length_ms, wanted_by FROM lease
-                   WHERE target = ANY($1)";
-        let rows = self.within(sqlx::query(sql).bind(targets).fetch_all(&self.pool)).await?;
-        rows.iter().map(row).collect()
+    /// The leases of these targets, and the era of all of them.
+    pub(super) async fn rows(&self, targets: &[String]) -> sqlx::Result<Rows> {
+        let sql = format!(
+            "SELECT {ERA} AS era, target, holder, fence, beat, length_ms, wanted_by
+             FROM (SELECT 1) always LEFT JOIN lease ON target = ANY($1)"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(targets);
+        let rows = self.within(query.fetch_all(&self.pool)).await?;
+        let era = rows.first().map_or(Ok(String::new()), |row| row.try_get("era"))?;
+        let leases = rows.iter().filter_map(|found| row(found).transpose());
+        Ok(Rows { era, leases: leases.collect::<sqlx::Result<_>>()? })
     }
 
-    /// Asks for one lease; answers its new mark, if it was as thought.
-    pub(super) async fn ask(
-        &self,
-        target: &str,
-        me: &str,
-        usual: Duration,
-        ask: &Ask,
-    ) -> sqlx::Result<Option<Mark>> {
+    /// Asks for one lease in an era; answers its new mark, if it was as thought.
+    pub(super) async fn ask(&self, asking: &Asking<'_>) -> sqlx::Result<Option<Mark>> {
+        let Asking { target, era, me, usual, ask } = *asking;
+        let nothing = Mark { fence: 0, beat: 0 };
         let (sql, who, from, length) = match ask {
             Ask::Nothing => return Ok(None),
-            Ask::Take { from: None, length } => (TAKE_FIRST, me, None, Some(*length)),
-            Ask::Take { from, length } => (TAKE, me, *from, Some(*length)),
-            Ask::Renew { from, length } => (RENEW, me, Some(*from), Some(*length)),
-            Ask::Pass { from, to } => (PASS, to.as_str(), Some(*from), Some(usual)),
-            Ask::Want { from } => (WANT, me, Some(*from), None),
+            Ask::Take { from: None, above, length } => {
+                (TAKE_FIRST, me, Mark { fence: *above, beat: 0 }, Some(*length))
+            }
+            Ask::Take { from, length, .. } => (TAKE, me, from.unwrap_or(nothing), Some(*length)),
+            Ask::Renew { from, length } => (RENEW, me, *from, Some(*length)),
+            Ask::Pass { from, to } => (PASS, to.as_str(), *from, Some(usual)),
+            Ask::Want { from } => (WANT, me, *from, None),
         };
-        let mut query = sqlx::query(sql).bind(target).bind(who);
-        if let Some(Mark { fence, beat }) = from {
-            query = query.bind(fence).bind(beat);
-        }
+        let sql = sql.replace("{ERA}", ERA);
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(target).bind(who);
+        query = query.bind(from.fence).bind(from.beat).bind(era);
         if let Some(length) = length {
             query = query.bind(millis(length));
+        }
+        if let Ask::Take { from: Some(_), above, .. } = ask {
+            query = query.bind(above);
         }
         let found = self.within(query.fetch_optional(&self.pool)).await?;
         let mark =
@@ -211,20 +237,29 @@ impl Server {
     }
 }
 
-const TAKE_FIRST: &str = "INSERT INTO lease (target, holder, fence, beat, length_ms)
-    VALUES ($1, $2, 1, 0, $3) ON CONFLICT DO NOTHING RETURNING fence, beat";
-const TAKE: &str = "UPDATE lease SET holder = $2, fence = fence + 1, beat = 0, length_ms = $5,
-    wanted_by = NULLIF(wanted_by, $2)
-    WHERE target = $1 AND fence = $3 AND beat = $4 RETURNING fence, beat";
-const RENEW: &str = "UPDATE lease SET beat = beat + 1, length_ms = $5
-    WHERE target = $1 AND holder = $2 AND fence = $3 AND beat = $4 RETURNING fence, beat";
-const PASS: &str = "UPDATE lease SET holder = $2, fence = fence + 1, beat = 0, length_ms = $5,
-    wanted_by = NULL
-    WHERE target = $1 AND fence = $3 AND beat = $4 RETURNING fence, beat";
-const WANT: &str = "UPDATE lease SET wanted_by = $2
-    WHERE target = $1 AND fence = $3 AND beat = $4 RETURNING fence, beat";
+/// Since when the server goes on without a break, and with which table: another after a restart, on
+/// one that took its place, and where the tables were put back from a dump.
+const ERA: &str =
+    "extract(epoch FROM pg_postmaster_start_time())::text || '/' || 'lease'::regclass::oid::text";
 
-fn row(row: &PgRow) -> sqlx::Result<(String, Row)> {
+// Each is asked of what, by whom, from which fence and beat, in which era, for how long.
+const TAKE_FIRST: &str = "INSERT INTO lease (target, holder, fence, beat, length_ms)
+    SELECT $1, $2, $3::bigint + 1, $4::bigint, $6::bigint WHERE {ERA} = $5 ON CONFLICT DO NOTHING RETURNING fence, beat";
+const TAKE: &str = "UPDATE lease SET holder = $2, fence = GREATEST(fence, $7) + 1, beat = 0,
+    length_ms = $6, wanted_by = NULLIF(wanted_by, $2)
+    WHERE target = $1 AND fence = $3 AND beat = $4 AND {ERA} = $5 RETURNING fence, beat";
+const RENEW: &str = "UPDATE lease SET beat = beat + 1, length_ms = $6
+    WHERE target = $1 AND holder = $2 AND fence = $3 AND beat = $4 AND {ERA} = $5
+    RETURNING fence, beat";
+const PASS: &str = "UPDATE lease SET holder = $2, fence = fence + 1, beat = 0, length_ms = $6,
+    wanted_by = NULL
+    WHERE target = $1 AND fence = $3 AND beat = $4 AND {ERA} = $5 RETURNING fence, beat";
+const WANT: &str = "UPDATE lease SET wanted_by = $2
+    WHERE target = $1 AND fence = $3 AND beat = $4 AND {ERA} = $5 RETURNING fence, beat";
+
+/// The lease in a row; there is one row without any where there is no lease.
+fn row(row: &PgRow) -> sqlx::Result<Option<(String, Row)>> {
+    let Some(target) = row.try_get::<Option<String>, _>("target")? else { return Ok(None) };
     let mark = Mark { fence: row.try_get("fence")?, beat: row.try_get("beat")? };
     let length: i64 = row.try_get("length_ms")?;
     let lease = Row {
@@ -233,7 +268,7 @@ fn row(row: &PgRow) -> sqlx::Result<(String, Row)> {
         length: Duration::from_millis(length.unsigned_abs()),
         wanted_by: row.try_get("wanted_by")?,
     };
-    Ok((row.try_get("target")?, lease))
+    Ok(Some((target, lease)))
 }
 
 fn member(row: &PgRow) -> sqlx::Result<Member> {

@@ -12,6 +12,8 @@ use crate::docker::Address;
 pub(super) struct Shared {
     /// Of what is declared and runs in no container here: `None` is this node's own.
     declared: BTreeMap<TargetId, Option<String>>,
+    /// What was shared under names that the settings do not know any more: a fix begun there goes on.
+    former: BTreeMap<TargetId, String>,
     /// Of all containers, where the engine is another machine's.
     engine: Option<String>,
 }
@@ -35,7 +37,18 @@ impl Shared {
             }
             _ => None,
         };
-        Self { declared: declared.collect(), engine }
+        Self { declared: declared.collect(), former: BTreeMap::new(), engine }
+    }
+
+    /// These after `before`, whose names are still known.
+    pub(super) fn after(mut self, before: &Self) -> Self {
+        let shared = before.declared.iter().filter_map(|(id, key)| Some((id, key.as_ref()?)));
+        for (id, key) in before.former.iter().chain(shared) {
+            if !self.declared.contains_key(id) {
+                self.former.insert(id.clone(), key.clone());
+            }
+        }
+        self
     }
 
     /// The lease that stands for a target; `None` where it is this node's own.
@@ -44,11 +57,16 @@ impl Shared {
             (TargetKind::Host, _) => None,
             (_, Some(declared)) => declared.as_deref(),
             // A container, or something found in one.
-            (_, None) => self.engine.as_deref(),
+            (_, None) => self.former.get(target).or(self.engine.as_ref()).map(String::as_str),
         }
     }
 
-    /// Every lease.
+    /// Whether the settings name something under that lease now.
+    pub(super) fn names(&self, lease: &str) -> bool {
+        self.leases().any(|known| known == lease)
+    }
+
+    /// Every lease of what the settings name now.
     pub(super) fn leases(&self) -> impl Iterator<Item = &str> {
         self.declared.values().flatten().map(String::as_str).chain(self.engine.as_deref())
     }
@@ -132,6 +150,23 @@ mod tests {
         assert_eq!(shared.leases().count(), 2);
         let of_cache: Vec<_> = shared.targets_of("redis:cache.lan:6379").collect();
         assert_eq!(of_cache.len(), 1);
+    }
+
+    #[test]
+    fn what_was_shared_under_a_name_that_is_gone_is_not_taken_for_this_node_s_own() {
+        let named = |name: &str| {
+            shared(&format!(
+                "[[target]]\nkind = \"redis\"\nname = \"{name}\"\nurl = \"redis://cache.lan\"\n"
+            ))
+        };
+        let before = named("cache");
+        let renamed = named("store").after(&before);
+        let lease = |id: &str| renamed.lease_of(&id.parse().unwrap());
+        assert_eq!(lease("redis:cache"), Some("redis:cache.lan:6379"));
+        assert_eq!(lease("redis:store"), lease("redis:cache"));
+        let removed = shared("").after(&renamed);
+        assert_eq!(removed.lease_of(&"redis:cache".parse().unwrap()), lease("redis:cache"));
+        assert!(!removed.names("redis:cache.lan:6379") && renamed.names("redis:cache.lan:6379"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-use crate::lease::{Ask, Mark, Row, Tenure};
+use crate::lease::{Ask, Mark, Reading, Row, Tenure};
 
 const NODES: usize = 3;
 const END: u64 = 90_000;
@@ -20,6 +20,7 @@ pub(super) enum Fault {
     MarksAreNotCompared,
     TimeLeftIsNotAsked,
     NobodyWaits,
+    ForgettingIsNotNoticed,
 }
 
 /// Work at the target.
@@ -35,6 +36,10 @@ pub(super) struct Effect {
 pub(super) struct Played {
     pub(super) effects: Vec<Effect>,
     pub(super) passed: usize,
+    /// When the referee was put back to an older state.
+    pub(super) put_back: Option<u64>,
+    /// Whether that was felt: what it said last was not what it says from then on.
+    pub(super) has_forgotten: bool,
 }
 
 impl Played {
@@ -48,6 +53,7 @@ impl Played {
         })
     }
 
+    /// Of a referee that forgets nothing.
     pub(super) fn fences_only_grow(&self) -> bool {
         let mut sorted = self.effects.clone();
         sorted.sort_by_key(|effect| effect.from);
@@ -96,10 +102,10 @@ enum Event {
     Act,
     /// The referee is reached: it is read ...
     Read(u64),
-    /// ... or is asked; the numbers are the round they belong to.
-    Ask(Ask, u64),
-    /// The row arrives.
-    Row(Option<Row>, u64),
+    /// ... or is asked of the era that is known; the numbers are the round they belong to.
+    Ask(Ask, String, u64),
+    /// The row arrives, with its era.
+    Row(String, Option<Row>, u64),
     /// The answer to what was asked at that time of the node's.
     Answer(Option<Mark>, u64),
     /// The call at the target is over.
@@ -107,6 +113,15 @@ enum Event {
     /// It ends, and begins anew after so long.
     Crash(u64),
     Begin,
+    /// The referee is put back to what it was at that time.
+    PutBack(u64),
+}
+
+impl Event {
+    /// Whether it happens at the referee, whatever becomes of the node.
+    fn is_at_referee(&self) -> bool {
+        matches!(self, Self::Read(_) | Self::Ask(..) | Self::PutBack(_))
+    }
 }
 
 struct Node {
@@ -155,6 +170,9 @@ struct Stage {
     events: Vec<Option<(usize, u64, Event)>>,
     nodes: Vec<Node>,
     row: Option<Row>,
+    /// What the row was from when on.
+    history: Vec<(u64, Option<Row>)>,
+    era: u64,
     away: (u64, u64),
     played: Played,
 }
@@ -172,6 +190,8 @@ pub(super) fn play(seed: u64, fault: Fault) -> Played {
         events: vec![],
         nodes,
         row: None,
+        history: vec![],
+        era: 0,
         away,
         played: Played::default(),
     };
@@ -183,6 +203,11 @@ pub(super) fn play(seed: u64, fault: Fault) -> Played {
             let (at, gone) = (stage.dice.between(2000, END), stage.dice.between(10, 20_000));
             stage.add(at, node, Event::Crash(gone));
         }
+    }
+    if stage.dice.one_in(2) {
+        let at = stage.dice.between(10_000, END);
+        let to = stage.dice.between(0, at);
+        stage.add(at, 0, Event::PutBack(to));
     }
     stage.run();
     stage.played
@@ -202,7 +227,7 @@ impl Stage {
             }
             let nth = usize::try_from(nth).expect("few events");
             let Some((node, life, event)) = self.events[nth].take() else { continue };
-            let at_referee = matches!(event, Event::Read(_) | Event::Ask(..));
+            let at_referee = event.is_at_referee();
             if !at_referee && life != self.nodes[node].life {
                 continue;
             }
@@ -235,22 +260,26 @@ impl Stage {
             Event::Read(round) => {
                 let back = self.reached(now).filter(|_| life == self.nodes[node].life);
                 if let Some(back) = back {
-                    self.add(back, node, Event::Row(self.row.clone(), round));
+                    let (era, row) = (self.era.to_string(), self.row.clone());
+                    self.add(back, node, Event::Row(era, row, round));
                 }
             }
-            Event::Ask(ask, round) => {
+            Event::Ask(ask, era, round) => {
                 let back = self.reached(now);
                 if self.is_away(now) {
                     return;
                 }
-                let mark = self.referee(format!("n{node}/{life}"), &ask);
+                let is_known = era == self.era.to_string();
+                let mark =
+                    is_known.then(|| self.referee(now, format!("n{node}/{life}"), &ask)).flatten();
                 if let Some(back) = back
                     && life == self.nodes[node].life
                 {
                     self.add(back, node, Event::Answer(mark, round));
                 }
             }
-            Event::Row(row, round) => self.row_arrives(now, node, row.as_ref(), round),
+            Event::Row(era, row, round) => self.row_arrives(now, node, &era, row.as_ref(), round),
+            Event::PutBack(to) => self.put_back(now, to),
             Event::Answer(mark, round) => self.answer_arrives(now, node, mark, round),
             Event::Done(call) => self.nodes[node].tenure.ended(call),
             Event::Crash(gone) => {
@@ -301,7 +330,16 @@ impl Stage {
         }
     }
 
-    fn row_arrives(&mut self, now: u64, node: usize, row: Option<&Row>, round: u64) {
+    fn put_back(&mut self, now: u64, to: u64) {
+        let then = self.history.iter().rev().find(|(at, _)| *at <= to);
+        let then = then.and_then(|(_, row)| row.clone());
+        self.played.put_back = Some(now);
+        self.played.has_forgotten = then != self.row;
+        self.row = then;
+        self.era += 1;
+    }
+
+    fn row_arrives(&mut self, now: u64, node: usize, era: &str, row: Option<&Row>, round: u64) {
         if self.nodes[node].is_gone || self.nodes[node].round != round {
             return;
         }
@@ -309,9 +347,13 @@ impl Stage {
             return;
         }
         let clock = self.nodes[node].clock(now);
-        let mut ask = self.nodes[node].tenure.after_reading(row, clock);
+        if self.fault == Fault::ForgettingIsNotNoticed {
+            let tenure = &mut self.nodes[node].tenure;
+            (tenure.era, tenure.newest, tenure.in_doubt_since) = (Some(era.to_owned()), None, None);
+        }
+        let mut ask = self.nodes[node].tenure.after_reading(Reading { era, row }, clock);
         if let (Fault::NobodyWaits, Ask::Nothing, Some(row)) = (self.fault, &ask, row) {
-            ask = Ask::Take { from: Some(row.mark), length: USUAL };
+            ask = Ask::Take { from: Some(row.mark), above: 0, length: USUAL };
         }
         self.send(now, node, ask);
     }
@@ -326,7 +368,8 @@ impl Stage {
         self.nodes[node].waits_until = Some(now + PATIENCE);
         let round = self.nodes[node].round;
         if let Some(there) = self.way(now) {
-            self.add(there, node, Event::Ask(ask, round));
+            let era = self.nodes[node].tenure.era().unwrap_or_default().to_owned();
+            self.add(there, node, Event::Ask(ask, era, round));
         }
     }
 
@@ -368,7 +411,7 @@ impl Stage {
     }
 
     /// What PostgreSQL does in one statement.
-    fn referee(&mut self, me: String, ask: &Ask) -> Option<Mark> {
+    fn referee(&mut self, time: u64, me: String, ask: &Ask) -> Option<Mark> {
         let now = self.row.as_ref().map(|row| row.mark);
         let fits = |from: Mark| self.fault == Fault::MarksAreNotCompared || now == Some(from);
         let (holder, mark, length) = match ask {
@@ -378,11 +421,11 @@ impl Stage {
                 }
                 return None;
             }
-            Ask::Take { from: None, length } if now.is_none() => {
-                (me, Mark { fence: 1, beat: 0 }, *length)
+            Ask::Take { from: None, above, length } if now.is_none() => {
+                (me, Mark { fence: above + 1, beat: 0 }, *length)
             }
-            Ask::Take { from: Some(from), length } if fits(*from) => {
-                (me, Mark { fence: now?.fence + 1, beat: 0 }, *length)
+            Ask::Take { from: Some(from), above, length } if fits(*from) => {
+                (me, Mark { fence: now?.fence.max(*above) + 1, beat: 0 }, *length)
             }
             Ask::Renew { from, length } if fits(*from) => {
                 (me, Mark { fence: now?.fence, beat: now?.beat + 1 }, *length)
@@ -398,6 +441,7 @@ impl Stage {
             _ => None,
         };
         self.row = Some(Row { holder, mark, length, wanted_by });
+        self.history.push((time, self.row.clone()));
         Some(mark)
     }
 }

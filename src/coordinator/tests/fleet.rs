@@ -1,7 +1,9 @@
 //! Stories of targets that several nodes reach.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use selfheal_agents::fakes::labels;
+use selfheal_agents::model::OutsideAlert;
 use selfheal_agents::ports::{Alone, Fleet, Ownership, Permit};
 
 use super::*;
@@ -11,6 +13,18 @@ use super::*;
 struct Other {
     has_it: AtomicBool,
     refuses: AtomicBool,
+    /// So many calls are let through before they are refused.
+    lets: AtomicU32,
+    /// How often it was asked in vain.
+    asked: AtomicU32,
+}
+
+impl Other {
+    /// Lets so many calls through, and none after them.
+    fn lets_only(&self, calls: u32) {
+        self.lets.store(calls, Ordering::Relaxed);
+        self.refuses.store(true, Ordering::Relaxed);
+    }
 }
 
 #[async_trait::async_trait]
@@ -22,7 +36,12 @@ impl Fleet for Other {
         Ownership::Ours
     }
     async fn permit(&self, _: &TargetId, _: Duration) -> Result<Box<dyn Permit>, String> {
-        if self.refuses.load(Ordering::Relaxed) {
+        let one_less = |left: u32| left.checked_sub(1);
+        let is_let = self.lets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok();
+        let is_refused =
+            self.refuses.load(Ordering::Relaxed) || self.has_it.load(Ordering::Relaxed);
+        if is_refused && !is_let {
+            self.asked.fetch_add(1, Ordering::Relaxed);
             return Err("node `nas` looks after it".to_owned());
         }
         Ok(Box::new(Alone))
@@ -33,11 +52,14 @@ impl Fleet for Other {
 }
 
 fn beside(other: &Arc<Other>) -> Stage {
-    let fake = shop();
+    among(other, shop(), Rules::default())
+}
+
+fn among(other: &Arc<Other>, fake: FakeWorld, rules: Rules) -> Stage {
     let store: Arc<MemoryStore> = Arc::default();
     let audit = Arc::new(Audit::in_memory(store.clone()));
     let world = fake.world();
-    Stage::among(other.clone(), (audit, built_in()), fake, world, Rules::default(), store)
+    Stage::among(other.clone(), (audit, built_in()), fake, world, rules, store)
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,4 +107,72 @@ async fn the_schedule_of_one_node_alone_looks_at_what_none_of_them_needs() {
     assert!(seen(&stage.look().await));
     other.has_it.store(true, Ordering::Relaxed);
     assert!(!seen(&stage.look().await));
+}
+
+const FILE: &str = "/srv/worker/config.json";
+
+/// A worker whose delay was turned for good; its file and a restart make up the fix.
+async fn turned(other: &Arc<Other>) -> Stage {
+    let (fake, rules) = rate_limited();
+    let stage = among(other, fake, rules);
+    stage.look().await;
+    complain(&stage).await;
+    stage.look().await;
+    stage.pass(300).await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
+    stage
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_of_what_another_node_looks_after_asks_for_it_and_is_done_when_it_comes() {
+    let other: Arc<Other> = Arc::default();
+    let stage = turned(&other).await;
+    let (backup, after) =
+        (only(&stage.incidents().await).backups[0].clone(), stage.fake.effects().len());
+    other.has_it.store(true, Ordering::Relaxed);
+    let refused = stage.coordinator.rollback(&backup, "ada", false).await;
+    let Err(RequestError::NotYet(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("node `nas`") && why.contains("try again"), "{why}");
+    assert_eq!(other.asked.load(Ordering::Relaxed), 1, "it is asked for");
+    assert_eq!(stage.fake.effects().len(), after);
+    other.has_it.store(false, Ordering::Relaxed);
+    stage.coordinator.rollback(&backup, "ada", false).await.unwrap();
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::RolledBack);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_loses_its_lease_half_way_is_gone_on_with_by_itself() {
+    let other: Arc<Other> = Arc::default();
+    let stage = turned(&other).await;
+    let backup = only(&stage.incidents().await).backups[0].clone();
+    let (before, restarts) = (stage.fake.text(FILE), stage.fake.effects().len());
+    // Leave to begin, and for the file; none for the restart after it.
+    other.lets_only(2);
+    let refused = stage.coordinator.rollback(&backup, "ada", false).await;
+    assert!(matches!(refused, Err(RequestError::NotYet(_))), "{refused:?}");
+    assert_ne!(stage.fake.text(FILE), before, "it is half undone");
+    stage.pass(60).await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
+    other.refuses.store(false, Ordering::Relaxed);
+    stage.pass(60).await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::RolledBack);
+    assert_eq!(stage.fake.effects().len(), restarts + 2, "{:?}", stage.fake.effects());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_told_to_one_node_about_what_another_looks_after_is_told_to_people_here() {
+    let other: Arc<Other> = Arc::default();
+    let stage = beside(&other);
+    stage.look().await;
+    other.has_it.store(true, Ordering::Relaxed);
+    let told = [("alertname", "Slow"), ("container", "web"), ("severity", "critical")];
+    let told = OutsideAlert::heard("", &labels(&told), &BTreeMap::new(), stage.fake.clock().now());
+    let taken = stage.coordinator.hear(vec![Heard::Firing(told)]);
+    // A look at everything is asked for before the one for the alert begins.
+    stage.coordinator.request(Scope::All, Trigger::Schedule);
+    taken.await.unwrap();
+    stage.coordinator.request(Scope::All, Trigger::Schedule);
+    stage.pass(5).await;
+    assert_eq!(only(&stage.incidents().await).holds, [Hold::NoFixKnown]);
+    assert_eq!(stage.alerts().await, ["held"]);
 }
