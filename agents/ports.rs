@@ -158,6 +158,11 @@ pub trait ContainerRuntime: Remakes + Rehearsals + Send + Sync {
     async fn pause(&self, name: &str) -> WorldResult<()>;
     /// Thaws a paused container.
     async fn unpause(&self, name: &str) -> WorldResult<()>;
+    /// How much the image builder keeps that no image and no build in progress needs and that nobody
+    /// used for this long, in bytes.
+    async fn build_cache(&self, unused_for: Duration) -> WorldResult<u64>;
+    /// Removes that; answers how many bytes it freed.
+    async fn prune_build_cache(&self, unused_for: Duration) -> WorldResult<u64>;
     /// Sets both limits at once.
     async fn set_memory_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()>;
     /// Sets the processor limit, in billionths of a core; `None` lifts it.

@@ -24,6 +24,7 @@
 //! | `POST /containers/{id}/stop` | a left-over that holds a port |
 //! | `POST /containers/{id}/kill`, `/pause`, `/unpause` | signals, freezing, thawing |
 //! | `POST /containers/{id}/update` | limits of memory and processors |
+//! | `GET /system/df`, `POST /build/prune` | what the image builder keeps and nobody needs |
 //! | `POST /networks/{name}/connect`, `/disconnect` | networks |
 //! | `GET /images/{id}/json`, `POST /containers/create`, `POST /containers/{id}/rename`, `DELETE /containers/{id}` | making a container again |
 //! | the same without the renaming, `GET` and `PUT /containers/{id}/archive` | clones that fixes are tried on |
@@ -37,6 +38,7 @@
 //! refuse what its predecessor spoke. Without one, each answers in its own.
 
 mod address;
+mod builds;
 mod cgroup;
 mod changes;
 mod demo_stage;
@@ -295,6 +297,14 @@ impl ContainerRuntime for Docker {
 
     async fn unpause(&self, name: &str) -> WorldResult<()> {
         self.unpause_container(name).await
+    }
+
+    async fn build_cache(&self, unused_for: Duration) -> WorldResult<u64> {
+        self.builds_unused_for(unused_for).await
+    }
+
+    async fn prune_build_cache(&self, unused_for: Duration) -> WorldResult<u64> {
+        self.prune_builds(unused_for).await
     }
 
     async fn set_memory_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()> {

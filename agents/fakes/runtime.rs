@@ -357,6 +357,17 @@ impl ContainerRuntime for FakeWorld {
         })
     }
 
+    async fn build_cache(&self, _unused_for: Duration) -> WorldResult<u64> {
+        self.call("build_cache", "", |state| Ok(state.build_cache))
+    }
+
+    async fn prune_build_cache(&self, _unused_for: Duration) -> WorldResult<u64> {
+        self.call("prune_build_cache", "", |state| {
+            state.effect("prune the build cache".to_owned());
+            Ok(std::mem::take(&mut state.build_cache))
+        })
+    }
+
     async fn set_memory_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()> {
         self.call("set_memory_limits", name, |state| {
             set_limits(state.get(name)?, limits)?;

@@ -58,6 +58,8 @@ pub(super) struct State {
     /// What commands did and nobody has taken back.
     pub(super) done: BTreeSet<String>,
     pub(super) host: HostFacts,
+    /// What the image builder keeps that nobody needs, in bytes.
+    pub(super) build_cache: u64,
     /// By the container's id.
     pub(super) connections: BTreeMap<String, Vec<Connection>>,
     pub(super) effects: Vec<String>,
@@ -346,6 +348,12 @@ impl FakeWorld {
         let line = LogLine { at, stream: LogStream::Stderr, text: text.to_owned() };
         self.with(name, |container| container.logs.push(line));
         self.state().wake();
+        self
+    }
+
+    /// The image builder keeps so many bytes that nobody needs.
+    pub fn keeps_builds(&self, bytes: u64) -> &Self {
+        self.state().build_cache = bytes;
         self
     }
 

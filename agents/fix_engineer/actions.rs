@@ -2,8 +2,8 @@
 //!
 //! One file an action; it is in force once it stands in the list at the end of this
 //! module, and the generic tests (fail at every step, repeat every step, crash at every
-//! record) cover it from then on. No action deletes a volume, drops data or prunes; none
-//! builds a shell string.
+//! record) cover it from then on. No action deletes a volume or drops data, and none prunes
+//! more than what the image builder kept and nobody needs; none builds a shell string.
 
 mod calls;
 mod server;
@@ -121,8 +121,8 @@ macro_rules! actions {
             pub const NAMES: &'static [&'static str] = &[$($name),+];
 
             /// Every action's name with the calls of Docker's API that it changes things by, its
-            /// undo included: what a proxy in front of Docker has to let pass for it, beside the
-            /// reads. What an action may do at times is among them.
+            /// undo included, and with reads that nothing else needs: what a proxy in front of
+            /// Docker has to let pass for it, beside the reads of every look. What an action may do at times is among them.
             pub const CALLS: &'static [(&'static str, &'static [&'static str])] =
                 &[$(($name, &$calls)),+];
 
@@ -157,7 +157,8 @@ pub use container_recreate::Restores;
 pub use redis_set_policy::EvictionPolicy;
 
 use calls::{
-    CONNECT, CREATE, DISCONNECT, KILL, PAUSE, REMOVE, RENAME, RESTART, START, STOP, UNPAUSE, UPDATE,
+    CONNECT, CREATE, DISCONNECT, DISK_USAGE, KILL, PAUSE, PRUNE_BUILDS, REMOVE, RENAME, RESTART,
+    START, STOP, UNPAUSE, UPDATE,
 };
 
 actions! {
@@ -174,6 +175,7 @@ actions! {
     config_set::ConfigSet = "config.set" by [],
     config_restore::ConfigRestore = "config.restore" by [],
     logs_trim::LogsTrim = "logs.trim" by [],
+    build_cache_prune::BuildCachePrune = "build_cache.prune" by [DISK_USAGE, PRUNE_BUILDS],
     postgres_terminate::PostgresTerminate = "postgres.terminate_backends" by [],
     postgres_reload::PostgresReload = "postgres.reload" by [],
     postgres_alter_system::PostgresAlterSystem = "postgres.alter_system" by [],

@@ -154,6 +154,11 @@ pub enum Captured {
         /// As they were.
         files: Vec<LogAside>,
     },
+    /// How much the image builder kept that nobody needs: nothing to restore.
+    BuildCache {
+        /// In bytes.
+        bytes: u64,
+    },
     /// When a server had loaded its configuration files.
     ConfigLoaded {
         /// When.

@@ -15,3 +15,5 @@ pub(super) const CREATE: &str = "POST /containers/create";
 pub(super) const REMOVE: &str = "DELETE /containers/{id}";
 pub(super) const CONNECT: &str = "POST /networks/{id}/connect";
 pub(super) const DISCONNECT: &str = "POST /networks/{id}/disconnect";
+pub(super) const PRUNE_BUILDS: &str = "POST /build/prune";
+pub(super) const DISK_USAGE: &str = "GET /system/df";

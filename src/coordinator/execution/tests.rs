@@ -8,11 +8,11 @@ use selfheal_agents::fakes::{
     Failure, FakeWorld, Interruption, MemoryStore, container, environment, network,
 };
 use selfheal_agents::fix_engineer::actions::{
-    Action, ConfigRestore, ConfigSet, ContainerPause, ContainerRecreate, ContainerRestart,
-    ContainerSetCpu, ContainerSetMemory, ContainerSignal, ContainerStart, ContainerStop,
-    ContainerUnpause, EvictionPolicy, LogsTrim, MysqlKill, NetworkConnect, PostgresAlterSystem,
-    PostgresReload, PostgresTerminate, RedisKillClients, RedisSetMemory, RedisSetPolicy, Restores,
-    RunCommand,
+    Action, BuildCachePrune, ConfigRestore, ConfigSet, ContainerPause, ContainerRecreate,
+    ContainerRestart, ContainerSetCpu, ContainerSetMemory, ContainerSignal, ContainerStart,
+    ContainerStop, ContainerUnpause, EvictionPolicy, LogsTrim, MysqlKill, NetworkConnect,
+    PostgresAlterSystem, PostgresReload, PostgresTerminate, RedisKillClients, RedisSetMemory,
+    RedisSetPolicy, Restores, RunCommand,
 };
 use selfheal_agents::model::{
     Backend, Command, Confidence, ConfigState, ContainerStatus, DatabaseEndpoint, DatabaseFacts,
@@ -166,6 +166,16 @@ fn cases() -> Vec<Case> {
         ),
         case("variable", world(|_| {}), vec![repair(lost_variable())]),
         case("left-over", world(left_over), left_over_steps()),
+        case(
+            "build cache",
+            world(|w| {
+                w.keeps_builds(900 * MIB);
+            }),
+            vec![repair(Action::BuildCachePrune(BuildCachePrune {
+                unused_hours: 168,
+                bytes: 900 * MIB,
+            }))],
+        ),
         case("logs", world(full_of_logs), vec![repair(trim_logs())]),
         case("redis memory", world(full_cache), vec![repair(redis_memory())]),
         case("redis policy", world(full_cache), vec![repair(redis_policy())]),

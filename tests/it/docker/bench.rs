@@ -17,6 +17,8 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use selfheal::docker::Docker;
 use selfheal_agents::model::{TargetId, Timestamp};
 use selfheal_agents::ports::ContainerRuntime as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 
 /// The statically linked programs every image here is made of.
 const BUSYBOX: &str = "/bin/busybox";
@@ -142,6 +144,39 @@ impl Bench {
             step.unwrap();
         }
         self.images.lock().unwrap().push(format!("{name}:1"));
+    }
+
+    /// An image that BuildKit builds of these files, by their names; it keeps what it built.
+    pub(super) async fn build(&self, short: &str, files: &[(&str, &[u8])]) -> String {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_size(u64::try_from(bytes.len()).unwrap());
+            archive.append_data(&mut header, name, *bytes).unwrap();
+        }
+        let (name, body) = (format!("{}:1", self.name(short)), archive.into_inner().unwrap());
+        let (label, value) = TEST_LABEL;
+        // By hand: bollard leaves at the first word of BuildKit's that it does not know.
+        let socket = host().trim_start_matches("unix://").to_owned();
+        let mut stream = UnixStream::connect(socket).await.unwrap();
+        let head = format!(
+            "POST /build?version=2&t={name}&labels=%7B%22{label}%22%3A%22{value}%22%7D HTTP/1.1\r\n\
+             Host: docker\r\nConnection: close\r\nContent-Type: application/x-tar\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).await.unwrap();
+        assert!(self.client.inspect_image(&name).await.is_ok(), "{told}");
+        name
+    }
+
+    pub(super) async fn remove_image(&self, name: &str) {
+        let options = RemoveImageOptionsBuilder::default().force(true).build();
+        self.client.remove_image(name, Some(options), None).await.unwrap();
     }
 
     /// The full name of this bench's thing.
@@ -279,8 +314,7 @@ impl Bench {
         }
         let images = self.images.lock().unwrap().clone();
         for name in images {
-            let options = RemoveImageOptionsBuilder::default().force(true).build();
-            self.client.remove_image(&name, Some(options), None).await.unwrap();
+            self.remove_image(&name).await;
         }
     }
 }

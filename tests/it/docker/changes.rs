@@ -238,3 +238,21 @@ async fn a_network_is_left_and_joined_again_with_the_alias() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn of_the_builders_cache_only_what_nobody_needs_or_used_lately_goes() {
+    on_a_bench(|bench| async {
+        let large = vec![7; 3 << 20];
+        let files = [("Dockerfile", &b"FROM scratch\nCOPY large /\n"[..]), ("large", &large)];
+        let image = bench.build("built", &files).await;
+        let (week, now) = (Duration::from_hours(7 * 24), Duration::ZERO);
+        assert_eq!(bench.docker.build_cache(week).await.unwrap(), 0);
+        assert_eq!(bench.docker.prune_build_cache(week).await.unwrap(), 0);
+        bench.remove_image(&image).await;
+        let unneeded = bench.docker.build_cache(now).await.unwrap();
+        assert!(unneeded >= 3 << 20, "{unneeded}");
+        assert!(bench.docker.prune_build_cache(now).await.unwrap() >= 3 << 20);
+        assert_eq!(bench.docker.build_cache(now).await.unwrap(), 0);
+    })
+    .await;
+}

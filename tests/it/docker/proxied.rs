@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use selfheal::docker::Docker;
 use selfheal_agents::fakes::FakeWorld;
 use selfheal_agents::fix_engineer::actions::{
-    Act as _, Action, ContainerPause, ContainerRestart, ContainerSetCpu, ContainerSetMemory,
-    ContainerSignal, ContainerStart, ContainerStop, ContainerUnpause, NetworkConnect,
+    Act as _, Action, BuildCachePrune, ContainerPause, ContainerRestart, ContainerSetCpu,
+    ContainerSetMemory, ContainerSignal, ContainerStart, ContainerStop, ContainerUnpause,
+    NetworkConnect,
 };
 use selfheal_agents::model::{MemoryLimits, NetworkAttachment};
 use selfheal_agents::ports::{ContainerRuntime as _, World};
@@ -64,7 +65,8 @@ fn template(method: &str, target: &str) -> String {
     if parts.first().is_some_and(is_version) {
         parts.remove(0);
     }
-    let collective = matches!(parts.get(1), Some(&"json" | &"create") | None);
+    let collective = matches!(parts.first(), Some(&"build" | &"system"))
+        || matches!(parts.get(1), Some(&"json" | &"create") | None);
     if !collective {
         parts[1] = "{id}";
     }
@@ -79,6 +81,7 @@ fn a_call_is_known_by_method_and_path() {
         ("/v1.41/containers/json?all=1", "/containers/json"),
         ("/containers/abc", "/containers/{id}"),
         ("/version", "/version"),
+        ("/build/prune?filters=x", "/build/prune"),
     ] {
         assert_eq!(template("POST", target), format!("POST {path}"));
     }
@@ -139,6 +142,9 @@ async fn example(name: &str, bench: &Bench) -> Vec<Action> {
                 fixed_ip: None,
             };
             Action::NetworkConnect(NetworkConnect { container, attachment, rejoins: false })
+        }
+        "build_cache.prune" => {
+            Action::BuildCachePrune(BuildCachePrune { unused_hours: 168, bytes: 0 })
         }
         other => panic!("no example of `{other}`"),
     }]

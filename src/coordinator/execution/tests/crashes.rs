@@ -8,7 +8,9 @@
 //! the cases each has its turn; where there are fewer, the recovery comes through.
 
 use selfheal_agents::health_monitor::changes::DigestKey;
-use selfheal_agents::model::{Actor, Incident, IncidentState, Rehearse, Target};
+use selfheal_agents::model::{
+    Actor, DiskFacts, Incident, IncidentState, Rehearse, Target, TargetId,
+};
 use selfheal_agents::ports::{Incidents, Outbox, Outcomes};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +45,8 @@ impl Story {
         let mut case = cases().swap_remove(index);
         let mut rules =
             Rules { validation_window: WINDOW, rehearse: Rehearse::Never, ..Rules::default() };
+        // Its window is too short to wait until a disk counts as full.
+        rules.thresholds.host_disk.hold_secs = 0;
         let action = &mut case.steps[0].action;
         if let Some(endpoint) = action.endpoint_mut().cloned() {
             let (endpoint, container) = (Some(endpoint), Some(worker()));
@@ -130,10 +134,28 @@ impl Story {
         let state = self.store.incident(incident()).await.unwrap().unwrap().state();
         if state == IncidentState::Validating && !self.helps && !self.harmed {
             self.harmed = true;
-            self.case.fake.crash("worker", 1);
+            self.harm();
         }
         let is_busy = matches!(state, IncidentState::Fixing | IncidentState::Validating);
         !is_busy && self.store.unfinished_fixes().await.unwrap().is_empty()
+    }
+
+    /// Breaks what the fix is about.
+    fn harm(&self) {
+        if self.fix().target == TargetId::host() {
+            self.case.fake.change_host(|host| {
+                host.disks.push(DiskFacts {
+                    mount: "/".to_owned(),
+                    file_system: "ext4".to_owned(),
+                    total_bytes: 1 << 40,
+                    available_bytes: 0,
+                    total_inodes: None,
+                    free_inodes: None,
+                });
+            });
+        } else {
+            self.case.fake.crash("worker", 1);
+        }
     }
 
     fn end(&self) -> End {

@@ -179,6 +179,9 @@ fn what(captured: &Captured) -> String {
         Captured::ConfigLoaded { at } => {
             format!("when the server had loaded its files: {}", at.format("%Y-%m-%d %H:%M:%S UTC"))
         }
+        Captured::BuildCache { bytes } => {
+            format!("the size of the image builder's cache, {} MiB", bytes / 1_048_576)
+        }
         Captured::Sessions => "sessions, of which nothing can be put back".to_owned(),
         Captured::Command => "nothing: the command has its own way back".to_owned(),
     }
