@@ -162,7 +162,11 @@ const fn statement(is_of_target: bool, states: &States<'_>) -> &'static str {
         (false, States::Open(_)) => {
             newest_first!("AND open = 1 AND state IN (SELECT value FROM json_each($4))")
         }
-        (false, States::One(_)) => newest_first!("AND state = $4"),
+        // Ordered by the state, too, that PostgreSQL does not walk through all by age for none.
+        (false, States::One(_)) => {
+            "SELECT * FROM incident WHERE (state, id) >= ($4, $1) AND (state, id) < ($4, $2)
+             ORDER BY state DESC, id DESC LIMIT $3"
+        }
         (true, States::Any) => newest_first!(of target, ""),
         (true, States::Open(_)) => newest_first!(
             of target,
