@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod deploy;
 mod docker;
+mod doctor;
 mod fleet;
 mod following;
 mod http;
