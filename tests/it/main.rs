@@ -14,6 +14,7 @@ mod fleet;
 mod following;
 mod http;
 mod lab;
+mod logs;
 mod man;
 mod probes;
 mod relaying;
