@@ -160,6 +160,18 @@ impl Docker {
         })
     }
 
+    /// What the clock of its machine says; `None` where it does not tell.
+    pub async fn time(&self) -> WorldResult<Option<Timestamp>> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Info {
+            system_time: Option<String>,
+        }
+        let asked = self.wire.get_json::<Info>("/info");
+        let info = self.within("Docker's clock", self.limits.read, asked).await?;
+        Ok(info.system_time.and_then(|text| text.parse().ok()))
+    }
+
     /// Some other web server refuses what every Docker answers.
     fn unless_docker(&self, error: WorldError) -> WorldError {
         match error {

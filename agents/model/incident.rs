@@ -200,6 +200,9 @@ pub struct Incident {
     state: IncidentState,
     /// When the first finding was made.
     pub opened_at: Timestamp,
+    /// When the trouble began, by the earliest sign of it, where that was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Timestamp,
     /// When its life ended.
@@ -268,6 +271,7 @@ impl Incident {
             id,
             state: IncidentState::Open,
             opened_at: at,
+            began_at: None,
             updated_at: at,
             closed_at: None,
             severity,

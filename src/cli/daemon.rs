@@ -50,7 +50,8 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     for broken in &app.broken_runbooks {
         tracing::warn!("{broken}");
     }
-    tell(banner(&loaded, &docker(&app).await));
+    let format = loaded.settings.logs.format;
+    announce(format, &banner(&loaded, &docker(&app).await));
     let hosts = AllowedHosts::new(listen.ip(), &loaded.settings.api.hosts);
     let configured = Configured {
         sources,
@@ -77,7 +78,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         () = manager.keep_informed(|| app.coordinator.hang()) => {}
     }
     manager.ending();
-    tell("ending: no new fix is begun");
+    announce(format, "ending: no new fix is begun");
     end(app).await;
     Ok(Exit::Done)
 }
@@ -169,6 +170,14 @@ pub(super) fn start_log(logs: &Logs) -> Result<(), Failure> {
         LogFormat::Text => log.with_target(false).try_init(),
     };
     started.map_err(|error| Failure::new(Exit::Wrong, error))
+}
+
+/// Tells whoever started it; where a program reads the log, as a line of that.
+fn announce(format: LogFormat, text: &str) {
+    match format {
+        LogFormat::Text => tell(text),
+        LogFormat::Json => tracing::info!("{}", text.trim_end()),
+    }
 }
 
 /// What is known of Docker at the start, in a sentence.

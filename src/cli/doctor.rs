@@ -1,16 +1,17 @@
 //! `doctor`: is everything there that Selfheal needs? Each line ok, warn or fail, and what
 //! to do about it. It changes nothing.
 
+mod clock;
+mod disk;
 mod server;
 
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use selfheal_agents::model::clean;
-use sysinfo::Disks;
 use tokio::net::TcpListener;
 
 use super::client::Client;
@@ -27,11 +28,6 @@ use crate::http::body::{Examined, Grade, OwnHealth};
 use crate::http::check_listen;
 use crate::http::tls::RENEW_BEFORE;
 use crate::store::{OpenError, open_read_only, snapshots};
-
-/// Free space below which a store soon cannot be written, in bytes.
-const LITTLE_SPACE: u64 = 512 * 1024 * 1024;
-/// Seconds since 1970 before which a clock is surely wrong: this program is younger.
-const YOUNGER_THAN: u64 = 1_767_225_600;
 
 pub(super) async fn run(sources: &Sources, global: &Global, out: Output) -> Outcome {
     let lines = examined(sources, global).await;
@@ -68,10 +64,11 @@ async fn examined(sources: &Sources, global: &Global) -> Vec<Examined> {
             let settings = loaded.settings;
             let daemon = daemon(global, &settings).await;
             lines.push(docker(&settings).await);
+            lines.extend(clock::of_docker(&settings).await);
             lines.extend([data_dir(&settings.data_dir), store(&settings.data_dir).await]);
             lines.push(audit(&settings.data_dir).await);
             lines.extend(server::examined(&settings).await);
-            lines.push(space(&settings.data_dir));
+            lines.push(disk::space(&settings.data_dir));
             lines.extend(channels(&settings).await);
             lines.extend(streams(&settings).await);
             lines.extend(heartbeat(&settings, global).await);
@@ -86,7 +83,7 @@ async fn examined(sources: &Sources, global: &Global) -> Vec<Examined> {
             lines.push(Examined::not(Grade::Fail, "settings", failure.what, remedy));
         }
     }
-    lines.push(clock(SystemTime::now()));
+    lines.push(clock::own(SystemTime::now()));
     lines
 }
 
@@ -275,42 +272,6 @@ async fn audit(dir: &Path) -> Examined {
     }
 }
 
-fn space(dir: &Path) -> Examined {
-    let place = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    let disks = Disks::new_with_refreshed_list();
-    let disks: &[sysinfo::Disk] = disks.as_ref().map_or(&[], |disks| disks);
-    let disk = disks
-        .iter()
-        .filter(|disk| place.starts_with(disk.mount_point()))
-        .max_by_key(|disk| disk.mount_point().as_os_str().len());
-    let Some(disk) = disk else {
-        let remedy = "look at the output of df";
-        return Examined::not(
-            Grade::Warn,
-            "disk space",
-            "no disk found for the data folder",
-            remedy,
-        );
-    };
-    let free = disk.available_space();
-    let seen = format!("{} MB free on {}", free / 1_000_000, disk.mount_point().display());
-    if free < LITTLE_SPACE {
-        let remedy = "free some space (docker system df shows what Docker keeps), or set data_dir";
-        return Examined::not(Grade::Warn, "disk space", seen, remedy);
-    }
-    Examined::ok("disk space", seen)
-}
-
-fn clock(now: SystemTime) -> Examined {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let seen = chrono::DateTime::<chrono::Utc>::from(now).format("%Y-%m-%d %H:%M:%S UTC");
-    if since.as_secs() < YOUNGER_THAN {
-        let remedy = "set the clock (timedatectl set-ntp true): schedules and windows depend on it";
-        return Examined::not(Grade::Fail, "clock", seen, remedy);
-    }
-    Examined::ok("clock", seen)
-}
-
 /// A daemon that answers is the best proof that the port is right.
 async fn daemon(global: &Global, settings: &Settings) -> Option<Examined> {
     let (url, health) = daemons_word(global, settings).await?;
@@ -387,13 +348,6 @@ async fn port(settings: &Settings) -> Examined {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_clock_in_the_past_fails_with_a_remedy() {
-        let examined = clock(SystemTime::UNIX_EPOCH);
-        assert_eq!(examined.grade, Grade::Fail);
-        assert!(examined.remedy.unwrap().contains("timedatectl"));
-    }
 
     #[test]
     fn a_data_folder_that_can_be_made_is_fine_and_one_below_a_file_is_not() {

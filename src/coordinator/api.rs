@@ -158,6 +158,9 @@ pub struct IncidentSummary {
     pub holds: Vec<Hold>,
     /// When it began.
     pub opened_at: Timestamp,
+    /// When the trouble began, by the earliest sign of it, where that was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<Timestamp>,
     /// When it ended.
     pub closed_at: Option<Timestamp>,
 }

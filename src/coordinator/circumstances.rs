@@ -12,7 +12,7 @@ use selfheal_agents::model::{
     IncidentState, ObservedValue, Side, TargetId, TargetKind, TargetPolicy, Timestamp,
 };
 use selfheal_agents::ports::{Ownership, StoreResult};
-use selfheal_agents::root_cause::OUTSIDE_ALERT;
+use selfheal_agents::root_cause::{Explained, OUTSIDE_ALERT};
 
 use super::cycle::{Bench, failing_beside};
 use super::deployments::deployment;
@@ -235,6 +235,15 @@ fn touched_by(fix: &Fix) -> impl Iterator<Item = TargetId> {
 fn container_of<'a>(bench: &'a Bench<'_>, target: &TargetId) -> Option<&'a ContainerFacts> {
     let name = bench.seen.inventory.targets.get(target)?.container.as_deref()?;
     bench.seen.inventory.containers.get(name)
+}
+
+/// When a trouble began, by the earliest sign of it: what was seen first, or the end of a container
+/// that is down.
+pub(super) fn began(one: &Explained, bench: &Bench<'_>) -> Option<Timestamp> {
+    let blamed = container_of(bench, &one.diagnosis.blamed);
+    let ended = blamed.filter(|facts| facts.is_down()).and_then(|facts| facts.finished_at);
+    let seen = one.findings.iter().filter(|f| !f.is_pattern()).map(|f| f.first_seen);
+    seen.chain(ended).min().map(|at| at.min(bench.seen.now))
 }
 
 /// `None` when it is a container whose state could not be observed.

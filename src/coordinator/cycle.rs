@@ -16,6 +16,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::{self, Evidence, Explained, OUTSIDE_ALERT, UNUSUAL_LINES};
 
+use super::circumstances::began;
 use super::early;
 use super::look::{Seen, step};
 use super::memories::dismissal_of;
@@ -223,7 +224,9 @@ impl Inner {
         let now = bench.seen.now;
         let mut incident = open.iter().find(belongs).cloned().unwrap_or_else(|| {
             let id = IncidentId(time_ordered_id(now));
-            Incident::open(id, blamed.clone(), one.findings.clone(), now)
+            let mut opened = Incident::open(id, blamed.clone(), one.findings.clone(), now);
+            opened.began_at = began(one, bench);
+            opened
         });
         merge_findings(&mut incident, &one.findings);
         Some(incident)

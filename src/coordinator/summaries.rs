@@ -27,6 +27,7 @@ pub(super) fn incident(incident: &Incident) -> IncidentSummary {
         fix: incident.fix.as_ref().map(|f| f.summary.clone()),
         holds: incident.holds.clone(),
         opened_at: incident.opened_at,
+        began_at: incident.began_at,
         closed_at: incident.closed_at,
     }
 }

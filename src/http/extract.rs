@@ -56,6 +56,11 @@ fn parsed<T: DeserializeOwned>(json: bool, bytes: &[u8]) -> Result<T, Problem> {
             "the body is not JSON by its header; send `Content-Type: application/json`",
         ));
     }
+    // Every body of ours is an object; a list would be read as its members in their order, and an empty
+    // one as all that is left out.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::bad_request("the body does not fit: it is a list, not an object"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -172,5 +177,31 @@ impl<S: Send + Sync> FromRequestParts<S> for Who {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         Ok(Self(by(parts).who))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Wish {
+        word: Option<String>,
+    }
+
+    #[test]
+    fn a_list_is_no_object_with_its_members_in_their_order() {
+        for list in ["[]", " [\"all\"]", "\n\t[null]"] {
+            let problem = parsed::<Option<Wish>>(true, list.as_bytes()).unwrap_err();
+            assert_eq!(problem.status(), StatusCode::BAD_REQUEST, "{list}");
+        }
+        for (object, word) in [("{}", None), ("null", None), (" {\"word\": \"all\"}", Some("all"))]
+        {
+            let wish = parsed::<Option<Wish>>(true, object.as_bytes()).unwrap().unwrap_or_default();
+            assert_eq!(wish.word.as_deref(), word, "{object}");
+        }
     }
 }

@@ -36,7 +36,7 @@ const BACKUPS: usize = 1000;
     )
 )]
 pub(super) async fn own_health(State(api): State<Api>) -> (StatusCode, Json<OwnHealth>) {
-    let store = api.vital.fault_of(api.store()).await;
+    let store = api.vital.fault_of(api.coordinator.store()).await;
     let hang = api.coordinator.hang();
     let hangs = hang.is_some();
     let upkeep = api.coordinator.upkeep().records().into_iter();

@@ -110,7 +110,7 @@ async fn overview(State(api): State<Api>) -> Page {
         .take(LAST)
         .map(IncidentRow::from)
         .collect();
-    let writable = api.vital.fault_of(api.store()).await.is_none();
+    let writable = api.vital.fault_of(api.coordinator.store()).await.is_none();
     let days = api.coordinator.last_day();
     let now = api.coordinator.now();
     Ok(html(&OverviewPage::new(&standing, &open, &last, writable, &days, now)))

@@ -111,6 +111,16 @@ impl SqlStore {
         }
     }
 
+    /// What the server's clock says, where the rows are on one.
+    pub async fn server_time(&self) -> StoreResult<Option<Timestamp>> {
+        let Database::Postgres(postgres) = &self.database else { return Ok(None) };
+        let asked = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC',
+                                    'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS now";
+        let rows = postgres.rows(asked, &[]).await?;
+        let text = rows.first().map_or(Ok(""), |row| row.text("now"))?;
+        Ok(text.parse().ok())
+    }
+
     /// What follows from damage that the start found is written down: it is not told again.
     pub async fn damage_is_told(&self) -> StoreResult<()> {
         let dir = self.dir.clone();

@@ -5,6 +5,7 @@
 mod contract;
 mod damage;
 mod full_disk;
+pub(crate) use full_disk::SmallDisk;
 pub(crate) mod postgres;
 mod restoring;
 pub(crate) mod samples;

@@ -1,5 +1,8 @@
 //! The database that history is sent to: whether it answers, holds this history, and all of it.
 
+use chrono::Utc;
+
+use super::clock;
 use crate::config::Settings;
 use crate::http::body::{Examined, Grade};
 use crate::store::{OpenError, PostgresUrl, SqlStore, open_postgres_read_only, open_read_only};
@@ -8,16 +11,20 @@ const WHAT: &str = "store.url";
 /// So many changed rows wait only where they are not sent: it is minutes of a busy host.
 const MANY: i64 = 10_000;
 
-/// The line about it, if there is one. Without it healing goes on.
-pub(super) async fn examined(settings: &Settings) -> Option<Examined> {
-    let url = settings.history().ok()??;
+/// The lines about it, if there are any. Without it healing goes on.
+pub(super) async fn examined(settings: &Settings) -> Vec<Examined> {
+    let Ok(Some(url)) = settings.history() else { return vec![] };
     let here = open_read_only(&settings.data_dir).await.ok();
     let unsent = match &here {
         Some(store) => store.unsent().await.unwrap_or(0),
         None => 0,
     };
-    Some(match open_postgres_read_only(&url, &settings.data_dir).await {
-        Ok(there) => compared(&url, here.as_ref(), &there, unsent).await,
+    let line = match open_postgres_read_only(&url, &settings.data_dir).await {
+        Ok(there) => {
+            let mut lines = vec![compared(&url, here.as_ref(), &there, unsent).await];
+            lines.extend(time(&there).await);
+            return lines;
+        }
         Err(OpenError::NothingThere { .. }) => {
             Examined::ok(WHAT, format!("{url} answers; its tables come with the first start"))
         }
@@ -28,7 +35,14 @@ pub(super) async fn examined(settings: &Settings) -> Option<Examined> {
             let seen = format!("{error}; {unsent} changed rows wait for it");
             Examined::not(Grade::Warn, WHAT, seen, "healing goes on; what waits is sent by itself")
         }
-    })
+    };
+    vec![line]
+}
+
+async fn time(there: &SqlStore) -> Option<Examined> {
+    let began = Utc::now();
+    let theirs = there.server_time().await.ok()??;
+    Some(clock::compared("PostgreSQL's clock", theirs, began, Utc::now()))
 }
 
 async fn compared(

@@ -239,6 +239,7 @@ fn report(dry_run: bool) -> Checked {
             fix: row.fix,
             holds: incident.holds,
             opened_at: row.opened_at,
+            began_at: None,
             closed_at: None,
         }],
         blind: vec![],

@@ -18,6 +18,8 @@ use crate::upkeep::{Part, Upkeep};
 
 /// Upper bounds of the lengths of cycles and of an agent's part in one, in seconds.
 const LENGTHS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+/// Upper bounds of the time from the first sign of a trouble to its incident, in seconds.
+const DETECTIONS: [f64; 10] = [0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 150.0, 300.0, 900.0];
 /// Incidents whose state is remembered.
 const REMEMBERED: usize = 4_096;
 
@@ -41,6 +43,7 @@ pub(in super::super) struct Tally {
     agents: Family<ByAgent, Histogram, fn() -> Histogram>,
     findings: Counter,
     opened: Counter,
+    detections: Histogram,
     became: Family<ByState, Counter>,
     states: Arc<Mutex<States>>,
 }
@@ -88,6 +91,7 @@ impl Tally {
             agents: Family::new_with_constructor(lengths),
             findings: Counter::default(),
             opened: Counter::default(),
+            detections: Histogram::new(DETECTIONS),
             became: Family::default(),
             states: Arc::default(),
         }
@@ -111,9 +115,13 @@ impl Tally {
                     return;
                 }
                 // What was open before the start was opened before.
-                let is_new = states.since.is_some_and(|since| incident.opened_at >= since);
-                if before.is_none() && is_new {
+                let is_of_this_run = |at| states.since.is_some_and(|since| at >= since);
+                if before.is_none() && is_of_this_run(incident.opened_at) {
                     self.opened.inc();
+                    // Nobody was there to detect what began before the start.
+                    if let Some(began) = incident.began_at.filter(|began| is_of_this_run(*began)) {
+                        self.detections.observe((incident.opened_at - began).as_seconds_f64());
+                    }
                 }
                 self.became.get_or_create(&ByState { state: incident.state.as_str() }).inc();
             }
@@ -137,6 +145,10 @@ impl Tally {
         registry.register("selfheal_findings", help, self.findings.clone());
         let help = "Incidents opened since the start";
         registry.register("selfheal_incidents_opened", help, self.opened.clone());
+        let help =
+            "From the first sign of a trouble to its incident, of what began since the start";
+        let detections = self.detections.clone();
+        registry.register_with_unit("selfheal_time_to_detect", help, Unit::Seconds, detections);
         let help = "How often an incident came into a state since the start";
         registry.register("selfheal_incident_transitions", help, self.became.clone());
     }
@@ -194,6 +206,7 @@ mod tests {
             fix: None,
             holds: vec![],
             opened_at: Timestamp::UNIX_EPOCH + TimeDelta::seconds(20),
+            began_at: Some(Timestamp::UNIX_EPOCH + TimeDelta::seconds(8)),
             closed_at: None,
         };
         Happening::Incident { incident, text: String::new() }
@@ -234,6 +247,24 @@ mod tests {
             "selfheal_incident_transitions_total{state=\"rolled_back\"} 1",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_began_in_this_run_counts_with_the_time_until_its_incident() {
+        for (since, count, sum) in [(5, 1, "12.0"), (10, 0, "0.0")] {
+            let tally = Tally::new();
+            tally.count(&told(since, Happening::Frozen { freezes: vec![] }));
+            for state in [IncidentState::Open, IncidentState::Held] {
+                tally.count(&told(20, incident(1, state)));
+            }
+            let text = written(&tally);
+            for line in [
+                format!("selfheal_time_to_detect_seconds_count {count}"),
+                format!("selfheal_time_to_detect_seconds_sum {sum}"),
+            ] {
+                assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+            }
         }
     }
 

@@ -162,11 +162,17 @@ const fn statement(is_of_target: bool, states: &States<'_>) -> &'static str {
         (false, States::Open(_)) => {
             newest_first!("AND open = 1 AND state IN (SELECT value FROM json_each($4))")
         }
-        (false, States::One(_)) => newest_first!("AND state = $4"),
+        // Ordered by the state, too, that PostgreSQL does not walk through all by age for none.
+        (false, States::One(_)) => {
+            "SELECT * FROM incident WHERE (state, id) >= ($4, $1) AND (state, id) < ($4, $2)
+             ORDER BY state DESC, id DESC LIMIT $3"
+        }
         (true, States::Any) => newest_first!(of target, ""),
+        // Few are open, and a target may have had many.
         (true, States::Open(_)) => newest_first!(
-            of target,
-            "AND incident.open = 1 AND incident.state IN (SELECT value FROM json_each($5))"
+            "AND open = 1 AND state IN (SELECT value FROM json_each($5))
+             AND EXISTS (SELECT 1 FROM incident_target AS of_target
+                         WHERE of_target.target = $4 AND of_target.incident = incident.id)"
         ),
         (true, States::One(_)) => newest_first!(of target, "AND incident.state = $5"),
     }

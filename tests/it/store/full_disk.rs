@@ -12,13 +12,13 @@ use selfheal_agents::ports::{Backups, Incidents, Journal, Memory, Occasion, Stor
 use super::samples::*;
 
 /// A file system in memory, unmounted at the end.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     dir: tempfile::TempDir,
 }
 
 impl SmallDisk {
     /// `None` where mounting is not allowed.
-    fn mount(mebibytes: u64) -> Option<Self> {
+    pub(crate) fn mount(mebibytes: u64) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "selfheal-test"])
@@ -32,12 +32,12 @@ impl SmallDisk {
         mounted.then_some(Self { dir })
     }
 
-    fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
     /// Leaves no room at all; removing the file makes room again.
-    fn fill(&self) -> PathBuf {
+    pub(crate) fn fill(&self) -> PathBuf {
         let path = self.dir.path().join("everything else");
         let mut file = std::fs::File::create(&path).expect("a file");
         for chunk in [1 << 20, 4096, 1] {

@@ -516,6 +516,7 @@ async fn the_command_line_moves_a_history_and_reads_it_where_no_file_is() {
     let doctor = run(&["doctor"]);
     let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(doctor.contains("answers; 0 changed rows"), "{doctor}");
+    assert!(doctor.contains("PostgreSQL's clock") && doctor.contains("it agrees"), "{doctor}");
 
     let mut client = client(&server, "typed").await;
     sqlx::query("UPDATE origin SET name = 'other'").execute(&mut client).await.unwrap();
