@@ -16,9 +16,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::automation;
 use super::body::{
-    AlertWebhook, AlertsTaken, AuditPage, BackupList, CheckRequest, Checked, DismissRequest, Done,
-    FleetView, FreezeRequest, FreezeState, Health, IncidentDetail, IncidentList, OwnHealth,
-    ProblemBody, Status, Success, TargetDetail, TargetList,
+    AlertWebhook, AlertsTaken, ApproveRequest, AuditPage, BackupList, CheckRequest, Checked,
+    DismissRequest, Done, FleetView, FreezeRequest, FreezeState, Health, IncidentDetail,
+    IncidentList, OwnHealth, ProblemBody, Status, Success, TargetDetail, TargetList,
 };
 use super::state::Api;
 use selfheal_agents::learning_engine::{ShadowReport, Statistics};
@@ -66,6 +66,7 @@ bodies!(
     TargetList,
     TargetDetail,
     FleetView,
+    ApproveRequest,
     DismissRequest,
     FreezeRequest,
     FreezeState,
