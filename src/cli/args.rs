@@ -129,6 +129,10 @@ pub enum Command {
     Approve {
         /// The incident, by its id or a unique part of it
         id: String,
+        /// Also its like from now on: this kind of fix, for this trouble, on this target; the page of
+        /// the target takes that back
+        #[arg(long)]
+        always: bool,
     },
     /// Close an incident without a fix; it is not told of again until it was gone
     #[command(

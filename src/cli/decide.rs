@@ -17,7 +17,8 @@ use super::{local, render};
 use crate::config::Settings;
 use crate::coordinator::{CycleStatus, IncidentSummary};
 use crate::http::body::{
-    CheckRequest, Checked, DismissRequest, Done, FreezeRequest, IncidentDetail, Success,
+    ApproveRequest, CheckRequest, Checked, DismissRequest, Done, FreezeRequest, IncidentDetail,
+    Success,
 };
 
 pub(super) async fn run(
@@ -31,7 +32,11 @@ pub(super) async fn run(
             let request = CheckRequest { target, dry_run };
             check(client, settings, &request, out).await
         }
-        Command::Approve { id } => incident(client, settings, &id, "approve", NOTHING, out).await,
+        Command::Approve { id, always } => {
+            // Nothing is sent where nothing is said, as an older daemon wants it.
+            let request = always.then_some(ApproveRequest { always });
+            incident(client, settings, &id, "approve", request.as_ref(), out).await
+        }
         Command::Dismiss { id, reason } => {
             let request = DismissRequest { reason };
             incident(client, settings, &id, "dismiss", Some(&request), out).await

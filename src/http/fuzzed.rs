@@ -7,11 +7,12 @@ use futures_util::FutureExt as _;
 use selfheal_agents::model::{BackupId, IncidentId, TargetId};
 use serde::de::DeserializeOwned;
 
-use super::body::{CheckRequest, DismissRequest, FreezeRequest};
+use super::body::{ApproveRequest, CheckRequest, DismissRequest, FreezeRequest};
 use super::extract::{Fields, OptionalJson};
 
 /// Each is read or refused, as in a handler.
 pub(crate) fn bodies(bytes: &[u8]) {
+    json::<ApproveRequest>(bytes);
     json::<CheckRequest>(bytes);
     json::<DismissRequest>(bytes);
     form::<DismissRequest>(bytes);

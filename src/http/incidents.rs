@@ -9,7 +9,9 @@ use serde::Deserialize;
 use serde_json::Map;
 use utoipa::IntoParams;
 
-use super::body::{DismissRequest, Done, IncidentDetail, IncidentList, IncidentRow, ProblemBody};
+use super::body::{
+    ApproveRequest, DismissRequest, Done, IncidentDetail, IncidentList, IncidentRow, ProblemBody,
+};
 use super::diff;
 use super::extract::{Named, OptionalJson, Params, Who};
 use super::fleet::elsewhere;
@@ -153,8 +155,10 @@ pub(super) async fn one(
 #[utoipa::path(
     post, path = "/api/incidents/{id}/approve", tag = "incidents",
     params(("id" = String, Path, format = Uuid, description = "The incident's UUID")),
+    request_body(content = Option<ApproveRequest>, description = "Optional: whether its like is asked for again"),
     responses(
         (status = 200, description = "The fix is being applied", body = Done),
+        (status = 400, description = "The body does not fit", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such incident", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is not waiting for a decision", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -163,10 +167,20 @@ pub(super) async fn approve(
     State(api): State<Api>,
     Named(id): Named<IncidentId>,
     Who(who): Who,
+    OptionalJson(request): OptionalJson<ApproveRequest>,
 ) -> Answer<Json<Done>> {
-    let message = match api.coordinator.approve(id, &who).await {
-        Ok(()) => format!("Approved by {who}: the fix of incident {id} is being applied"),
-        Err(error) => elsewhere(&api, error, id, ("approve", Map::new()), &who).await?,
+    let done = if request.always {
+        api.coordinator.approve_always(id, &who).await
+    } else {
+        api.coordinator.approve(id, &who).await
+    };
+    let after = if request.always { ", and its like there is not asked for any more" } else { "" };
+    let message = match done {
+        Ok(()) => format!("Approved by {who}: the fix of incident {id} is being applied{after}"),
+        Err(error) => {
+            let payload = Map::from_iter([("always".to_owned(), request.always.into())]);
+            elsewhere(&api, error, id, ("approve", payload), &who).await?
+        }
     };
     Ok(Json(Done::new(message)))
 }

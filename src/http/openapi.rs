@@ -16,9 +16,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::automation;
 use super::body::{
-    AlertWebhook, AlertsTaken, AuditPage, BackupList, CheckRequest, Checked, DismissRequest, Done,
-    FleetView, FreezeRequest, FreezeState, Health, IncidentDetail, IncidentList, OwnHealth,
-    ProblemBody, Status, Success, TargetDetail, TargetList,
+    AlertWebhook, AlertsTaken, ApproveRequest, AuditPage, BackupList, CheckRequest, Checked,
+    DismissRequest, Done, FleetView, FreezeRequest, FreezeState, Health, IncidentDetail,
+    IncidentList, OwnHealth, ProblemBody, Status, Success, TargetDetail, TargetList,
 };
 use super::needs::{Known, cost, needed};
 use super::state::Api;
@@ -68,6 +68,7 @@ bodies!(
     TargetList,
     TargetDetail,
     FleetView,
+    ApproveRequest,
     DismissRequest,
     FreezeRequest,
     FreezeState,

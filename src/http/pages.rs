@@ -186,7 +186,10 @@ async fn decide(
     let mut payload = Map::new();
     let decided = match decision.as_str() {
         "approve" => api.coordinator.approve(id, &who).await,
-        "always" => api.coordinator.approve_always(id, &who).await,
+        "always" => {
+            payload.insert("always".to_owned(), true.into());
+            api.coordinator.approve_always(id, &who).await
+        }
         "dismiss" => {
             payload.insert("reason".to_owned(), fields.reason.clone().into());
             api.coordinator.dismiss(id, &who, &fields.reason).await
@@ -197,7 +200,8 @@ async fn decide(
     match decided {
         Ok(()) => Ok(Redirect::to(&format!("/incidents/{id}")).into_response()),
         Err(error) => {
-            elsewhere(&api, error, id, (&decision, payload), &who).await?;
+            let kind = if decision == "always" { "approve" } else { &decision };
+            elsewhere(&api, error, id, (kind, payload), &who).await?;
             Ok(Redirect::to("/fleet").into_response())
         }
     }

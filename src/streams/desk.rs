@@ -76,7 +76,7 @@ fn act(job: &Job, at: Timestamp) -> Act {
     let act = |word: &str| Act::new(at, by.clone(), word).saying(format!("job {}", job.id));
     match &job.work {
         Work::TriggerCheck(request) => act("check").on_one(request.target.as_ref()),
-        Work::Approve(id) => act("approve").about(*id),
+        Work::Approve(id, _) => act("approve").about(*id),
         Work::Dismiss(id, _) => act("dismiss").about(*id),
         Work::Rollback(RollbackRequest { incident_id: Some(id), .. }) => act("rollback").about(*id),
         Work::Rollback(request) => {
@@ -95,7 +95,7 @@ async fn is_done(coordinator: &Coordinator, job: &Job) -> bool {
         own.any(|entry| entry.actor == Actor::Person(job.by.clone()))
     };
     let (id, state) = match &job.work {
-        Work::Approve(id) => (*id, IncidentState::Fixing),
+        Work::Approve(id, _) => (*id, IncidentState::Fixing),
         Work::Dismiss(id, _) => (*id, IncidentState::Resolved),
         Work::Rollback(RollbackRequest { incident_id: Some(id), .. }) => {
             (*id, IncidentState::RolledBack)
@@ -112,7 +112,7 @@ async fn is_done(coordinator: &Coordinator, job: &Job) -> bool {
 
 fn about(work: &Work) -> Option<String> {
     match work {
-        Work::Approve(id)
+        Work::Approve(id, _)
         | Work::Dismiss(id, _)
         | Work::Rollback(RollbackRequest { incident_id: Some(id), .. }) => Some(id.to_string()),
         Work::Rollback(request) => request.backup_id.clone(),
@@ -128,8 +128,12 @@ async fn attempt(coordinator: &Coordinator, job: &Job) -> Result<Value, RequestE
             let done = roll_back(coordinator, request, who).await?;
             Ok(json!({ "backup_id": done.backup_id, "changes": done.undone }))
         }
-        Work::Approve(id) => {
-            coordinator.approve(*id, who).await?;
+        Work::Approve(id, request) => {
+            if request.always {
+                coordinator.approve_always(*id, who).await?;
+            } else {
+                coordinator.approve(*id, who).await?;
+            }
             Ok(json!({ "incident_id": id }))
         }
         Work::Dismiss(id, why) => {

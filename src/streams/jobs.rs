@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::audit::Via;
-use crate::http::body::{CheckRequest, DismissRequest, FreezeRequest};
+use crate::http::body::{ApproveRequest, CheckRequest, DismissRequest, FreezeRequest};
 
 /// The longest id of a job, in bytes.
 const LONGEST_ID: usize = 200;
@@ -36,7 +36,7 @@ pub(crate) enum Work {
     /// A fix is taken back.
     Rollback(RollbackRequest),
     /// A held fix is applied.
-    Approve(IncidentId),
+    Approve(IncidentId, ApproveRequest),
     /// An incident is closed without a fix.
     Dismiss(IncidentId, String),
     /// No automatic fixes for a while.
@@ -138,14 +138,13 @@ pub(crate) fn work(kind: &str, payload: Map<String, Value>) -> Result<Work, Stri
     Ok(match kind {
         "trigger_check" => Work::TriggerCheck(of(payload)?),
         "rollback" => Work::Rollback(rollback(of(payload)?)?),
-        "approve" => Work::Approve(of::<OfIncident>(payload)?.incident_id),
+        "approve" => {
+            let (id, request) = of_incident(payload)?;
+            Work::Approve(id, request)
+        }
         "dismiss" => {
-            let mut rest = payload;
-            let incident = rest.remove("incident_id").unwrap_or_default();
-            let incident =
-                of::<OfIncident>(Map::from_iter([("incident_id".to_owned(), incident)]))?;
-            let why = of::<DismissRequest>(rest)?.reason.unwrap_or_default();
-            Work::Dismiss(incident.incident_id, why)
+            let (id, request) = of_incident::<DismissRequest>(payload)?;
+            Work::Dismiss(id, request.reason.unwrap_or_default())
         }
         "freeze" => Work::Freeze(of(payload)?),
         "unfreeze" => Work::Unfreeze(of::<OfTarget>(payload)?.target),
@@ -165,6 +164,15 @@ fn rollback(request: RollbackRequest) -> Result<RollbackRequest, String> {
     }
     request.backup()?;
     Ok(request)
+}
+
+/// Which incident, and what else is said of what is to be done about it.
+fn of_incident<T: DeserializeOwned>(
+    mut payload: Map<String, Value>,
+) -> Result<(IncidentId, T), String> {
+    let incident = payload.remove("incident_id").map(|id| ("incident_id".to_owned(), id));
+    let incident: OfIncident = of(Map::from_iter(incident))?;
+    Ok((incident.incident_id, of(payload)?))
 }
 
 fn of<T: DeserializeOwned>(payload: Map<String, Value>) -> Result<T, String> {
@@ -197,7 +205,11 @@ mod tests {
     fn every_type_of_job_is_read_with_its_payload() {
         let nil = IncidentId(Uuid::nil());
         let of_incident = format!(r#"{{"incident_id": "{nil}"}}"#);
-        assert_eq!(work_of("approve", &of_incident), Ok(Work::Approve(nil)));
+        let once = ApproveRequest { always: false };
+        assert_eq!(work_of("approve", &of_incident), Ok(Work::Approve(nil, once)));
+        let always = format!(r#"{{"incident_id": "{nil}", "always": true}}"#);
+        let for_good = ApproveRequest { always: true };
+        assert_eq!(work_of("approve", &always), Ok(Work::Approve(nil, for_good)));
         assert_eq!(work_of("dismiss", &of_incident), Ok(Work::Dismiss(nil, String::new())));
         let why = format!(r#"{{"incident_id": "{nil}", "reason": "known"}}"#);
         assert_eq!(work_of("dismiss", &why), Ok(Work::Dismiss(nil, "known".to_owned())));
@@ -226,6 +238,7 @@ mod tests {
         for (kind, payload, named) in [
             ("start_monitoring", "", "`start_monitoring` is not known here"),
             ("approve", "", "incident_id"),
+            ("dismiss", "", "incident_id"),
             ("approve", r#"{"incident_id": "seven"}"#, "`payload` does not fit"),
             ("trigger_check", "[]", "no JSON object"),
             ("trigger_check", r#"{"dryrun": true}"#, "dryrun"),

@@ -222,6 +222,15 @@ impl Decisions {
     }
 }
 
+/// How the fix of an incident is approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApproveRequest {
+    /// Also its like from now on: this kind of fix, for this trouble, on this target. The page of the
+    /// target takes that back.
+    pub always: bool,
+}
+
 /// How an incident is dismissed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

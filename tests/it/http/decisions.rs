@@ -121,6 +121,22 @@ async fn what_waits_is_approved_by_its_button() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_api_takes_a_yes_for_good_as_the_page_does() {
+    let (served, incident) = held().await;
+    let path = format!("/api{incident}/approve");
+    let (status, problem) = served.post(&path, r#"{"allways": true}"#).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
+    let (_, html) = served.page("/targets/container%3Aweb").await;
+    assert!(!html.contains("is not asked for here"), "{html}");
+    let (status, done) = served.post(&path, r#"{"always": true}"#).await;
+    assert_eq!(status, StatusCode::OK, "{done}");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(served.world.facts("web").is_up());
+    let (_, html) = served.page("/targets/container%3Aweb").await;
+    assert!(html.contains("is not asked for here"), "{html}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_proposal_that_is_too_old_says_so() {
     let (served, _) = held().await;
     served.world.clock().advance_secs(3600);

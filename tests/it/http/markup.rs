@@ -23,7 +23,7 @@ struct Tag<'a> {
 }
 
 /// Fails if a page is not one that a browser reads as it was meant, with one heading, a title, and
-/// nothing that runs or is styled within it.
+/// nothing that runs or is styled within it, nor asks for anything by htmx.
 pub(super) fn assert_sound(html: &str) {
     let mut open: Vec<String> = vec![];
     let mut ids = BTreeSet::new();
@@ -39,6 +39,8 @@ pub(super) fn assert_sound(html: &str) {
         for (name, value) in &tag.attributes {
             let harmless = !name.starts_with("on") && name != "style" && name != "autofocus";
             assert!(harmless, "{name}={value}\n{html}");
+            let asks = name.trim_start_matches("data-").starts_with("hx-");
+            assert!(!asks || !open.iter().any(|outer| outer == "main"), "{name}={value}\n{html}");
             let led = !["href", "src", "action", "formaction"].contains(&name.as_str());
             let outside = name == "href" && value.starts_with("https://");
             assert!(led || outside || value.starts_with(['/', '#']), "{name}={value}");
@@ -49,7 +51,7 @@ pub(super) fn assert_sound(html: &str) {
         }
     }
     assert!(open.is_empty(), "{open:?} is never closed\n{html}");
-    assert_eq!((headings, scripts), (1, 1), "one heading, and the one script\n{html}");
+    assert_eq!((headings, scripts), (1, 2), "one heading; our script and that of others\n{html}");
     let title = html.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next());
     assert!(title.is_some_and(|title| !title.trim().is_empty()), "{html}");
     for id in labelled(html) {
@@ -95,7 +97,8 @@ fn tag(text: &str) -> Tag<'_> {
 
 #[test]
 fn what_would_run_is_found() {
-    let page = |body: &str| format!("<title>x</title><script src=\"/a\"></script><h1>x</h1>{body}");
+    let scripts = "<script src=\"/a\"></script><script src=\"/b\"></script>";
+    let page = |body: &str| format!("<title>x</title>{scripts}<h1>x</h1><main>{body}</main>");
     assert_sound(&page("<p id=\"a\">well</p>"));
     for bad in HOSTILE.iter().take(2).copied().chain([
         "<p style=\"x\">x</p>",
@@ -104,6 +107,8 @@ fn what_would_run_is_found() {
         "<h1>x</h1>",
         "<p id=\"a\"></p><p id=\"a\"></p>",
         "<p aria-labelledby=\"nobody\">x</p>",
+        "<p hx-get=\"/\">x</p>",
+        "<p data-hx-on:click=\"x\">x</p>",
     ]) {
         let page = page(bad);
         assert!(std::panic::catch_unwind(|| assert_sound(&page)).is_err(), "{bad}");
