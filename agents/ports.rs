@@ -81,6 +81,12 @@ pub enum WorldError {
         /// Why.
         why: String,
     },
+    /// It was not begun: this node's leave to change the target may end before it does.
+    #[error("{what} is not begun: another node may look after it before that ends")]
+    NoLeave {
+        /// What.
+        what: String,
+    },
     /// Somebody changed the thing meanwhile.
     #[error("{what} was changed by somebody else")]
     Conflict {

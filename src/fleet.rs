@@ -277,8 +277,12 @@ struct Call {
 
 impl Permit for Call {
     fn is_valid(&self) -> bool {
+        self.covers(self.limit)
+    }
+
+    fn covers(&self, limit: Duration) -> bool {
         let state = self.fleet.state();
-        state.tenures.get(&self.lease).is_some_and(|tenure| tenure.may_act(self.limit, clock()))
+        state.tenures.get(&self.lease).is_some_and(|tenure| tenure.may_act(limit, clock()))
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Ownership {
 pub trait Permit: Send + Sync {
     /// Whether there is still time for the whole call. Nothing may lie between this and the call.
     fn is_valid(&self) -> bool;
+    /// The same of one part of it, which ends within `limit`.
+    fn covers(&self, limit: Duration) -> bool;
 }
 
 /// The other nodes. What only this node reaches is always its own.
@@ -46,6 +48,9 @@ pub struct Alone;
 
 impl Permit for Alone {
     fn is_valid(&self) -> bool {
+        true
+    }
+    fn covers(&self, _limit: Duration) -> bool {
         true
     }
 }
