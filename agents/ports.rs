@@ -12,7 +12,7 @@ mod rehearsals;
 mod remakes;
 
 pub use commands::Commands;
-pub use fleet::{Alone, Fleet, Ownership, Permit};
+pub use fleet::{Alone, Fleet, FrozenThere, Ownership, Permit};
 pub use messages::Messages;
 pub use rehearsals::Rehearsals;
 pub use remakes::Remakes;

@@ -156,6 +156,34 @@ impl Fleet {
     }
 }
 
+impl Fleet {
+    /// Frozen on a node that does not look after it, it is left alone by all until a third ends that.
+    fn is_frozen_elsewhere(&self, shop: usize) -> Result<()> {
+        let owner = self.wait("somebody has it", || owner(&self.nodes[0], shop))?;
+        let target = format!("http:shop-{shop}");
+        let body = format!(r#"{{"for": "10m", "target": "{target}", "reason": "audit"}}"#);
+        let mut others = self.nodes.iter().filter(|node| node.name != owner);
+        let (here, there) = (others.next().context("two")?, others.next().context("two")?);
+        let answer = ask("POST", here.port, "/api/freeze", &body)?;
+        ensure!(answer.status == 200, "{answer:?}");
+        // What one knows all know after two looks; meanwhile nothing is wrong there.
+        std::thread::sleep(LEASE);
+        self.shops.shatter(shop)?;
+        self.wait("its owner holds", || {
+            let held =
+                self.node(&owner).get(&format!("/api/incidents?state=held&target={target}"))?;
+            let text = held.to_string();
+            ensure!(text.contains(&format!("frozen at node `{}`", here.name)), "{text}");
+            Ok(())
+        })?;
+        ensure!(self.shops.effects(shop).is_empty(), "{:?}", self.shops.effects(shop));
+        let path = format!("/api/freeze?target={target}");
+        let answer = ask_within(LIMIT, "DELETE", there.port, &path, "")?;
+        ensure!(answer.status == 200, "{answer:?}");
+        self.wait("it is well again", || self.shops.is_well(shop))
+    }
+}
+
 #[test]
 fn what_several_nodes_reach_is_mended_by_one_whoever_hangs_dies_or_is_cut_off() -> Result<()> {
     let Some(mut fleet) = Fleet::begin()? else { return Ok(()) };
@@ -166,6 +194,7 @@ fn what_several_nodes_reach_is_mended_by_one_whoever_hangs_dies_or_is_cut_off() 
     fleet.is_killed(2)?;
     fleet.is_left_alone_without_the_server(3)?;
     fleet.is_decided_elsewhere(ASKED)?;
+    fleet.is_frozen_elsewhere(4)?;
     fleet.wait("what one learnt is known to all", || {
         let mut learning = 0;
         for node in &fleet.nodes {
