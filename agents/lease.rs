@@ -10,7 +10,7 @@
 //!
 //! A referee may forget: it is put back to an older state, or to none, while somebody goes on by what
 //! it said before. So a row that is missing, older than one that was seen, or of a referee that has
-//! begun anew (another [`Row::era`] than before) says nothing of who is at work: whoever has the lease
+//! begun anew (another [`Reading::era`] than before) says nothing of who is at work: whoever has the lease
 //! by its own count writes it down again, and everybody else waits as long as the longest that was
 //! ever seen. What is had for longer than that, by one that is stopped as well while the referee is
 //! put back, is not known to a node that began since.

@@ -12,7 +12,7 @@ mod rehearsals;
 mod remakes;
 
 pub use commands::Commands;
-pub use fleet::{Alone, Fleet, Ownership, Permit};
+pub use fleet::{Alone, Fleet, FrozenThere, Ownership, Permit};
 pub use messages::Messages;
 pub use rehearsals::Rehearsals;
 pub use remakes::Remakes;
@@ -80,6 +80,12 @@ pub enum WorldError {
         what: String,
         /// Why.
         why: String,
+    },
+    /// It was not begun: this node's leave to change the target may end before it does.
+    #[error("{what} is not begun: another node may look after it before that ends")]
+    NoLeave {
+        /// What.
+        what: String,
     },
     /// Somebody changed the thing meanwhile.
     #[error("{what} was changed by somebody else")]

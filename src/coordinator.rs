@@ -395,6 +395,11 @@ impl Coordinator {
         self.inner.inventory.subscribe()
     }
 
+    /// Whether a target is watched here, also where another node is the one that looks at it.
+    pub fn watches(&self, target: &TargetId) -> bool {
+        self.inner.inventory_now().targets.contains_key(target)
+    }
+
     /// Who said in which mode a target is, where no runbook has a say.
     pub fn mode_source(&self, target: &TargetId) -> ModeSource {
         let inventory = Arc::clone(&self.inner.inventory.borrow());

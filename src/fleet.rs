@@ -14,6 +14,7 @@
 //! say nothing of a node that is away just then.
 
 mod decisions;
+mod frozen;
 mod learning;
 mod leases;
 mod registry;
@@ -28,10 +29,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use selfheal_agents::lease::{Ask, Mark, Tenure};
 use selfheal_agents::model::{Outcome, TargetId};
-use selfheal_agents::ports::{Fleet as Port, Ownership, Permit};
+use selfheal_agents::ports::{Fleet as Port, FrozenThere, Ownership, Permit};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::frozen::Frozen;
 pub use self::registry::{Held, Member, Summary, Watched};
 use self::server::{Asking, Server};
 use self::shared::Shared;
@@ -67,6 +69,8 @@ struct State {
     shared: Shared,
     mode: String,
     tenures: BTreeMap<String, Tenure>,
+    /// What other nodes have frozen.
+    frozen: Vec<(String, Frozen)>,
     /// When each lease was last asked for in vain.
     missed: BTreeMap<String, Duration>,
     /// Why nothing is known of the others; `None` while the server answers.
@@ -277,8 +281,12 @@ struct Call {
 
 impl Permit for Call {
     fn is_valid(&self) -> bool {
+        self.covers(self.limit)
+    }
+
+    fn covers(&self, limit: Duration) -> bool {
         let state = self.fleet.state();
-        state.tenures.get(&self.lease).is_some_and(|tenure| tenure.may_act(self.limit, clock()))
+        state.tenures.get(&self.lease).is_some_and(|tenure| tenure.may_act(limit, clock()))
     }
 }
 
@@ -320,6 +328,10 @@ impl Port for Fleet {
             tenure.answered(&ask, sent, mark);
         }
         if call.is_valid() { Ok(Box::new(call)) } else { Err(self.refusal(&lease)) }
+    }
+
+    fn frozen(&self) -> Vec<FrozenThere> {
+        self.state().frozen_there()
     }
 
     fn outcomes(&self) -> Arc<Vec<Outcome>> {

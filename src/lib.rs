@@ -19,6 +19,7 @@ pub mod fuzzed;
 pub mod host;
 pub mod http;
 pub mod knowledge;
+pub mod leave;
 pub mod probes;
 pub mod recordings;
 pub mod store;

@@ -30,6 +30,8 @@ use selfheal_agents::model::{
 };
 use selfheal_agents::ports::{Prober, Servers, WorldError, WorldResult};
 
+use crate::leave;
+
 /// Reasons are for a line in a table.
 const LONGEST_REASON: usize = 200;
 
@@ -95,6 +97,7 @@ impl Prober for Probes {
         endpoint: &Endpoint,
         sessions: &[Session],
     ) -> WorldResult<u32> {
+        leave::for_call("a change of a server", command::LIMIT)?;
         match endpoint {
             Endpoint::Postgres(endpoint) => postgres::terminate(endpoint, sessions).await,
             Endpoint::Mysql(endpoint) => mysql::kill::end(endpoint, sessions).await,
@@ -128,6 +131,7 @@ impl Servers for Probes {
         setting: ServerSetting,
         value: Option<&str>,
     ) -> WorldResult<()> {
+        leave::for_call("a change of a server", command::LIMIT)?;
         match (endpoint, value) {
             (Endpoint::Redis(endpoint), Some(value)) => {
                 redis::change::set(endpoint, setting, value).await
@@ -147,6 +151,7 @@ impl Servers for Probes {
     }
 
     async fn load_config(&self, endpoint: &Endpoint) -> WorldResult<()> {
+        leave::for_call("a change of a server", command::LIMIT)?;
         match endpoint {
             Endpoint::Postgres(endpoint) => postgres::change::load(endpoint).await,
             _ => Err(no_files()),
@@ -154,6 +159,7 @@ impl Servers for Probes {
     }
 
     async fn kill_clients(&self, endpoint: &Endpoint, clients: &[RedisClient]) -> WorldResult<u32> {
+        leave::for_call("a change of a server", command::LIMIT)?;
         match endpoint {
             Endpoint::Redis(endpoint) => redis::change::kill(endpoint, clients).await,
             _ => Err(WorldError::Refused {

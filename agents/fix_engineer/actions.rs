@@ -20,7 +20,7 @@ use super::remembered::Remembered;
 use crate::model::{Captured, ContainerStatus, Endpoint, Step, Target, TargetId, TargetKind};
 use crate::ports::{World, WorldError, WorldResult};
 
-/// A container may have minutes to stop, and be made anew.
+/// A container is stopped, made anew and started by calls of minutes each, where Docker is slow.
 const CONTAINER_LIMIT: Duration = Duration::from_mins(10);
 /// A server of data answers each of a few commands within seconds.
 const SERVER_LIMIT: Duration = Duration::from_secs(25);
@@ -54,10 +54,15 @@ pub trait Act: Send + Sync {
     /// How long making it so, or undoing it, takes at most: the adapters end each call within a
     /// limit of their own, and no action makes so many of them.
     fn limit(&self) -> Duration {
-        match self.target().kind() {
+        let calls = match self.target().kind() {
             TargetKind::Host | TargetKind::Container => CONTAINER_LIMIT,
             _ => SERVER_LIMIT,
-        }
+        };
+        calls + Duration::from_secs(self.stop_timeout_secs().into())
+    }
+    /// How long a container may take to stop in it, beside what the calls take.
+    fn stop_timeout_secs(&self) -> u32 {
+        0
     }
     /// What it will touch, as it is now; goes into the backup.
     async fn capture(&self, world: &World) -> WorldResult<Captured>;
@@ -205,6 +210,9 @@ impl Act for Action {
     }
     fn limit(&self) -> Duration {
         self.act().limit()
+    }
+    fn stop_timeout_secs(&self) -> u32 {
+        self.act().stop_timeout_secs()
     }
     async fn capture(&self, world: &World) -> WorldResult<Captured> {
         self.act().capture(world).await

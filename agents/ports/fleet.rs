@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{Outcome, TargetId};
+use crate::model::{Outcome, TargetId, Timestamp};
 
 /// Who may change a target now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +24,25 @@ pub enum Ownership {
     },
 }
 
+/// A freeze of what several nodes reach, as another has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrozenThere {
+    /// The node.
+    pub node: String,
+    /// What is frozen, by its name here.
+    pub target: TargetId,
+    /// Until when; for ever without it.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub why: String,
+}
+
 /// A call that may be made; dropping it says that the call is over.
 pub trait Permit: Send + Sync {
     /// Whether there is still time for the whole call. Nothing may lie between this and the call.
     fn is_valid(&self) -> bool;
+    /// The same of one part of it, which ends within `limit`.
+    fn covers(&self, limit: Duration) -> bool;
 }
 
 /// The other nodes. What only this node reaches is always its own.
@@ -37,6 +52,10 @@ pub trait Fleet: Send + Sync {
     fn ownership(&self, target: &TargetId) -> Ownership;
     /// Asks to change the target by a call that ends within `limit`; the error says why not now.
     async fn permit(&self, target: &TargetId, limit: Duration) -> Result<Box<dyn Permit>, String>;
+    /// What other nodes have frozen of what this one reaches, too.
+    fn frozen(&self) -> Vec<FrozenThere> {
+        vec![]
+    }
     /// What became of the fixes of other nodes. What only they reach bears their name.
     fn outcomes(&self) -> Arc<Vec<Outcome>>;
 }
@@ -46,6 +65,9 @@ pub struct Alone;
 
 impl Permit for Alone {
     fn is_valid(&self) -> bool {
+        true
+    }
+    fn covers(&self, _limit: Duration) -> bool {
         true
     }
 }

@@ -14,6 +14,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::{Ownership, StoreResult};
 use selfheal_agents::root_cause::{Explained, OUTSIDE_ALERT};
 
+use super::Freeze;
 use super::cycle::{Bench, failing_beside};
 use super::deployments::deployment;
 use super::look::Seen;
@@ -90,7 +91,7 @@ impl Inner {
             unknown: under_way.unknown,
             healer: healer(bench, container),
             elsewhere: self.elsewhere(touched_by(fix)),
-            freezes: self.freezes(),
+            freezes: self.freezes().into_iter().chain(self.frozen_there()).collect(),
             maintenance: self.maintenance_around(fix, bench),
             quiet: self.quiet_hour(&fix.target, seen.now),
             spent: self.spent(fix, bench).await?,
@@ -121,6 +122,18 @@ impl Inner {
                 let what = format!("which node looks after `{target}`: {why}");
                 Some(Hold::FactsMissing { what })
             }
+        })
+    }
+
+    /// What other nodes have frozen.
+    fn frozen_there(&self) -> impl Iterator<Item = Freeze> {
+        self.fleet.frozen().into_iter().map(|there| Freeze {
+            target: Some(there.target),
+            until: there.until,
+            reason: format!("{} (frozen at node `{}`)", there.why, there.node),
+            by: there.node,
+            safety_stop: false,
+            stuck: None,
         })
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::memories::{recall_from, remembered_name};
 use super::policy::ApprovedFix;
 use super::progress::{Phase, Progress};
+use crate::leave;
 
 /// Tries of one step or undo before it counts as failed.
 const TRIES: u32 = 3;
@@ -191,10 +192,10 @@ impl Executor {
 
     /// Leave to make one effect. Where another node looks after the target, the fix stays as it is
     /// in the journal, and whoever called goes on with it later.
-    async fn permit(&self, step: &Step) -> Result<Box<dyn Permit>, StoreError> {
+    async fn permit(&self, step: &Step) -> Result<Arc<dyn Permit>, StoreError> {
         let target = step.action.target();
         let permit = self.fleet.permit(&target, step.action.limit()).await;
-        permit.map_err(|why| not_ours(&target, &why))
+        permit.map(Arc::from).map_err(|why| not_ours(&target, &why))
     }
 
     /// Makes the effect, unless it is there already after an interruption.
@@ -203,7 +204,7 @@ impl Executor {
         step: &Step,
         before: &Captured,
         mut in_doubt: bool,
-        mut permit: Box<dyn Permit>,
+        mut permit: Arc<dyn Permit>,
     ) -> Result<WorldResult<Option<String>>, StoreError> {
         let mut wait = FIRST_RETRY;
         let mut tries = 1;
@@ -215,11 +216,17 @@ impl Executor {
             };
             let result = match is_there {
                 Ok(true) => self.checksum_now(before).await,
-                Ok(false) if permit.is_valid() => step.action.apply(&self.world, before).await,
+                Ok(false) if permit.is_valid() => {
+                    let effect = step.action.apply(&self.world, before);
+                    leave::under(Arc::clone(&permit), effect).await
+                }
                 Ok(false) => return Err(not_ours(&step.action.target(), RAN_OUT)),
                 Err(error) => return Ok(Err(error)),
             };
             match result {
+                Err(WorldError::NoLeave { .. }) => {
+                    return Err(not_ours(&step.action.target(), RAN_OUT));
+                }
                 Err(error) if error.is_transient() && tries < TRIES => {
                     tracing::warn!(action = step.action.name(), %error, "step failed, trying again");
                     tokio::time::sleep(wait).await;
@@ -263,7 +270,10 @@ impl Executor {
         if !permit.is_valid() {
             return Err(not_ours(&step.action.target(), RAN_OUT));
         }
-        Ok(call().await)
+        match leave::under(permit, call()).await {
+            Err(WorldError::NoLeave { .. }) => Err(not_ours(&step.action.target(), RAN_OUT)),
+            done => Ok(done),
+        }
     }
 
     async fn checksum_now(&self, before: &Captured) -> WorldResult<Option<String>> {

@@ -116,7 +116,7 @@ impl Inner {
     }
 
     /// What is watched as of the newest look; what is declared, where no container was ever seen.
-    fn inventory_now(&self) -> Arc<Inventory> {
+    pub(super) fn inventory_now(&self) -> Arc<Inventory> {
         let inventory = Arc::clone(&self.inventory.borrow());
         if inventory.targets.is_empty() {
             return Arc::new(take_inventory(&[], &self.rules().declared));

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use super::Docker;
 use super::facts::NO_LIMIT;
 use super::inspect::Inspect;
+use crate::leave;
 
 /// Docker's usual time over which a quota of processor time counts, in microseconds.
 const CPU_PERIOD_MICROS: i64 = 100_000;
@@ -76,7 +77,7 @@ impl Docker {
         let seconds = i32::try_from(stop_timeout_secs).unwrap_or(i32::MAX);
         let options = RestartContainerOptionsBuilder::default().t(seconds).build();
         let restart = self.client.restart_container(&before.id, Some(options));
-        let error = match self.within(&what, limit, restart).await {
+        let error = match self.changing(&what, limit, restart).await {
             Ok(()) => return Ok(()),
             Err(error) if !is_worth_repeating(&error) => return Err(error),
             Err(error) => error,
@@ -101,7 +102,7 @@ impl Docker {
             self.thaw(name, &before.id).await?;
         }
         for (signal, patience) in [(signal, patience), ("SIGKILL", KILL_TIME)] {
-            if let Err(error) = self.kill(name, &before.id, signal).await {
+            if let Err(error) = self.kill(name, &before.id, signal, patience).await {
                 // It may have ended before the signal came.
                 if !self.has_ended(name, before).await? {
                     return Err(error);
@@ -146,7 +147,7 @@ impl Docker {
         let what = format!("the start of container `{name}`");
         let start = || async {
             let start = self.client.start_container(id, None::<StartContainerOptions>);
-            self.within(&what, self.limits.change, start).await
+            self.changing(&what, self.limits.change, start).await
         };
         let pauses =
             ExponentialBuilder::default().with_min_delay(RETRY_PAUSE).with_max_times(RETRIES);
@@ -161,12 +162,14 @@ impl Docker {
 
     pub(super) async fn send_signal(&self, name: &str, signal: &str) -> WorldResult<()> {
         let before = self.inspect(name).await?;
-        self.kill(name, &before.id, signal).await
+        self.kill(name, &before.id, signal, Duration::ZERO).await
     }
 
-    async fn kill(&self, name: &str, id: &str, signal: &str) -> WorldResult<()> {
+    /// Sends a signal after which the container may take `ending` to end.
+    async fn kill(&self, name: &str, id: &str, signal: &str, ending: Duration) -> WorldResult<()> {
         let what = format!("signal {signal} to container `{name}`");
         let options = KillContainerOptionsBuilder::default().signal(signal).build();
+        leave::for_call(&what, self.limits.change + ending)?;
         self.within(&what, self.limits.change, self.client.kill_container(id, Some(options))).await
     }
 
@@ -176,7 +179,7 @@ impl Docker {
             return Ok(());
         }
         let what = format!("the freezing of container `{name}`");
-        self.within(&what, self.limits.change, self.client.pause_container(&before.id)).await
+        self.changing(&what, self.limits.change, self.client.pause_container(&before.id)).await
     }
 
     pub(super) async fn unpause_container(&self, name: &str) -> WorldResult<()> {
@@ -186,7 +189,7 @@ impl Docker {
 
     async fn thaw(&self, name: &str, id: &str) -> WorldResult<()> {
         let what = format!("the thaw of container `{name}`");
-        self.within(&what, self.limits.change, self.client.unpause_container(id)).await
+        self.changing(&what, self.limits.change, self.client.unpause_container(id)).await
     }
 
     pub(super) async fn set_limits(&self, name: &str, limits: MemoryLimits) -> WorldResult<()> {
@@ -204,7 +207,7 @@ impl Docker {
         };
         let what = format!("the memory limit of container `{name}`");
         let update = self.client.update_container(&before.id, body);
-        self.within(&what, self.limits.change, update).await
+        self.changing(&what, self.limits.change, update).await
     }
 
     pub(super) async fn limit_cpu(&self, name: &str, nanos: Option<u64>) -> WorldResult<()> {
@@ -213,7 +216,7 @@ impl Docker {
         let body = cpu_limit(&before, nanos)
             .map_err(|why| WorldError::Refused { what: what.clone(), why: why.to_owned() })?;
         let update = self.client.update_container(&before.id, body);
-        self.within(&what, self.limits.change, update).await
+        self.changing(&what, self.limits.change, update).await
     }
 
     pub(super) async fn stop_container(&self, name: &str, timeout_secs: u32) -> WorldResult<()> {
@@ -226,7 +229,7 @@ impl Docker {
         let limit = self.limits.change + Duration::from_secs(u64::from(timeout_secs));
         let seconds = i32::try_from(timeout_secs).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
-        self.within(&what, limit, self.client.stop_container(&before.id, Some(options))).await
+        self.changing(&what, limit, self.client.stop_container(&before.id, Some(options))).await
     }
 
     /// Whether Docker removes the container as soon as it ends (`--rm`), with its nameless volumes.
@@ -261,7 +264,7 @@ impl Docker {
         let what = format!("the connection of container `{name}` to network `{network}`");
         let path = segment(network);
         let joining = self.client.connect_network(&path, request);
-        let joined = self.within(&what, self.limits.change, joining).await;
+        let joined = self.changing(&what, self.limits.change, joining).await;
         self.unless(joined, name, |now| is_on(now, network)).await
     }
 
@@ -274,7 +277,7 @@ impl Docker {
         let what = format!("the disconnection of container `{name}` from network `{network}`");
         let path = segment(network);
         let leaving = self.client.disconnect_network(&path, request);
-        let left = self.within(&what, self.limits.change, leaving).await;
+        let left = self.changing(&what, self.limits.change, leaving).await;
         self.unless(left, name, |now| !is_on(now, network)).await
     }
 
@@ -289,6 +292,17 @@ impl Docker {
             Err(WorldError::Refused { .. }) if as_wanted(&self.inspect(name).await?) => Ok(()),
             other => other,
         }
+    }
+
+    /// The same as [`Self::within`] for one that changes something: only with leave for all of it.
+    pub(super) async fn changing<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> WorldResult<T> {
+        leave::for_call(what, limit)?;
+        self.within(what, limit, call).await
     }
 
     /// One call of bollard or of our own within a time limit.

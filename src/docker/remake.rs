@@ -75,7 +75,7 @@ impl Docker {
         let what = format!("the renaming of container `{from}` to `{to}`");
         let options = RenameContainerOptionsBuilder::default().name(to).build();
         let renaming = self.client.rename_container(id, options);
-        self.within(&what, self.limits.change, renaming).await
+        self.changing(&what, self.limits.change, renaming).await
     }
 
     async fn set_restart_policy(&self, name: &str, id: &str, policy: &Value) -> WorldResult<()> {
@@ -83,7 +83,7 @@ impl Docker {
         let path = format!("/containers/{id}/update");
         let update = json!({ "RestartPolicy": policy });
         let updating = self.wire.post_json(&path, &update);
-        self.within(&what, self.limits.change, updating).await.map(drop)
+        self.changing(&what, self.limits.change, updating).await.map(drop)
     }
 
     /// The image to make it from: by the name it was known by, if that still means it.
@@ -101,7 +101,7 @@ impl Docker {
         let body = document.body(&source, with);
         let what = format!("the making of container `{name}`");
         let path = format!("/containers/create?name={}", segment(name));
-        self.within(&what, self.limits.change, self.wire.post_json(&path, &body)).await.map(drop)
+        self.changing(&what, self.limits.change, self.wire.post_json(&path, &body)).await.map(drop)
     }
 
     /// Docker before API 1.44 takes one network when a container is made.
@@ -115,7 +115,7 @@ impl Docker {
             let path = format!("/networks/{}/connect", segment(&network));
             let request = json!({ "Container": now.id, "EndpointConfig": endpoint });
             let joining = self.wire.post_json(&path, &request);
-            self.within(&what, self.limits.change, joining).await?;
+            self.changing(&what, self.limits.change, joining).await?;
         }
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Remakes for Docker {
         let what = format!("the removal of container `{name}`");
         let options = RemoveContainerOptionsBuilder::default().force(true).v(false).build();
         let removing = self.client.remove_container(id, Some(options));
-        match self.within(&what, self.limits.change, removing).await {
+        match self.changing(&what, self.limits.change, removing).await {
             Err(WorldError::NotFound { .. }) => Ok(()),
             other => other,
         }

@@ -50,6 +50,8 @@ async fn turn(fleet: &Fleet, coordinator: &Coordinator, told: &mut String) -> sq
     if wanted.is_empty() {
         return Ok(true);
     }
+    // Before a lease comes here: what is frozen must be known by then.
+    fleet.read_frozen().await?;
     let rows = fleet.inner.server.rows(&wanted).await?;
     let busy = busy(fleet, coordinator, &rows.leases).await;
     fleet.state().let_go(&busy, clock());
@@ -159,6 +161,7 @@ async fn tell(fleet: &Fleet, coordinator: &Coordinator, told: &mut String) -> sq
         history: &fleet.inner.history,
         address: &fleet.inner.address,
         mode: &mode,
+        frozen: &fleet.frozen_here(coordinator),
         summary: (summary != *told).then_some(summary.as_str()),
     };
     let is_ours = fleet.inner.server.tell_node(&own).await?;

@@ -30,6 +30,8 @@ pub(super) struct Own<'a> {
     pub(super) history: &'a str,
     pub(super) address: &'a str,
     pub(super) mode: &'a str,
+    /// What it has frozen of what several reach.
+    pub(super) frozen: &'a str,
     /// How it is, where that is new.
     pub(super) summary: Option<&'a str>,
 }
@@ -134,17 +136,26 @@ impl Server {
 
     /// Writes the node down; answers whether its name was free.
     pub(super) async fn tell_node(&self, own: &Own<'_>) -> sqlx::Result<bool> {
-        let sql = "INSERT INTO node (name, history, version, address, mode, seen_at, summary)
-             VALUES ($1, $2, $3, $4, $5, clock_timestamp(), COALESCE($6, '{}'))
+        let sql =
+            "INSERT INTO node (name, history, version, address, mode, seen_at, summary, frozen)
+             VALUES ($1, $2, $3, $4, $5, clock_timestamp(), COALESCE($6, '{}'), $7)
              ON CONFLICT (name) DO UPDATE SET history = excluded.history,
                  version = excluded.version, address = excluded.address, mode = excluded.mode,
-                 seen_at = excluded.seen_at, summary = COALESCE($6, node.summary)
+                 seen_at = excluded.seen_at, summary = COALESCE($6, node.summary),
+                 frozen = excluded.frozen
              WHERE node.history = excluded.history
                  OR node.seen_at < clock_timestamp() - interval '1 minute'";
         let query = sqlx::query(sql).bind(own.name).bind(own.history);
         let query = query.bind(env!("CARGO_PKG_VERSION")).bind(own.address).bind(own.mode);
-        let done = self.within(query.bind(own.summary).execute(&self.pool)).await?;
+        let query = query.bind(own.summary).bind(own.frozen);
+        let done = self.within(query.execute(&self.pool)).await?;
         Ok(done.rows_affected() > 0)
+    }
+
+    /// The other nodes that have something frozen, with what each tells of it.
+    pub(super) async fn frozen(&self, me: &str) -> sqlx::Result<Vec<(String, String)>> {
+        let sql = "SELECT name, frozen FROM node WHERE frozen <> '' AND name <> $1";
+        self.within(sqlx::query_as(sql).bind(me).fetch_all(&self.pool)).await
     }
 
     /// Every node, by name.

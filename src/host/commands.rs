@@ -26,6 +26,8 @@ use output::Output;
 pub use program::check_program;
 use turn::Turn;
 
+use crate::leave;
+
 /// Where programs look for others.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The language they speak.
@@ -74,6 +76,7 @@ impl Commands for LocalCommands {
         let turn =
             turn.map_err(|error| refused(&format!("{}: {error}", self.folder.display())))?
                 .ok_or_else(|| refused("an earlier run of it is still going; look what it does"))?;
+        leave::for_call(&what(command), command.limit + DYING)?;
         let mut group = Group::spawn(program, arguments, &command.environment, &turn)
             .map_err(|error| refused(&format!("`{program}` cannot be started: {error}")))?;
         let output = Output::of(&mut group.child);

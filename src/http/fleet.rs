@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use selfheal_agents::model::IncidentId;
+use selfheal_agents::model::{IncidentId, TargetId};
 use serde_json::{Map, Value};
 
 use super::body::{FleetView, ProblemBody};
@@ -29,6 +29,17 @@ pub(super) async fn view(api: &Api) -> Answer<FleetView> {
     let nodes = fleet.members().await;
     let nodes = nodes.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
     Ok(FleetView { node: Some(fleet.node().to_owned()), nodes })
+}
+
+/// Ends a freeze, also where other nodes have it of what several reach; answers whether there was
+/// any.
+pub(super) async fn unfreeze(api: &Api, target: Option<&TargetId>, who: &str) -> Answer<bool> {
+    let ended = api.coordinator.unfreeze(target, who).await?;
+    let there = match (&api.configured.fleet, target) {
+        (Some(fleet), Some(target)) => fleet.unfreeze_elsewhere(target, who).await?,
+        _ => false,
+    };
+    Ok(ended || there)
 }
 
 /// Passes on what was decided about an incident that this node does not know, if another has it;

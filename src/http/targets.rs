@@ -85,7 +85,10 @@ pub(super) async fn apply_freeze(
     request: FreezeRequest,
     who: &str,
 ) -> Answer<FreezeState> {
-    if let Some(target) = &request.target {
+    // What another node looks after is watched here as well, though it was never looked at.
+    if let Some(target) = &request.target
+        && !api.coordinator.watches(target)
+    {
         known(api, target)?;
     }
     let until =
@@ -121,6 +124,6 @@ pub(super) async fn unfreeze(
         .target
         .map(|text| text.parse().map_err(|e| Problem::bad_request(format!("{e}"))))
         .transpose()?;
-    let ended = api.coordinator.unfreeze(target.as_ref(), &who).await?;
+    let ended = super::fleet::unfreeze(&api, target.as_ref(), &who).await?;
     Ok(Json(FreezeState::ended(ended, api.coordinator.standing().freezes)))
 }

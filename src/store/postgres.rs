@@ -43,8 +43,10 @@ const CONNECTIONS: u32 = 3;
 /// Where what several nodes share lies.
 const FLEET_SCHEMA: &str = "selfheal_fleet";
 /// Every step to its newest form, oldest first.
-const FLEET_MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "first", include_str!("../fleet/schema.sql"))];
+const FLEET_MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("../fleet/schema.sql")),
+    (2, "frozen", include_str!("../fleet/frozen.sql")),
+];
 /// Of a thousand nodes each has so many, so they are few.
 const FLEET_CONNECTIONS: u32 = 2;
 /// `undefined_table`: nothing of ours is there.

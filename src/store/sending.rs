@@ -147,7 +147,7 @@ async fn bring(
     match origin_of(there).await? {
         Some(_) if is_new && !is_free => {
             let why = "another selfheal sends its history there now; end it, or name another \
-                       database";
+                       database; in a fleet, give this node another name (fleet.node)";
             return Err(sqlx::Error::Protocol(why.to_owned()));
         }
         Some(_) if is_new => here.begin_writing().await?,

@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests: one that cannot go on fails")]
 
 mod endurance;
-mod engine;
+pub(crate) mod engine;
 mod figures;
 mod flood;
 

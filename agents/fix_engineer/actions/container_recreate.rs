@@ -119,6 +119,10 @@ impl Act for ContainerRecreate {
         }
     }
 
+    fn stop_timeout_secs(&self) -> u32 {
+        self.stop_timeout_secs
+    }
+
     async fn capture(&self, world: &World) -> WorldResult<Captured> {
         let blueprint = Box::new(world.runtime.blueprint(&self.container).await?);
         let (image, variables) = match &self.restores {

@@ -43,6 +43,10 @@ impl Act for ContainerRestart {
         u64::from(self.stop_timeout_secs) + 2
     }
 
+    fn stop_timeout_secs(&self) -> u32 {
+        self.stop_timeout_secs
+    }
+
     async fn capture(&self, world: &World) -> WorldResult<Captured> {
         super::capture_container(world, &self.container).await
     }

@@ -66,6 +66,11 @@ impl Act for ContainerSetMemory {
         0
     }
 
+    fn stop_timeout_secs(&self) -> u32 {
+        let restart = self.make_room.as_ref();
+        restart.map_or(DOCKER_STOP_TIMEOUT_SECS, |restart| restart.stop_timeout_secs)
+    }
+
     async fn capture(&self, world: &World) -> WorldResult<Captured> {
         let now = world.runtime.container(&self.container).await?;
         Ok(Captured::Limits { id: now.id, limits: now.limits })
@@ -86,12 +91,8 @@ impl Act for ContainerSetMemory {
         match world.runtime.set_memory_limits(&self.container, *limits).await {
             // cgroup v1 refuses a limit below what is in use: what uses it must go first.
             Err(WorldError::Refused { .. }) => {
-                let (signal, timeout) = self
-                    .make_room
-                    .as_ref()
-                    .map_or((None, DOCKER_STOP_TIMEOUT_SECS), |restart| {
-                        (restart.signal.as_deref(), restart.stop_timeout_secs)
-                    });
+                let signal = self.make_room.as_ref().and_then(|restart| restart.signal.as_deref());
+                let timeout = self.stop_timeout_secs();
                 world.runtime.restart(&self.container, signal, timeout).await?;
                 world.runtime.set_memory_limits(&self.container, *limits).await
             }

@@ -51,6 +51,10 @@ impl Act for ContainerStop {
         u64::from(self.stop_timeout_secs)
     }
 
+    fn stop_timeout_secs(&self) -> u32 {
+        self.stop_timeout_secs
+    }
+
     async fn capture(&self, world: &World) -> WorldResult<Captured> {
         super::capture_container(world, &self.container).await
     }

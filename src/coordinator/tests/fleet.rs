@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use selfheal_agents::fakes::labels;
 use selfheal_agents::model::OutsideAlert;
-use selfheal_agents::ports::{Alone, Fleet, Ownership, Permit};
+use selfheal_agents::ports::{Alone, Fleet, Memory as _, Ownership, Permit};
 
 use super::*;
 
@@ -167,12 +167,11 @@ async fn an_alert_told_to_one_node_about_what_another_looks_after_is_told_to_peo
     other.has_it.store(true, Ordering::Relaxed);
     let told = [("alertname", "Slow"), ("container", "web"), ("severity", "critical")];
     let told = OutsideAlert::heard("", &labels(&told), &BTreeMap::new(), stage.fake.clock().now());
-    let taken = stage.coordinator.hear(vec![Heard::Firing(told)]);
-    // A look at everything is asked for before the one for the alert begins.
-    stage.coordinator.request(Scope::All, Trigger::Schedule);
-    taken.await.unwrap();
-    stage.coordinator.request(Scope::All, Trigger::Schedule);
-    stage.pass(5).await;
+    // Kept from before, as where it was told in the midst of a look.
+    let name = format!("alert.{}", told.fingerprint);
+    let kept = serde_json::to_value(&told).unwrap();
+    stage.store.set_value(&name, Some(&kept)).await.unwrap();
+    stage.look().await;
     assert_eq!(only(&stage.incidents().await).holds, [Hold::NoFixKnown]);
     assert_eq!(stage.alerts().await, ["held"]);
 }

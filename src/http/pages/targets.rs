@@ -125,7 +125,7 @@ async fn unfreeze(
     Who(who): Who,
 ) -> Page {
     let Named(id) = id?;
-    api.coordinator.unfreeze(Some(&id), &who).await?;
+    crate::http::fleet::unfreeze(&api, Some(&id), &who).await?;
     Ok(back_to(&id))
 }
 

@@ -45,7 +45,7 @@ struct Known {
 }
 
 /// The engine. It ends with this.
-pub(super) struct Engine {
+pub(crate) struct Engine {
     socket: PathBuf,
     known: Arc<Known>,
     runtime: Option<Runtime>,
@@ -57,7 +57,7 @@ fn id_of(number: usize) -> String {
 
 impl Engine {
     /// One with so many running containers, `c0` and on.
-    pub(super) fn of(socket: &Path, containers: usize) -> Self {
+    pub(crate) fn of(socket: &Path, containers: usize) -> Self {
         let named = |number| Container { name: format!("c{number}"), exit_code: None };
         let containers = (0..containers).map(|number| (id_of(number + 1), named(number)));
         let known = Known { containers: Mutex::new(containers.collect()), ..Known::default() };
@@ -119,7 +119,7 @@ impl Engine {
     }
 
     /// How often each kind of request came since this was asked last.
-    pub(super) fn asked(&self) -> BTreeMap<String, usize> {
+    pub(crate) fn asked(&self) -> BTreeMap<String, usize> {
         std::mem::take(&mut self.known.asked.lock().unwrap())
     }
 }

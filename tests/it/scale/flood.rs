@@ -5,6 +5,7 @@
 //! and the engine keeps the rest. What a cycle leaves out is counted.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -157,9 +158,22 @@ async fn quiet_logs_are_seen_through_a_flood_and_memory_stays_bounded() -> Resul
         "{longest} lines of the flood came before it: {:?}",
         flood.waited
     );
-    let resident = resident("self")?;
-    ensure!(resident < 192 * MB, "{} MB, of which the runbooks are most", resident / MB);
+    if has_its_process_alone() {
+        let resident = resident("self")?;
+        ensure!(resident < 192 * MB, "{} MB, of which the runbooks are most", resident / MB);
+    }
     Ok(())
+}
+
+/// Whether what this process holds is this test's: `cargo test` runs all of them in one.
+fn has_its_process_alone() -> bool {
+    let mode = std::env::var("NEXTEST_EXECUTION_MODE");
+    let is_alone = mode.is_ok_and(|mode| mode == "process-per-test");
+    if !is_alone {
+        let why = "SKIPPED: how much memory a flood takes is measured under cargo-nextest alone";
+        let _ = writeln!(std::io::stderr(), "{why}");
+    }
+    is_alone
 }
 
 #[test]

@@ -20,7 +20,12 @@ pub(crate) fn server() -> Option<Server> {
 }
 
 pub(crate) fn address_text(server: &Server, name: &str) -> String {
-    format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/{name}", server.port)
+    address_at(server.port, name)
+}
+
+/// The same by another port.
+pub(crate) fn address_at(port: u16, name: &str) -> String {
+    format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/{name}")
 }
 
 pub(super) async fn client(server: &Server, name: &str) -> PgConnection {

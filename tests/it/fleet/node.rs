@@ -1,0 +1,198 @@
+//! A real daemon with its settings, and its way to the server that all of them share.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::shops::{ASKED, SHOPS, Shops};
+use super::way::Way;
+use crate::probes::server::Server;
+use crate::store::postgres::address_at;
+use crate::support::{ask, free_port, until};
+
+/// For how long a node has what several reach without renewing it.
+pub(super) const LEASE: Duration = Duration::from_secs(2);
+/// How long anything is waited for: also a call of a node that ended in the midst of it, in which no
+/// other begins.
+pub(super) const LIMIT: Duration = Duration::from_mins(1);
+/// What they share.
+pub(super) const DATABASE: &str = "fleet";
+
+/// What every node has for settings, beside its own name and its targets.
+const SETTINGS: &str = "[schedule]\ncron = \"*/5 * * * * *\"\n\
+     [healing]\nvalidation_window = \"10s\"\nsafety_stop_after = 100\ncommon_cause_share = 1.0\n\
+     [probes]\ninterval = \"1s\"\n\
+     [thresholds]\npressure_cpu_percent = 100.0\npressure_load_per_core = 1000.0\nhost_cpu = {}\n\
+     host_memory = {}\nhost_swap = {}\nhost_load = {}\nhost_pressure = {}\nhost_disk = {}\n\
+     host_inodes = {}\n";
+
+const RUNBOOK: &str = r#"
+id = "shop-stuck-N"
+title = "The shop is stuck"
+category = "hang"
+severity = "critical"
+technology = "ours"
+status = "reproduced"
+links = ["https://example.org/handbook#stuck"]
+applies = { kinds = ["http"] }
+signature = [{ check = "http.status", is = ["51N"] }]
+diagnosis = { summary = "{target} is stuck.", base = 95 }
+fix = [{ action = "command", with = { command = "free-N" }, why = "it is known to help" }]
+"#;
+
+/// One daemon.
+pub(super) struct Node {
+    pub(super) name: &'static str,
+    pub(super) way: Way,
+    folder: tempfile::TempDir,
+    pub(super) port: u16,
+    pub(super) child: Child,
+    /// What is loaded into it before its own code.
+    preload: Option<PathBuf>,
+}
+
+/// Where a node finds the others.
+pub(super) struct Meeting<'a> {
+    pub(super) shops: &'a Shops,
+    pub(super) server: &'a Server,
+    /// The port of a Redis.
+    pub(super) redis: Option<u16>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.signal("-CONT"));
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Node {
+    pub(super) fn start(name: &'static str, meeting: &Meeting<'_>) -> Result<Self> {
+        Self::start_by(Way::to(meeting.server.port)?, name, meeting, None)
+    }
+
+    /// One that reaches the server by a way of which the test knows, with something loaded into it.
+    pub(super) fn start_by(
+        way: Way,
+        name: &'static str,
+        meeting: &Meeting<'_>,
+        preload: Option<PathBuf>,
+    ) -> Result<Self> {
+        let node = Self::begin(way, name, meeting, preload)?;
+        node.is_up()?;
+        Ok(node)
+    }
+
+    /// One that may have to end again before it answers.
+    pub(super) fn begin(
+        way: Way,
+        name: &'static str,
+        meeting: &Meeting<'_>,
+        preload: Option<PathBuf>,
+    ) -> Result<Self> {
+        let (folder, port) = (tempfile::tempdir()?, free_port()?);
+        write_settings(folder.path(), (name, port), way.port, meeting)?;
+        let child = spawn(folder.path(), preload.as_deref())?;
+        Ok(Self { name, way, folder, port, child, preload })
+    }
+    pub(super) fn again(&mut self) -> Result<()> {
+        std::fs::rename(self.folder.path().join("log"), self.folder.path().join("log.before"))?;
+        self.child = spawn(self.folder.path(), self.preload.as_deref())?;
+        self.is_up()
+    }
+
+    pub(super) fn is_up(&self) -> Result<()> {
+        until("it answers", LIMIT, || ask("GET", self.port, "/health", "").map(drop))
+            .map_err(|error| error.context(self.last_words()))
+    }
+
+    pub(super) fn signal(&self, signal: &str) -> Result<()> {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
+        ensure!(sent.success(), "kill {signal}: {sent}");
+        Ok(())
+    }
+
+    pub(super) fn get(&self, path: &str) -> Result<Value> {
+        let answer = ask("GET", self.port, path, "")?;
+        ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.body);
+        Ok(serde_json::from_str(&answer.body)?)
+    }
+
+    /// Whether it has decided to mend a shop, and is about to.
+    pub(super) fn has_begun(&self, shop: usize) -> Result<()> {
+        let fixing = self.get(&format!("/api/incidents?state=fixing&target=http:shop-{shop}"))?;
+        let begun = fixing["incidents"].as_array().is_some_and(|all| !all.is_empty());
+        ensure!(begun, "{fixing}");
+        Ok(())
+    }
+
+    /// Whether its log says this.
+    pub(super) fn has_said(&self, words: &str) -> Result<()> {
+        let log = std::fs::read_to_string(self.folder.path().join("log"))?;
+        ensure!(log.contains(words), "{}", self.last_words());
+        Ok(())
+    }
+
+    pub(super) fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        format!("{}:\n{}", self.name, lines[lines.len().saturating_sub(40)..].join("\n"))
+    }
+}
+
+fn write_settings(
+    folder: &Path,
+    (name, port): (&str, u16),
+    store: u16,
+    meeting: &Meeting<'_>,
+) -> Result<()> {
+    let (root, shops) = (folder.display(), meeting.shops);
+    let store = address_at(store, DATABASE);
+    let mut settings = format!(
+        "data_dir = \"{root}/data\"\n{SETTINGS}[docker]\nhost = \"unix://{root}/none.sock\"\n\
+         [api]\nlisten = \"127.0.0.1:{port}\"\n[store]\nurl = \"{store}\"\n\
+         [fleet]\nnode = \"{name}\"\nlease = \"{}s\"\n\
+         [policy.target.\"http:shop-{ASKED}\"]\nmode = \"approve\"\n",
+        LEASE.as_secs()
+    );
+    if let Some(redis) = meeting.redis {
+        write!(settings, "[streams]\nurl = \"redis://127.0.0.1:{redis}\"\n")?;
+    }
+    let knowledge = folder.join("data/knowledge/ours");
+    std::fs::create_dir_all(&knowledge)?;
+    for shop in 0..SHOPS {
+        let at = shops.folder.path().display();
+        write!(
+            settings,
+            "[[target]]\nkind = \"http\"\nname = \"shop-{shop}\"\n\
+             url = \"http://127.0.0.1:{}/{shop}\"\nshared = true\n\
+             [[command]]\nname = \"free-{shop}\"\ntarget = \"http:shop-{shop}\"\n\
+             argv = [\"{at}/free\", \"{at}\", \"{name}\", \"{shop}\"]\n\
+             check = [\"/usr/bin/test\", \"-e\", \"{at}/well-{shop}\"]\ntimeout = \"5s\"\n",
+            shops.port
+        )?;
+        let runbook = RUNBOOK.replace('N', &shop.to_string());
+        std::fs::write(knowledge.join(format!("shop-stuck-{shop}.toml")), runbook)?;
+    }
+    Ok(std::fs::write(folder.join("selfheal.toml"), settings)?)
+}
+
+fn spawn(folder: &Path, preload: Option<&Path>) -> Result<Child> {
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log"))?;
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_selfheal"));
+    if let Some(preload) = preload {
+        daemon.env("LD_PRELOAD", preload);
+    }
+    Ok(daemon
+        .args(["run", "--config"])
+        .arg(folder.join("selfheal.toml"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?)
+}
