@@ -2,7 +2,7 @@
 
 use crate::model::{
     ContainerFacts, Diagnosis, FixTemplate, Step, StepRole, Target, TargetId, TargetPolicy,
-    Timestamp,
+    Timestamp, engine_of,
 };
 use crate::ports::World;
 use crate::root_cause::{Evidence, Unmet, holds, will_hold};
@@ -98,7 +98,37 @@ impl From<&str> for Unfit {
     }
 }
 
+/// Actions that need nothing but the engine or the server itself: neither a file nor a measure of
+/// the container's host. A person's own command does what that person wrote.
+const ELSEWHERE: [&str; 11] = [
+    "container.start",
+    "container.restart",
+    "container.signal",
+    "container.pause",
+    "container.unpause",
+    "network.connect",
+    "postgres.terminate_backends",
+    "postgres.reload",
+    "mysql.kill_connections",
+    "redis.kill_clients",
+    "command",
+];
+
 impl<'a> PlanRequest<'a> {
+    /// Why the action cannot be done where the container is, if that is another engine's host.
+    pub fn unfit_elsewhere(&self) -> Option<Unfit> {
+        let container = self.workshop.evidence.container_of(&self.diagnosis.blamed)?;
+        let engine = engine_of(container.name())?;
+        let known = ELSEWHERE.contains(&self.template.action.as_str());
+        (!known).then(|| {
+            format!(
+                "it needs files or measures of the host of engine `{engine}`, which only a \
+                 Selfheal on that host has"
+            )
+            .into()
+        })
+    }
+
     /// Whether the template's own condition holds.
     pub fn applies(&self) -> bool {
         self.template
