@@ -114,19 +114,21 @@ const ELSEWHERE: [&str; 11] = [
     "command",
 ];
 
+/// Why an action cannot be done on this container, if that is one of another engine.
+pub(super) fn unfit_beside(container: &str, action: &str) -> Option<Unfit> {
+    let engine = engine_of(container).filter(|_| !ELSEWHERE.contains(&action))?;
+    let why = format!(
+        "it needs files or measures of the host of engine `{engine}`, which only a Selfheal on \
+         that host has"
+    );
+    Some(why.into())
+}
+
 impl<'a> PlanRequest<'a> {
     /// Why the action cannot be done where the container is, if that is another engine's host.
     pub fn unfit_elsewhere(&self) -> Option<Unfit> {
         let container = self.workshop.evidence.container_of(&self.diagnosis.blamed)?;
-        let engine = engine_of(container.name())?;
-        let known = ELSEWHERE.contains(&self.template.action.as_str());
-        (!known).then(|| {
-            format!(
-                "it needs files or measures of the host of engine `{engine}`, which only a \
-                 Selfheal on that host has"
-            )
-            .into()
-        })
+        unfit_beside(container.name(), &self.template.action)
     }
 
     /// Whether the template's own condition holds.
