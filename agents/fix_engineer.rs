@@ -57,7 +57,11 @@ pub async fn propose(
             proposals.may_lack_time(request.will_apply());
             continue;
         }
-        match actions::plan(&template.action, &request).await {
+        let planned = match request.unfit_elsewhere() {
+            Some(unfit) => Err(unfit),
+            None => actions::plan(&template.action, &request).await,
+        };
+        match planned {
             Ok(steps) => {
                 proposals.fixes.push(fix(
                     diagnosis,

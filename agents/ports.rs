@@ -125,6 +125,11 @@ pub trait Clock: Send + Sync {
 pub trait ContainerRuntime: Remakes + Rehearsals + Send + Sync {
     /// Every container, stopped ones too, without [`ContainerFacts::usage`].
     async fn containers(&self) -> WorldResult<Vec<ContainerFacts>>;
+    /// The engines beside the own that did not answer when their containers were last asked for,
+    /// by name, with why. What they hold is of unknown status, or not listed at all.
+    fn away(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
     /// One container, without usage.
     async fn container(&self, name: &str) -> WorldResult<ContainerFacts>;
     /// What a running container uses.

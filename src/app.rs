@@ -6,6 +6,7 @@
 mod background;
 mod channels;
 mod clockwork;
+mod engines;
 mod fleet;
 mod in_force;
 mod mounts;
@@ -98,7 +99,7 @@ pub async fn assemble_seeing(
     let probes = Arc::new(Probes::new());
     let world = World {
         clock: clock.clone(),
-        runtime: seen(docker.clone()),
+        runtime: engines::beside(seen(docker.clone()), &settings.docker.engines)?,
         host: Arc::new(LocalHost::new()),
         prober: probes.clone(),
         servers: probes,

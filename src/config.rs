@@ -11,6 +11,7 @@
 mod channels;
 mod commands;
 mod declared;
+mod engines;
 mod fault;
 mod fleet;
 mod formats;
@@ -34,6 +35,7 @@ mod watch;
 pub use channels::*;
 pub use commands::*;
 pub use declared::*;
+pub use engines::Engine;
 pub use fault::{ConfigError, Fault, Place};
 pub use fleet::Fleet;
 pub use formats::{is_open, parse_cron, parse_time_zone};

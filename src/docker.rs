@@ -42,6 +42,8 @@ mod builds;
 mod cgroup;
 mod changes;
 mod demo_stage;
+mod encrypted;
+mod engines;
 mod events;
 mod facts;
 mod failure;
@@ -60,6 +62,8 @@ mod wire;
 
 pub use address::{Address, InvalidAddress};
 pub use demo_stage::{DEMO_PORT, DemoContainer, DemoLeft, demo_container};
+pub use encrypted::{Credentials, CredentialsError};
+pub use engines::Engines;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,7 +128,20 @@ impl Docker {
             what: "`docker.host`".to_owned(),
             why: invalid.to_string(),
         })?;
-        let wire = Wire { address };
+        Self::reached_by(address, None)
+    }
+
+    /// As [`Self::connect`], with TLS where there are credentials; their files are read at once.
+    pub fn reached_by(
+        address: Address,
+        credentials: Option<&Credentials>,
+    ) -> Result<Self, WorldError> {
+        let tls = credentials.map(Credentials::client).transpose();
+        let tls = tls.map_err(|error| WorldError::Refused {
+            what: format!("TLS to Docker at {address}"),
+            why: error.to_string(),
+        })?;
+        let wire = Wire { address, tls };
         Ok(Self {
             client: bollard_over(&wire)?,
             wire,

@@ -2,7 +2,7 @@
 
 use crate::model::{
     ContainerFacts, Diagnosis, FixTemplate, Step, StepRole, Target, TargetId, TargetPolicy,
-    Timestamp,
+    Timestamp, engine_of,
 };
 use crate::ports::World;
 use crate::root_cause::{Evidence, Unmet, holds, will_hold};
@@ -98,7 +98,39 @@ impl From<&str> for Unfit {
     }
 }
 
+/// Actions that need nothing but the engine or the server itself: neither a file nor a measure of
+/// the container's host. A person's own command does what that person wrote.
+const ELSEWHERE: [&str; 11] = [
+    "container.start",
+    "container.restart",
+    "container.signal",
+    "container.pause",
+    "container.unpause",
+    "network.connect",
+    "postgres.terminate_backends",
+    "postgres.reload",
+    "mysql.kill_connections",
+    "redis.kill_clients",
+    "command",
+];
+
+/// Why an action cannot be done on this container, if that is one of another engine.
+pub(super) fn unfit_beside(container: &str, action: &str) -> Option<Unfit> {
+    let engine = engine_of(container).filter(|_| !ELSEWHERE.contains(&action))?;
+    let why = format!(
+        "it needs files or measures of the host of engine `{engine}`, which only a Selfheal on \
+         that host has"
+    );
+    Some(why.into())
+}
+
 impl<'a> PlanRequest<'a> {
+    /// Why the action cannot be done where the container is, if that is another engine's host.
+    pub fn unfit_elsewhere(&self) -> Option<Unfit> {
+        let container = self.workshop.evidence.container_of(&self.diagnosis.blamed)?;
+        unfit_beside(container.name(), &self.template.action)
+    }
+
     /// Whether the template's own condition holds.
     pub fn applies(&self) -> bool {
         self.template

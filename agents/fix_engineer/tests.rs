@@ -105,3 +105,25 @@ fn a_change_shortly_before_makes_no_fix_sure_enough_to_act_alone() {
         assert_eq!(fix.confidence.percent(), sure, "{base} {adjust}");
     }
 }
+
+#[test]
+fn what_needs_the_files_or_the_measure_of_a_host_is_not_done_on_that_of_another_engine() {
+    let unfit = |container| {
+        let held = |name: &&&str| plan::unfit_beside(container, name).is_some();
+        Action::NAMES.iter().filter(held).copied().collect::<Vec<_>>()
+    };
+    assert!(unfit("web").is_empty());
+    let expected = [
+        "container.set_memory",
+        "container.set_cpu",
+        "container.stop",
+        "container.recreate",
+        "config.set",
+        "config.restore",
+        "logs.trim",
+        "postgres.alter_system",
+        "redis.set_memory",
+        "redis.set_policy",
+    ];
+    assert_eq!(unfit("nas/web"), expected);
+}

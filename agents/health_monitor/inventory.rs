@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     ContainerFacts, Dependency, DependencySource, REHEARSAL_LABEL, Target, TargetId, TargetKind,
-    TargetPolicy, Tunable, clean, is_set_aside, rehearsed_container,
+    TargetPolicy, Tunable, clean, engine_of, is_set_aside, rehearsed_container,
 };
 
 /// What a person declared in the settings.
@@ -51,6 +51,8 @@ pub struct Inventory {
     pub clones: BTreeMap<String, String>,
     /// Targets found rather than declared: less is believed of their endpoints.
     pub found: BTreeSet<TargetId>,
+    /// Engines beside the own that do not answer, by name, with why.
+    pub away: BTreeMap<String, String>,
     /// Labels and settings that could not be used, each in a sentence.
     pub warnings: Vec<String>,
 }
@@ -68,6 +70,12 @@ impl Inventory {
     /// The needs that were learnt by looking, among the containers that are there.
     pub fn learn(&self, learnt: &Learnt) -> Vec<Dependency> {
         dependencies::learnt(self, learnt)
+    }
+
+    /// Whether what is called so may be there although it is not listed: its engine does not answer.
+    pub fn may_be_away(&self, id: &TargetId) -> bool {
+        let engine = id.container_name().and_then(engine_of);
+        engine.is_some_and(|engine| self.away.contains_key(engine))
     }
 
     fn warn(&mut self, container: &str, text: &str) {

@@ -16,7 +16,7 @@ use super::{Endpoint, Tunable};
 pub enum TargetKind {
     /// The machine Selfheal runs on.
     Host,
-    /// A container of the local runtime.
+    /// A container; one of another engine than the own is called `ENGINE/NAME`.
     Container,
     /// A PostgreSQL server.
     Postgres,
@@ -120,6 +120,12 @@ impl TargetId {
     pub fn container_name(&self) -> Option<&str> {
         (self.kind == TargetKind::Container).then_some(self.name.as_str())
     }
+}
+
+/// The engine that a container's name begins with, `nas` of `nas/web`; `None` for those of the own
+/// engine, whose names hold no slash.
+pub fn engine_of(container: &str) -> Option<&str> {
+    container.split_once('/').map(|(engine, _)| engine)
 }
 
 fn is_name_char(c: char) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Evidence, changes};
 use crate::model::{
     Condition, FindingSource, HealthStatus, Observation, ObservedValue, RuntimeEventKind, Scope,
-    Signature, TargetId, Timestamp, Verdict,
+    Signature, TargetId, Timestamp, Verdict, engine_of,
 };
 
 /// How long after the moment at which something has lasted long enough it surely has.
@@ -94,8 +94,14 @@ fn scope(scope: Scope, evidence: &Evidence<'_>, seen_from: &TargetId) -> BTreeSe
             &evidence.graph.dependents_of(seen_from) - &own
         }
         Scope::Endpoint => own_endpoints(evidence, seen_from),
+        // The host of another engine is not looked at from here.
+        Scope::Host if is_elsewhere(evidence, seen_from) => BTreeSet::new(),
         Scope::Host => BTreeSet::from([TargetId::host()]),
     }
+}
+
+fn is_elsewhere(evidence: &Evidence<'_>, id: &TargetId) -> bool {
+    evidence.container_of(id).is_some_and(|container| engine_of(container.name()).is_some())
 }
 
 /// Whether somebody other than its log shows that the container behind `id` does not work: it is down

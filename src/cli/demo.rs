@@ -89,7 +89,8 @@ pub(super) async fn run(settings: &Settings, out: Output) -> Outcome {
 
 /// Of the user's settings only where Docker is: the demo shows what Selfheal does unasked.
 fn only_docker(settings: &Settings) -> Settings {
-    let mut own = Settings { docker: settings.docker.clone(), ..Settings::default() };
+    let mut own = Settings::default();
+    own.docker.host.clone_from(&settings.docker.host);
     own.healing.validation_window = WINDOW;
     own
 }

@@ -3,6 +3,7 @@
 
 mod clock;
 mod disk;
+mod engines;
 mod server;
 
 use std::fs::OpenOptions;
@@ -14,6 +15,7 @@ use futures_util::future::BoxFuture;
 use selfheal_agents::model::clean;
 use tokio::net::TcpListener;
 
+use self::engines::DOCKER;
 use super::client::Client;
 use super::daemon::is_covered;
 use super::output::{Exit, Outcome, Output, Style};
@@ -23,7 +25,6 @@ use crate::access::TokenBook;
 use crate::alerts::{Channel, Fares, Log};
 use crate::audit;
 use crate::config::{Api, Settings, Sources};
-use crate::docker::Docker;
 use crate::http::body::{Examined, Grade, OwnHealth};
 use crate::http::check_listen;
 use crate::http::tls::RENEW_BEFORE;
@@ -62,9 +63,9 @@ async fn examined(sources: &Sources, global: &Global) -> Vec<Examined> {
                 lines.push(Examined::not(Grade::Warn, "settings", warning, remedy));
             }
             let settings = loaded.settings;
-            let daemon = daemon(global, &settings).await;
-            lines.push(docker(&settings).await);
-            lines.extend(clock::of_docker(&settings).await);
+            let daemon = Box::pin(daemon(global, &settings)).await;
+            lines.extend(Box::pin(engines::examined(&settings)).await);
+            lines.extend(Box::pin(clock::of_docker(&settings)).await);
             lines.extend([data_dir(&settings.data_dir), store(&settings.data_dir).await]);
             lines.push(audit(&settings.data_dir).await);
             lines.extend(server::examined(&settings).await);
@@ -105,25 +106,6 @@ fn shown(lines: &[Examined], style: &Style) -> String {
         })
         .collect();
     table(style, &["WHAT", "GRADE", "SEEN", "REMEDY"], &rows)
-}
-
-/// The line about the container runtime.
-const DOCKER: &str = "docker";
-
-async fn docker(settings: &Settings) -> Examined {
-    let host = &settings.docker.host;
-    let found = match Docker::connect(host) {
-        Ok(docker) => docker.ping().await,
-        Err(error) => Err(error),
-    };
-    match found {
-        Ok(info) => Examined::ok(
-            DOCKER,
-            format!("{host} answers: Docker {} (API {})", info.version, info.api_version),
-        ),
-        // What helps stands in the message: it depends on why.
-        Err(error) => Examined::not(Grade::Fail, DOCKER, error, "then selfheal doctor again"),
-    }
 }
 
 /// Whether people can be told: a line for each channel.

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod commands;
+mod engines;
 mod fleet;
 mod heartbeat;
 mod streams;
@@ -206,6 +207,7 @@ fn addresses(settings: &Settings, check: &mut Check<'_>) {
     }
     let docker = Address::parse(&settings.docker.host);
     check.result("docker.host", docker.map(drop).map_err(|invalid| invalid.to_string()));
+    engines::faults(&settings.docker.engines, check);
     let store = &settings.store;
     check.url("store", store.url_file.is_some(), &store.url, || store.postgres().map(drop));
     streams::faults(&settings.streams, check);

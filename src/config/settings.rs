@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::channels::Alerts;
 use super::commands::CommandSettings;
 use super::declared::{DependencySettings, TargetSettings, TunableSettings};
+use super::engines::Engine;
 use super::fleet::Fleet;
 use super::heartbeat::Heartbeat;
 use super::streams::Streams;
@@ -147,11 +148,14 @@ pub struct Docker {
     /// Where the Docker engine listens: `unix://` with a path, `tcp://` or `http://` with
     /// host and port. Without this setting `DOCKER_HOST` is used if it is set.
     pub host: String,
+    /// Engines of other hosts, beside that one.
+    #[serde(rename = "engine", skip_serializing_if = "Vec::is_empty")]
+    pub engines: Vec<Engine>,
 }
 
 impl Default for Docker {
     fn default() -> Self {
-        Self { host: "unix:///var/run/docker.sock".to_owned() }
+        Self { host: "unix:///var/run/docker.sock".to_owned(), engines: vec![] }
     }
 }
 

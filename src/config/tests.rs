@@ -185,6 +185,18 @@ fn impossible_values_are_refused() {
         let text = format!("[docker]\nhost = \"{host}\"\n");
         refused(&text, "2 docker.host", "`unix:///var/run/docker.sock`");
     }
+    let engine = |name: &str, more: &str| {
+        format!("[[docker.engine]]\nname = \"{name}\"\nhost = \"https://nas.lan\"\n{more}")
+    };
+    let all = "ca_file = \"a\"\ncert_file = \"c\"\nkey_file = \"k\"\n";
+    refused(&engine("nas", ""), "3 docker.engine[0].host", "ca_file, cert_file and key_file");
+    refused(&engine("nas", "ca_file = \"a\"\n"), "3 docker.engine[0].host", "give all");
+    refused(&engine("nas/x", all), "2 docker.engine[0].name", "lower-case letters");
+    let twice = engine("nas", all) + &engine("nas", all);
+    refused(&twice, "8 docker.engine[1].name", "two engines `nas`");
+    let plain = engine("nas", "").replace("https", "ssh");
+    refused(&plain, "3 docker.engine[0].host", "neither a socket nor a plain TCP address");
+    read(&engine("nas", all)).unwrap();
     refused("[api]\nlisten = \"8003\"\n", "2 api.listen", "`127.0.0.1:8003`");
     refused("[schedule]\ndocker_events = \"yes\"\n", "2 schedule.docker_events", "true or false");
 }

@@ -148,7 +148,7 @@ fn take_over(result: Result<Loaded, ConfigError>, settings: &watch::Sender<Arc<S
 fn waiting_for_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
     [
         ("data_dir", old.data_dir != new.data_dir),
-        ("docker.host", old.docker != new.docker),
+        ("docker", old.docker != new.docker),
         ("store.url", old.store.url != new.store.url),
         ("streams", old.streams != new.streams),
         ("fleet", old.fleet != new.fleet),

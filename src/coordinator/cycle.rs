@@ -98,20 +98,24 @@ impl Inner {
             }
         }
         drop(senses);
+        let away = seen.inventory.away.iter().map(|(name, why)| {
+            format!("the engine `{name}` is not seen, and nothing is done there: {why}")
+        });
+        let blind: Vec<String> = seen.report.blind.iter().cloned().chain(away).collect();
         let report = CycleReport {
             cycle_id,
             trigger,
             dry_run,
             started_at: seen.now,
             took_ms: started.elapsed().as_secs_f64() * 1000.0,
-            status: status(&incidents, &seen.findings, &seen.report.blind),
+            status: status(&incidents, &seen.findings, &blind),
             agents,
             targets: summaries::targets(&seen, &rules, &incidents, &self.turned().await),
             late: seen.put_off.iter().cloned().collect(),
             rising: seen.report.rising.keys().cloned().collect(),
             findings: seen.findings.clone(),
             incidents: incidents.iter().map(summaries::incident).collect(),
-            blind: seen.report.blind.clone(),
+            blind,
         };
         // Before the cycle counts: what is blind at the start is told at once. Until what the last
         // run left is taken up every cycle only looks, and is no dry run to people.
@@ -328,7 +332,10 @@ impl Inner {
         let looked_at = |target: &TargetId| {
             // A target that is gone for good is looked at as well: there is nothing left.
             bench.seen.report.target(target).map_or_else(
-                || !bench.seen.inventory.targets.contains_key(target),
+                || {
+                    let inventory = &bench.seen.inventory;
+                    !inventory.targets.contains_key(target) && !inventory.may_be_away(target)
+                },
                 |report| {
                     let unseen = |f: &ContainerFacts| f.status == ContainerStatus::Unknown;
                     report.state.facts.is_ok() && !report.state.container().is_some_and(unseen)

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use selfheal_agents::health_monitor;
 use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, HealthStatus, Hold, RuntimeEvent, RuntimeEventKind, TargetId,
-    Timestamp, clean,
+    Timestamp, clean, engine_of,
 };
 
 use super::look::Seen;
@@ -44,7 +44,9 @@ const fn under_way(seen: String, until: Option<Timestamp>) -> Hold {
 
 /// An updater runs, and the container was just made by somebody.
 fn by_an_updater(seen: &Seen, facts: &ContainerFacts) -> Option<Hold> {
-    let updater = seen.inventory.updaters.iter().find(|name| **name != facts.name)?;
+    let is_here =
+        |name: &&String| **name != facts.name && engine_of(name) == engine_of(&facts.name);
+    let updater = seen.inventory.updaters.iter().find(is_here)?;
     let is_create = |event: &&RuntimeEvent| event.kind == RuntimeEventKind::Create;
     let made = others_events(seen, &facts.name, TOGETHER).rfind(is_create)?;
     let age = (seen.now - made.at).num_seconds();

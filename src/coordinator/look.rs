@@ -184,7 +184,9 @@ impl Inner {
         match self.world.runtime.containers().await {
             Ok(mut all) => {
                 as_last_seen(&mut all, &self.inventory.borrow());
-                let inventory = Arc::new(take_inventory(&all, &rules.declared));
+                let away = self.world.runtime.away();
+                let inventory = take_inventory(&all, &rules.declared);
+                let inventory = Arc::new(Inventory { away, ..inventory });
                 self.inventory.send_replace(Arc::clone(&inventory));
                 (inventory, vec![])
             }

@@ -7,6 +7,8 @@ use selfheal_agents::model::clean;
 
 /// Docker's port where an address names none.
 const DEFAULT_PORT: u16 = 2375;
+/// And where it speaks TLS.
+const ENCRYPTED_PORT: u16 = 2376;
 
 /// Where Docker listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,26 @@ impl Address {
         else {
             return Err(refuse("it is neither a socket nor a plain TCP address"));
         };
+        Self::tcp(rest, DEFAULT_PORT, refuse)
+    }
+}
+
+impl Address {
+    /// As [`Self::parse`] of an engine that speaks TLS, which `https://` may say as well.
+    pub fn parse_encrypted(text: &str) -> Result<Self, InvalidAddress> {
+        let rest =
+            text.trim().strip_prefix("https://").or_else(|| text.trim().strip_prefix("tcp://"));
+        let refuse = |why| InvalidAddress { text: clean(text, 120), why };
+        let rest = rest.ok_or_else(|| refuse("only `tcp://` and `https://` can be encrypted"))?;
+        Self::tcp(rest, ENCRYPTED_PORT, refuse)
+    }
+
+    /// `HOST:PORT`.
+    fn tcp(
+        rest: &str,
+        usual_port: u16,
+        refuse: impl Fn(&'static str) -> InvalidAddress,
+    ) -> Result<Self, InvalidAddress> {
         let authority = rest.trim_end_matches('/');
         let parsed: Uri = format!("http://{authority}/")
             .parse()
@@ -61,7 +83,7 @@ impl Address {
         if parsed.path() != "/" {
             return Err(refuse("it must end after the port"));
         }
-        Ok(Self::Tcp { host, port: parsed.port_u16().unwrap_or(DEFAULT_PORT) })
+        Ok(Self::Tcp { host, port: parsed.port_u16().unwrap_or(usual_port) })
     }
 }
 

@@ -4,15 +4,20 @@
 //! same shape. A connection is made for each request: the daemon may come and go, and
 //! nothing remembers that it was away. Sets no time limit; the callers do.
 
+use std::sync::Arc;
+
 use bollard::errors::Error;
 use http_body_util::{BodyExt as _, Empty, Full, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
 
 use super::address::Address;
 
@@ -29,6 +34,8 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
     pub(super) address: Address,
+    /// What a connection over TCP is encrypted with, where it is.
+    pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
 impl Wire {
@@ -45,7 +52,13 @@ impl Wire {
             Address::Tcp { host, port } => {
                 let bare = host.trim_matches(['[', ']']);
                 let stream = tokio::net::TcpStream::connect((bare, *port)).await?;
-                exchange(stream, &format!("{host}:{port}"), request).await
+                let authority = format!("{host}:{port}");
+                let Some(tls) = &self.tls else {
+                    return exchange(stream, &authority, request).await;
+                };
+                let name = ServerName::try_from(bare.to_owned()).map_err(std::io::Error::other)?;
+                let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
+                exchange(stream, &authority, request).await
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use selfheal_agents::model::{Endpoint, TargetId, TargetKind};
+use selfheal_agents::model::{Endpoint, TargetId, TargetKind, engine_of};
 
 use crate::config::Settings;
 use crate::docker::Address;
@@ -16,6 +16,8 @@ pub(super) struct Shared {
     former: BTreeMap<TargetId, String>,
     /// Of all containers, where the engine is another machine's.
     engine: Option<String>,
+    /// Of all containers of the other engines, by name.
+    engines: BTreeMap<String, String>,
 }
 
 impl Shared {
@@ -31,13 +33,17 @@ impl Shared {
                 Some((target.id, is_shared.then_some(key)))
             },
         );
-        let engine = match Address::parse(&settings.docker.host) {
-            Ok(Address::Tcp { host, port }) if !is_here(&host) => {
-                Some(format!("docker:{}:{port}", host.to_lowercase()))
-            }
-            _ => None,
-        };
-        Self { declared: declared.collect(), former: BTreeMap::new(), engine }
+        let engine = Address::parse(&settings.docker.host).ok().and_then(|at| lease_of_engine(&at));
+        let engines = settings.docker.engines.iter().filter_map(|engine| {
+            let (address, _) = engine.address().ok()?;
+            Some((engine.name.clone(), lease_of_engine(&address)?))
+        });
+        Self {
+            declared: declared.collect(),
+            former: BTreeMap::new(),
+            engine,
+            engines: engines.collect(),
+        }
     }
 
     /// These after `before`, whose names are still known.
@@ -57,7 +63,13 @@ impl Shared {
             (TargetKind::Host, _) => None,
             (_, Some(declared)) => declared.as_deref(),
             // A container, or something found in one.
-            (_, None) => self.former.get(target).or(self.engine.as_ref()).map(String::as_str),
+            (_, None) => {
+                let of_engine = || match engine_of(target.name()) {
+                    None => self.engine.as_ref(),
+                    Some(engine) => self.engines.get(engine),
+                };
+                self.former.get(target).or_else(of_engine).map(String::as_str)
+            }
         }
     }
 
@@ -68,13 +80,24 @@ impl Shared {
 
     /// Every lease of what the settings name now.
     pub(super) fn leases(&self) -> impl Iterator<Item = &str> {
-        self.declared.values().flatten().map(String::as_str).chain(self.engine.as_deref())
+        let declared = self.declared.values().flatten();
+        declared.chain(&self.engine).chain(self.engines.values()).map(String::as_str)
     }
 
     /// What is declared here under that lease.
     pub(super) fn targets_of(&self, lease: &str) -> impl Iterator<Item = &TargetId> {
         let own = self.declared.iter();
         own.filter(move |(_, key)| key.as_deref() == Some(lease)).map(|(target, _)| target)
+    }
+}
+
+/// An engine of another machine may be other nodes', too.
+fn lease_of_engine(address: &Address) -> Option<String> {
+    match address {
+        Address::Tcp { host, port } if !is_here(host) => {
+            Some(format!("docker:{}:{port}", host.to_lowercase()))
+        }
+        _ => None,
     }
 }
 
@@ -175,6 +198,11 @@ mod tests {
         let web: TargetId = "container:web".parse().unwrap();
         assert_eq!(shared.lease_of(&web), Some("docker:engine.lan:2375"));
         assert_eq!(shared.lease_of(&TargetId::host()), None);
+        let other = "[[docker.engine]]\nname = \"nas\"\nhost = \"tcp://nas.lan:2375\"\n";
+        let beside = self::shared(other);
+        assert_eq!(beside.lease_of(&web), None);
+        assert_eq!(beside.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan:2375"));
+        assert!(beside.leases().eq(["docker:nas.lan:2375"]));
         let own = self::shared("[docker]\nhost = \"tcp://127.0.0.1:2375\"\n");
         assert_eq!(own.lease_of(&web), None);
     }

@@ -46,6 +46,7 @@ fn the_shipped_file_with_every_line_switched_on_is_valid_and_shows_the_defaults(
     // What has no default is an example; all the rest must be the default itself.
     let defaults = Settings::default();
     settings.targets.clear();
+    settings.docker.engines.clear();
     settings.tunables.clear();
     settings.commands.clear();
     settings.dependencies.clear();

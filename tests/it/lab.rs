@@ -14,6 +14,7 @@ mod daemon;
 mod daemonless;
 mod drills;
 mod engine;
+mod engines;
 mod faults;
 mod figures;
 mod harness;

@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use super::{Declared, Inventory, Learnt, edge, tidy};
-use crate::model::{ContainerFacts, Dependency, DependencySource, Endpoint, TargetId, TargetKind};
+use crate::model::{
+    ContainerFacts, Dependency, DependencySource, Endpoint, TargetId, TargetKind, engine_of,
+};
 
 /// Every edge, tidied.
 pub(super) fn all(inventory: &mut Inventory, declared: &Declared) -> Vec<Dependency> {
@@ -133,11 +135,22 @@ fn by_label(
     if !service.is_empty() {
         return service;
     }
-    if let Some(exact) = all.iter().find(|c| c.name == name) {
+    let beside = all.iter().find(|c| is_called(c, name) && are_beside(c, container));
+    if let Some(exact) = beside.or_else(|| all.iter().find(|c| c.name == name)) {
         return vec![id(exact)];
     }
     let aliased = all.iter().filter(|other| reaches(container, other) && answers_to(other, name));
     aliased.map(id).collect()
+}
+
+/// Whether the container is called so on its own engine.
+fn is_called(container: &ContainerFacts, name: &str) -> bool {
+    container.name.rsplit('/').next() == Some(name)
+}
+
+/// Whether both are of one engine.
+fn are_beside(one: &ContainerFacts, other: &ContainerFacts) -> bool {
+    engine_of(&one.name) == engine_of(&other.name)
 }
 
 fn in_project<'a>(

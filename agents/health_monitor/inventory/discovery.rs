@@ -7,7 +7,7 @@ use regex::Regex;
 
 use crate::model::{
     ContainerFacts, DatabaseEndpoint, Endpoint, HttpEndpoint, SecretText, Target, TargetId,
-    TargetKind,
+    TargetKind, engine_of,
 };
 
 const POSTGRES: [&str; 6] =
@@ -34,6 +34,10 @@ const COMPANIONS: [&str; 13] = [
 /// The services found in a container. Without an address (it does not run, or is off every
 /// network) they have no endpoint.
 pub(super) fn services(container: &ContainerFacts, all: &[ContainerFacts]) -> Vec<Target> {
+    // The addresses of another engine's containers are no addresses here.
+    if engine_of(&container.name).is_some() {
+        return vec![];
+    }
     let address = address(container, all, 0);
     let target = |kind: TargetKind, endpoint: Option<Endpoint>| Target {
         endpoint,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::discovery::{image_words, variable};
-use crate::model::ContainerFacts;
+use crate::model::{ContainerFacts, engine_of};
 
 /// Images of programs that replace a container by one of a newer image. Those that only tell of new
 /// images, as diun does, are none.
@@ -27,12 +27,20 @@ pub(super) fn updaters(all: &[ContainerFacts]) -> Vec<String> {
 }
 
 /// Which containers a running autoheal restarts, with its name: those with its label, or all;
-/// without a health check it never touches one.
+/// without a health check it never touches one. A Selfheal of another engine heals all of that.
 pub(super) fn healed_elsewhere(all: &[ContainerFacts]) -> BTreeMap<String, String> {
     let mut healed = BTreeMap::new();
+    for healer in all.iter().filter(|container| container.is_up() && is_selfheal(container)) {
+        let Some(engine) = engine_of(&healer.name) else { continue };
+        let others = all.iter().filter(|c| engine_of(&c.name) == Some(engine));
+        healed.extend(others.map(|c| (c.name.clone(), healer.name.clone())));
+    }
     for healer in all.iter().filter(|container| container.is_up()) {
         let Some(label) = watched_label(healer) else { continue };
-        let others = all.iter().filter(|c| c.name != healer.name && c.health_check.is_some());
+        let others = all.iter().filter(|c| {
+            let beside = engine_of(&c.name) == engine_of(&healer.name);
+            beside && c.name != healer.name && c.health_check.is_some()
+        });
         for container in others {
             let labelled = container.labels.get(&label).is_some_and(|v| v.trim() == "true");
             if labelled || label == "all" {
@@ -62,6 +70,7 @@ pub(super) fn other_selfheal(all: &[ContainerFacts], own: Option<&str>) -> Optio
     let own = own.and_then(|own| all.iter().find(|container| container.name == own));
     all.iter()
         .filter(|container| container.is_up() && is_selfheal(container))
+        .filter(|container| engine_of(&container.name).is_none())
         .filter(|other| {
             own.is_none_or(|own| (other.started_at, &other.name) < (own.started_at, &own.name))
         })

@@ -1,3 +1,4 @@
+mod engines;
 mod restraint;
 
 use super::*;

@@ -1,0 +1,53 @@
+//! Containers of other engines beside those of the own one.
+
+use super::*;
+
+#[test]
+fn a_label_means_the_container_beside_unless_it_names_the_engine() {
+    let needs = |name: &str, what: &str| with_labels(name, &[("selfheal.depends-on", what)]);
+    let inventory = take(&[
+        container("db"),
+        container("nas/db"),
+        needs("web", "db"),
+        needs("nas/web", "db"),
+        needs("shop", "nas/db"),
+        needs("lost", "cache"),
+        container("nas/cache"),
+    ]);
+    let expected = [
+        "container:nas/web -> container:nas/db Label",
+        "container:shop -> container:nas/db Label",
+        "container:web -> container:db Label",
+    ];
+    assert_eq!(edges(&inventory), expected);
+    assert!(inventory.warnings[0].contains("`lost`"), "{:?}", inventory.warnings);
+}
+
+#[test]
+fn no_service_is_looked_for_at_an_address_of_another_host() {
+    let inventory = take(&[with_image("db", "postgres:17"), with_image("nas/db", "postgres:17")]);
+    assert!(inventory.targets.contains_key(&id("postgres:db")));
+    assert!(!inventory.targets.contains_key(&id("postgres:nas/db")));
+}
+
+#[test]
+fn a_selfheal_of_another_engine_heals_that_one_alone() {
+    let selfheal = ContainerFacts {
+        environment: environment(&[("DOCKER_HOST", "tcp://proxy:2375")]),
+        ..with_image("nas/selfheal", "selfheal:1")
+    };
+    let inventory = take(&[selfheal, container("web"), container("nas/web")]);
+    assert_eq!(inventory.other_selfheal, None);
+    assert_eq!(inventory.healed_elsewhere["nas/web"], "nas/selfheal");
+    assert!(!inventory.healed_elsewhere.contains_key("web"));
+}
+
+#[test]
+fn what_was_on_an_engine_that_is_away_may_still_be_there() {
+    let away = BTreeMap::from([("nas".to_owned(), "no route".to_owned())]);
+    let inventory = Inventory { away, ..take(&[]) };
+    assert!(inventory.may_be_away(&id("container:nas/web")));
+    for gone in ["container:web", "container:pi/web", "host"] {
+        assert!(!inventory.may_be_away(&id(gone)), "{gone}");
+    }
+}

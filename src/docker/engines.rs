@@ -1,0 +1,269 @@
+//! Several engines behind the one port: this host's own, and those of other hosts.
+//!
+//! A container of another engine is called `ENGINE/NAME`, and its networks and its Compose project
+//! likewise, so that nothing of two hosts is taken for one. The invariant: of such a container only
+//! that is told which means the same on this host as on its own. Addresses, process ids, published
+//! ports and mounts are left out, since here they are somebody else's. An engine that does not
+//! answer is told of; what it held is still listed, and nobody knows how that does. The others go
+//! on.
+//!
+//! Containers of other engines are neither made again nor cloned.
+
+mod routing;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::future::{join, join_all};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use selfheal_agents::model::{
+    ContainerFacts, ContainerStatus, MountFacts, NetworkAttachment, RuntimeEvent, RuntimeEventKind,
+    TargetId, Timestamp, engine_of,
+};
+use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
+use tokio::time::Instant;
+
+use super::Docker;
+
+/// An engine that did not answer is left in peace for so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// Its events are asked for again after so long, and then ever later.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const PROJECT: &str = ContainerFacts::COMPOSE_PROJECT;
+/// The network that Docker makes by itself; no container has another name on it.
+const BRIDGE: &str = "bridge";
+
+/// The own engine and the others.
+pub struct Engines {
+    own: Arc<dyn ContainerRuntime>,
+    others: BTreeMap<String, Other>,
+}
+
+/// An engine of another host.
+#[derive(Clone)]
+struct Other {
+    name: String,
+    docker: Docker,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What is known of it.
+#[derive(Default)]
+struct Known {
+    containers: Vec<ContainerFacts>,
+    /// When it failed to answer and why, where that was the last of it.
+    away: Option<(Instant, WorldError)>,
+}
+
+impl Engines {
+    /// Puts them together, each of the others with its name.
+    pub fn new(
+        own: Arc<dyn ContainerRuntime>,
+        others: impl IntoIterator<Item = (String, Docker)>,
+    ) -> Self {
+        let other = |(name, docker): (String, Docker)| {
+            (name.clone(), Other { name, docker, known: Arc::default() })
+        };
+        Self { own, others: others.into_iter().map(other).collect() }
+    }
+
+    /// The other engine of a container and the container's name there; `None` for the own one's.
+    fn other<'a>(&self, name: &'a str) -> WorldResult<Option<(&Other, &'a str)>> {
+        let Some(engine) = engine_of(name) else { return Ok(None) };
+        let there = &name[engine.len() + 1..];
+        let other = self.others.get(engine).ok_or_else(|| WorldError::NotFound {
+            what: format!("container `{name}`: an engine `{engine}`"),
+        })?;
+        // Whoever asks for one thing must not wait for what answers nobody.
+        match &other.known().away {
+            Some((_, error)) => Err(error.clone()),
+            None => Ok(Some((other, there))),
+        }
+    }
+
+    async fn list(&self) -> WorldResult<Vec<ContainerFacts>> {
+        let others = join_all(self.others.values().map(Other::list));
+        let (own, others) = join(self.own.containers(), others).await;
+        let mut all = own?;
+        all.extend(others.into_iter().flatten());
+        Ok(all)
+    }
+
+    fn all_events(
+        &self,
+        since: Option<Timestamp>,
+    ) -> BoxStream<'static, WorldResult<RuntimeEvent>> {
+        // The others come back by themselves; only the own engine's end is one.
+        let ended = || {
+            let what = "the container runtime".to_owned();
+            let why = "it closed the connection".to_owned();
+            Err(WorldError::Unreachable { what, why })
+        };
+        let own = self.own.events(since).chain(stream::once(async move { ended() })).boxed();
+        let others = self.others.values().map(|other| other.clone().follow_events(since));
+        stream::select_all(others.chain([own])).boxed()
+    }
+
+    async fn all_past_events(&self, since: Timestamp) -> WorldResult<Vec<RuntimeEvent>> {
+        let others = join_all(self.others.values().map(|other| async move {
+            let told = other.docker.past_events(since).await.unwrap_or_else(|error| {
+                tracing::debug!(engine = other.name, %error, "what happened there is not known");
+                vec![]
+            });
+            told.into_iter().map(|event| other.named(event)).collect::<Vec<_>>()
+        }));
+        let (own, others) = join(self.own.past_events(since), others).await;
+        let mut events = own?;
+        events.extend(others.into_iter().flatten());
+        events.sort_by_key(|event| event.at);
+        Ok(events)
+    }
+
+    async fn all_pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
+        let here = self.others.values().filter(|other| other.known().away.is_none());
+        let others = join_all(here.map(|other| other.docker.pulls(since)));
+        let (own, others) = join(self.own.pulls(since), others).await;
+        let mut pulls = own?;
+        // Nothing is done on an engine that has just gone away.
+        pulls.extend(others.into_iter().flatten().flatten());
+        Ok(pulls)
+    }
+}
+
+impl Other {
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        // A panic elsewhere cannot leave half of it behind: each is set at once.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its containers; those known last, each of unknown status, where it does not answer.
+    async fn list(&self) -> Vec<ContainerFacts> {
+        let just_failed = |known: &Known| {
+            known.away.as_ref().is_some_and(|(failed, _)| failed.elapsed() < AGAIN_AFTER)
+        };
+        if just_failed(&self.known()) {
+            return self.last_known();
+        }
+        match self.docker.containers().await {
+            Ok(all) => {
+                let all: Vec<_> = all.into_iter().map(|facts| self.told_here(facts)).collect();
+                let mut known = self.known();
+                if known.away.take().is_some() {
+                    tracing::info!(engine = self.name, "the engine answers again");
+                }
+                known.containers.clone_from(&all);
+                all
+            }
+            Err(error) => {
+                let mut known = self.known();
+                if known.away.is_none() {
+                    tracing::warn!(engine = self.name, %error, "the engine cannot be reached");
+                }
+                known.away = Some((Instant::now(), error));
+                drop(known);
+                self.last_known()
+            }
+        }
+    }
+
+    fn last_known(&self) -> Vec<ContainerFacts> {
+        let unknown = |facts: &ContainerFacts| ContainerFacts {
+            status: ContainerStatus::Unknown,
+            health: None,
+            ..facts.clone()
+        };
+        self.known().containers.iter().map(unknown).collect()
+    }
+
+    fn name_here(&self, there: &str) -> String {
+        format!("{}/{there}", self.name)
+    }
+
+    /// A container's facts as they may be told on this host.
+    fn told_here(&self, mut facts: ContainerFacts) -> ContainerFacts {
+        for attachment in &mut facts.networks {
+            // Those beside it know it by its name alone.
+            attachment.aliases.push(facts.name.clone());
+            attachment.network = self.name_here(&attachment.network);
+            (attachment.ip, attachment.fixed_ip) = (None, None);
+        }
+        facts.network_mode = match facts.network_mode.as_str() {
+            "default" => self.name_here(BRIDGE),
+            mode @ ("" | "host" | "none") => mode.to_owned(),
+            mode if mode.contains(':') => mode.to_owned(),
+            mode => self.name_here(mode),
+        };
+        if let Some(project) = facts.labels.get_mut(PROJECT) {
+            *project = self.name_here(project);
+        }
+        facts.name = self.name_here(&facts.name);
+        facts.pid = None;
+        facts.published_ports.clear();
+        // That something there speaks to its engine is told, and is no file to look into.
+        facts.mounts.retain(|mount| mount.source.ends_with("docker.sock"));
+        let no_file = |mount| MountFacts { bind: false, writable: false, ..mount };
+        facts.mounts = facts.mounts.into_iter().map(no_file).collect();
+        facts
+    }
+
+    /// The network there that is called so here, with the names that were asked for.
+    fn attachment_there(&self, name: &str, here: &NetworkAttachment) -> NetworkAttachment {
+        let network = self.network_there(&here.network).to_owned();
+        let mut aliases = here.aliases.clone();
+        aliases.retain(|alias| alias != name);
+        NetworkAttachment { network, aliases, ..here.clone() }
+    }
+
+    fn network_there<'a>(&self, here: &'a str) -> &'a str {
+        here.strip_prefix(&self.name).and_then(|rest| rest.strip_prefix('/')).unwrap_or(here)
+    }
+
+    fn named(&self, event: RuntimeEvent) -> RuntimeEvent {
+        let kind = match event.kind {
+            RuntimeEventKind::NetworkConnect { network } => {
+                RuntimeEventKind::NetworkConnect { network: self.name_here(&network) }
+            }
+            RuntimeEventKind::NetworkDisconnect { network } => {
+                RuntimeEventKind::NetworkDisconnect { network: self.name_here(&network) }
+            }
+            kind => kind,
+        };
+        let target = TargetId::container(&self.name_here(event.target.name()));
+        // A clock that is ahead there must not hide what happens here meanwhile.
+        RuntimeEvent { at: event.at.min(Utc::now()), target, kind, ..event }
+    }
+
+    /// Its events for ever; after a lost connection those since the last one heard.
+    fn follow_events(
+        self,
+        since: Option<Timestamp>,
+    ) -> BoxStream<'static, WorldResult<RuntimeEvent>> {
+        let events = self.docker.events(since);
+        stream::unfold((self, events, since, FIRST_PAUSE), |state| async move {
+            let (other, mut events, mut since, mut pause) = state;
+            loop {
+                match events.next().await {
+                    Some(Ok(event)) => {
+                        since = Some(event.at);
+                        let told = other.named(event);
+                        return Some((Ok(told), (other, events, since, FIRST_PAUSE)));
+                    }
+                    ended => {
+                        let error = ended.and_then(Result::err).map(|error| error.to_string());
+                        tracing::debug!(engine = other.name, ?error, "its events are not heard");
+                    }
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                events = other.docker.events(since);
+            }
+        })
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+use selfheal_agents::fakes::{FakeWorld, container};
+use selfheal_agents::ports::ContainerRuntime as _;
+
+use super::*;
+
+fn nas() -> Other {
+    // Nobody listens there.
+    let docker = Docker::connect("unix:///nowhere/at/all.sock").unwrap();
+    Other { name: "nas".to_owned(), docker, known: Arc::default() }
+}
+
+fn attached(network: &str) -> NetworkAttachment {
+    NetworkAttachment {
+        network: network.to_owned(),
+        aliases: vec!["www".to_owned()],
+        ip: Some("172.18.0.2".to_owned()),
+        fixed_ip: None,
+    }
+}
+
+#[test]
+fn what_is_told_of_another_hosts_container_names_its_engine_and_nothing_of_its_host() {
+    let mount = |source: &str| MountFacts {
+        bind: true,
+        source: source.to_owned(),
+        destination: source.to_owned(),
+        writable: true,
+    };
+    let there = ContainerFacts {
+        networks: vec![attached("front")],
+        network_mode: "default".to_owned(),
+        labels: BTreeMap::from([(PROJECT.to_owned(), "shop".to_owned())]),
+        mounts: vec![mount("/etc/shop"), mount("/var/run/docker.sock")],
+        pid: Some(7),
+        published_ports: vec![80],
+        ..container("web")
+    };
+    let here = nas().told_here(there);
+    assert_eq!((here.name.as_str(), here.network_mode.as_str()), ("nas/web", "nas/bridge"));
+    assert_eq!(here.labels[PROJECT], "nas/shop");
+    assert_eq!((here.networks[0].network.as_str(), here.ip()), ("nas/front", None));
+    assert_eq!(here.networks[0].aliases, ["www", "web"]);
+    assert!(here.pid.is_none() && here.published_ports.is_empty());
+    assert_eq!(here.mounts.len(), 1, "{:?}", here.mounts);
+    assert!(!here.mounts[0].bind && !here.mounts[0].writable);
+    let back = nas().attachment_there("web", &here.networks[0]);
+    assert_eq!(
+        (back.network.as_str(), back.aliases.as_slice()),
+        ("front", &["www".to_owned()][..])
+    );
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_answer_keeps_its_containers_and_hides_no_other() {
+    let fake = FakeWorld::default();
+    let own = fake.add(container("web")).world().runtime;
+    let engines = Engines { own, others: BTreeMap::from([("nas".to_owned(), nas())]) };
+    let other = &engines.others["nas"];
+    let known = other.told_here(container("web"));
+    other.known().containers = vec![known];
+    let listed = engines.containers().await.unwrap();
+    let seen: Vec<_> = listed.iter().map(|c| (c.name.as_str(), c.status)).collect();
+    let expected = [("web", ContainerStatus::Running), ("nas/web", ContainerStatus::Unknown)];
+    assert_eq!(seen, expected);
+    assert!(engines.away()["nas"].contains("/nowhere/at/all.sock"));
+    assert!(engines.restart("nas/web", None, 1).await.unwrap_err().is_transient());
+    assert!(fake.events_so_far().is_empty(), "the other one of that name is left alone");
+    engines.restart("web", None, 1).await.unwrap();
+    assert!(!fake.events_so_far().is_empty());
+    let stranger = engines.start("pi/web").await.unwrap_err();
+    assert!(matches!(stranger, WorldError::NotFound { .. }), "{stranger}");
+}
+
+#[tokio::test]
+async fn a_container_of_another_engine_is_never_made_again() {
+    use selfheal_agents::ports::{Rehearsals as _, Remakes as _};
+    let own = FakeWorld::default().world().runtime;
+    let engines = Engines { own, others: BTreeMap::from([("nas".to_owned(), nas())]) };
+    let refused = engines.blueprint("nas/web").await.unwrap_err();
+    assert!(refused.to_string().contains("engine `nas`"), "{refused}");
+    engines.unstage("nas/web.selfheal-rehearsal-0123456789ab").await.unwrap();
+}
