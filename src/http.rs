@@ -116,7 +116,7 @@ pub fn keep_serving(
 ) -> std::io::Result<()> {
     let socket = listener.into_std()?;
     if let Some(tls) = tls.clone() {
-        tls.keep(upkeep);
+        tls.keep(upkeep, &cancel);
     }
     upkeep.keep(SERVING, move || {
         let listener = socket.try_clone().and_then(TcpListener::from_std);

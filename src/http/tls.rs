@@ -22,6 +22,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selfheal_agents::model::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use self::listener::TlsListener;
 use crate::probes::certificate::end_of;
@@ -197,9 +198,15 @@ impl Tls {
         TlsListener::new(tcp, self.config.subscribe())
     }
 
-    /// Keeps following the files as long as the daemon runs.
-    pub(super) fn keep(self, upkeep: &Upkeep) {
-        upkeep.keep(CERTIFICATE, move || self.clone().follow());
+    /// Keeps following the files until `cancel`.
+    pub(super) fn keep(self, upkeep: &Upkeep, cancel: &CancellationToken) {
+        let cancel = cancel.clone();
+        upkeep.keep(CERTIFICATE, move || {
+            let (following, cancel) = (self.clone().follow(), cancel.clone());
+            async move {
+                cancel.run_until_cancelled(following).await;
+            }
+        });
     }
 
     async fn follow(mut self) {

@@ -97,3 +97,17 @@ async fn whoever_opens_many_connections_and_says_nothing_shuts_out_nobody_else()
     shaken.expect("it waits for those that say nothing").unwrap();
     assert_eq!(accepting.await.unwrap().ip().to_string(), "127.0.0.2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_the_files_ends_with_everything_else() {
+    let (certificate, key) = made();
+    let (folder, files) = files(&certificate, &key);
+    let cancel = CancellationToken::new();
+    let upkeep = Upkeep::new(cancel.clone());
+    Tls::of(files, folder.path()).unwrap().keep(&upkeep, &cancel);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let parts = upkeep.tracker();
+    parts.close();
+    cancel.cancel();
+    tokio::time::timeout(Duration::from_secs(2), parts.wait()).await.expect("it ends");
+}
