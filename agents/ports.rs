@@ -120,6 +120,15 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
+/// What the image builder keeps and nobody needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildCache {
+    /// How much of it there is, in bytes.
+    pub bytes: u64,
+    /// The folder of this machine that the engine keeps everything in.
+    pub folder: String,
+}
+
 /// The container runtime of the host. Container arguments are names.
 #[async_trait]
 pub trait ContainerRuntime: Remakes + Rehearsals + Send + Sync {
@@ -169,9 +178,9 @@ pub trait ContainerRuntime: Remakes + Rehearsals + Send + Sync {
     async fn pause(&self, name: &str) -> WorldResult<()>;
     /// Thaws a paused container.
     async fn unpause(&self, name: &str) -> WorldResult<()>;
-    /// How much the image builder keeps that no image and no build in progress needs and that nobody
-    /// used for this long, in bytes.
-    async fn build_cache(&self, unused_for: Duration) -> WorldResult<u64>;
+    /// What the image builder keeps that no image and no build in progress needs and that nobody used
+    /// for this long. Refused where the engine is on another machine.
+    async fn build_cache(&self, unused_for: Duration) -> WorldResult<BuildCache>;
     /// Removes that; answers how many bytes it freed.
     async fn prune_build_cache(&self, unused_for: Duration) -> WorldResult<u64>;
     /// Sets both limits at once.

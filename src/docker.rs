@@ -75,7 +75,7 @@ use selfheal_agents::model::{
     ContainerFacts, LogBatch, LogCursor, LogLine, MemoryLimits, NetworkAttachment, RuntimeEvent,
     Timestamp, Usage, clean,
 };
-use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
+use selfheal_agents::ports::{BuildCache, ContainerRuntime, WorldError, WorldResult};
 
 use inspect::Inspect;
 use wire::Wire;
@@ -328,7 +328,7 @@ impl ContainerRuntime for Docker {
         self.unpause_container(name).await
     }
 
-    async fn build_cache(&self, unused_for: Duration) -> WorldResult<u64> {
+    async fn build_cache(&self, unused_for: Duration) -> WorldResult<BuildCache> {
         self.builds_unused_for(unused_for).await
     }
 

@@ -12,7 +12,7 @@ use crate::model::{
     ContainerFacts, ContainerStatus, HealthStatus, LogBatch, LogCursor, LogLine, MemoryLimits,
     NetworkAttachment, RuntimeEvent, RuntimeEventKind, Timestamp, Usage, rehearsed_container,
 };
-use crate::ports::{ContainerRuntime, WorldError, WorldResult};
+use crate::ports::{BuildCache, ContainerRuntime, WorldError, WorldResult};
 
 /// How long the runtime is waited for.
 const READ_LIMIT: Duration = Duration::from_secs(10);
@@ -357,8 +357,9 @@ impl ContainerRuntime for FakeWorld {
         })
     }
 
-    async fn build_cache(&self, _unused_for: Duration) -> WorldResult<u64> {
-        self.call("build_cache", "", |state| Ok(state.build_cache))
+    async fn build_cache(&self, _unused_for: Duration) -> WorldResult<BuildCache> {
+        let folder = "/var/lib/docker".to_owned();
+        self.call("build_cache", "", |state| Ok(BuildCache { bytes: state.build_cache, folder }))
     }
 
     async fn prune_build_cache(&self, _unused_for: Duration) -> WorldResult<u64> {

@@ -162,8 +162,8 @@ pub use container_recreate::Restores;
 pub use redis_set_policy::EvictionPolicy;
 
 use calls::{
-    CONNECT, CREATE, DISCONNECT, DISK_USAGE, KILL, PAUSE, PRUNE_BUILDS, REMOVE, RENAME, RESTART,
-    START, STOP, UNPAUSE, UPDATE,
+    CONNECT, CREATE, DISCONNECT, DISK_USAGE, INFO, KILL, PAUSE, PRUNE_BUILDS, REMOVE, RENAME,
+    RESTART, START, STOP, UNPAUSE, UPDATE,
 };
 
 actions! {
@@ -180,7 +180,7 @@ actions! {
     config_set::ConfigSet = "config.set" by [],
     config_restore::ConfigRestore = "config.restore" by [],
     logs_trim::LogsTrim = "logs.trim" by [],
-    build_cache_prune::BuildCachePrune = "build_cache.prune" by [DISK_USAGE, PRUNE_BUILDS],
+    build_cache_prune::BuildCachePrune = "build_cache.prune" by [INFO, DISK_USAGE, PRUNE_BUILDS],
     postgres_terminate::PostgresTerminate = "postgres.terminate_backends" by [],
     postgres_reload::PostgresReload = "postgres.reload" by [],
     postgres_alter_system::PostgresAlterSystem = "postgres.alter_system" by [],

@@ -9,16 +9,24 @@ use std::time::Duration;
 use bollard::query_parameters::PruneBuildOptionsBuilder;
 use chrono::Utc;
 use selfheal_agents::model::Timestamp;
-use selfheal_agents::ports::WorldResult;
+use selfheal_agents::ports::{BuildCache, WorldError, WorldResult};
 use serde::Deserialize;
 
 use super::Docker;
+use super::address::Address;
 
 /// Only the builder's cache, where the engine can choose; the rest takes long to add up.
 const USAGE: &str = "/system/df?type=build-cache&verbose=1";
 /// Kinds of records that an ordinary prune leaves.
 /// Source: BuildKit, `cache/manager.go`, as of the engine's release 20.10.
 const KEPT: [&str; 2] = ["internal", "frontend"];
+
+/// What the engine tells of itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Info {
+    docker_root_dir: String,
+}
 
 /// The answer, as engines up to 28 give it, and later ones.
 #[derive(Default, Deserialize)]
@@ -46,11 +54,18 @@ struct Cached {
 }
 
 impl Docker {
-    /// How much nobody needs and nobody used for this long, in bytes.
-    pub(super) async fn builds_unused_for(&self, unused_for: Duration) -> WorldResult<u64> {
+    /// What nobody needs and nobody used for this long.
+    pub(super) async fn builds_unused_for(&self, unused_for: Duration) -> WorldResult<BuildCache> {
         let what = "the size of the build cache";
+        if !matches!(self.wire.address, Address::Unix(_)) {
+            let why = "its engine is on another machine, whose disks are not seen".to_owned();
+            return Err(WorldError::Refused { what: what.to_owned(), why });
+        }
+        let asked = self.wire.get_json::<Info>("/info");
+        let folder = self.within(what, self.limits.read, asked).await?.docker_root_dir;
         let asked = self.wire.get_json::<Usage>(USAGE);
-        Ok(unneeded(&self.within(what, self.limits.read, asked).await?, Utc::now() - unused_for))
+        let usage = self.within(what, self.limits.read, asked).await?;
+        Ok(BuildCache { bytes: unneeded(&usage, Utc::now() - unused_for), folder })
     }
 
     /// Removes that; answers how many bytes it freed.
@@ -60,7 +75,7 @@ impl Docker {
         let options = PruneBuildOptionsBuilder::default().filters(&filters).build();
         let what = "the pruning of the build cache";
         let pruned = self.client.prune_build(Some(options));
-        let answer = self.within(what, self.limits.change, pruned).await?;
+        let answer = self.changing(what, self.limits.change, pruned).await?;
         Ok(answer.space_reclaimed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
     }
 }

@@ -4,6 +4,7 @@
 //! used for a week: what somebody builds with each day stays. Images, containers and volumes are
 //! not touched.
 
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Act, Action, Reversal};
 use crate::fix_engineer::plan::{PlanRequest, Planned, repair};
-use crate::model::{Captured, TargetId};
+use crate::model::{Captured, DiskFacts, Facts, TargetId};
 use crate::ports::{World, WorldResult};
 
 /// Prunes the dangling cache of the image builder.
@@ -58,7 +59,7 @@ impl Act for BuildCachePrune {
     }
 
     async fn capture(&self, world: &World) -> WorldResult<Captured> {
-        let bytes = world.runtime.build_cache(self.unused_for()).await?;
+        let bytes = world.runtime.build_cache(self.unused_for()).await?.bytes;
         Ok(Captured::BuildCache { bytes })
     }
 
@@ -66,7 +67,7 @@ impl Act for BuildCachePrune {
         let Captured::BuildCache { bytes } = before else {
             return Err(super::wrong_capture("the size of a cache"));
         };
-        let now = world.runtime.build_cache(self.unused_for()).await?;
+        let now = world.runtime.build_cache(self.unused_for()).await?.bytes;
         Ok(now == 0 || now < *bytes)
     }
 
@@ -82,6 +83,8 @@ impl Act for BuildCachePrune {
 
 /// What was used within this time stays.
 const UNUSED_HOURS: u32 = 7 * 24;
+/// A disk fuller than this is full, share of 1.
+const FULL: f64 = 0.85;
 /// Less is not worth a build that has to begin from nothing, in bytes.
 const LEAST: u64 = 512 * MIB;
 
@@ -91,7 +94,11 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
     }
     let mut prune = BuildCachePrune { unused_hours: UNUSED_HOURS, bytes: 0 };
     let asked = request.workshop.world.runtime.build_cache(prune.unused_for()).await;
-    prune.bytes = asked.map_err(|error| error.to_string())?;
+    let cache = asked.map_err(|error| error.to_string())?;
+    if !is_full(request, &cache.folder) {
+        return Err(format!("the disk of {}, which Docker keeps all in, has room", cache.folder));
+    }
+    prune.bytes = cache.bytes;
     if prune.bytes < LEAST {
         return Err(format!(
             "the image builder's cache has only {} MiB that nobody used for a week",
@@ -99,4 +106,18 @@ pub(super) async fn plan(request: &PlanRequest<'_>) -> Planned {
         ));
     }
     Ok(vec![repair(Action::BuildCachePrune(prune))])
+}
+
+/// Whether there is hardly any room where that folder is; not where nobody sees that disk.
+fn is_full(request: &PlanRequest<'_>, folder: &str) -> bool {
+    let report = request.workshop.evidence.report.target(&TargetId::host());
+    let Some(Ok(Facts::Host(host))) = report.map(|report| &report.state.facts) else {
+        return false;
+    };
+    let holds = |disk: &&DiskFacts| Path::new(folder).starts_with(&disk.mount);
+    let disk = host.disks.iter().filter(holds).max_by_key(|disk| disk.mount.len());
+    disk.is_some_and(|disk| {
+        let free = disk.available_bytes as f64;
+        disk.total_bytes > 0 && free < (1.0 - FULL) * disk.total_bytes as f64
+    })
 }

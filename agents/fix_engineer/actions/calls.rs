@@ -17,3 +17,4 @@ pub(super) const CONNECT: &str = "POST /networks/{id}/connect";
 pub(super) const DISCONNECT: &str = "POST /networks/{id}/disconnect";
 pub(super) const PRUNE_BUILDS: &str = "POST /build/prune";
 pub(super) const DISK_USAGE: &str = "GET /system/df";
+pub(super) const INFO: &str = "GET /info";

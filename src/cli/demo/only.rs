@@ -14,7 +14,9 @@ use selfheal_agents::model::{
     Blueprint, ContainerFacts, ImageFacts, LogBatch, LogCursor, LogLine, MemoryLimits,
     NetworkAttachment, RehearsalClone, Remake, RuntimeEvent, TargetId, Timestamp, Usage,
 };
-use selfheal_agents::ports::{ContainerRuntime, Rehearsals, Remakes, WorldError, WorldResult};
+use selfheal_agents::ports::{
+    BuildCache, ContainerRuntime, Rehearsals, Remakes, WorldError, WorldResult,
+};
 
 /// A runtime with one container.
 pub(super) struct Only {
@@ -130,8 +132,8 @@ impl ContainerRuntime for Only {
     }
 
     // What others built is no part of the demo.
-    async fn build_cache(&self, _unused_for: Duration) -> WorldResult<u64> {
-        Ok(0)
+    async fn build_cache(&self, _unused_for: Duration) -> WorldResult<BuildCache> {
+        Ok(BuildCache { bytes: 0, folder: "/".to_owned() })
     }
 
     async fn prune_build_cache(&self, _unused_for: Duration) -> WorldResult<u64> {

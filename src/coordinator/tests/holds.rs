@@ -1,5 +1,7 @@
 //! Stories of levels that must last before they count.
 
+use selfheal_agents::model::DiskFacts;
+
 use super::*;
 
 /// A host of which so many percent of the memory are in use.
@@ -68,4 +70,28 @@ async fn what_stays_stopped_is_soon_left_to_the_schedule() {
     let cycles = stage.coordinator.standing().cycles;
     stage.pass(200).await;
     assert_eq!(stage.coordinator.standing().cycles, cycles);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_builders_cache_is_offered_only_where_its_own_disk_is_full() {
+    for (full, offered) in [("/", Some("build_cache.prune")), ("/backup", None)] {
+        let fake = shop();
+        let disk = |mount: &str| DiskFacts {
+            mount: mount.to_owned(),
+            file_system: "ext4".to_owned(),
+            total_bytes: 100 << 30,
+            available_bytes: if mount == full { 1 << 30 } else { 60 << 30 },
+            total_inodes: None,
+            free_inodes: None,
+        };
+        fake.change_host(|host| host.disks = ["/", "/backup"].map(disk).into());
+        fake.keeps_builds(20 << 30);
+        let stage = Stage::new(fake, Rules::default());
+        stage.look().await;
+        stage.pass(60).await;
+        let incident = only(&stage.incidents().await).clone();
+        assert_eq!(incident.target, TargetId::host());
+        assert_eq!(incident.fix.as_ref().map(|fix| fix.fix_type.as_str()), offered, "{full}");
+        assert_eq!(stage.fake.effects(), [""; 0], "a person says yes first");
+    }
 }

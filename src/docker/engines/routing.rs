@@ -9,7 +9,9 @@ use selfheal_agents::model::{
     Blueprint, ContainerFacts, ImageFacts, LogBatch, LogCursor, LogLine, MemoryLimits,
     NetworkAttachment, RehearsalClone, Remake, RuntimeEvent, Timestamp, Usage, engine_of,
 };
-use selfheal_agents::ports::{ContainerRuntime, Rehearsals, Remakes, WorldError, WorldResult};
+use selfheal_agents::ports::{
+    BuildCache, ContainerRuntime, Rehearsals, Remakes, WorldError, WorldResult,
+};
 
 use super::Engines;
 
@@ -111,7 +113,7 @@ impl ContainerRuntime for Engines {
     }
 
     // Room is made on this host alone.
-    async fn build_cache(&self, unused_for: Duration) -> WorldResult<u64> {
+    async fn build_cache(&self, unused_for: Duration) -> WorldResult<BuildCache> {
         self.own.build_cache(unused_for).await
     }
 

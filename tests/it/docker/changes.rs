@@ -246,13 +246,13 @@ async fn of_the_builders_cache_only_what_nobody_needs_or_used_lately_goes() {
         let files = [("Dockerfile", &b"FROM scratch\nCOPY large /\n"[..]), ("large", &large)];
         let image = bench.build("built", &files).await;
         let (week, now) = (Duration::from_hours(7 * 24), Duration::ZERO);
-        assert_eq!(bench.docker.build_cache(week).await.unwrap(), 0);
+        assert_eq!(bench.docker.build_cache(week).await.unwrap().bytes, 0);
         assert_eq!(bench.docker.prune_build_cache(week).await.unwrap(), 0);
         bench.remove_image(&image).await;
-        let unneeded = bench.docker.build_cache(now).await.unwrap();
+        let unneeded = bench.docker.build_cache(now).await.unwrap().bytes;
         assert!(unneeded >= 3 << 20, "{unneeded}");
         assert!(bench.docker.prune_build_cache(now).await.unwrap() >= 3 << 20);
-        assert_eq!(bench.docker.build_cache(now).await.unwrap(), 0);
+        assert_eq!(bench.docker.build_cache(now).await.unwrap().bytes, 0);
     })
     .await;
 }
