@@ -14,6 +14,7 @@ mod statistics;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -61,7 +62,8 @@ pub fn adjusted(base: Confidence, success_rate: f64) -> Confidence {
 /// Every outcome that is kept, oldest first, with what people released.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    outcomes: Vec<Outcome>,
+    /// Shared by all that are cloned from one.
+    outcomes: Arc<[Outcome]>,
     /// With those of other nodes, where there are any.
     everywhere: Option<Vec<Outcome>>,
     releases: Vec<Release>,
@@ -83,7 +85,13 @@ impl History {
     /// A history of these outcomes; they may come in any order.
     pub fn new(mut outcomes: Vec<Outcome>, releases: Vec<Release>) -> Self {
         outcomes.sort_by_key(|o| o.timestamp);
-        Self { outcomes, everywhere: None, releases, shadows: vec![] }
+        Self { outcomes: outcomes.into(), everywhere: None, releases, shadows: vec![] }
+    }
+
+    /// The same with what people released.
+    #[must_use]
+    pub fn with_releases(self, releases: Vec<Release>) -> Self {
+        Self { releases, ..self }
     }
 
     /// The same with the outcomes of other nodes. What only they reach bears their name, so that

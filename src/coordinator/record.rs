@@ -174,27 +174,28 @@ impl Inner {
         queued.is_ok()
     }
 
-    /// Tells people once when a part of the world has not been seen for a while.
+    /// Tells people once of each part of the world that has not been seen for a while.
     pub(super) async fn tell_blindness(&self, report: &CycleReport) {
-        let Some(reason) = report.blind.first() else {
-            *lock(&self.blind) = None;
-            return;
-        };
         let at_start = self.standing.borrow().cycles == 0;
-        let due = {
+        let due: Vec<&str> = {
             let mut blind = lock(&self.blind);
-            let spell = blind.get_or_insert(Blind { since: report.started_at, told: false });
-            // A daemon that is restarted is away for some seconds, and nobody gets up for that;
-            // at the start whoever started Selfheal is still there.
-            let lasts = report.started_at - spell.since >= BLIND_FOR;
-            let due = !spell.told && (lasts || at_start);
-            spell.told |= due;
-            due
+            blind.retain(|part, _| report.blind.iter().any(|reason| part_of(reason) == part));
+            let is_due = |reason: &&str| {
+                let fresh = || Blind { since: report.started_at, told: false };
+                let spell = blind.entry(part_of(reason).to_owned()).or_insert_with(fresh);
+                // A daemon that is restarted is away for some seconds, and nobody gets up for that;
+                // at the start whoever started Selfheal is still there.
+                let lasts = report.started_at - spell.since >= BLIND_FOR;
+                let due = !spell.told && (lasts || at_start);
+                spell.told |= due;
+                due
+            };
+            report.blind.iter().map(String::as_str).filter(is_due).collect()
         };
-        if !due {
+        if due.is_empty() {
             return;
         }
-        let alert = alerts::blind(reason, report.started_at);
+        let alert = alerts::blind(&due.join("; "), report.started_at);
         let mut channels = self.channels_for(&alert).await;
         // At the start the log says it already, in the lines that tell where everything is.
         channels.retain(|channel| !at_start || channel != alerts::Log::NAME);
@@ -225,6 +226,11 @@ impl Inner {
             findings: report.findings.len(),
         });
     }
+}
+
+/// What cannot be seen, without why: that may change from look to look.
+fn part_of(reason: &str) -> &str {
+    reason.split_once(": ").map_or(reason, |(part, _)| part)
 }
 
 /// Replaces what is known of these targets, and keeps all sorted by name.

@@ -82,7 +82,7 @@ impl Inner {
     pub(super) fn retry_blind(&self) {
         let last = self.standing.borrow().last_check;
         let due = last.is_some_and(|last| self.world.clock.now() - last >= RETRY_BLIND);
-        if due && lock(&self.blind).is_some() {
+        if due && !lock(&self.blind).is_empty() {
             self.queue.add(Scope::All, Trigger::Schedule, false, None);
         }
     }

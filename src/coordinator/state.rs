@@ -8,6 +8,7 @@ use std::time::Duration;
 use selfheal_agents::error_detector::Catalogue;
 use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::health_monitor::{Flaps, HealthMonitor, Inventory, Starts};
+use selfheal_agents::learning_engine::History;
 use selfheal_agents::model::{Fix, Incident, IncidentId, IncidentState, TargetId, Timestamp};
 use selfheal_agents::ports::{Fleet, Store, World};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
@@ -76,6 +77,8 @@ pub(super) struct Inner {
     /// How containers usually answer, by name.
     pub(super) latencies: Mutex<BTreeMap<String, CalmLatency>>,
     pub(super) frozen: Mutex<Vec<Freeze>>,
+    /// What became of all fixes when so many outcomes were recorded.
+    pub(super) outcomes_read: AsyncMutex<Option<(u64, History)>>,
     /// How targets changed between well and broken.
     pub(super) flaps: Mutex<Flaps>,
     /// How each target did, hour by hour.
@@ -84,8 +87,8 @@ pub(super) struct Inner {
     pub(super) levels: Mutex<Levels>,
     /// The lives of containers, each followed until its start is over.
     pub(super) starts: Mutex<Starts>,
-    /// The present spell of blindness, if there is one.
-    pub(super) blind: Mutex<Option<Blind>>,
+    /// What cannot be seen, each with its present spell.
+    pub(super) blind: Mutex<BTreeMap<String, Blind>>,
     /// Incidents whose window runs.
     pub(super) watched: Mutex<BTreeSet<IncidentId>>,
     /// When each of them was last looked at.
@@ -173,6 +176,7 @@ impl Inner {
             error_rates: Mutex::default(),
             latencies: Mutex::default(),
             frozen: Mutex::default(),
+            outcomes_read: AsyncMutex::default(),
             flaps: Mutex::default(),
             hours: Mutex::default(),
             levels: Mutex::default(),

@@ -555,6 +555,27 @@ async fn a_runtime_that_is_away_is_told_once_closes_nothing_and_is_seen_again() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_part_that_cannot_be_seen_is_told_once_and_hides_no_other() {
+    let stage = Stage::new(shop(), Rules::default());
+    let mut report = (*stage.look().await).clone();
+    let mut told_after = async |seconds, blind: &[&str]| {
+        report.blind = blind.iter().map(|reason| (*reason).to_owned()).collect();
+        report.started_at += chrono::TimeDelta::seconds(seconds);
+        stage.coordinator.inner.tell_blindness(&report).await;
+        stage.alerts().await.iter().filter(|event| *event == "blind").count()
+    };
+    let (nas, ours) = ("the engine `nas` is not seen: it timed out", "no container is seen: gone");
+    assert_eq!(told_after(0, &[nas]).await, 0);
+    assert_eq!(told_after(90, &["the engine `nas` is not seen: refused"]).await, 1);
+    assert_eq!(told_after(3600, &[nas, ours]).await, 1, "it may be back in a moment");
+    assert_eq!(told_after(90, &[nas, ours]).await, 2);
+    assert_eq!(told_after(90, &[nas, ours]).await, 2);
+    assert_eq!(told_after(90, &[ours]).await, 2);
+    assert_eq!(told_after(90, &[ours, nas]).await, 2, "another spell");
+    assert_eq!(told_after(90, &[ours, nas]).await, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_runtime_that_is_restarted_wakes_nobody() {
     let stage = Stage::new(shop(), Rules::default());
     stage.look().await;
