@@ -328,6 +328,11 @@ impl Coordinator {
         self.inner.world.clock.now()
     }
 
+    /// Whether what the last run left is taken up: until then nobody knows what is frozen.
+    pub fn has_taken_up(&self) -> bool {
+        self.inner.has_taken_up()
+    }
+
     /// Where it stands now.
     pub fn standing(&self) -> Standing {
         self.inner.standing_now()

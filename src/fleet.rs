@@ -67,7 +67,11 @@ struct Inner {
 #[derive(Default)]
 struct State {
     shared: Shared,
+    /// Whether the settings were read.
+    is_declared: bool,
     mode: String,
+    /// How this node is, as the others are told; empty until that is known.
+    summary: String,
     tenures: BTreeMap<String, Tenure>,
     /// What other nodes have frozen.
     frozen: Vec<(String, Frozen)>,
@@ -146,7 +150,9 @@ impl Fleet {
     /// Takes over what the settings say of targets.
     pub fn declare(&self, settings: &Settings) {
         let mut state = self.state();
-        state.shared = Shared::of(settings).after(&state.shared);
+        let shared = Shared::of(settings);
+        let is_first = !std::mem::replace(&mut state.is_declared, true);
+        state.shared = if is_first { shared } else { shared.after(&state.shared) };
         settings.mode.as_str().clone_into(&mut state.mode);
         // What is not named any more stays until nothing is under way there: see `leases`.
         let State { shared, tenures, .. } = &mut *state;
@@ -160,12 +166,13 @@ impl Fleet {
     pub async fn run(self, coordinator: Coordinator, cancel: CancellationToken) {
         let all = async {
             tokio::join!(
+                registry::run(&self, &coordinator),
                 leases::run(&self, &coordinator),
                 decisions::run(&self, &coordinator),
                 learning::run(&self, &coordinator)
             )
         };
-        cancel.run_until_cancelled(all).await;
+        cancel.run_until_cancelled(Box::pin(all)).await;
     }
 
     /// The name of this node.

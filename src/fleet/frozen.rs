@@ -4,6 +4,7 @@
 //! be lost, and what ends at one ends at all. While the server is away what was read last holds, and
 //! nothing shared is changed anyhow. A freeze of everything is its node's own.
 
+use futures_util::future::join_all;
 use selfheal_agents::model::{TargetId, Timestamp};
 use selfheal_agents::ports::FrozenThere;
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,12 @@ pub(super) struct Frozen {
 }
 
 impl Fleet {
-    /// What is frozen here, in the words of the table: nothing where nothing is.
-    pub(super) fn frozen_here(&self, coordinator: &Coordinator) -> String {
+    /// What is frozen here, in the words of the table: nothing where nothing is. `None` until what
+    /// the last run left is taken up: what it had frozen still holds.
+    pub(super) fn frozen_here(&self, coordinator: &Coordinator) -> Option<String> {
+        if !coordinator.has_taken_up() {
+            return None;
+        }
         let state = self.state();
         let freezes = coordinator.standing().freezes.into_iter();
         let shared = freezes.filter_map(|freeze| {
@@ -35,9 +40,9 @@ impl Fleet {
         });
         let all: Vec<Frozen> = shared.collect();
         if all.is_empty() {
-            return String::new();
+            return Some(String::new());
         }
-        serde_json::to_string(&all).unwrap_or_default()
+        serde_json::to_string(&all).ok()
     }
 
     /// Reads what the others have frozen.
@@ -65,9 +70,13 @@ impl Fleet {
             let same = state.frozen.iter().filter(|(_, frozen)| frozen.lease == lease);
             same.map(|(node, frozen)| (node.clone(), frozen.target.clone())).collect()
         };
-        for (node, name) in &there {
+        // One that is gone for good keeps nobody from asking the others.
+        let asked = there.iter().map(|(node, name)| {
             let payload = Map::from_iter([("target".to_owned(), Value::from(name.to_string()))]);
-            self.decide(node, "unfreeze", payload, who).await?;
+            self.decide(node, "unfreeze", payload, who)
+        });
+        for answer in join_all(asked).await {
+            answer?;
         }
         Ok(!there.is_empty())
     }

@@ -18,6 +18,8 @@ const EVERY: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
     let (mut taught, mut since) = (None, 0);
+    // As many were recorded when all of them had been told.
+    let mut told_all_of = None;
     let mut known = BTreeMap::new();
     let mut turns = tokio::time::interval(EVERY);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -27,15 +29,20 @@ pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
         if fleet.state().away.is_some() {
             continue;
         }
-        if let Err(error) = teach(fleet, coordinator, &mut taught).await {
-            tracing::debug!(%error, "the other nodes are told later");
-        }
         match fleet.inner.server.learn(fleet.node(), since).await {
             Ok((learnt, next)) => {
                 since = next;
                 take_in(fleet, &mut known, &learnt);
             }
             Err(error) => tracing::debug!(%error, "the other nodes are asked later"),
+        }
+        let recorded = coordinator.store().outcomes_recorded();
+        if told_all_of == Some(recorded) {
+            continue;
+        }
+        match teach(fleet, coordinator, &mut taught).await {
+            Ok(()) => told_all_of = Some(recorded),
+            Err(error) => tracing::debug!(%error, "the other nodes are told later"),
         }
     }
 }

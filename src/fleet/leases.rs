@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
-use selfheal_agents::lease::{Ask, Reading, Row, Tenure};
+use selfheal_agents::lease::{Ask, Reading, Row};
 use selfheal_agents::model::{Fix, IncidentState};
 
-use super::registry::{Held, summary};
 use super::server::Own;
 use super::{Away, Fleet, State, away, clock};
 use crate::coordinator::{Coordinator, Scope, Trigger};
@@ -146,22 +145,17 @@ async fn busy(
 
 /// Tells how this node is; answers whether its name is its own.
 async fn tell(fleet: &Fleet, coordinator: &Coordinator, told: &mut String) -> sqlx::Result<bool> {
-    let (leases, mode) = {
-        let (state, now) = (fleet.state(), clock());
-        let held = |(target, tenure): (&String, &Tenure)| {
-            let fence = tenure.fence().filter(|_| tenure.is_held(now))?;
-            Some(Held { target: target.clone(), fence })
-        };
-        (state.tenures.iter().filter_map(held).collect(), state.mode.clone())
+    let (summary, mode) = {
+        let state = fleet.state();
+        (state.summary.clone(), state.mode.clone())
     };
-    let summary = summary(coordinator, leases).await;
-    let summary = serde_json::to_string(&summary).unwrap_or_default();
+    let frozen = fleet.frozen_here(coordinator);
     let own = Own {
         name: &fleet.inner.node,
         history: &fleet.inner.history,
         address: &fleet.inner.address,
         mode: &mode,
-        frozen: &fleet.frozen_here(coordinator),
+        frozen: frozen.as_deref(),
         summary: (summary != *told).then_some(summary.as_str()),
     };
     let is_ours = fleet.inner.server.tell_node(&own).await?;

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
+use selfheal_agents::lease::Tenure;
 use selfheal_agents::model::{TargetId, Verdict, clean};
 use serde::{Deserialize, Serialize};
 
+use super::{Fleet, clock};
 use crate::coordinator::{Coordinator, IncidentSummary};
 
 /// A node that has said nothing for so long is shown as silent.
 pub(super) const SILENT: Duration = Duration::from_secs(15);
+/// How often it is summed up how this node is.
+const SUMMED_UP_EVERY: Duration = Duration::from_secs(1);
 /// The longest sentence about a target.
 const LONGEST: usize = 200;
 
@@ -65,8 +69,29 @@ pub struct Member {
     pub summary: Summary,
 }
 
+/// Keeps up to date what this node tells of itself. Beside the leases: those wait for no store.
+pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
+    let mut turns = tokio::time::interval(SUMMED_UP_EVERY);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        let summary = summary(coordinator, held(fleet)).await;
+        fleet.state().summary = serde_json::to_string(&summary).unwrap_or_default();
+    }
+}
+
+/// What it looks after now.
+fn held(fleet: &Fleet) -> Vec<Held> {
+    let (state, now) = (fleet.state(), clock());
+    let held = |(target, tenure): (&String, &Tenure)| {
+        let fence = tenure.fence().filter(|_| tenure.is_held(now))?;
+        Some(Held { target: target.clone(), fence })
+    };
+    state.tenures.iter().filter_map(held).collect()
+}
+
 /// How this node is, as far as the coordinator knows.
-pub(super) async fn summary(coordinator: &Coordinator, leases: Vec<Held>) -> Summary {
+async fn summary(coordinator: &Coordinator, leases: Vec<Held>) -> Summary {
     let standing = coordinator.standing();
     let targets = standing.targets.iter().map(|target| Watched {
         id: target.id.clone(),

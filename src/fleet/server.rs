@@ -30,8 +30,8 @@ pub(super) struct Own<'a> {
     pub(super) history: &'a str,
     pub(super) address: &'a str,
     pub(super) mode: &'a str,
-    /// What it has frozen of what several reach.
-    pub(super) frozen: &'a str,
+    /// What it has frozen of what several reach; `None` until it knows that itself.
+    pub(super) frozen: Option<&'a str>,
     /// How it is, where that is new.
     pub(super) summary: Option<&'a str>,
 }
@@ -138,11 +138,11 @@ impl Server {
     pub(super) async fn tell_node(&self, own: &Own<'_>) -> sqlx::Result<bool> {
         let sql =
             "INSERT INTO node (name, history, version, address, mode, seen_at, summary, frozen)
-             VALUES ($1, $2, $3, $4, $5, clock_timestamp(), COALESCE($6, '{}'), $7)
+             VALUES ($1, $2, $3, $4, $5, clock_timestamp(), COALESCE($6, '{}'), COALESCE($7, ''))
              ON CONFLICT (name) DO UPDATE SET history = excluded.history,
                  version = excluded.version, address = excluded.address, mode = excluded.mode,
                  seen_at = excluded.seen_at, summary = COALESCE($6, node.summary),
-                 frozen = excluded.frozen
+                 frozen = COALESCE($7, node.frozen)
              WHERE node.history = excluded.history
                  OR node.seen_at < clock_timestamp() - interval '1 minute'";
         let query = sqlx::query(sql).bind(own.name).bind(own.history);

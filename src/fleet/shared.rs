@@ -54,6 +54,9 @@ impl Shared {
                 self.former.insert(id.clone(), key.clone());
             }
         }
+        // Another engine is talked to only after a start; what it is leased under changes then, too.
+        self.engine.clone_from(&before.engine);
+        self.engines.clone_from(&before.engines);
         self
     }
 
@@ -203,6 +206,9 @@ mod tests {
         assert_eq!(beside.lease_of(&web), None);
         assert_eq!(beside.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan:2375"));
         assert!(beside.leases().eq(["docker:nas.lan:2375"]));
+        // It is still talked to until the next start.
+        let dropped = self::shared("").after(&beside);
+        assert_eq!(dropped.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan:2375"));
         let own = self::shared("[docker]\nhost = \"tcp://127.0.0.1:2375\"\n");
         assert_eq!(own.lease_of(&web), None);
     }

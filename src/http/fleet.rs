@@ -34,12 +34,12 @@ pub(super) async fn view(api: &Api) -> Answer<FleetView> {
 /// Ends a freeze, also where other nodes have it of what several reach; answers whether there was
 /// any.
 pub(super) async fn unfreeze(api: &Api, target: Option<&TargetId>, who: &str) -> Answer<bool> {
-    let ended = api.coordinator.unfreeze(target, who).await?;
+    // The others first: what they did not hear is then frozen here as well, and asked for again.
     let there = match (&api.configured.fleet, target) {
         (Some(fleet), Some(target)) => fleet.unfreeze_elsewhere(target, who).await?,
         _ => false,
     };
-    Ok(ended || there)
+    Ok(api.coordinator.unfreeze(target, who).await? || there)
 }
 
 /// Passes on what was decided about an incident that this node does not know, if another has it;
