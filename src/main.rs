@@ -2,6 +2,7 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use clap::Parser;
 use selfheal::cli::{self, Cli, Exit, tell};
@@ -24,6 +25,9 @@ fn share_one_heap() {
     }
 }
 
+/// What still writes when all else has ended gets so long.
+const LAST_THREADS: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -42,7 +46,12 @@ fn main() -> ExitCode {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(cli::run(cli)).into(),
+        Ok(runtime) => {
+            let exit = runtime.block_on(cli::run(cli));
+            // Nobody waits for a thread that a dead file server holds.
+            runtime.shutdown_timeout(LAST_THREADS);
+            exit.into()
+        }
         Err(error) => {
             tell(format!("error: the program cannot start its threads: {error}"));
             Exit::Wrong.into()

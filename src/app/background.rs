@@ -194,9 +194,11 @@ impl App {
                     if follow_logs {
                         followed.send_replace(Arc::new(Followed::running(now.containers.values())));
                     }
+                    // Until it is known which are files, none is renamed over.
                     let mounted = mounts::mounted(&now);
+                    files.set_in_place(mounted.clone());
+                    files.set_roots(mounted.clone());
                     files.set_in_place(asked.single_files(&mounted).await);
-                    files.set_roots(mounted);
                     tokio::select! {
                         () = cancel.cancelled() => return,
                         changed = inventory.changed() => if changed.is_err() { return },
