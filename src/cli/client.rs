@@ -188,12 +188,13 @@ impl Client {
             Ok(body) => body,
             Err(error) => return self.absent(&error),
         };
-        let Ok(problem) = serde_json::from_slice::<ProblemBody>(&body) else {
-            return self.stranger();
-        };
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            return CallError::NotNow(problem.detail);
+        let problem = serde_json::from_slice::<ProblemBody>(&body).ok();
+        if is_not_now(status) {
+            // A proxy before a daemon that is away answers in words of its own.
+            let why = problem.map_or_else(|| format!("it answers {status}"), |said| said.detail);
+            return CallError::NotNow(why);
         }
+        let Some(problem) = problem else { return self.stranger() };
         let exit = match status {
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Exit::Usage,
             _ => Exit::Wrong,
@@ -231,6 +232,17 @@ impl Client {
                 .next("name the right address with --url or SELFHEAL_URL"),
         )
     }
+}
+
+/// Whether it may be answered later.
+fn is_not_now(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// A text as one part of a path or query.

@@ -17,6 +17,7 @@ use tokio::sync::MutexGuard;
 use super::allowed::{self, Word};
 use super::execution::RollbackEnd;
 use super::look::{Seen, Senses};
+use super::progress::Phase;
 use super::state::Inner;
 use super::{
     Freeze, RequestError, RollbackDone, Rules, Scope, Trigger, freezes, policy, steps, trial,
@@ -254,6 +255,9 @@ impl Inner {
         let reason = format!("asked for by {who}");
         let end = match self.executor.rollback(&mut progress, &reason).await {
             Ok(end) => end,
+            Err(error) if !matches!(progress.phase, Phase::RollingBack { .. }) => {
+                return Err(error.into());
+            }
             Err(error) => {
                 // It may be half undone: the next look goes on with it.
                 self.watch(incident.id);
