@@ -2,10 +2,10 @@
 //!
 //! A container of another engine is called `ENGINE/NAME`, and its networks and its Compose project
 //! likewise, so that nothing of two hosts is taken for one. The invariant: of such a container only
-//! that is told which means the same on this host as on its own. Addresses, process ids, published
-//! ports and mounts are left out, since here they are somebody else's. An engine that does not
-//! answer is told of; what it held is still listed, and nobody knows how that does. The others go
-//! on.
+//! that is told which means the same on this host as on its own. Addresses it has now, process ids,
+//! published ports and mounts are left out, since here they are somebody else's. An engine that
+//! does not answer is told of; what it held is still listed, and nobody knows how that does. The
+//! others go on.
 //!
 //! Containers of other engines are neither made again nor cloned.
 
@@ -188,7 +188,8 @@ impl Other {
             // Those beside it know it by its name alone.
             attachment.aliases.push(facts.name.clone());
             attachment.network = self.name_here(&attachment.network);
-            (attachment.ip, attachment.fixed_ip) = (None, None);
+            // The one it was given for good is needed to join the network again.
+            attachment.ip = None;
         }
         facts.network_mode = match facts.network_mode.as_str() {
             "default" => self.name_here(BRIDGE),

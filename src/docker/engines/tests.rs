@@ -14,7 +14,7 @@ fn attached(network: &str) -> NetworkAttachment {
         network: network.to_owned(),
         aliases: vec!["www".to_owned()],
         ip: Some("172.18.0.2".to_owned()),
-        fixed_ip: None,
+        fixed_ip: Some("172.18.0.9".to_owned()),
     }
 }
 
@@ -43,11 +43,13 @@ fn what_is_told_of_another_hosts_container_names_its_engine_and_nothing_of_its_h
     assert!(here.pid.is_none() && here.published_ports.is_empty());
     assert_eq!(here.mounts.len(), 1, "{:?}", here.mounts);
     assert!(!here.mounts[0].bind && !here.mounts[0].writable);
+    assert_eq!((&here.networks[0].ip, here.ip()), (&None, None));
     let back = nas().attachment_there("web", &here.networks[0]);
     assert_eq!(
         (back.network.as_str(), back.aliases.as_slice()),
         ("front", &["www".to_owned()][..])
     );
+    assert_eq!(back.fixed_ip.as_deref(), Some("172.18.0.9"), "it joins again with its address");
 }
 
 #[tokio::test]
