@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     ContainerFacts, Dependency, DependencySource, REHEARSAL_LABEL, Target, TargetId, TargetKind,
-    TargetPolicy, Tunable, clean, engine_of, is_set_aside, rehearsed_container,
+    TargetPolicy, Tunable, clean, is_set_aside, rehearsed_container,
 };
 
 /// What a person declared in the settings.
@@ -74,8 +74,7 @@ impl Inventory {
 
     /// Whether what is called so may be there although it is not listed: its engine does not answer.
     pub fn may_be_away(&self, id: &TargetId) -> bool {
-        let engine = id.container_name().and_then(engine_of);
-        engine.is_some_and(|engine| self.away.contains_key(engine))
+        id.engine().is_some_and(|engine| self.away.contains_key(engine))
     }
 
     fn warn(&mut self, container: &str, text: &str) {

@@ -671,6 +671,7 @@ mod causes;
 mod clocks;
 mod commands;
 mod early;
+mod engines;
 mod flapping;
 mod fleet;
 mod gate;
