@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     ContainerFacts, Dependency, DependencySource, REHEARSAL_LABEL, Target, TargetId, TargetKind,
-    TargetPolicy, Tunable, clean, is_set_aside, rehearsed_container,
+    TargetPolicy, Tunable, clean, engine_of, is_set_aside, rehearsed_container,
 };
 
 /// What a person declared in the settings.
@@ -70,6 +70,12 @@ impl Inventory {
     /// The needs that were learnt by looking, among the containers that are there.
     pub fn learn(&self, learnt: &Learnt) -> Vec<Dependency> {
         dependencies::learnt(self, learnt)
+    }
+
+    /// The other engine whose container this is, or runs in.
+    pub fn engine<'a>(&'a self, id: &'a TargetId) -> Option<&'a str> {
+        let known = || self.targets.get(id)?.container.as_deref();
+        id.container_name().or_else(known).and_then(engine_of)
     }
 
     /// Whether what is called so may be there although it is not listed: its engine does not answer.

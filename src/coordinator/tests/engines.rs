@@ -41,3 +41,30 @@ async fn a_fix_interrupted_on_an_engine_that_is_away_waits_until_it_is_back() {
     let incidents = next.incidents().await;
     assert_eq!(only(&incidents).state(), IncidentState::Resolved, "{incidents:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_together_on_one_host_is_no_common_cause_on_another() {
+    let fake = two_hosts(&["web", "a", "b", "c"], 4);
+    let stage = Stage::new(fake.clone(), Rules::default());
+    stage.look().await;
+    for name in ["web", "nas/c0", "nas/c1", "nas/c2", "nas/c3"] {
+        fake.hang(name);
+    }
+    stage.look().await;
+    stage.pass(10).await;
+    assert_eq!(fake.effects(), ["restart web"], "all of the other fail at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_not_seen_makes_no_common_cause_of_this_one_the_smaller() {
+    let fake = two_hosts(&["a", "b", "c", "d", "e"], 20);
+    let stage = Stage::new(fake.clone(), Rules::default());
+    stage.look().await;
+    fake.engine_answers("nas", false);
+    for name in ["a", "b", "c", "d"] {
+        fake.hang(name);
+    }
+    stage.look().await;
+    stage.pass(10).await;
+    assert_eq!(fake.effects(), Vec::<String>::new());
+}
