@@ -11,7 +11,7 @@
 
 mod routing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +56,8 @@ struct Known {
     containers: Vec<ContainerFacts>,
     /// When it failed to answer and why, where that was the last of it.
     away: Option<(Instant, WorldError)>,
+    /// Whether it is one that is looked after already, under another name.
+    is_twin: bool,
 }
 
 impl Engines {
@@ -77,8 +79,13 @@ impl Engines {
         let other = self.others.get(engine).ok_or_else(|| WorldError::NotFound {
             what: format!("container `{name}`: an engine `{engine}`"),
         })?;
+        let known = other.known();
+        if known.is_twin {
+            let what = format!("container `{name}`: `{engine}` is another engine's second name");
+            return Err(WorldError::NotFound { what });
+        }
         // Whoever asks for one thing must not wait for what answers nobody.
-        match &other.known().away {
+        match &known.away {
             Some((_, error)) => Err(error.clone()),
             None => Ok(Some((other, there))),
         }
@@ -88,7 +95,11 @@ impl Engines {
         let others = join_all(self.others.values().map(Other::list));
         let (own, others) = join(self.own.containers(), others).await;
         let mut all = own?;
-        all.extend(others.into_iter().flatten());
+        for (other, theirs) in self.others.values().zip(others) {
+            if !other.is_twin(&theirs, &all) {
+                all.extend(theirs);
+            }
+        }
         Ok(all)
     }
 
@@ -113,7 +124,8 @@ impl Engines {
                 tracing::debug!(engine = other.name, %error, "what happened there is not known");
                 vec![]
             });
-            told.into_iter().map(|event| other.named(event)).collect::<Vec<_>>()
+            let told = told.into_iter().filter(|_| !other.known().is_twin);
+            told.map(|event| other.named(event)).collect::<Vec<_>>()
         }));
         let (own, others) = join(self.own.past_events(since), others).await;
         let mut events = own?;
@@ -167,6 +179,22 @@ impl Other {
                 self.last_known()
             }
         }
+    }
+
+    /// Whether it holds one of the containers that are listed already: no two engines give the same
+    /// id, and two names must not let one container be healed twice over.
+    fn is_twin(&self, theirs: &[ContainerFacts], listed: &[ContainerFacts]) -> bool {
+        let ids: BTreeSet<&str> = listed.iter().map(|facts| facts.id.as_str()).collect();
+        let same = theirs.iter().find(|facts| ids.contains(facts.id.as_str()));
+        let was_twin = std::mem::replace(&mut self.known().is_twin, same.is_some());
+        if let Some(same) = same.filter(|_| !was_twin) {
+            tracing::warn!(
+                engine = self.name,
+                container.name = same.name,
+                "it is left out: the engine is looked after already; remove one of its names from the settings"
+            );
+        }
+        same.is_some()
     }
 
     fn last_known(&self) -> Vec<ContainerFacts> {
@@ -249,6 +277,9 @@ impl Other {
                 match events.next().await {
                     Some(Ok(event)) => {
                         since = Some(event.at);
+                        if other.known().is_twin {
+                            continue;
+                        }
                         let told = other.named(event);
                         return Some((Ok(told), (other, events, since, FIRST_PAUSE)));
                     }

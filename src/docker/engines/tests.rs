@@ -58,7 +58,8 @@ async fn an_engine_that_does_not_answer_keeps_its_containers_and_hides_no_other(
     let own = fake.add(container("web")).world().runtime;
     let engines = Engines { own, others: BTreeMap::from([("nas".to_owned(), nas())]) };
     let other = &engines.others["nas"];
-    let known = other.told_here(container("web"));
+    let there = ContainerFacts { id: "another".to_owned(), ..container("web") };
+    let known = other.told_here(there);
     other.known().containers = vec![known];
     let listed = engines.containers().await.unwrap();
     let seen: Vec<_> = listed.iter().map(|c| (c.name.as_str(), c.status)).collect();
@@ -71,6 +72,30 @@ async fn an_engine_that_does_not_answer_keeps_its_containers_and_hides_no_other(
     assert!(!fake.events_so_far().is_empty());
     let stranger = engines.start("pi/web").await.unwrap_err();
     assert!(matches!(stranger, WorldError::NotFound { .. }), "{stranger}");
+}
+
+#[tokio::test]
+async fn an_engine_under_a_second_name_is_left_out() {
+    let fake = FakeWorld::default();
+    let own = fake.add(container("web")).world().runtime;
+    let engines = Engines { own, others: BTreeMap::from([("nas".to_owned(), nas())]) };
+    let other = &engines.others["nas"];
+    let holds = |held: &[ContainerFacts]| {
+        let held = held.iter().cloned().map(|facts| other.told_here(facts));
+        other.known().containers = held.collect();
+    };
+    let listed = async || {
+        let listed = engines.containers().await.unwrap();
+        listed.into_iter().map(|facts| facts.name).collect::<Vec<_>>()
+    };
+    holds(&[container("web"), container("db")]);
+    assert_eq!(listed().await, ["web"]);
+    let left_out = engines.restart("nas/web", None, 1).await.unwrap_err();
+    assert!(matches!(left_out, WorldError::NotFound { .. }), "{left_out}");
+
+    // The settings may have been right, and what was moved here be gone there.
+    holds(&[container("db")]);
+    assert_eq!(listed().await, ["web", "nas/db"]);
 }
 
 #[tokio::test]
