@@ -120,7 +120,7 @@ impl Inner {
         // Before the cycle counts: what is blind at the start is told at once. Until what the last
         // run left is taken up every cycle only looks, and is no dry run to people.
         if !dry_run || !self.has_taken_up() {
-            self.tell_blindness(&report).await;
+            self.tell_blindness(&report, seen.report.blind.is_empty()).await;
         }
         self.finish(&report, &scope);
         if !dry_run {

@@ -174,8 +174,9 @@ impl Inner {
         queued.is_ok()
     }
 
-    /// Tells people once when a part of the world has not been seen for a while.
-    pub(super) async fn tell_blindness(&self, report: &CycleReport) {
+    /// Tells people once when a part of the world has not been seen for a while; `engines_alone` says
+    /// that this is nothing but engines of other hosts.
+    pub(super) async fn tell_blindness(&self, report: &CycleReport, engines_alone: bool) {
         let Some(reason) = report.blind.first() else {
             *lock(&self.blind) = None;
             return;
@@ -183,7 +184,9 @@ impl Inner {
         let at_start = self.standing.borrow().cycles == 0;
         let due = {
             let mut blind = lock(&self.blind);
-            let spell = blind.get_or_insert(Blind { since: report.started_at, told: false });
+            let since = report.started_at;
+            let spell = blind.get_or_insert(Blind { since, told: false, engines_alone });
+            spell.engines_alone = engines_alone;
             // A daemon that is restarted is away for some seconds, and nobody gets up for that;
             // at the start whoever started Selfheal is still there.
             let lasts = report.started_at - spell.since >= BLIND_FOR;

@@ -46,6 +46,8 @@ pub(super) struct Blind {
     pub(super) since: Timestamp,
     /// Whether people were told.
     pub(super) told: bool,
+    /// Whether all else is seen but engines of other hosts.
+    pub(super) engines_alone: bool,
 }
 
 /// The coordinator's insides.
@@ -87,6 +89,8 @@ pub(super) struct Inner {
     pub(super) starts: Mutex<Starts>,
     /// The present spell of blindness, if there is one.
     pub(super) blind: Mutex<Option<Blind>>,
+    /// Engines of other hosts that did not answer when that was last asked.
+    pub(super) away: Mutex<BTreeSet<String>>,
     /// Incidents whose window runs.
     pub(super) watched: Mutex<BTreeSet<IncidentId>>,
     /// When each of them was last looked at.
@@ -179,6 +183,7 @@ impl Inner {
             levels: Mutex::default(),
             starts: Mutex::default(),
             blind: Mutex::default(),
+            away: Mutex::default(),
             watched: Mutex::default(),
             last_looks: LastLooks::default(),
             eyes: Mutex::default(),

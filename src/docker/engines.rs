@@ -12,22 +12,23 @@
 mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use chrono::Utc;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, try_join};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, MountFacts, NetworkAttachment, RuntimeEvent, RuntimeEventKind,
     TargetId, Timestamp, engine_of,
 };
 use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
-use tokio::time::Instant;
 
 use super::Docker;
 
-/// An engine that did not answer is left in peace for so long.
+/// An engine that gives no sign of life for so long is away.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+/// It is asked again after so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Its events are asked for again after so long, and then ever later.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -54,8 +55,8 @@ struct Other {
 #[derive(Default)]
 struct Known {
     containers: Vec<ContainerFacts>,
-    /// When it failed to answer and why, where that was the last of it.
-    away: Option<(Instant, WorldError)>,
+    /// Why it failed to answer, where that was the last of it.
+    away: Option<WorldError>,
     /// Whether it is one that is looked after already, under another name.
     is_twin: bool,
 }
@@ -86,7 +87,7 @@ impl Engines {
         }
         // Whoever asks for one thing must not wait for what answers nobody.
         match &known.away {
-            Some((_, error)) => Err(error.clone()),
+            Some(error) => Err(error.clone()),
             None => Ok(Some((other, there))),
         }
     }
@@ -153,32 +154,43 @@ impl Other {
 
     /// Its containers; those known last, each of unknown status, where it does not answer.
     async fn list(&self) -> Vec<ContainerFacts> {
-        let just_failed = |known: &Known| {
-            known.away.as_ref().is_some_and(|(failed, _)| failed.elapsed() < AGAIN_AFTER)
-        };
-        if just_failed(&self.known()) {
+        // Nothing on this host waits for one that is away.
+        if self.known().away.is_some() {
             return self.last_known();
         }
-        match self.docker.containers().await {
-            Ok(all) => {
-                let all: Vec<_> = all.into_iter().map(|facts| self.told_here(facts)).collect();
-                let mut known = self.known();
-                if known.away.take().is_some() {
-                    tracing::info!(engine = self.name, "the engine answers again");
-                }
-                known.containers.clone_from(&all);
-                all
-            }
+        match self.ask().await {
+            Ok(all) => all,
             Err(error) => {
-                let mut known = self.known();
-                if known.away.is_none() {
-                    tracing::warn!(engine = self.name, %error, "the engine cannot be reached");
-                }
-                known.away = Some((Instant::now(), error));
-                drop(known);
+                self.went_away(error);
                 self.last_known()
             }
         }
+    }
+
+    /// Its containers as they are now. One that is switched off is not waited for as long as a list
+    /// may take.
+    async fn ask(&self) -> WorldResult<Vec<ContainerFacts>> {
+        let lives = async {
+            let lives = tokio::time::timeout(SIGN_OF_LIFE, self.docker.ping()).await;
+            let what = format!("a sign of life of the engine `{}`", self.name);
+            // Whether it lets us in is seen by what it lists.
+            lives.map(drop).map_err(|_| WorldError::TimedOut { what, limit: SIGN_OF_LIFE })
+        };
+        let ((), all) = try_join(lives, self.docker.containers()).await?;
+        let all: Vec<_> = all.into_iter().map(|facts| self.told_here(facts)).collect();
+        self.known().containers.clone_from(&all);
+        Ok(all)
+    }
+
+    /// From now on it is asked beside everything else, until it answers again.
+    fn went_away(&self, error: WorldError) {
+        let mut known = self.known();
+        if known.away.is_none() {
+            tracing::warn!(engine = self.name, %error, "the engine cannot be reached");
+            let (name, docker) = (self.name.clone(), self.docker.clone());
+            tokio::spawn(ask_again(name, docker, Arc::downgrade(&self.known)));
+        }
+        known.away = Some(error);
     }
 
     /// Whether it holds one of the containers that are listed already: no two engines give the same
@@ -294,6 +306,22 @@ impl Other {
             }
         })
         .boxed()
+    }
+}
+
+/// Asks an engine that is away until it answers again, or nobody looks after it any more.
+async fn ask_again(name: String, docker: Docker, known: Weak<Mutex<Known>>) {
+    loop {
+        tokio::time::sleep(AGAIN_AFTER).await;
+        let Some(known) = known.upgrade() else { return };
+        let other = Other { name: name.clone(), docker: docker.clone(), known };
+        let answer = other.ask().await;
+        let is_back = answer.is_ok();
+        other.known().away = answer.err();
+        if is_back {
+            tracing::info!(engine = name, "the engine answers again");
+            return;
+        }
     }
 }
 

@@ -31,8 +31,8 @@ impl ContainerRuntime for Engines {
 
     fn away(&self) -> BTreeMap<String, String> {
         let away = |(name, other): (&String, &super::Other)| {
-            let (_, error) = other.known().away.clone()?;
-            Some((name.clone(), error.to_string()))
+            let why = other.known().away.as_ref()?.to_string();
+            Some((name.clone(), why))
         };
         self.others.iter().filter_map(away).collect()
     }

@@ -1,5 +1,8 @@
 use selfheal_agents::fakes::{FakeWorld, container};
 use selfheal_agents::ports::ContainerRuntime as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixListener;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -106,4 +109,46 @@ async fn a_container_of_another_engine_is_never_made_again() {
     let refused = engines.blueprint("nas/web").await.unwrap_err();
     assert!(refused.to_string().contains("engine `nas`"), "{refused}");
     engines.unstage("nas/web.selfheal-rehearsal-0123456789ab").await.unwrap();
+}
+
+/// Answers every question there as an engine that holds nothing.
+async fn answers_all(listener: UnixListener) {
+    loop {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut asked = vec![];
+        while !asked.ends_with(b"\r\n\r\n") {
+            asked.push(client.read_u8().await.unwrap());
+        }
+        let is_list = asked.starts_with(b"GET /containers/json");
+        let body = if is_list { "[]" } else { r#"{"Version":"29","ApiVersion":"1.52"}"# };
+        let length = body.len();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close");
+        client.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_hangs_is_waited_for_once_and_known_to_be_back_without_a_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("docker.sock");
+    // It takes whoever comes and says nothing.
+    let hanging = UnixListener::bind(&path).unwrap();
+    let docker = Docker::connect(&format!("unix://{}", path.display())).unwrap();
+    let own = FakeWorld::default().world().runtime;
+    let engines = Engines::new(own, [("nas".to_owned(), docker)]);
+    let looked = async || {
+        let begun = Instant::now();
+        engines.containers().await.unwrap();
+        begun.elapsed()
+    };
+    assert!(looked().await < Duration::from_secs(5), "less than a list may take");
+    assert!(engines.away()["nas"].contains("sign of life"), "{:?}", engines.away());
+    tokio::time::sleep(AGAIN_AFTER + Duration::from_secs(1)).await;
+    assert!(looked().await < Duration::from_millis(100), "nobody waits while it is asked");
+
+    drop(hanging);
+    std::fs::remove_file(&path).unwrap();
+    tokio::spawn(answers_all(UnixListener::bind(&path).unwrap()));
+    tokio::time::sleep(3 * AGAIN_AFTER).await;
+    assert_eq!(engines.away(), BTreeMap::new());
 }
