@@ -238,8 +238,8 @@ impl ContainerRuntime for FakeWorld {
         self.call("processes", name, |state| Ok(state.get(name)?.processes.clone()))
     }
 
-    async fn pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
-        self.call("pulls", "", |state| {
+    async fn pulls(&self, beside: &str, since: Timestamp) -> WorldResult<Vec<String>> {
+        self.call("pulls", beside, |state| {
             let pulled = state.pulls.iter().filter(|(at, _)| *at >= since);
             Ok(pulled.map(|(_, image)| image.clone()).collect())
         })

@@ -134,16 +134,6 @@ impl Engines {
         events.sort_by_key(|event| event.at);
         Ok(events)
     }
-
-    async fn all_pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
-        let here = self.others.values().filter(|other| other.known().away.is_none());
-        let others = join_all(here.map(|other| other.docker.pulls(since)));
-        let (own, others) = join(self.own.pulls(since), others).await;
-        let mut pulls = own?;
-        // Nothing is done on an engine that has just gone away.
-        pulls.extend(others.into_iter().flatten().flatten());
-        Ok(pulls)
-    }
 }
 
 impl Other {

@@ -52,8 +52,8 @@ impl ContainerRuntime for Engines {
         routed!(self.processes(name))
     }
 
-    async fn pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
-        self.all_pulls(since).await
+    async fn pulls(&self, beside: &str, since: Timestamp) -> WorldResult<Vec<String>> {
+        routed!(self.pulls(beside, since))
     }
 
     async fn logs(

@@ -78,6 +78,15 @@ async fn an_engine_that_does_not_answer_keeps_its_containers_and_hides_no_other(
 }
 
 #[tokio::test]
+async fn what_was_pulled_is_asked_of_the_engine_it_matters_on() {
+    let own = FakeWorld::default().world().runtime;
+    let engines = Engines { own, others: BTreeMap::from([("nas".to_owned(), nas())]) };
+    assert_eq!(engines.pulls("web", Utc::now()).await.unwrap(), Vec::<String>::new());
+    let unknown = engines.pulls("nas/web", Utc::now()).await.unwrap_err();
+    assert!(unknown.is_transient(), "nothing is done while that is not known: {unknown}");
+}
+
+#[tokio::test]
 async fn an_engine_under_a_second_name_is_left_out() {
     let fake = FakeWorld::default();
     let own = fake.add(container("web")).world().runtime;
