@@ -83,6 +83,11 @@ impl Inventory {
         id.engine().is_some_and(|engine| self.away.contains_key(engine))
     }
 
+    /// Whether it was taken away: neither is it listed, nor may it be where nobody can look.
+    pub fn is_gone(&self, id: &TargetId) -> bool {
+        !self.targets.contains_key(id) && !self.may_be_away(id)
+    }
+
     fn warn(&mut self, container: &str, text: &str) {
         self.warnings.push(format!("container `{}`: {}", clean(container, 100), clean(text, 300)));
     }

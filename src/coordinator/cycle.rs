@@ -332,10 +332,7 @@ impl Inner {
         let looked_at = |target: &TargetId| {
             // A target that is gone for good is looked at as well: there is nothing left.
             bench.seen.report.target(target).map_or_else(
-                || {
-                    let inventory = &bench.seen.inventory;
-                    !inventory.targets.contains_key(target) && !inventory.may_be_away(target)
-                },
+                || bench.seen.inventory.is_gone(target),
                 |report| {
                     let unseen = |f: &ContainerFacts| f.status == ContainerStatus::Unknown;
                     report.state.facts.is_ok() && !report.state.container().is_some_and(unseen)

@@ -68,3 +68,23 @@ async fn a_host_that_is_not_seen_makes_no_common_cause_of_this_one_the_smaller()
     stage.pass(10).await;
     assert_eq!(fake.effects(), Vec::<String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_of_containers_is_kept_while_their_engine_is_away() {
+    let fake = two_hosts(&["web", "db"], 1);
+    let stage = Stage::new(fake.clone(), Rules::default());
+    stage.look().await;
+    let store = stage.store.clone();
+    let forgotten = async || store.value("gone").await.unwrap().unwrap_or_default();
+    // As at a start at which it does not answer: nobody knows what it holds.
+    fake.engine_answers("nas", false).remove("nas/c0").remove("db");
+    stage.look().await;
+    let gone = forgotten().await;
+    assert!(gone.get("remembered.db").is_some(), "{gone}");
+    assert!(gone.get("remembered.nas/c0").is_none(), "{gone}");
+
+    fake.engine_answers("nas", true);
+    stage.look().await;
+    let gone = forgotten().await;
+    assert!(gone.get("remembered.nas/c0").is_some(), "it answers and has it no more: {gone}");
+}
