@@ -145,8 +145,8 @@ pub trait ContainerRuntime: Remakes + Rehearsals + Send + Sync {
     async fn usage(&self, name: &str) -> WorldResult<Usage>;
     /// The command lines of what runs in it now.
     async fn processes(&self, name: &str) -> WorldResult<Vec<String>>;
-    /// The names of images that were pulled from `since` on.
-    async fn pulls(&self, since: Timestamp) -> WorldResult<Vec<String>>;
+    /// The names of images that were pulled from `since` on, on the engine of the container `beside`.
+    async fn pulls(&self, beside: &str, since: Timestamp) -> WorldResult<Vec<String>>;
     /// Lines written after `since` (everything recent without it), at most `max_lines`.
     async fn logs(
         &self,

@@ -274,7 +274,7 @@ impl ContainerRuntime for Docker {
         self.running_in(name).await
     }
 
-    async fn pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
+    async fn pulls(&self, _beside: &str, since: Timestamp) -> WorldResult<Vec<String>> {
         self.pulled(since).await
     }
 

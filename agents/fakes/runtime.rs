@@ -1,5 +1,6 @@
 //! The fake container runtime.
 
+use std::collections::BTreeMap;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use super::world::{FakeContainer, State, When};
 use super::{Behaviour, Failure, FakeWorld};
 use crate::model::{
     ContainerFacts, ContainerStatus, HealthStatus, LogBatch, LogCursor, LogLine, MemoryLimits,
-    NetworkAttachment, RuntimeEvent, RuntimeEventKind, Timestamp, Usage, rehearsed_container,
+    NetworkAttachment, RuntimeEvent, RuntimeEventKind, Timestamp, Usage, engine_of,
+    rehearsed_container,
 };
 use crate::ports::{BuildCache, ContainerRuntime, WorldError, WorldResult};
 
@@ -33,7 +35,8 @@ impl FakeWorld {
         what: &str,
         run: impl FnOnce(&mut State) -> WorldResult<T>,
     ) -> WorldResult<T> {
-        let injected = self.injected(operation);
+        let away = engine_of(what).is_some_and(|engine| self.state().away.contains(engine));
+        let injected = self.injected(operation).or(away.then_some(Failure::Unreachable));
         let what = format!("{operation} {what}");
         match injected {
             Some(failure @ Failure::TimedOutAfterwards) => {
@@ -43,6 +46,18 @@ impl FakeWorld {
             Some(failure) => Err(failure.error(&what)),
             None => run(&mut self.state()),
         }
+    }
+
+    /// An engine beside the own does not answer from now on, or does again.
+    pub fn engine_answers(&self, engine: &str, answers: bool) -> &Self {
+        let mut state = self.state();
+        if answers {
+            state.away.remove(engine);
+        } else {
+            state.away.insert(engine.to_owned());
+        }
+        drop(state);
+        self
     }
 }
 
@@ -183,8 +198,20 @@ impl ContainerRuntime for FakeWorld {
     async fn containers(&self) -> WorldResult<Vec<ContainerFacts>> {
         self.call("containers", "", |state| {
             state.refresh_health();
-            Ok(state.containers.values().map(|c| c.facts.clone()).collect())
+            let mut all: Vec<_> = state.containers.values().map(|c| c.facts.clone()).collect();
+            let is_away = |facts: &ContainerFacts| {
+                engine_of(&facts.name).is_some_and(|engine| state.away.contains(engine))
+            };
+            for facts in all.iter_mut().filter(|facts| is_away(facts)) {
+                (facts.status, facts.health) = (ContainerStatus::Unknown, None);
+            }
+            Ok(all)
         })
+    }
+
+    fn away(&self) -> BTreeMap<String, String> {
+        let named = |engine: &String| (engine.clone(), "no route to it".to_owned());
+        self.state().away.iter().map(named).collect()
     }
 
     async fn container(&self, name: &str) -> WorldResult<ContainerFacts> {
@@ -211,8 +238,8 @@ impl ContainerRuntime for FakeWorld {
         self.call("processes", name, |state| Ok(state.get(name)?.processes.clone()))
     }
 
-    async fn pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
-        self.call("pulls", "", |state| {
+    async fn pulls(&self, beside: &str, since: Timestamp) -> WorldResult<Vec<String>> {
+        self.call("pulls", beside, |state| {
             let pulled = state.pulls.iter().filter(|(at, _)| *at >= since);
             Ok(pulled.map(|(_, image)| image.clone()).collect())
         })

@@ -73,6 +73,8 @@ pub(super) struct State {
     pub(super) alone: BTreeMap<String, super::rehearsals::Alone>,
     /// What blueprints were drawn from, by the container's id.
     pub(super) drawn: BTreeMap<String, ContainerFacts>,
+    /// Engines beside the own that do not answer.
+    pub(super) away: BTreeSet<String>,
     failures: BTreeMap<String, VecDeque<Failure>>,
     /// The port functions that were called.
     called: BTreeSet<String>,

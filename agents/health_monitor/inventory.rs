@@ -72,10 +72,20 @@ impl Inventory {
         dependencies::learnt(self, learnt)
     }
 
+    /// The other engine whose container this is, or runs in.
+    pub fn engine<'a>(&'a self, id: &'a TargetId) -> Option<&'a str> {
+        let known = || self.targets.get(id)?.container.as_deref();
+        id.container_name().or_else(known).and_then(engine_of)
+    }
+
     /// Whether what is called so may be there although it is not listed: its engine does not answer.
     pub fn may_be_away(&self, id: &TargetId) -> bool {
-        let engine = id.container_name().and_then(engine_of);
-        engine.is_some_and(|engine| self.away.contains_key(engine))
+        id.engine().is_some_and(|engine| self.away.contains_key(engine))
+    }
+
+    /// Whether it was taken away: neither is it listed, nor may it be where nobody can look.
+    pub fn is_gone(&self, id: &TargetId) -> bool {
+        !self.targets.contains_key(id) && !self.may_be_away(id)
     }
 
     fn warn(&mut self, container: &str, text: &str) {

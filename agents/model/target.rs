@@ -120,6 +120,11 @@ impl TargetId {
     pub fn container_name(&self) -> Option<&str> {
         (self.kind == TargetKind::Container).then_some(self.name.as_str())
     }
+
+    /// The other engine whose container this is.
+    pub fn engine(&self) -> Option<&str> {
+        self.container_name().and_then(engine_of)
+    }
 }
 
 /// The engine that a container's name begins with, `nas` of `nas/web`; `None` for those of the own

@@ -202,7 +202,7 @@ pub struct Healing {
     /// The same when this share of the last ten fixes failed. From 0.1 to 1.
     #[schemars(range(min = 0.1, max = 1.0))]
     pub safety_stop_share: f64,
-    /// When more than this share of all targets fails at once and no shared cause is found,
+    /// When more than this share of an engine's targets fails at once and no shared cause is found,
     /// nothing is touched. From 0 to 1.
     #[schemars(range(min = 0.05, max = 1.0))]
     pub common_cause_share: f64,

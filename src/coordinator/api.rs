@@ -214,6 +214,8 @@ impl CycleReport {
 
 /// How the reason begins when the container runtime did not answer.
 pub(super) const CONTAINERS_UNSEEN: &str = "containers cannot be seen";
+/// How it begins where an engine of another host does not answer.
+pub(super) const ENGINE_UNSEEN: &str = "the engine `";
 
 /// A freeze in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

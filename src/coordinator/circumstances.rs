@@ -41,12 +41,12 @@ impl Inner {
     ) -> StoreResult<Facts> {
         let (rules, history) = (self.rules(), self.history().await?);
         let open = self.store.open_incidents().await?;
-        let roots = 1 + failing_beside(incident, &open, seen);
+        let roots = [incident.target.clone()].into_iter();
         let bench = Bench {
             seen,
             rules: &rules,
             history: &history,
-            roots: u32::try_from(roots).unwrap_or(u32::MAX),
+            roots: roots.chain(failing_beside(incident, &open, seen)).collect(),
             dry_run: false,
             begun: Mutex::default(),
         };
@@ -75,6 +75,7 @@ impl Inner {
             Some(container) => self.usual_start(&container.name).await,
             None => None,
         };
+        let (failing, watched) = share_of_failing(bench, fix);
         let mode = bench.rules.mode_for(&fix.target, &own_policy, &diagnosis.issue_type);
         Ok(Facts {
             now: seen.now,
@@ -97,8 +98,8 @@ impl Inner {
             spent: self.spent(fix, bench).await?,
             budgets: bench.rules.budgets,
             flapping: self.flapping(&seen.inventory, &fix.target),
-            failing: bench.roots,
-            watched: u32::try_from(seen.inventory.targets.len()).unwrap_or(u32::MAX),
+            failing,
+            watched,
             failures_in_a_row: u32::try_from(bench.history.failures_in_a_row(&fix.target))
                 .unwrap_or(u32::MAX),
             changed: policy::too_old(fix.proposed_at, seen.now, bench.rules.plan_lifetime),
@@ -239,6 +240,17 @@ impl Inner {
         }
         Ok(spent)
     }
+}
+
+/// How many of the fix's own engine fail, and of how many: what fails on another host says nothing of
+/// a cause on this one, nor does what nobody can see there make that the smaller share.
+fn share_of_failing(bench: &Bench<'_>, fix: &Fix) -> (u32, u32) {
+    let inventory = &bench.seen.inventory;
+    let engine = inventory.engine(&fix.target);
+    let is_beside = |id: &&TargetId| inventory.engine(id) == engine;
+    let failing = bench.roots.iter().filter(is_beside).count();
+    let watched = inventory.targets.keys().filter(is_beside).count();
+    (u32::try_from(failing).unwrap_or(u32::MAX), u32::try_from(watched).unwrap_or(u32::MAX))
 }
 
 fn touched_by(fix: &Fix) -> impl Iterator<Item = TargetId> {

@@ -16,6 +16,7 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::{self, Evidence, Explained, OUTSIDE_ALERT, UNUSUAL_LINES};
 
+use super::api::ENGINE_UNSEEN;
 use super::circumstances::began;
 use super::early;
 use super::look::{Seen, step};
@@ -38,8 +39,8 @@ pub(super) struct Bench<'a> {
     pub(super) seen: &'a Seen,
     pub(super) rules: &'a Rules,
     pub(super) history: &'a History,
-    /// Independent roots that fail at once.
-    pub(super) roots: u32,
+    /// Independent roots that fail at once, by what is to blame.
+    pub(super) roots: Vec<TargetId>,
     pub(super) dry_run: bool,
     /// What this cycle has approved so far, by target and fix type: it counts as spent.
     pub(super) begun: Mutex<Vec<(TargetId, String)>>,
@@ -99,7 +100,7 @@ impl Inner {
         }
         drop(senses);
         let away = seen.inventory.away.iter().map(|(name, why)| {
-            format!("the engine `{name}` is not seen, and nothing is done there: {why}")
+            format!("{ENGINE_UNSEEN}{name}` is not seen, and nothing is done there: {why}")
         });
         let blind: Vec<String> = seen.report.blind.iter().cloned().chain(away).collect();
         let report = CycleReport {
@@ -175,8 +176,8 @@ impl Inner {
             self.stop_if_too_much_failed(&history).await?;
         }
         let understood = |one: &&Explained| is_understood(&one.diagnosis);
-        let roots = explained.iter().filter(understood).count() + failing_elsewhere(&open, seen);
-        let roots = u32::try_from(roots).unwrap_or(u32::MAX);
+        let roots = explained.iter().filter(understood).map(|one| one.diagnosis.blamed.clone());
+        let roots = roots.chain(failing_elsewhere(&open, seen)).collect();
         let begun = Mutex::default();
         let bench = Bench { seen, rules, history: &history, roots, dry_run, begun };
         let mut decisions = vec![];
@@ -332,10 +333,7 @@ impl Inner {
         let looked_at = |target: &TargetId| {
             // A target that is gone for good is looked at as well: there is nothing left.
             bench.seen.report.target(target).map_or_else(
-                || {
-                    let inventory = &bench.seen.inventory;
-                    !inventory.targets.contains_key(target) && !inventory.may_be_away(target)
-                },
+                || bench.seen.inventory.is_gone(target),
                 |report| {
                     let unseen = |f: &ContainerFacts| f.status == ContainerStatus::Unknown;
                     report.state.facts.is_ok() && !report.state.container().is_some_and(unseen)
@@ -387,16 +385,22 @@ impl Inner {
 
 /// Incidents about what this cycle did not look at and that is not known to work again: many
 /// small cycles must not do what one over everything would not.
-fn failing_elsewhere(open: &[Incident], seen: &Seen) -> usize {
-    open.iter().filter(|i| seen.report.target(&i.target).is_none() && is_failing(i)).count()
+fn failing_elsewhere(open: &[Incident], seen: &Seen) -> impl Iterator<Item = TargetId> {
+    let failing = open.iter().filter(|i| seen.report.target(&i.target).is_none() && is_failing(i));
+    failing.map(|incident| incident.target.clone())
 }
 
 /// Incidents but for this one that are not known to work again, also about what was looked at.
-pub(super) fn failing_beside(incident: &Incident, open: &[Incident], seen: &Seen) -> usize {
-    let well = |other: &Incident| {
+pub(super) fn failing_beside(
+    incident: &Incident,
+    open: &[Incident],
+    seen: &Seen,
+) -> impl Iterator<Item = TargetId> {
+    let well = move |other: &Incident| {
         seen.report.target(&other.target).is_some_and(|target| target.verdict() == Verdict::Ok)
     };
-    open.iter().filter(|i| i.id != incident.id && !well(i) && is_failing(i)).count()
+    let failing = open.iter().filter(move |i| i.id != incident.id && !well(i) && is_failing(i));
+    failing.map(|other| other.target.clone())
 }
 
 /// Whether it says what is wrong, beside that something is odd or that others alert: however many

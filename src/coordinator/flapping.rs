@@ -46,7 +46,7 @@ impl Inner {
                 }
             }
             if seen.report.blind.is_empty() {
-                flaps.keep_only(|id| seen.inventory.targets.contains_key(id));
+                flaps.keep_only(|id| !seen.inventory.is_gone(id));
             }
             (before, flaps.unrest())
         };

@@ -181,8 +181,9 @@ impl Inner {
     /// Forgets what was remembered of containers that have been gone for long. Not at once: one
     /// that is taken down and made anew still has its last good configuration.
     async fn forget_the_gone(&self, seen: &Seen) {
-        lock(&self.error_rates).retain(|id, _| seen.inventory.targets.contains_key(id));
-        lock(&self.latencies).retain(|name, _| seen.inventory.containers.contains_key(name));
+        let inventory = &seen.inventory;
+        lock(&self.error_rates).retain(|id, _| !inventory.is_gone(id));
+        lock(&self.latencies).retain(|name, _| !inventory.is_gone(&TargetId::container(name)));
         if let Err(error) = self.forget_after_a_while(seen).await {
             tracing::error!(%error, "what is remembered of containers that are gone is not forgotten");
         }
@@ -208,13 +209,13 @@ impl Inner {
     /// The names of what is remembered of containers, and of other targets, that are not there.
     async fn names_of_gone(&self, seen: &Seen) -> StoreResult<Vec<String>> {
         let is_there = |target: &TargetId| {
-            seen.inventory.targets.contains_key(target) || seen.report.target(target).is_some()
+            !seen.inventory.is_gone(target) || seen.report.target(target).is_some()
         };
         let mut gone = shadow::names_of_gone(self.store.as_ref(), is_there).await?;
         for prefix in [REMEMBERED, KNOWN_LINES, WARM_UPS, ERROR_RATES, LATENCIES, TURNED] {
             let is_gone = |name: &String| {
                 let container = name.strip_prefix(prefix).unwrap_or(name);
-                !seen.inventory.containers.contains_key(container)
+                seen.inventory.is_gone(&TargetId::container(container))
             };
             let names = self.store.values(prefix).await?.into_iter().map(|(name, _)| name);
             gone.extend(names.filter(is_gone));
@@ -251,7 +252,7 @@ impl Inner {
         scope: &Scope,
     ) {
         if *scope == Scope::All && seen.report.blind.is_empty() {
-            detector.listen_only_to(|id| seen.inventory.targets.contains_key(id));
+            detector.listen_only_to(|id| !seen.inventory.is_gone(id));
         }
         for (id, known) in detector.known_lines(seen.now) {
             let name = format!("{KNOWN_LINES}{}", id.name());

@@ -82,6 +82,6 @@ fn is_well(seen: &Seen, id: &TargetId) -> bool {
     }
     match seen.report.target(id) {
         Some(report) => matches!(report.verdict(), Verdict::Ok | Verdict::Warning),
-        None => !seen.inventory.targets.contains_key(id) && !seen.inventory.may_be_away(id),
+        None => seen.inventory.is_gone(id),
     }
 }

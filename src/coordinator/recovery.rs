@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use selfheal_agents::fix_engineer::actions::Action;
-use selfheal_agents::health_monitor::take_inventory;
+use selfheal_agents::health_monitor::{Inventory, take_inventory};
 use selfheal_agents::model::{
     Actor, FixId, Hold, Incident, IncidentState, ResultStatus, ValidationVerdict,
 };
@@ -49,7 +49,9 @@ impl Inner {
             match self.world.runtime.containers().await {
                 // Where servers are, and their passwords, is not stored with a fix.
                 Ok(all) => {
+                    let away = self.world.runtime.away();
                     let inventory = take_inventory(&all, &self.rules().declared);
+                    let inventory = Inventory { away, ..inventory };
                     self.inventory.send_replace(Arc::new(inventory));
                 }
                 Err(error) => {
@@ -113,8 +115,11 @@ impl Inner {
         mut incident: Incident,
         progress: Progress,
     ) -> Option<Interrupted> {
-        let Some(lease) = self.leases.take(progress.fix.touches(), &self.world.clock) else {
-            // Somebody works there, on this one or on another; whoever is left comes after them.
+        let reached = self.is_within_reach(&progress.fix);
+        let take = || self.leases.take(progress.fix.touches(), &self.world.clock);
+        let Some(lease) = reached.then(take).flatten() else {
+            // Somebody works there, on this one or on another, or its engine is away; whoever is
+            // left comes after them.
             self.save(&mut incident).await;
             self.watch(incident.id);
             return None;
@@ -129,26 +134,35 @@ impl Inner {
 
     async fn go_on(self: &Arc<Self>, interrupted: Interrupted) {
         let Interrupted { mut incident, mut progress, lease } = interrupted;
-        let now = self.world.clock.now();
-        let age = (now - progress.planned_at).to_std().unwrap_or_default();
         match progress.phase.clone() {
-            // The world it was meant for is gone: it is taken back rather than finished.
-            Phase::Applying if age > self.rules().plan_lifetime => {
-                let why = "Selfheal was away too long while applying it";
-                incident.note(now, Actor::Recovery, why);
-                self.take_back(&mut incident, why, ResultStatus::ApplyFailed).await;
-            }
-            Phase::Applying => {
-                incident.note(now, Actor::Recovery, "interrupted while applying; going on");
-                self.carry_out(&mut incident, &mut progress).await;
-            }
+            Phase::Applying => self.finish_applying(&mut incident, &mut progress).await,
             Phase::RollingBack { reason } => {
+                let now = self.world.clock.now();
                 incident.note(now, Actor::Recovery, "interrupted while undoing; going on");
                 self.take_back(&mut incident, &reason, ResultStatus::Applied).await;
             }
             _ => {}
         }
         drop(lease);
+    }
+
+    /// Goes on applying a fix that was interrupted, or takes it back where that was too long ago.
+    pub(super) async fn finish_applying(
+        self: &Arc<Self>,
+        incident: &mut Incident,
+        progress: &mut Progress,
+    ) {
+        let now = self.world.clock.now();
+        let age = (now - progress.planned_at).to_std().unwrap_or_default();
+        if age > self.rules().plan_lifetime {
+            // The world it was meant for is gone: it is taken back rather than finished.
+            let why = "it was interrupted for too long while it was applied";
+            incident.note(now, Actor::Recovery, why);
+            self.take_back(incident, why, ResultStatus::ApplyFailed).await;
+        } else {
+            incident.note(now, Actor::Recovery, "interrupted while applying; going on");
+            self.carry_out(incident, progress).await;
+        }
     }
 
     /// A fix of which no step was begun is decided anew: a freeze, a mode or a person may

@@ -5,15 +5,16 @@
 //! not helped by a look every few seconds. What Selfheal itself is about to end, or says when it
 //! ends, is looked at without such a delay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use selfheal_agents::model::{Hold, Incident, IncidentId, IncidentState, Timestamp};
 
+use super::api::ENGINE_UNSEEN;
 use super::record::WAIT_PAGE_AFTER;
-use super::state::{Inner, lock};
+use super::state::{Blind, Inner, lock};
 use super::{Scope, Trigger};
 
 /// How often is asked whether something is due.
@@ -78,13 +79,28 @@ impl Inner {
         lock(&self.retries).values().any(|retry| retry.next <= now)
     }
 
-    /// Looks again before the next slot while something cannot be seen: that it is back is news.
+    /// Looks again before the next slot while something cannot be seen: that it is back is news. An
+    /// engine of another host says by itself when it is, and is only looked for until people know.
     pub(super) fn retry_blind(&self) {
         let last = self.standing.borrow().last_check;
         let due = last.is_some_and(|last| self.world.clock.now() - last >= RETRY_BLIND);
-        if due && !lock(&self.blind).is_empty() {
+        // An engine of another host that is away and told of is asked again by itself.
+        let matters =
+            |(part, blind): (&String, &Blind)| !part.starts_with(ENGINE_UNSEEN) || !blind.told;
+        let is_blind = lock(&self.blind).iter().any(matters);
+        let is_back = self.is_one_back();
+        if (due && is_blind) || is_back {
             self.queue.add(Scope::All, Trigger::Schedule, false, None);
         }
+    }
+
+    /// Whether an engine of another host answers again that did not when this was last asked.
+    fn is_one_back(&self) -> bool {
+        let away: BTreeSet<String> = self.world.runtime.away().into_keys().collect();
+        let mut before = lock(&self.away);
+        let is_back = !before.is_subset(&away);
+        *before = away;
+        is_back
     }
 }
 

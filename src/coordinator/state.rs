@@ -34,6 +34,7 @@ use super::pulse::Pulse;
 use super::queue::Queue;
 use super::reminders::Reminded;
 use super::retries::Retries;
+use super::steps::together;
 use super::turns::{Turn, Turns};
 use super::{Freeze, Happening, Parts, Rules, Standing, schedule, validation};
 use crate::audit::Audit;
@@ -89,6 +90,8 @@ pub(super) struct Inner {
     pub(super) starts: Mutex<Starts>,
     /// What cannot be seen, each with its present spell.
     pub(super) blind: Mutex<BTreeMap<String, Blind>>,
+    /// Engines of other hosts that did not answer when that was last asked.
+    pub(super) away: Mutex<BTreeSet<String>>,
     /// Incidents whose window runs.
     pub(super) watched: Mutex<BTreeSet<IncidentId>>,
     /// When each of them was last looked at.
@@ -182,6 +185,7 @@ impl Inner {
             levels: Mutex::default(),
             starts: Mutex::default(),
             blind: Mutex::default(),
+            away: Mutex::default(),
             watched: Mutex::default(),
             last_looks: LastLooks::default(),
             eyes: Mutex::default(),
@@ -231,7 +235,7 @@ impl Inner {
             // A store that failed in the middle: the journal says where to go on.
             Ok(Some(mut progress)) if progress.phase == Phase::Applying => {
                 let Some(_lease) = self.lease_for(&incident) else { return };
-                self.carry_out(&mut incident, &mut progress).await;
+                self.finish_applying(&mut incident, &mut progress).await;
             }
             Ok(Some(Progress { phase: Phase::RollingBack { reason }, .. })) => {
                 let Some(_lease) = self.lease_for(&incident) else { return };
@@ -259,11 +263,22 @@ impl Inner {
     }
 
     /// A lease on all that an incident's newest fix touches, so that nobody else works there
-    /// and what the runtime tells of our effects is known as ours; `None` if one is taken.
+    /// and what the runtime tells of our effects is known as ours; `None` if one is taken or out of
+    /// reach.
     pub(super) fn lease_for(&self, incident: &Incident) -> Option<Lease> {
+        if !together(incident).iter().all(|fix| self.is_within_reach(fix)) {
+            return None;
+        }
         let mut targets = incident.fix.as_ref().map(Fix::touches).unwrap_or_default();
         targets.push(incident.target.clone());
         self.leases.take(targets, &self.world.clock)
+    }
+
+    /// Whether the engines of all that a fix touches answer: where one does not, a step or its undo
+    /// would only fail, and the fix be given up as stuck.
+    pub(super) fn is_within_reach(&self, fix: &Fix) -> bool {
+        let away = self.world.runtime.away();
+        fix.touches().iter().all(|id| id.engine().is_none_or(|engine| !away.contains_key(engine)))
     }
 
     /// Whether every fix that the last run had under way is brought to an end or watched again.

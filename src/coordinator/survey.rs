@@ -192,7 +192,7 @@ impl Inner {
         let gone: Vec<String> = known
             .iter()
             .filter(|(name, snapshot)| {
-                !seen.inventory.containers.contains_key(*name)
+                seen.inventory.is_gone(&TargetId::container(name))
                     && seen.now - snapshot.seen_at() > GONE_FOR
             })
             .map(|(name, _)| name.clone())

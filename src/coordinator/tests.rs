@@ -692,6 +692,7 @@ mod causes;
 mod clocks;
 mod commands;
 mod early;
+mod engines;
 mod flapping;
 mod fleet;
 mod gate;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::future::{join, join_all};
-use selfheal_agents::model::{ContainerFacts, Fix, Hold, TargetId, clean};
+use selfheal_agents::model::{ContainerFacts, Fix, Hold, TargetId, clean, engine_of};
 use selfheal_agents::ports::{WorldError, WorldResult};
 
 use super::circumstances::data_servers;
@@ -74,22 +74,27 @@ impl Inner {
         if containers.is_empty() {
             return found;
         }
-        let pulls = in_time("whether an image was pulled", self.pulls(bench));
+        let engines: BTreeMap<_, _> =
+            containers.keys().map(|name| (engine_of(name), *name)).collect();
+        let pulls = |beside| in_time("whether an image was pulled", self.pulls(beside, bench));
+        let pulls = join_all(engines.values().copied().map(pulls));
         let ask = |facts| in_time("whether a backup runs in it", self.backed_up(facts));
         let (pulls, backups) = join(pulls, join_all(containers.values().copied().map(ask))).await;
-        let pulls = found.known(pulls).unwrap_or_default();
-        for (facts, backup) in containers.into_values().zip(backups) {
+        let pulls = pulls.into_iter().map(|pulls| found.known(pulls).unwrap_or_default());
+        let pulls: BTreeMap<_, _> = engines.into_keys().zip(pulls).collect();
+        for ((name, facts), backup) in containers.into_iter().zip(backups) {
             let seen = found.deployment.take().or_else(|| deployment(bench.seen, facts));
-            found.deployment = seen.or_else(|| just_pulled(&pulls, facts));
+            let pulls = pulls.get(&engine_of(name)).map_or(&[][..], Vec::as_slice);
+            found.deployment = seen.or_else(|| just_pulled(pulls, facts));
             let backup = found.known(backup).flatten();
             found.backup = found.backup.take().or(backup);
         }
         found
     }
 
-    /// The images that were just pulled.
-    async fn pulls(&self, bench: &Bench<'_>) -> WorldResult<Vec<String>> {
-        match self.world.runtime.pulls(bench.seen.now - IMAGE_UPDATE).await {
+    /// The images that were just pulled on the engine of a container.
+    async fn pulls(&self, beside: &str, bench: &Bench<'_>) -> WorldResult<Vec<String>> {
+        match self.world.runtime.pulls(beside, bench.seen.now - IMAGE_UPDATE).await {
             // Somebody keeps events from us for good; nobody would ever be healed.
             Err(WorldError::Denied { .. } | WorldError::Refused { .. }) => Ok(vec![]),
             answer => answer,

@@ -65,7 +65,8 @@ impl Inner {
                 self.keep_warm_up(&facts.name, started_at, took).await;
             }
         }
-        lock(&self.starts).keep_only(|name| seen.inventory.containers.contains_key(name));
+        let is_there = |name: &str| !seen.inventory.is_gone(&TargetId::container(name));
+        lock(&self.starts).keep_only(is_there);
     }
 
     /// Learns from a window how long the start took that the fix made: no cycle looks at it before

@@ -2,32 +2,33 @@
 //!
 //! A container of another engine is called `ENGINE/NAME`, and its networks and its Compose project
 //! likewise, so that nothing of two hosts is taken for one. The invariant: of such a container only
-//! that is told which means the same on this host as on its own. Addresses, process ids, published
-//! ports and mounts are left out, since here they are somebody else's. An engine that does not
-//! answer is told of; what it held is still listed, and nobody knows how that does. The others go
-//! on.
+//! that is told which means the same on this host as on its own. Addresses it has now, process ids,
+//! published ports and mounts are left out, since here they are somebody else's. An engine that
+//! does not answer is told of; what it held is still listed, and nobody knows how that does. The
+//! others go on.
 //!
 //! Containers of other engines are neither made again nor cloned.
 
 mod routing;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use chrono::Utc;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, try_join};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, MountFacts, NetworkAttachment, RuntimeEvent, RuntimeEventKind,
     TargetId, Timestamp, engine_of,
 };
 use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
-use tokio::time::Instant;
 
 use super::Docker;
 
-/// An engine that did not answer is left in peace for so long.
+/// An engine that gives no sign of life for so long is away.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+/// It is asked again after so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Its events are asked for again after so long, and then ever later.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -54,8 +55,10 @@ struct Other {
 #[derive(Default)]
 struct Known {
     containers: Vec<ContainerFacts>,
-    /// When it failed to answer and why, where that was the last of it.
-    away: Option<(Instant, WorldError)>,
+    /// Why it failed to answer, where that was the last of it.
+    away: Option<WorldError>,
+    /// Whether it is one that is looked after already, under another name.
+    is_twin: bool,
 }
 
 impl Engines {
@@ -77,9 +80,14 @@ impl Engines {
         let other = self.others.get(engine).ok_or_else(|| WorldError::NotFound {
             what: format!("container `{name}`: an engine `{engine}`"),
         })?;
+        let known = other.known();
+        if known.is_twin {
+            let what = format!("container `{name}`: `{engine}` is another engine's second name");
+            return Err(WorldError::NotFound { what });
+        }
         // Whoever asks for one thing must not wait for what answers nobody.
-        match &other.known().away {
-            Some((_, error)) => Err(error.clone()),
+        match &known.away {
+            Some(error) => Err(error.clone()),
             None => Ok(Some((other, there))),
         }
     }
@@ -88,7 +96,11 @@ impl Engines {
         let others = join_all(self.others.values().map(Other::list));
         let (own, others) = join(self.own.containers(), others).await;
         let mut all = own?;
-        all.extend(others.into_iter().flatten());
+        for (other, theirs) in self.others.values().zip(others) {
+            if !other.is_twin(&theirs, &all) {
+                all.extend(theirs);
+            }
+        }
         Ok(all)
     }
 
@@ -113,23 +125,14 @@ impl Engines {
                 tracing::debug!(engine = other.name, %error, "what happened there is not known");
                 vec![]
             });
-            told.into_iter().map(|event| other.named(event)).collect::<Vec<_>>()
+            let told = told.into_iter().filter(|_| !other.known().is_twin);
+            told.map(|event| other.named(event)).collect::<Vec<_>>()
         }));
         let (own, others) = join(self.own.past_events(since), others).await;
         let mut events = own?;
         events.extend(others.into_iter().flatten());
         events.sort_by_key(|event| event.at);
         Ok(events)
-    }
-
-    async fn all_pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
-        let here = self.others.values().filter(|other| other.known().away.is_none());
-        let others = join_all(here.map(|other| other.docker.pulls(since)));
-        let (own, others) = join(self.own.pulls(since), others).await;
-        let mut pulls = own?;
-        // Nothing is done on an engine that has just gone away.
-        pulls.extend(others.into_iter().flatten().flatten());
-        Ok(pulls)
     }
 }
 
@@ -141,32 +144,59 @@ impl Other {
 
     /// Its containers; those known last, each of unknown status, where it does not answer.
     async fn list(&self) -> Vec<ContainerFacts> {
-        let just_failed = |known: &Known| {
-            known.away.as_ref().is_some_and(|(failed, _)| failed.elapsed() < AGAIN_AFTER)
-        };
-        if just_failed(&self.known()) {
+        // Nothing on this host waits for one that is away.
+        if self.known().away.is_some() {
             return self.last_known();
         }
-        match self.docker.containers().await {
-            Ok(all) => {
-                let all: Vec<_> = all.into_iter().map(|facts| self.told_here(facts)).collect();
-                let mut known = self.known();
-                if known.away.take().is_some() {
-                    tracing::info!(engine = self.name, "the engine answers again");
-                }
-                known.containers.clone_from(&all);
-                all
-            }
+        match self.ask().await {
+            Ok(all) => all,
             Err(error) => {
-                let mut known = self.known();
-                if known.away.is_none() {
-                    tracing::warn!(engine = self.name, %error, "the engine cannot be reached");
-                }
-                known.away = Some((Instant::now(), error));
-                drop(known);
+                self.went_away(error);
                 self.last_known()
             }
         }
+    }
+
+    /// Its containers as they are now. One that is switched off is not waited for as long as a list
+    /// may take.
+    async fn ask(&self) -> WorldResult<Vec<ContainerFacts>> {
+        let lives = async {
+            let lives = tokio::time::timeout(SIGN_OF_LIFE, self.docker.ping()).await;
+            let what = format!("a sign of life of the engine `{}`", self.name);
+            // Whether it lets us in is seen by what it lists.
+            lives.map(drop).map_err(|_| WorldError::TimedOut { what, limit: SIGN_OF_LIFE })
+        };
+        let ((), all) = try_join(lives, self.docker.containers()).await?;
+        let all: Vec<_> = all.into_iter().map(|facts| self.told_here(facts)).collect();
+        self.known().containers.clone_from(&all);
+        Ok(all)
+    }
+
+    /// From now on it is asked beside everything else, until it answers again.
+    fn went_away(&self, error: WorldError) {
+        let mut known = self.known();
+        if known.away.is_none() {
+            tracing::warn!(engine = self.name, %error, "the engine cannot be reached");
+            let (name, docker) = (self.name.clone(), self.docker.clone());
+            tokio::spawn(ask_again(name, docker, Arc::downgrade(&self.known)));
+        }
+        known.away = Some(error);
+    }
+
+    /// Whether it holds one of the containers that are listed already: no two engines give the same
+    /// id, and two names must not let one container be healed twice over.
+    fn is_twin(&self, theirs: &[ContainerFacts], listed: &[ContainerFacts]) -> bool {
+        let ids: BTreeSet<&str> = listed.iter().map(|facts| facts.id.as_str()).collect();
+        let same = theirs.iter().find(|facts| ids.contains(facts.id.as_str()));
+        let was_twin = std::mem::replace(&mut self.known().is_twin, same.is_some());
+        if let Some(same) = same.filter(|_| !was_twin) {
+            tracing::warn!(
+                engine = self.name,
+                container.name = same.name,
+                "it is left out: the engine is looked after already; remove one of its names from the settings"
+            );
+        }
+        same.is_some()
     }
 
     fn last_known(&self) -> Vec<ContainerFacts> {
@@ -188,7 +218,8 @@ impl Other {
             // Those beside it know it by its name alone.
             attachment.aliases.push(facts.name.clone());
             attachment.network = self.name_here(&attachment.network);
-            (attachment.ip, attachment.fixed_ip) = (None, None);
+            // The one it was given for good is needed to join the network again.
+            attachment.ip = None;
         }
         facts.network_mode = match facts.network_mode.as_str() {
             "default" => self.name_here(BRIDGE),
@@ -248,6 +279,9 @@ impl Other {
                 match events.next().await {
                     Some(Ok(event)) => {
                         since = Some(event.at);
+                        if other.known().is_twin {
+                            continue;
+                        }
                         let told = other.named(event);
                         return Some((Ok(told), (other, events, since, FIRST_PAUSE)));
                     }
@@ -262,6 +296,22 @@ impl Other {
             }
         })
         .boxed()
+    }
+}
+
+/// Asks an engine that is away until it answers again, or nobody looks after it any more.
+async fn ask_again(name: String, docker: Docker, known: Weak<Mutex<Known>>) {
+    loop {
+        tokio::time::sleep(AGAIN_AFTER).await;
+        let Some(known) = known.upgrade() else { return };
+        let other = Other { name: name.clone(), docker: docker.clone(), known };
+        let answer = other.ask().await;
+        let is_back = answer.is_ok();
+        other.known().away = answer.err();
+        if is_back {
+            tracing::info!(engine = name, "the engine answers again");
+            return;
+        }
     }
 }
 

@@ -65,8 +65,8 @@ impl ContainerRuntime for Only {
         self.inner(name)?.processes(name).await
     }
 
-    async fn pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
-        self.all.pulls(since.max(self.since)).await
+    async fn pulls(&self, beside: &str, since: Timestamp) -> WorldResult<Vec<String>> {
+        self.all.pulls(beside, since.max(self.since)).await
     }
 
     async fn logs(

@@ -33,8 +33,8 @@ impl ContainerRuntime for Engines {
 
     fn away(&self) -> BTreeMap<String, String> {
         let away = |(name, other): (&String, &super::Other)| {
-            let (_, error) = other.known().away.clone()?;
-            Some((name.clone(), error.to_string()))
+            let why = other.known().away.as_ref()?.to_string();
+            Some((name.clone(), why))
         };
         self.others.iter().filter_map(away).collect()
     }
@@ -54,8 +54,8 @@ impl ContainerRuntime for Engines {
         routed!(self.processes(name))
     }
 
-    async fn pulls(&self, since: Timestamp) -> WorldResult<Vec<String>> {
-        self.all_pulls(since).await
+    async fn pulls(&self, beside: &str, since: Timestamp) -> WorldResult<Vec<String>> {
+        routed!(self.pulls(beside, since))
     }
 
     async fn logs(

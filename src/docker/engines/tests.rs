@@ -1,5 +1,8 @@
 use selfheal_agents::fakes::{FakeWorld, container};
 use selfheal_agents::ports::ContainerRuntime as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixListener;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -14,7 +17,7 @@ fn attached(network: &str) -> NetworkAttachment {
         network: network.to_owned(),
         aliases: vec!["www".to_owned()],
         ip: Some("172.18.0.2".to_owned()),
-        fixed_ip: None,
+        fixed_ip: Some("172.18.0.9".to_owned()),
     }
 }
 
@@ -43,11 +46,13 @@ fn what_is_told_of_another_hosts_container_names_its_engine_and_nothing_of_its_h
     assert!(here.pid.is_none() && here.published_ports.is_empty());
     assert_eq!(here.mounts.len(), 1, "{:?}", here.mounts);
     assert!(!here.mounts[0].bind && !here.mounts[0].writable);
+    assert_eq!((&here.networks[0].ip, here.ip()), (&None, None));
     let back = nas().attachment_there("web", &here.networks[0]);
     assert_eq!(
         (back.network.as_str(), back.aliases.as_slice()),
         ("front", &["www".to_owned()][..])
     );
+    assert_eq!(back.fixed_ip.as_deref(), Some("172.18.0.9"), "it joins again with its address");
 }
 
 #[tokio::test]
@@ -56,7 +61,8 @@ async fn an_engine_that_does_not_answer_keeps_its_containers_and_hides_no_other(
     let own = fake.add(container("web")).world().runtime;
     let engines = Engines { own, others: BTreeMap::from([("nas".to_owned(), nas())]) };
     let other = &engines.others["nas"];
-    let known = other.told_here(container("web"));
+    let there = ContainerFacts { id: "another".to_owned(), ..container("web") };
+    let known = other.told_here(there);
     other.known().containers = vec![known];
     let listed = engines.containers().await.unwrap();
     let seen: Vec<_> = listed.iter().map(|c| (c.name.as_str(), c.status)).collect();
@@ -72,6 +78,39 @@ async fn an_engine_that_does_not_answer_keeps_its_containers_and_hides_no_other(
 }
 
 #[tokio::test]
+async fn what_was_pulled_is_asked_of_the_engine_it_matters_on() {
+    let own = FakeWorld::default().world().runtime;
+    let engines = Engines { own, others: BTreeMap::from([("nas".to_owned(), nas())]) };
+    assert_eq!(engines.pulls("web", Utc::now()).await.unwrap(), Vec::<String>::new());
+    let unknown = engines.pulls("nas/web", Utc::now()).await.unwrap_err();
+    assert!(unknown.is_transient(), "nothing is done while that is not known: {unknown}");
+}
+
+#[tokio::test]
+async fn an_engine_under_a_second_name_is_left_out() {
+    let fake = FakeWorld::default();
+    let own = fake.add(container("web")).world().runtime;
+    let engines = Engines { own, others: BTreeMap::from([("nas".to_owned(), nas())]) };
+    let other = &engines.others["nas"];
+    let holds = |held: &[ContainerFacts]| {
+        let held = held.iter().cloned().map(|facts| other.told_here(facts));
+        other.known().containers = held.collect();
+    };
+    let listed = async || {
+        let listed = engines.containers().await.unwrap();
+        listed.into_iter().map(|facts| facts.name).collect::<Vec<_>>()
+    };
+    holds(&[container("web"), container("db")]);
+    assert_eq!(listed().await, ["web"]);
+    let left_out = engines.restart("nas/web", None, 1).await.unwrap_err();
+    assert!(matches!(left_out, WorldError::NotFound { .. }), "{left_out}");
+
+    // The settings may have been right, and what was moved here be gone there.
+    holds(&[container("db")]);
+    assert_eq!(listed().await, ["web", "nas/db"]);
+}
+
+#[tokio::test]
 async fn a_container_of_another_engine_is_never_made_again() {
     use selfheal_agents::ports::{Rehearsals as _, Remakes as _};
     let own = FakeWorld::default().world().runtime;
@@ -79,4 +118,46 @@ async fn a_container_of_another_engine_is_never_made_again() {
     let refused = engines.blueprint("nas/web").await.unwrap_err();
     assert!(refused.to_string().contains("engine `nas`"), "{refused}");
     engines.unstage("nas/web.selfheal-rehearsal-0123456789ab").await.unwrap();
+}
+
+/// Answers every question there as an engine that holds nothing.
+async fn answers_all(listener: UnixListener) {
+    loop {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut asked = vec![];
+        while !asked.ends_with(b"\r\n\r\n") {
+            asked.push(client.read_u8().await.unwrap());
+        }
+        let is_list = asked.starts_with(b"GET /containers/json");
+        let body = if is_list { "[]" } else { r#"{"Version":"29","ApiVersion":"1.52"}"# };
+        let length = body.len();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close");
+        client.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_hangs_is_waited_for_once_and_known_to_be_back_without_a_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("docker.sock");
+    // It takes whoever comes and says nothing.
+    let hanging = UnixListener::bind(&path).unwrap();
+    let docker = Docker::connect(&format!("unix://{}", path.display())).unwrap();
+    let own = FakeWorld::default().world().runtime;
+    let engines = Engines::new(own, [("nas".to_owned(), docker)]);
+    let looked = async || {
+        let begun = Instant::now();
+        engines.containers().await.unwrap();
+        begun.elapsed()
+    };
+    assert!(looked().await < Duration::from_secs(5), "less than a list may take");
+    assert!(engines.away()["nas"].contains("sign of life"), "{:?}", engines.away());
+    tokio::time::sleep(AGAIN_AFTER + Duration::from_secs(1)).await;
+    assert!(looked().await < Duration::from_millis(100), "nobody waits while it is asked");
+
+    drop(hanging);
+    std::fs::remove_file(&path).unwrap();
+    tokio::spawn(answers_all(UnixListener::bind(&path).unwrap()));
+    tokio::time::sleep(3 * AGAIN_AFTER).await;
+    assert_eq!(engines.away(), BTreeMap::new());
 }

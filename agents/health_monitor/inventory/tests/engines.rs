@@ -47,7 +47,8 @@ fn what_was_on_an_engine_that_is_away_may_still_be_there() {
     let away = BTreeMap::from([("nas".to_owned(), "no route".to_owned())]);
     let inventory = Inventory { away, ..take(&[]) };
     assert!(inventory.may_be_away(&id("container:nas/web")));
-    for gone in ["container:web", "container:pi/web", "host"] {
-        assert!(!inventory.may_be_away(&id(gone)), "{gone}");
+    assert!(!inventory.is_gone(&id("container:nas/web")) && !inventory.is_gone(&id("host")));
+    for gone in ["container:web", "container:pi/web"] {
+        assert!(!inventory.may_be_away(&id(gone)) && inventory.is_gone(&id(gone)), "{gone}");
     }
 }
