@@ -328,9 +328,9 @@ impl Coordinator {
         self.inner.world.clock.now()
     }
 
-    /// Whether what the last run left is taken up: until then nobody knows what is frozen.
-    pub fn has_taken_up(&self) -> bool {
-        self.inner.has_taken_up()
+    /// Whether it is known what the last run left frozen.
+    pub fn are_freezes_known(&self) -> bool {
+        self.inner.are_freezes_known.load(Ordering::Relaxed)
     }
 
     /// Where it stands now.

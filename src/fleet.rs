@@ -70,8 +70,8 @@ struct State {
     /// Whether the settings were read.
     is_declared: bool,
     mode: String,
-    /// How this node is, as the others are told; empty until that is known.
-    summary: String,
+    /// How this node is, but for its leases; `None` until that is known.
+    summary: Option<registry::Summary>,
     tenures: BTreeMap<String, Tenure>,
     /// What other nodes have frozen.
     frozen: Vec<(String, Frozen)>,

@@ -1,7 +1,7 @@
 //! What the parts of the coordinator share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ pub(super) struct Inner {
     /// How containers usually answer, by name.
     pub(super) latencies: Mutex<BTreeMap<String, CalmLatency>>,
     pub(super) frozen: Mutex<Vec<Freeze>>,
+    /// Whether those of the last run are among them.
+    pub(super) are_freezes_known: AtomicBool,
     /// What became of all fixes when so many outcomes were recorded.
     pub(super) outcomes_read: AsyncMutex<Option<(u64, History)>>,
     /// How targets changed between well and broken.
@@ -179,6 +181,7 @@ impl Inner {
             error_rates: Mutex::default(),
             latencies: Mutex::default(),
             frozen: Mutex::default(),
+            are_freezes_known: AtomicBool::default(),
             outcomes_read: AsyncMutex::default(),
             flaps: Mutex::default(),
             hours: Mutex::default(),

@@ -25,10 +25,10 @@ pub(super) struct Frozen {
 }
 
 impl Fleet {
-    /// What is frozen here, in the words of the table: nothing where nothing is. `None` until what
-    /// the last run left is taken up: what it had frozen still holds.
+    /// What is frozen here, in the words of the table: nothing where nothing is. `None` until it
+    /// is known what the last run left frozen: that still holds.
     pub(super) fn frozen_here(&self, coordinator: &Coordinator) -> Option<String> {
-        if !coordinator.has_taken_up() {
+        if !coordinator.are_freezes_known() {
             return None;
         }
         let state = self.state();

@@ -147,7 +147,8 @@ async fn busy(
 async fn tell(fleet: &Fleet, coordinator: &Coordinator, told: &mut String) -> sqlx::Result<bool> {
     let (summary, mode) = {
         let state = fleet.state();
-        (state.summary.clone(), state.mode.clone())
+        let summary = state.summary_now().and_then(|now| serde_json::to_string(&now).ok());
+        (summary.unwrap_or_default(), state.mode.clone())
     };
     let frozen = fleet.frozen_here(coordinator);
     let own = Own {

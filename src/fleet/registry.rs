@@ -7,7 +7,7 @@ use selfheal_agents::lease::Tenure;
 use selfheal_agents::model::{TargetId, Verdict, clean};
 use serde::{Deserialize, Serialize};
 
-use super::{Fleet, clock};
+use super::{Fleet, State, clock};
 use crate::coordinator::{Coordinator, IncidentSummary};
 
 /// A node that has said nothing for so long is shown as silent.
@@ -75,23 +75,26 @@ pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         turns.tick().await;
-        let summary = summary(coordinator, held(fleet)).await;
-        fleet.state().summary = serde_json::to_string(&summary).unwrap_or_default();
+        let summary = summary(coordinator).await;
+        fleet.state().summary = Some(summary);
     }
 }
 
-/// What it looks after now.
-fn held(fleet: &Fleet) -> Vec<Held> {
-    let (state, now) = (fleet.state(), clock());
-    let held = |(target, tenure): (&String, &Tenure)| {
-        let fence = tenure.fence().filter(|_| tenure.is_held(now))?;
-        Some(Held { target: target.clone(), fence })
-    };
-    state.tenures.iter().filter_map(held).collect()
+impl State {
+    /// How this node is, with what it looks after now; `None` until that is known.
+    pub(super) fn summary_now(&self) -> Option<Summary> {
+        let now = clock();
+        let held = |(target, tenure): (&String, &Tenure)| {
+            let fence = tenure.fence().filter(|_| tenure.is_held(now))?;
+            Some(Held { target: target.clone(), fence })
+        };
+        let leases = self.tenures.iter().filter_map(held).collect();
+        self.summary.clone().map(|summary| Summary { leases, ..summary })
+    }
 }
 
-/// How this node is, as far as the coordinator knows.
-async fn summary(coordinator: &Coordinator, leases: Vec<Held>) -> Summary {
+/// How this node is, as far as the coordinator knows, without its leases.
+async fn summary(coordinator: &Coordinator) -> Summary {
     let standing = coordinator.standing();
     let targets = standing.targets.iter().map(|target| Watched {
         id: target.id.clone(),
@@ -100,5 +103,5 @@ async fn summary(coordinator: &Coordinator, leases: Vec<Held>) -> Summary {
     });
     let open = coordinator.store().open_incidents().await.unwrap_or_default();
     let incidents = open.iter().map(IncidentSummary::of).collect();
-    Summary { targets: targets.collect(), incidents, leases }
+    Summary { targets: targets.collect(), incidents, leases: vec![] }
 }
