@@ -168,7 +168,6 @@ fn trust(global: &Global, settings: &Settings) -> Result<Trust, Failure> {
 
 /// Where a daemon with these settings answers on this machine.
 fn own_url(api: &Api) -> String {
-    let scheme = if api.tls.files().is_some() { "https" } else { "http" };
     let mut address = api.listen;
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {
@@ -177,7 +176,7 @@ fn own_url(api: &Api) -> String {
             std::net::Ipv6Addr::LOCALHOST.into()
         });
     }
-    format!("{scheme}://{address}")
+    api.url_at(address)
 }
 
 /// Who types, for the record.

@@ -46,6 +46,7 @@ mod progress;
 mod pulse;
 mod queue;
 mod record;
+pub(crate) mod recorded;
 mod recovery;
 mod rehearsal;
 mod remains;

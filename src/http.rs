@@ -63,7 +63,6 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use self::events::Events;
 use self::metrics::Tally;
 use self::problem::Problem;
-use self::results::Counted;
 use self::state::Api;
 use self::tls::Tls;
 use self::vital::Vital;
@@ -190,7 +189,7 @@ pub fn router(
     let upkeep = coordinator.upkeep();
     let tally = Tally::keep(coordinator.subscribe(), upkeep, cancel.clone());
     let events = Events::keep(coordinator.subscribe(), upkeep, cancel);
-    let (vital, counted, document) = (Vital::default(), Counted::default(), Arc::from(document));
+    let (vital, counted, document) = (Vital::default(), Arc::default(), Arc::from(document));
     let api = Api { coordinator, events, tally, counted, vital, configured, document };
     let audit = Arc::clone(api.coordinator.audit());
     with_layers(documented.merge(undocumented()).with_state(api), audit, access, hosts)

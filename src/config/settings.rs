@@ -385,8 +385,13 @@ impl Default for Api {
 impl Api {
     /// Where it is called.
     pub fn address(&self) -> String {
+        self.url_at(self.listen)
+    }
+
+    /// Where it is called under that address of the machine.
+    pub fn url_at(&self, address: SocketAddr) -> String {
         let scheme = if self.tls.files().is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.listen)
+        format!("{scheme}://{address}")
     }
 
     /// Whether nobody is let in without a token.

@@ -278,7 +278,8 @@ impl Inner {
         }
     }
 
-    /// Reminds people, tells the digest and writes what the audit log did not take, beside the windows: those wait for no store that is slow.
+    /// Reminds people, tells the digest and writes what the audit log did not take. Beside the
+    /// windows: those wait for no store that is slow.
     async fn tell_in_time(self: Arc<Self>) {
         loop {
             tokio::time::sleep(TELL_EVERY).await;

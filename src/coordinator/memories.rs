@@ -95,23 +95,9 @@ impl Inner {
             Autonomy::Earned => shadow::runs(self.store.as_ref()).await?,
             Autonomy::Full => vec![],
         };
-        let own = self.outcomes_so_far().await?.with_releases(releases);
+        let own = self.outcomes.of(self.store.as_ref(), |all| History::new(all, vec![])).await?;
+        let own = own.with_releases(releases);
         Ok(own.with_shadows(shadows).with_others(&self.fleet.outcomes()))
-    }
-
-    /// What became of all fixes; read anew only when there is something new.
-    async fn outcomes_so_far(&self) -> StoreResult<History> {
-        let mut read = self.outcomes_read.lock().await;
-        // Before they are read: what is recorded meanwhile is seen the next time.
-        let recorded = self.store.outcomes_recorded();
-        if let Some((then, history)) = read.as_ref()
-            && *then == recorded
-        {
-            return Ok(history.clone());
-        }
-        let history = History::new(self.store.outcomes(None).await?, vec![]);
-        *read = Some((recorded, history.clone()));
-        Ok(history)
     }
 
     /// A person's approval says that this fix type may be tried again on this target.

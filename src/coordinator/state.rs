@@ -32,6 +32,7 @@ use super::news::News;
 use super::progress::{Phase, Progress};
 use super::pulse::Pulse;
 use super::queue::Queue;
+use super::recorded::Recorded;
 use super::reminders::Reminded;
 use super::retries::Retries;
 use super::steps::together;
@@ -80,8 +81,8 @@ pub(super) struct Inner {
     pub(super) frozen: Mutex<Vec<Freeze>>,
     /// Whether those of the last run are among them.
     pub(super) are_freezes_known: AtomicBool,
-    /// What became of all fixes when so many outcomes were recorded.
-    pub(super) outcomes_read: AsyncMutex<Option<(u64, History)>>,
+    /// What became of all fixes.
+    pub(super) outcomes: Recorded<History>,
     /// How targets changed between well and broken.
     pub(super) flaps: Mutex<Flaps>,
     /// How each target did, hour by hour.
@@ -182,7 +183,7 @@ impl Inner {
             latencies: Mutex::default(),
             frozen: Mutex::default(),
             are_freezes_known: AtomicBool::default(),
-            outcomes_read: AsyncMutex::default(),
+            outcomes: Recorded::default(),
             flaps: Mutex::default(),
             hours: Mutex::default(),
             levels: Mutex::default(),

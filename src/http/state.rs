@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use super::body::Doctor;
 use super::events::Events;
 use super::metrics::Tally;
-use super::results::{Counted, Results};
+use super::results::Results;
 use super::vital::Vital;
 use crate::alerts::{Channels, Heart};
 use crate::config::{Settings, Sources};
 use crate::coordinator::Coordinator;
+use crate::coordinator::recorded::Recorded;
 use crate::fleet::Fleet;
 use crate::streams::Tie;
 use crate::traces::Collector;
@@ -48,7 +49,7 @@ pub(super) struct Api {
     /// What happened since the start, counted.
     pub(super) tally: Tally,
     /// What became of all fixes.
-    pub(super) counted: Counted,
+    pub(super) counted: Arc<Recorded<Arc<Results>>>,
     /// Whether the store can be written.
     pub(super) vital: Vital,
     /// The settings.
@@ -60,7 +61,8 @@ pub(super) struct Api {
 impl Api {
     /// What became of all fixes.
     pub(super) async fn results(&self) -> StoreResult<Arc<Results>> {
-        self.counted.of(self.store()).await
+        let count = |all: Vec<_>| Arc::new(Results::of(&all));
+        self.counted.of(self.store(), count).await
     }
 
     /// The store, for reading.

@@ -184,14 +184,20 @@ async fn whoever_was_called_by_a_route_is_told_that_it_is_over() {
     assert_eq!(taken(&stage, "ntfy").await, ["recovered"], "though that is critical to nobody");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_was_taken_back_is_told_to_be_over_once_it_works_again() {
+/// A fix that did not help was taken back.
+async fn taken_back() -> Stage {
     let stage = Stage::new(shop(), Rules::default());
     stage.look().await;
     stage.fake.behaves("web", Behaviour::DiesOnStart { exit_code: 1 });
     stage.fake.crash("web", 1);
     stage.pass(60).await;
     stage.look().await;
+    stage
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_back_is_told_to_be_over_once_it_works_again() {
+    let stage = taken_back().await;
     let over = |titles: Vec<String>| titles.iter().filter(|event| *event == "recovered").count();
     assert!(stage.alerts().await.contains(&"rolled_back".to_owned()));
     assert_eq!(over(stage.alerts().await), 0);
@@ -200,9 +206,9 @@ async fn what_was_taken_back_is_told_to_be_over_once_it_works_again() {
     stage.fake.world().runtime.start("web").await.unwrap();
     stage.pass(700).await;
     stage.look().await;
-    let taken_back = |incident: &&Incident| incident.state() == IncidentState::RolledBack;
+    let is_taken_back = |incident: &&Incident| incident.state() == IncidentState::RolledBack;
     let incidents = stage.incidents().await;
-    let owed = incidents.iter().filter(taken_back).count();
+    let owed = incidents.iter().filter(is_taken_back).count();
     let told: Vec<&Incident> = incidents.iter().filter(|incident| incident.told_over).collect();
     assert_eq!((owed > 0, told.len()), (true, owed), "{:#?}", incidents[0].timeline);
     let count = over(stage.alerts().await);
@@ -212,12 +218,7 @@ async fn what_was_taken_back_is_told_to_be_over_once_it_works_again() {
 
 #[tokio::test(start_paused = true)]
 async fn that_it_is_over_is_told_later_where_the_alert_could_not_be_queued() {
-    let stage = Stage::new(shop(), Rules::default());
-    stage.look().await;
-    stage.fake.behaves("web", Behaviour::DiesOnStart { exit_code: 1 });
-    stage.fake.crash("web", 1);
-    stage.pass(60).await;
-    stage.look().await;
+    let stage = taken_back().await;
     stage.fake.behaves("web", Behaviour::Works);
     stage.fake.world().runtime.start("web").await.unwrap();
     stage.store.refuse_alerts(Some("the disk is full"));
