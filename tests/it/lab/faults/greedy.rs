@@ -3,7 +3,7 @@
 use super::{Fault, app};
 use crate::lab::engine::docker;
 
-/// Threads caught in loops leave no processor to those that answer.
+/// A search that backtracks for ever takes all of its processor, and nobody else is answered.
 pub(crate) const SPINNING: Fault = Fault {
     // Who shares the machine with it is to notice nothing.
     stage: |stack| stack.start(app().asks_itself().with(&["--cpus=0.4"])),
