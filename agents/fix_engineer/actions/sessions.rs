@@ -9,8 +9,11 @@ use crate::root_cause::lasts_for;
 /// say.
 const DEFAULT_OLDER_THAN_SECS: u64 = 300;
 
-/// More than this many at once is no repair but a purge.
-const MOST_SESSIONS: usize = 5;
+/// As many as PostgreSQL is asked for. Where more were forgotten, the next repair ends them.
+const MOST_SESSIONS: usize = 50;
+
+/// How many of the sessions are named where the fix is described; the others are counted.
+const NAMED: usize = 3;
 
 /// The sessions of one server that are to end.
 pub(super) struct Ending<'a> {
@@ -21,7 +24,12 @@ pub(super) struct Ending<'a> {
 
 impl Ending<'_> {
     pub(super) fn describe(&self) -> String {
-        let who: Vec<&str> = self.sessions.iter().map(|s| s.who.as_str()).collect();
+        let mut who: Vec<&str> = self.sessions.iter().take(NAMED).map(|s| s.who.as_str()).collect();
+        let others = self.sessions.len().saturating_sub(NAMED);
+        let others = format!("{others} more");
+        if self.sessions.len() > NAMED {
+            who.push(&others);
+        }
         format!("end {} session(s) of `{}`: {}", self.sessions.len(), self.target, who.join(", "))
     }
 
@@ -138,6 +146,8 @@ pub(super) fn chosen(request: &PlanRequest<'_>) -> Result<(Endpoint, Vec<Session
             from: longest.map(|secs| lasts_for(secs, oldest as f64, now)),
         });
     }
+    // Whoever leaks takes what is given back at once: to end a few of many mends nothing. Where one
+    // holds up others, they go on when it is gone.
     let most = if which == Some(BLOCKER) { 1 } else { MOST_SESSIONS };
     Ok((endpoint, old.into_iter().take(most).map(session).collect()))
 }
