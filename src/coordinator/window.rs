@@ -196,7 +196,9 @@ impl Inner {
         else {
             return;
         };
-        if view.look.condition != Condition::Well {
+        // Where what the root suffered from is still there, its dependents suffer from that.
+        let remains = matches!(view.look.remains, Remains::Trouble(_) | Remains::NotYet);
+        if view.look.condition != Condition::Well || remains {
             return;
         }
         let graph = Graph::new(&view.inventory.dependencies);

@@ -21,7 +21,16 @@ pub(super) fn reached_at() -> DatabaseEndpoint {
 
 /// A server in `web` that answers so.
 fn server(kind: TargetKind, endpoint: Endpoint, facts: Facts, catalogue: Arc<Catalogue>) -> Stage {
-    let fake = shop();
+    server_in(shop(), kind, endpoint, facts, catalogue)
+}
+
+fn server_in(
+    fake: FakeWorld,
+    kind: TargetKind,
+    endpoint: Endpoint,
+    facts: Facts,
+    catalogue: Arc<Catalogue>,
+) -> Stage {
     fake.answers(&endpoint, facts);
     let mut rules = Rules { threshold: Confidence::literal(50), ..Rules::default() };
     rules.declared.targets.push(Target {
@@ -74,6 +83,61 @@ async fn connections_that_are_only_a_warning_by_now_were_mended() {
     let (became, why) = how_it_ends(&stage).await;
     assert_eq!(stage.fake.effects().len(), 5, "{:?}", stage.fake.effects());
     assert_eq!(became, IncidentState::Resolved, "{why}");
+}
+
+/// All connections are taken, by so many sessions that were forgotten a while ago.
+fn leaked(sessions: u32) -> DatabaseFacts {
+    DatabaseFacts {
+        reachable: true,
+        connections: Some(sessions),
+        max_connections: Some(sessions),
+        idle_in_transaction: (1..=sessions.into()).map(|pid| forgotten(pid, 70.0)).collect(),
+        blocked: Some(0),
+        ..DatabaseFacts::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_were_forgotten_are_ended_at_once_and_a_few_are_named() {
+    let stage = postgres(leaked(17));
+    let (became, why) = how_it_ends(&stage).await;
+    assert_eq!(stage.fake.effects().len(), 17, "{:?}", stage.fake.effects());
+    assert_eq!(became, IncidentState::Resolved, "{why}");
+    let incident = stage.incidents().await.remove(0);
+    let summary = incident.fix.unwrap().summary;
+    assert!(summary.starts_with("end 17 session(s) of "), "{summary}");
+    assert!(summary.ends_with(", 14 more"), "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dependent_is_left_alone_while_what_it_suffers_from_comes_back() {
+    let fake = old_world(|w| {
+        w.add(healthy("web"));
+        let mut api = healthy("api");
+        api.labels = labels(&[("selfheal.depends-on", "web")]);
+        // It would have noticed by now that it can work again.
+        let check = api.health_check.as_mut().unwrap();
+        (check.interval, check.timeout) = (Duration::from_secs(1), Duration::from_secs(1));
+        w.add(api);
+    });
+    let endpoint = Endpoint::Postgres(reached_at());
+    let (kind, facts) = (TargetKind::Postgres, Facts::Postgres(leaked(17)));
+    let stage = server_in(fake, kind, endpoint.clone(), facts, built_in());
+    stage.fake.hang("api");
+    stage.look().await;
+    for _ in 0..30 {
+        if stage.fake.effects().is_empty() {
+            stage.pass(1).await;
+        }
+    }
+    assert_eq!(stage.fake.effects().len(), 17, "{:?}", stage.fake.effects());
+    stage.pass(3).await;
+    // Who leaks has taken all of them again, and it is too early to say that this lasts.
+    let again = (101..=117).map(|pid| forgotten(pid, 1.0)).collect();
+    let facts = DatabaseFacts { idle_in_transaction: again, ..leaked(17) };
+    stage.fake.answers(&endpoint, Facts::Postgres(facts));
+    stage.pass(50).await;
+    assert_eq!(stage.fake.effects().len(), 17, "{:?}", stage.fake.effects());
 }
 
 #[tokio::test(start_paused = true)]
