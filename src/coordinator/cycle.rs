@@ -314,6 +314,9 @@ impl Inner {
             let mut holds = early::holds(incident, unmet, bench.seen.now);
             holds.extend(busy);
             return Ok((Err(None), holds));
+        } else if let Some(mut holds) = early::goes_on(incident, bench.seen.now) {
+            holds.extend(busy);
+            return Ok((Err(None), holds));
         } else {
             Hold::NoFixKnown
         }];

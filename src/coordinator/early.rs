@@ -13,6 +13,16 @@ use selfheal_agents::root_cause::Unmet;
 /// A person is not left in the dark for longer than this while something is broken.
 const SOON: Duration = Duration::from_mins(2);
 
+/// The reasons of an incident that waits for a time which has not come, where this look saw nothing of
+/// what it waits for: a server that answers nobody for a moment is asked again then, and to tell a
+/// person before would be to tell him of what is mended by itself.
+pub(super) fn goes_on(incident: &Incident, now: Timestamp) -> Option<Vec<Hold>> {
+    let of_waiting = |hold: &&Hold| matches!(hold, Hold::TooEarly { .. } | Hold::NoFixKnown);
+    let lies_ahead = |hold: &Hold| matches!(hold, Hold::TooEarly { until, .. } if *until > now);
+    let waits = incident.holds.iter().any(lies_ahead);
+    waits.then(|| incident.holds.iter().filter(of_waiting).cloned().collect())
+}
+
 /// The reasons to hold an incident whose fix lacks only time.
 pub(super) fn holds(incident: &Incident, unmet: Unmet, now: Timestamp) -> Vec<Hold> {
     let waits_until = incident.holds.iter().find_map(|hold| match hold {

@@ -17,6 +17,13 @@ fn exhausted(idle_secs: f64) -> DatabaseFacts {
     }
 }
 
+/// All connections are taken, also those that are kept for administrators.
+fn answers_nobody(stage: &Stage) {
+    let error = Some("too_many_connections".to_owned());
+    let facts = DatabaseFacts { reachable: false, error, ..DatabaseFacts::default() };
+    stage.fake.answers(&Endpoint::Postgres(reached_at()), Facts::Postgres(facts));
+}
+
 /// Lets so many seconds pass in which the sessions grow older by as many, and answers after how
 /// many the first was ended.
 async fn ended_after(stage: &Stage, seconds: u64, age: impl Fn(u64) -> f64) -> Option<u64> {
@@ -42,6 +49,30 @@ async fn what_is_too_young_to_be_ended_is_looked_at_when_it_is_old_enough_and_no
     let ended = ended_after(&stage, 60, |second| 40.0 + second as f64).await;
     assert!(ended.is_some_and(|after| (20..=23).contains(&after)), "60 s and a moment: {ended:?}");
     assert_eq!(stage.alerts().await, Vec::<String>::new(), "nobody gets up for that");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_cannot_be_asked_for_a_moment_wakes_nobody_before_the_time_has_come() {
+    let stage = postgres(exhausted(0.1));
+    stage.look().await;
+    assert_eq!(ended_after(&stage, 20, |second| second as f64).await, None);
+    answers_nobody(&stage);
+    stage.look().await;
+    assert_eq!(stage.alerts().await, Vec::<String>::new());
+    let ended = ended_after(&stage, 80, |second| 20.0 + second as f64).await;
+    assert!(ended.is_some_and(|after| (40..=43).contains(&after)), "60 s and a moment: {ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_nobody_any_more_is_told_of_when_the_time_has_come() {
+    let stage = postgres(exhausted(0.1));
+    stage.look().await;
+    assert_eq!(ended_after(&stage, 20, |second| second as f64).await, None);
+    answers_nobody(&stage);
+    stage.look().await;
+    assert_eq!(stage.alerts().await, Vec::<String>::new());
+    stage.pass(60).await;
+    assert_eq!(stage.alerts().await, ["held"]);
 }
 
 #[tokio::test(start_paused = true)]
