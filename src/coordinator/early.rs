@@ -31,7 +31,9 @@ pub(super) fn holds(incident: &Incident, unmet: Unmet, now: Timestamp) -> Vec<Ho
     });
     let Unmet { why: what, from } = unmet;
     let in_vain = waits_until.is_some_and(|until| until <= now);
-    let is_known = incident.holds.contains(&Hold::NoFixKnown);
+    // What was said of an earlier look, and to nobody, does not count.
+    let is_known =
+        incident.holds.contains(&Hold::NoFixKnown) && (incident.told || waits_until.is_some());
     if in_vain || is_known || from > now + SOON {
         return vec![Hold::NoFixKnown, Hold::TooEarly { what, until: from }];
     }

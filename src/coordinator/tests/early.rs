@@ -1,7 +1,9 @@
 //! Stories of fixes that lack nothing but time.
 
 use selfheal_agents::model::DatabaseFacts;
+use selfheal_agents::root_cause::Unmet;
 
+use super::super::early;
 use super::remains::{forgotten, postgres, reached_at};
 use super::*;
 
@@ -73,6 +75,24 @@ async fn a_server_that_answers_nobody_any_more_is_told_of_when_the_time_has_come
     assert_eq!(stage.alerts().await, Vec::<String>::new());
     stage.pass(60).await;
     assert_eq!(stage.alerts().await, ["held"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_was_told_of_yet_may_still_wait_for_its_fix() {
+    let stage = postgres(exhausted(0.1));
+    stage.look().await;
+    assert_eq!(ended_after(&stage, 20, |second| second as f64).await, None);
+    let mut incident = only(&stage.incidents().await).clone();
+    let now = stage.fake.clock().now();
+    let unmet = || Unmet { why: "too young".to_owned(), from: now + Duration::from_secs(40) };
+    let names = |incident: &Incident| {
+        early::holds(incident, unmet(), now).iter().map(Hold::name).collect::<Vec<_>>()
+    };
+    // Its server could not be asked, and what held it besides is over.
+    incident.hold_for(vec![Hold::NoFixKnown], now);
+    assert_eq!(names(&incident), ["too_early"]);
+    incident.told = true;
+    assert_eq!(names(&incident), ["no_fix_known", "too_early"]);
 }
 
 #[tokio::test(start_paused = true)]
