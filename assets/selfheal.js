@@ -50,10 +50,16 @@
   };
   on("config:request", leaveAlone);
   on("before:swap", leaveAlone);
-  on("before:response", ({ ctx: { response: { status, raw } } }, event) => {
-    if (!refuses(status) && new URL(raw.url).pathname !== "/login") return;
+  const refused = (status, wait) => {
+    say(`Selfheal ${status === 429 ? "is asked too often" : `answers ${status}`}: this is how it was before.`);
+    setTimeout(() => htmx.trigger(by("news"), "gap"), 1000 * (wait ?? 10));
+  };
+  on("before:response", ({ ctx: { response: { status, headers, raw } } }, event) => {
+    const isBusy = status === 429 || status > 499;
+    if (!isBusy && !refuses(status) && new URL(raw.url).pathname !== "/login") return;
     event.preventDefault();
-    loggedOut();
+    if (isBusy) refused(status, headers.get("Retry-After"));
+    else loggedOut();
   });
   on("after:swap", () => { hush(); localise(); drawAll(); });
   // The extension tries a stream anew only once it began.

@@ -98,6 +98,27 @@ fn a_page_that_hears_nothing_says_so_and_catches_up_by_itself() -> Result<()> {
 }
 
 #[test]
+fn a_page_that_is_refused_what_is_new_says_so_and_asks_again() -> Result<()> {
+    if !is_there() {
+        return Ok(());
+    }
+    let (stage, browser) = opened("/")?;
+    // No test asks so often that whoever sits at this machine is refused.
+    browser.run(
+        "window.true_fetch = window.fetch;
+         window.fetch = async () => new Response('', { status: 429, headers: { 'Retry-After': '2' } });",
+    )?;
+    stage.world.crash("mailer", 1);
+    stage.look()?;
+    browser.sees("Selfheal is asked too often")?;
+    ensure!(browser.text()?.contains("All is well"), "how should it know?");
+    browser.run("window.fetch = window.true_fetch")?;
+    browser.sees("1 incident waits for you")?;
+    ensure!(!browser.text()?.contains("too often"), "{}", browser.text()?);
+    Ok(())
+}
+
+#[test]
 fn no_markup_in_what_is_shown_makes_the_page_act() -> Result<()> {
     if !is_there() {
         return Ok(());
