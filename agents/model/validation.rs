@@ -109,6 +109,9 @@ pub struct Validation {
     /// When the log last said what the diagnosis was made from, after the grace time.
     #[serde(default)]
     pub last_signature_at: Option<Timestamp>,
+    /// When what the fix was to mend was last seen.
+    #[serde(default)]
+    pub last_remains_at: Option<Timestamp>,
     /// When a new start of Selfheal went on with it; `None` once it was looked at since.
     #[serde(default)]
     pub taken_up_at: Option<Timestamp>,

@@ -135,8 +135,9 @@ async fn idle_in_transaction(session: &mut PgConnection) -> Result<Vec<Backend>,
                 usename::text, application_name
            FROM pg_stat_activity
           WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()
+            AND backend_type = 'client backend'
           ORDER BY state_change
-          LIMIT 50",
+          LIMIT 200",
     )
     .fetch_all(session)
     .await?;
@@ -204,8 +205,9 @@ async fn end_sessions(
                AND (extract(epoch FROM activity.backend_start) * 1000000)::int8 = wanted.started
              WHERE activity.pid <> pg_backend_pid()
                AND activity.backend_type = 'client backend'
-               -- One that works again since it was chosen is in nobody's way.
-               AND activity.state LIKE 'idle%'
+               -- One that works again since it was chosen, or has ended its transaction, is in
+               -- nobody's way.
+               AND activity.state LIKE 'idle in transaction%'
          ) AS sessions",
     )
     .bind(pids)

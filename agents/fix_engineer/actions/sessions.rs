@@ -9,8 +9,9 @@ use crate::root_cause::lasts_for;
 /// say.
 const DEFAULT_OLDER_THAN_SECS: u64 = 300;
 
-/// As many as PostgreSQL is asked for. Where more were forgotten, the next repair ends them.
-const MOST_SESSIONS: usize = 50;
+/// More than this many at once of those that only sleep is no repair but a purge: a pool that is
+/// quiet for the night holds nobody up.
+const MOST_SLEEPING: usize = 5;
 
 /// How many of the sessions are named where the fix is described; the others are counted.
 const NAMED: usize = 3;
@@ -24,13 +25,13 @@ pub(super) struct Ending<'a> {
 
 impl Ending<'_> {
     pub(super) fn describe(&self) -> String {
-        let mut who: Vec<&str> = self.sessions.iter().take(NAMED).map(|s| s.who.as_str()).collect();
-        let others = self.sessions.len().saturating_sub(NAMED);
-        let others = format!("{others} more");
-        if self.sessions.len() > NAMED {
-            who.push(&others);
-        }
-        format!("end {} session(s) of `{}`: {}", self.sessions.len(), self.target, who.join(", "))
+        let who: Vec<&str> = self.sessions.iter().take(NAMED).map(|s| s.who.as_str()).collect();
+        let others = match self.sessions.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            count => format!(", {count} more"),
+        };
+        let (count, target) = (self.sessions.len(), self.target);
+        format!("end {count} session(s) of `{target}`: {}{others}", who.join(", "))
     }
 
     pub(super) async fn is_applied(&self, world: &World) -> WorldResult<bool> {
@@ -146,14 +147,21 @@ pub(super) fn chosen(request: &PlanRequest<'_>) -> Result<(Endpoint, Vec<Session
             from: longest.map(|secs| lasts_for(secs, oldest as f64, now)),
         });
     }
-    // Whoever leaks takes what is given back at once: to end a few of many mends nothing. Where one
-    // holds up others, they go on when it is gone.
-    let most = if which == Some(BLOCKER) { 1 } else { MOST_SESSIONS };
+    let most = match which {
+        // Those it holds up go on when it is gone.
+        Some(BLOCKER) => 1,
+        Some(SLEEPING) => MOST_SLEEPING,
+        // Whoever leaks takes what is given back at once: to end a few of many mends nothing.
+        _ => usize::MAX,
+    };
     Ok((endpoint, old.into_iter().take(most).map(session).collect()))
 }
 
 /// The runbook's word for whoever holds up others.
 const BLOCKER: &str = "blocker";
+
+/// The runbook's word for those that have no transaction open.
+const SLEEPING: &str = "idle";
 
 /// Who does nothing and is in the way, however short it is.
 fn in_the_way<'f>(facts: &'f DatabaseFacts, which: Option<&str>) -> Vec<&'f Backend> {
@@ -163,7 +171,7 @@ fn in_the_way<'f>(facts: &'f DatabaseFacts, which: Option<&str>) -> Vec<&'f Back
             let forgotten = |b: &&Backend| b.blocks > 0 && b.state.starts_with(FORGOTTEN);
             facts.blockers.iter().filter(forgotten).collect()
         }
-        Some("idle") => facts.idle.iter().collect(),
+        Some(SLEEPING) => facts.idle.iter().collect(),
         _ => facts.idle_in_transaction.iter().collect(),
     }
 }
@@ -184,6 +192,7 @@ fn session(backend: &Backend) -> Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{DatabaseEndpoint, TargetKind};
 
     fn holder(state: &str, state_secs: f64) -> DatabaseFacts {
         let holder =
@@ -202,6 +211,27 @@ mod tests {
             application: String::new(),
             blocks: 0,
         }
+    }
+
+    #[test]
+    fn a_few_sessions_are_named_and_the_others_counted() {
+        let endpoint = Endpoint::Postgres(DatabaseEndpoint {
+            host: "db".to_owned(),
+            port: 5432,
+            user: None,
+            password: None,
+            database: None,
+            tls: false,
+        });
+        let target = TargetId::lossy(TargetKind::Postgres, "db");
+        let said = |count| {
+            let sessions: Vec<Session> = (0..count).map(|_| session(&backend())).collect();
+            Ending { target: &target, endpoint: &endpoint, sessions: &sessions }.describe()
+        };
+        let one = "a program of `shop` (pid 1,  for 0 s)";
+        let three = format!("end 3 session(s) of `postgres:db`: {one}, {one}, {one}");
+        assert_eq!(said(3), three);
+        assert_eq!(said(97), format!("{}, 94 more", three.replace("end 3", "end 97")));
     }
 
     #[test]
