@@ -50,12 +50,15 @@
   };
   on("config:request", leaveAlone);
   on("before:swap", leaveAlone);
+  let again;
   const refused = (status, wait) => {
     say(`Selfheal ${status === 429 ? "is asked too often" : `answers ${status}`}: this is how it was before.`);
-    setTimeout(() => htmx.trigger(by("news"), "gap"), 1000 * (wait ?? 10));
+    clearTimeout(again);
+    again = setTimeout(() => by("news") && htmx.trigger(by("news"), "gap"), 1000 * (+wait || 10));
   };
-  on("before:response", ({ ctx: { response: { status, headers, raw } } }, event) => {
-    const isBusy = status === 429 || status > 499;
+  on("before:response", ({ ctx: { sourceElement: { id }, response: { status, headers, raw } } }, event) => {
+    // A stream that is refused is tried anew below.
+    const isBusy = id === "news" && (status === 429 || status > 499);
     if (!isBusy && !refuses(status) && new URL(raw.url).pathname !== "/login") return;
     event.preventDefault();
     if (isBusy) refused(status, headers.get("Retry-After"));

@@ -314,7 +314,7 @@ impl Inner {
             let mut holds = early::holds(incident, unmet, bench.seen.now);
             holds.extend(busy);
             return Ok((Err(None), holds));
-        } else if let Some(mut holds) = early::goes_on(incident, bench.seen.now) {
+        } else if let Some(mut holds) = early::goes_on(incident, bench.seen) {
             holds.extend(busy);
             return Ok((Err(None), holds));
         } else {
@@ -429,6 +429,8 @@ fn diagnosed(incident: &mut Incident, one: &Explained, now: Timestamp) {
     if same {
         return;
     }
+    // What was waited for was a fix of another trouble.
+    incident.holds.retain(|hold| !matches!(hold, Hold::TooEarly { .. }));
     // From `held` a new diagnosis goes back to `diagnosed`; the gate decides anew.
     if incident.become_state(IncidentState::Diagnosed, now, Actor::RootCause, text.clone()).is_err()
     {

@@ -7,19 +7,24 @@
 
 use std::time::Duration;
 
-use selfheal_agents::model::{Hold, Incident, Timestamp};
+use selfheal_agents::model::{Facts, Hold, Incident, Timestamp};
 use selfheal_agents::root_cause::Unmet;
+
+use super::look::Seen;
 
 /// A person is not left in the dark for longer than this while something is broken.
 const SOON: Duration = Duration::from_mins(2);
 
-/// The reasons of an incident that waits for a time which has not come, where this look saw nothing of
-/// what it waits for: a server that answers nobody for a moment is asked again then, and to tell a
+/// The reasons of an incident that waits for a time which has not come, where its server could not be
+/// asked by this look: one that answers nobody for a moment is asked again then, and to tell a
 /// person before would be to tell him of what is mended by itself.
-pub(super) fn goes_on(incident: &Incident, now: Timestamp) -> Option<Vec<Hold>> {
+pub(super) fn goes_on(incident: &Incident, seen: &Seen) -> Option<Vec<Hold>> {
+    let facts = seen.report.target(&incident.target)?.state.facts.as_ref();
+    let is_silent = |facts: &Facts| facts.database().is_some_and(|server| !server.reachable);
     let of_waiting = |hold: &&Hold| matches!(hold, Hold::TooEarly { .. } | Hold::NoFixKnown);
-    let lies_ahead = |hold: &Hold| matches!(hold, Hold::TooEarly { until, .. } if *until > now);
-    let waits = incident.holds.iter().any(lies_ahead);
+    let lies_ahead =
+        |hold: &Hold| matches!(hold, Hold::TooEarly { until, .. } if *until > seen.now);
+    let waits = incident.holds.iter().any(lies_ahead) && facts.is_ok_and(is_silent);
     waits.then(|| incident.holds.iter().filter(of_waiting).cloned().collect())
 }
 

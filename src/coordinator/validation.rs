@@ -117,6 +117,7 @@ pub(super) fn open(
         recovered_at: None,
         failing_in_a_row: 0,
         last_signature_at: None,
+        last_remains_at: None,
         taken_up_at: None,
         deaths: 0,
         samples: vec![],
@@ -141,6 +142,7 @@ pub(super) fn keep_time(validation: &mut Validation, passed: Passed) -> Duration
         validation.ends_at += unwatched;
         validation.grace_until += unwatched;
         validation.last_signature_at = validation.last_signature_at.map(|at| at + unwatched);
+        validation.last_remains_at = validation.last_remains_at.map(|at| at + unwatched);
     }
     passed.logged()
 }
@@ -199,6 +201,9 @@ pub(super) fn judge(
     validation.deaths = look.deaths;
     if look.said > 0 && look.at > validation.grace_until {
         validation.last_signature_at = Some(look.at);
+    }
+    if matches!(look.remains, Remains::Trouble(_) | Remains::NotYet) {
+        validation.last_remains_at = Some(look.at);
     }
     count_errors(validation, &look, watched);
     match look.condition {

@@ -268,7 +268,9 @@ impl Inner {
 /// What lies ahead is of before the clock was set back.
 fn works_since(window: &Validation, now: Timestamp) -> Option<Timestamp> {
     let well = window.samples.iter().find(|sample| sample.healthy && sample.at <= now);
-    well.map(|sample| sample.at).max(window.recovered_at.filter(|at| *at <= now))
+    let known = well.map(|sample| sample.at).max(window.recovered_at.filter(|at| *at <= now))?;
+    // What it suffered from was there for so long.
+    Some(window.last_remains_at.filter(|at| *at <= now).map_or(known, |at| at.max(known)))
 }
 
 fn blind(now: Timestamp, reason: String) -> View {

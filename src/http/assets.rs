@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn our_own_script_is_small_and_what_others_made_names_its_licence() {
         let size = |name| Assets::get(name).unwrap().data.len();
-        assert!(size("selfheal.js") <= 6_500, "{} bytes", size("selfheal.js"));
+        assert!(size("selfheal.js") <= 7_000, "{} bytes", size("selfheal.js"));
         let text = |name| String::from_utf8(Assets::get(name).unwrap().data.into_owned()).unwrap();
         let (script, licences) = (text("vendor.js"), text("vendor.txt"));
         for (made, licence) in [("htmx 4.0.1", "Zero-Clause BSD"), ("uPlot 1.6.32", "MIT License")]

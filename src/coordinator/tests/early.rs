@@ -78,6 +78,21 @@ async fn a_server_that_answers_nobody_any_more_is_told_of_when_the_time_has_come
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_waited_for_ends_with_the_trouble_it_would_have_mended() {
+    let stage = postgres(exhausted(0.1));
+    stage.look().await;
+    assert_eq!(ended_after(&stage, 20, |second| second as f64).await, None);
+    // Something else is wrong with it now, and it cannot be asked.
+    let error = Some("invalid_password".to_owned());
+    let facts = DatabaseFacts { reachable: false, error, ..DatabaseFacts::default() };
+    stage.fake.answers(&Endpoint::Postgres(reached_at()), Facts::Postgres(facts));
+    stage.look().await;
+    let incident = only(&stage.incidents().await).clone();
+    let waits = incident.holds.iter().any(|hold| matches!(hold, Hold::TooEarly { .. }));
+    assert!(!waits, "{:#?}", (incident.diagnosis.map(|d| d.issue_type), incident.holds));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_was_told_of_yet_may_still_wait_for_its_fix() {
     let stage = postgres(exhausted(0.1));
     stage.look().await;

@@ -20,13 +20,18 @@ fn opened(path: &str) -> Result<(Stage, Browser)> {
     browser.look_on(DESKTOP)?;
     browser.go(&stage.url(path))?;
     browser.run("window.first = document.querySelector('#main h2')")?;
+    listens(&browser)?;
+    Ok((stage, browser))
+}
+
+/// Waits until the page hears what happens.
+fn listens(browser: &Browser) -> Result<()> {
     until("the page listens", LIMIT, || {
         let listens =
             browser.run("return !!document.getElementById('events')._htmx?.sse?.status")?;
         ensure!(listens == true, "it does not");
         Ok(())
-    })?;
-    Ok((stage, browser))
+    })
 }
 
 /// Whether it is still the page that was opened, and what did not change in it the same element.
@@ -116,6 +121,32 @@ fn a_page_that_is_refused_what_is_new_says_so_and_asks_again() -> Result<()> {
     browser.sees("1 incident waits for you")?;
     ensure!(!browser.text()?.contains("too often"), "{}", browser.text()?);
     Ok(())
+}
+
+#[test]
+fn a_page_whose_stream_is_refused_at_first_listens_later() -> Result<()> {
+    if !is_there() {
+        return Ok(());
+    }
+    let stage = Stage::new(rules(Mode::Approve), false, Past::FirstLook)?;
+    let browser = Browser::open()?;
+    // As where as many pages listen as may.
+    let source = "const ask = window.fetch;
+        window.fetch = (...how) => {
+          if (window.refused || !String(how[0]).includes('/api/events')) return ask(...how);
+          window.refused = true;
+          return Promise.resolve(new Response('', { status: 503 }));
+        };";
+    browser.command("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": source }))?;
+    browser.go(&stage.url("/"))?;
+    until("it was refused", LIMIT, || {
+        ensure!(browser.run("return !!window.refused")? == true, "not yet");
+        Ok(())
+    })?;
+    listens(&browser)?;
+    stage.world.crash("mailer", 1);
+    stage.look()?;
+    browser.sees("1 incident waits for you")
 }
 
 #[test]
