@@ -5,6 +5,7 @@
 
 mod clock;
 mod cut_off;
+mod far;
 mod leave;
 mod node;
 mod shops;

@@ -30,6 +30,9 @@ const SETTINGS: &str = "[schedule]\ncron = \"*/5 * * * * *\"\n\
      host_memory = {}\nhost_swap = {}\nhost_load = {}\nhost_pressure = {}\nhost_disk = {}\n\
      host_inodes = {}\n";
 
+/// What its settings lie in.
+const FILE: &str = "selfheal.toml";
+
 const RUNBOOK: &str = r#"
 id = "shop-stuck-N"
 title = "The shop is stuck"
@@ -95,11 +98,24 @@ impl Node {
         meeting: &Meeting<'_>,
         preload: Option<PathBuf>,
     ) -> Result<Self> {
+        Self::of(way, name, preload, |folder, port, way| {
+            settings(folder, (name, port), way, meeting)
+        })
+    }
+
+    /// One with settings of its own, made of its folder, its port and that of its way.
+    pub(super) fn of(
+        way: Way,
+        name: &'static str,
+        preload: Option<PathBuf>,
+        settings: impl FnOnce(&Path, u16, u16) -> Result<String>,
+    ) -> Result<Self> {
         let (folder, port) = (tempfile::tempdir()?, free_port()?);
-        write_settings(folder.path(), (name, port), way.port, meeting)?;
+        std::fs::write(folder.path().join(FILE), settings(folder.path(), port, way.port)?)?;
         let child = spawn(folder.path(), preload.as_deref())?;
         Ok(Self { name, way, folder, port, child, preload })
     }
+
     pub(super) fn again(&mut self) -> Result<()> {
         std::fs::rename(self.folder.path().join("log"), self.folder.path().join("log.before"))?;
         self.child = spawn(self.folder.path(), self.preload.as_deref())?;
@@ -145,12 +161,12 @@ impl Node {
     }
 }
 
-fn write_settings(
+fn settings(
     folder: &Path,
     (name, port): (&str, u16),
     store: u16,
     meeting: &Meeting<'_>,
-) -> Result<()> {
+) -> Result<String> {
     let (root, shops) = (folder.display(), meeting.shops);
     let store = address_at(store, DATABASE);
     let mut settings = format!(
@@ -179,7 +195,7 @@ fn write_settings(
         let runbook = RUNBOOK.replace('N', &shop.to_string());
         std::fs::write(knowledge.join(format!("shop-stuck-{shop}.toml")), runbook)?;
     }
-    Ok(std::fs::write(folder.join("selfheal.toml"), settings)?)
+    Ok(settings)
 }
 
 fn spawn(folder: &Path, preload: Option<&Path>) -> Result<Child> {
@@ -190,7 +206,7 @@ fn spawn(folder: &Path, preload: Option<&Path>) -> Result<Child> {
     }
     Ok(daemon
         .args(["run", "--config"])
-        .arg(folder.join("selfheal.toml"))
+        .arg(folder.join(FILE))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
