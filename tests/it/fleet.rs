@@ -7,6 +7,7 @@ mod clock;
 mod cut_off;
 mod far;
 mod leave;
+mod net;
 mod node;
 mod shops;
 mod way;
