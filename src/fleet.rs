@@ -35,7 +35,7 @@ use uuid::Uuid;
 
 use self::frozen::Frozen;
 pub use self::registry::{Held, Member, Summary, Watched};
-use self::server::{Asking, Server};
+use self::server::{Asking, Line, Server};
 use self::shared::Shared;
 use crate::config::Settings;
 use crate::coordinator::Coordinator;
@@ -137,7 +137,7 @@ impl Fleet {
                 history,
                 address: settings.api.address(),
                 lease,
-                server: Server::new(url, lease / 2),
+                server: Server::new(url, lease),
                 state: Mutex::new(state),
                 lost: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
@@ -223,9 +223,20 @@ impl Fleet {
         state.away = why;
     }
 
-    async fn ask(&self, target: &str, era: &str, ask: &Ask) -> sqlx::Result<Option<Mark>> {
-        let Inner { server, me, lease: usual, .. } = &*self.inner;
-        server.ask(&Asking { target, era, me, usual: *usual, ask }).await
+    async fn ask(
+        &self,
+        line: &mut Line,
+        era: &str,
+        asks: &BTreeMap<String, Ask>,
+    ) -> sqlx::Result<BTreeMap<String, Mark>> {
+        let Inner { me, lease: usual, .. } = &*self.inner;
+        line.ask(&Asking { era, me, usual: *usual, asks }).await
+    }
+
+    async fn ask_for_one(&self, target: &str, era: &str, ask: &Ask) -> sqlx::Result<Option<Mark>> {
+        let mut line = self.inner.server.line().await?;
+        let asks = BTreeMap::from([(target.to_owned(), ask.clone())]);
+        Ok(self.ask(&mut line, era, &asks).await?.remove(target))
     }
 
     fn refusal(&self, lease: &str) -> String {
@@ -330,7 +341,7 @@ impl Port for Fleet {
         };
         let Some((number, ask, era)) = asked else { return Err(self.refusal(&lease)) };
         let call = Call { fleet: self.clone(), lease: lease.clone(), number, limit };
-        let mark = self.ask(&lease, &era, &ask).await.map_err(|error| away(&error))?;
+        let mark = self.ask_for_one(&lease, &era, &ask).await.map_err(|error| away(&error))?;
         if let Some(tenure) = self.state().tenures.get_mut(&lease) {
             tenure.answered(&ask, sent, mark);
         }

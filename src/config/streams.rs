@@ -13,8 +13,9 @@ use crate::streams::Address;
 #[serde(deny_unknown_fields, default)]
 pub struct Streams {
     /// The Redis server for jobs and results: `redis://`, `rediss://` (TLS) or `redis+unix://`, with
-    /// user, password and number of the database as in `redis://app:secret@cache:6379/0`; empty
-    /// switches streams off. Whoever can write there decides like an operator.
+    /// user, password and number of the database as in `redis://app:secret@cache:6379/0`, or a
+    /// cluster as in `redis+cluster://app:secret@one:7000,two:7000` (with TLS `rediss+cluster://`);
+    /// empty switches streams off. Whoever can write there decides like an operator.
     pub url: values::Address,
     /// A file that holds `url`, for one with a password.
     pub url_file: Option<PathBuf>,
@@ -23,7 +24,8 @@ pub struct Streams {
     pub sentinel_master: String,
     /// More Sentinels, for when the one in `url` is away.
     pub sentinels: Vec<values::Address>,
-    /// What the names of all streams begin with.
+    /// What the names of all streams begin with; in a cluster with braces, as in
+    /// `{maestro:streams:automation}`, so that all of them lie on one server.
     pub prefix: String,
     /// Under which name this Selfheal takes jobs and tells how it is; the machine's where it is empty.
     pub node: String,
@@ -54,8 +56,11 @@ impl Streams {
     /// Where Redis is; the error says what is wrong with one of the addresses, without it.
     pub fn address(&self) -> Result<Address, String> {
         let url = self.url.expose().trim();
-        if self.sentinel_master.is_empty() {
-            return Address::server(url);
+        match (Address::is_cluster(url), self.sentinel_master.is_empty()) {
+            (true, true) => return Address::cluster(url, &format!("{}:jobs", self.prefix)),
+            (true, false) => return Err("a cluster has no Sentinels".to_owned()),
+            (false, true) => return Address::server(url),
+            (false, false) => {}
         }
         let others: Vec<&str> = self.sentinels.iter().map(|one| one.expose().trim()).collect();
         Address::sentinels(url, &self.sentinel_master, &others)

@@ -10,6 +10,7 @@ use selfheal_agents::ports::FrozenThere;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::server::Line;
 use super::{Fleet, State};
 use crate::coordinator::{Coordinator, RequestError};
 
@@ -46,8 +47,8 @@ impl Fleet {
     }
 
     /// Reads what the others have frozen.
-    pub(super) async fn read_frozen(&self) -> sqlx::Result<()> {
-        let told = self.inner.server.frozen(self.node()).await?;
+    pub(super) async fn read_frozen(&self, line: &mut Line) -> sqlx::Result<()> {
+        let told = line.frozen(self.node()).await?;
         let read = told.into_iter().flat_map(|(node, text)| {
             // Of another version: what cannot be read is not known.
             let all = serde_json::from_str::<Vec<Frozen>>(&text).unwrap_or_default();

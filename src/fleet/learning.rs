@@ -3,18 +3,21 @@
 //! Each outcome is told by its node alone and known by its fix, so however often it is read it
 //! counts once. They are kept in memory: the server has them, and so has each node its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use selfheal_agents::model::{FixId, Outcome, TargetId, Timestamp};
+use sha2::{Digest as _, Sha256};
 
 use super::Fleet;
-use super::server::Learnt;
+use super::server::{Learnt, Lesson};
 use crate::coordinator::Coordinator;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(5);
+/// So many are told in one statement.
+const TOGETHER: usize = 200;
 
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
     let (mut taught, mut since) = (None, 0);
@@ -52,18 +55,33 @@ async fn teach(
     coordinator: &Coordinator,
     taught: &mut Option<Timestamp>,
 ) -> anyhow::Result<()> {
+    let server = &fleet.inner.server;
+    let mut outcomes = coordinator.store().outcomes(*taught).await?;
     // One taken back by a person is told anew, with a time of its own.
-    for outcome in coordinator.store().outcomes(*taught).await? {
-        if taught.is_some_and(|taught| outcome.timestamp <= taught) {
-            continue;
+    outcomes.retain(|outcome| taught.is_none_or(|taught| outcome.timestamp > taught));
+    // What was told before this start is there already, but for what the server may have lost.
+    let known = match taught {
+        None => server.told(fleet.node()).await?,
+        Some(_) => BTreeSet::new(),
+    };
+    let mut lessons = vec![];
+    for outcome in &outcomes {
+        let document = serde_json::to_string(outcome)?;
+        if !known.contains(&digest(&document)) {
+            let shared = fleet.state().shared.lease_of(&outcome.target).map(str::to_owned);
+            lessons.push(Lesson { fix: outcome.fix.to_string(), shared, document });
         }
-        let shared = fleet.state().shared.lease_of(&outcome.target).map(str::to_owned);
-        let (fix, document) = (outcome.fix.to_string(), serde_json::to_string(&outcome)?);
-        let server = &fleet.inner.server;
-        server.teach(&fix, fleet.node(), shared.as_deref(), &document).await?;
-        *taught = Some(outcome.timestamp);
     }
+    for some in lessons.chunks(TOGETHER) {
+        server.teach(fleet.node(), some).await?;
+    }
+    *taught = outcomes.last().map(|last| last.timestamp).or(*taught);
     Ok(())
+}
+
+/// As the server makes it of what it has.
+fn digest(document: &str) -> String {
+    Sha256::digest(document).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn take_in(fleet: &Fleet, known: &mut BTreeMap<FixId, Outcome>, learnt: &[Learnt]) {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use selfheal_agents::lease::{Ask, Reading, Row};
 use selfheal_agents::model::{Fix, IncidentState};
 
-use super::server::Own;
+use super::server::{Line, Own, Rows};
 use super::{Away, Fleet, State, away, clock};
 use crate::coordinator::{Coordinator, Scope, Trigger};
 
@@ -42,7 +43,9 @@ pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
 
 /// One look; answers whether this node may take part.
 async fn turn(fleet: &Fleet, coordinator: &Coordinator, told: &mut String) -> sqlx::Result<bool> {
-    if !tell(fleet, coordinator, told).await? {
+    // One connection for all that follows: to wait for one each time takes as long as to ask.
+    let mut line = fleet.inner.server.line().await?;
+    if !tell(fleet, coordinator, &mut line, told).await? {
         return Ok(false);
     }
     let wanted: Vec<String> = fleet.state().tenures.keys().cloned().collect();
@@ -50,54 +53,57 @@ async fn turn(fleet: &Fleet, coordinator: &Coordinator, told: &mut String) -> sq
         return Ok(true);
     }
     // Before a lease comes here: what is frozen must be known by then.
-    fleet.read_frozen().await?;
-    let rows = fleet.inner.server.rows(&wanted).await?;
+    fleet.read_frozen(&mut line).await?;
+    let rows = line.rows(&wanted).await?;
     let busy = busy(fleet, coordinator, &rows.leases).await;
     fleet.state().let_go(&busy, clock());
-    for lease in wanted {
-        let reading = Reading { era: &rows.era, row: rows.leases.get(&lease) };
-        keep(fleet, coordinator, &lease, reading, busy.contains(&lease)).await?;
+    let sent = clock();
+    let (asks, held) = asks(fleet, (&wanted, &rows), &busy, sent);
+    let mut marks = fleet.ask(&mut line, &rows.era, &asks).await?;
+    for (lease, ask) in &asks {
+        let mark = marks.remove(lease);
+        let is_held = fleet.state().tenures.get_mut(lease).is_some_and(|tenure| {
+            tenure.answered(ask, sent, mark);
+            tenure.is_held(clock())
+        });
+        if let Ask::Pass { to, .. } = ask {
+            tracing::info!(lease, "the lease goes to {to}, which waits for it");
+        }
+        if is_held && !held.contains(lease) {
+            begin(fleet, coordinator, lease);
+        }
     }
     Ok(true)
 }
 
-/// Renews, takes over, gives away or waits for one lease, whatever its row asks for.
-async fn keep(
+/// What to ask for, by what was read: to renew, take over, give away or wait for each. Beside it those
+/// that were had until now.
+fn asks(
     fleet: &Fleet,
-    coordinator: &Coordinator,
-    lease: &str,
-    reading: Reading<'_>,
-    is_busy: bool,
-) -> sqlx::Result<()> {
-    let sent = clock();
-    let (ask, was_held) = {
-        let mut state = fleet.state();
-        let Some(tenure) = state.tenures.get_mut(lease) else { return Ok(()) };
-        let was_held = tenure.is_held(sent);
-        if reading.row.is_some_and(|row| row.holder != fleet.inner.me) && tenure.fence().is_some() {
+    (read, rows): (&[String], &Rows),
+    busy: &BTreeSet<String>,
+    now: Duration,
+) -> (BTreeMap<String, Ask>, BTreeSet<String>) {
+    let (mut asks, mut held) = (BTreeMap::new(), BTreeSet::new());
+    let mut state = fleet.state();
+    // Of one that came up since then nothing was read.
+    for lease in read {
+        let Some(tenure) = state.tenures.get_mut(lease) else { continue };
+        let row = rows.leases.get(lease);
+        if tenure.is_held(now) {
+            held.insert(lease.clone());
+        }
+        if row.is_some_and(|row| row.holder != fleet.inner.me) && tenure.fence().is_some() {
             fleet.inner.lost.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(lease, "another node has taken this lease over");
         }
-        tenure.set_busy(is_busy);
-        (tenure.after_reading(reading, sent), was_held)
-    };
-    if ask == Ask::Nothing {
-        return Ok(());
+        tenure.set_busy(busy.contains(lease));
+        let ask = tenure.after_reading(Reading { era: &rows.era, row }, now);
+        if ask != Ask::Nothing {
+            asks.insert(lease.clone(), ask);
+        }
     }
-    let mark = fleet.ask(lease, reading.era, &ask).await?;
-    let is_held = {
-        let mut state = fleet.state();
-        let Some(tenure) = state.tenures.get_mut(lease) else { return Ok(()) };
-        tenure.answered(&ask, sent, mark);
-        tenure.is_held(clock())
-    };
-    if let Ask::Pass { to, .. } = &ask {
-        tracing::info!(lease, "the lease goes to {to}, which waits for it");
-    }
-    if is_held && !was_held {
-        begin(fleet, coordinator, lease);
-    }
-    Ok(())
+    (asks, held)
 }
 
 /// What this node looks after from now on is looked at, for what the last one left.
@@ -144,7 +150,12 @@ async fn busy(
 }
 
 /// Tells how this node is; answers whether its name is its own.
-async fn tell(fleet: &Fleet, coordinator: &Coordinator, told: &mut String) -> sqlx::Result<bool> {
+async fn tell(
+    fleet: &Fleet,
+    coordinator: &Coordinator,
+    line: &mut Line,
+    told: &mut String,
+) -> sqlx::Result<bool> {
     let (summary, mode) = {
         let state = fleet.state();
         let summary = state.summary_now().and_then(|now| serde_json::to_string(&now).ok());
@@ -159,7 +170,7 @@ async fn tell(fleet: &Fleet, coordinator: &Coordinator, told: &mut String) -> sq
         frozen: frozen.as_deref(),
         summary: (summary != *told).then_some(summary.as_str()),
     };
-    let is_ours = fleet.inner.server.tell_node(&own).await?;
+    let is_ours = line.tell_node(&own).await?;
     *told = if is_ours { summary } else { String::new() };
     Ok(is_ours)
 }

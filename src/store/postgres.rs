@@ -156,9 +156,13 @@ pub(crate) async fn migrate_fleet(url: &PostgresUrl) -> Result<(), OpenError> {
     migrate_to(&url.within(FLEET_SCHEMA), &FLEET_MIGRATIONS).await
 }
 
-/// A few connections to what all nodes share.
-pub(crate) fn fleet_pool(url: &PostgresUrl) -> PgPool {
-    pool(&url.within(FLEET_SCHEMA), FLEET_CONNECTIONS)
+/// A few connections to what all nodes share; one is waited for no longer than a lease lasts.
+pub(crate) fn fleet_pool(url: &PostgresUrl, lease: Duration) -> PgPool {
+    // In use all the time: what is asked shows whether the server is there, a way there earlier.
+    let options = pool_options(FLEET_CONNECTIONS).test_before_acquire(false);
+    options
+        .acquire_timeout(lease.min(CONNECT))
+        .connect_lazy_with(limited(&url.within(FLEET_SCHEMA)))
 }
 
 fn limited(url: &PostgresUrl) -> PgConnectOptions {
@@ -177,11 +181,14 @@ fn limited(url: &PostgresUrl) -> PgConnectOptions {
 }
 
 fn pool(url: &PostgresUrl, connections: u32) -> PgPool {
+    pool_options(connections).connect_lazy_with(limited(url))
+}
+
+fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(CONNECT)
         .idle_timeout(Duration::from_mins(5))
-        .connect_lazy_with(limited(url))
 }
 
 impl Postgres {

@@ -5,7 +5,9 @@
 
 mod clock;
 mod cut_off;
+mod far;
 mod leave;
+mod net;
 mod node;
 mod shops;
 mod way;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be built is a failed test")]
 
 mod away;
+mod cluster;
 mod jobs;
 mod reached;
 
@@ -19,7 +20,7 @@ use selfheal::knowledge;
 use selfheal::streams::{Address, Figures, Setup, Tie, start};
 use selfheal_agents::fakes::{FakeClock, FakeWorld, MemoryStore, healthy, start_time};
 use selfheal_agents::health_monitor::changes::DigestKey;
-use selfheal_agents::model::{IncidentId, IncidentState};
+use selfheal_agents::model::{IncidentId, IncidentState, Message, Stream};
 use selfheal_agents::ports::{Incidents, Messages};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -30,7 +31,10 @@ use crate::probes::server::Server;
 
 /// Far more than is needed, even on a busy machine.
 const LIMIT: Duration = Duration::from_mins(1);
-const PREFIX: &str = "test:streams";
+/// In a cluster all of them lie on one server, by what is in the braces.
+const PREFIX: &str = "{test}:streams";
+/// By default a server waits some seconds for more that want to follow it.
+const COPIED_AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 const WORKERS: &str = "maestro-automation-workers";
 
 /// A coordinator in an invented world, tied to a real Redis.
@@ -112,6 +116,16 @@ impl Tied {
         }
     }
 
+    /// Tells this many things, numbered from `first`.
+    async fn tells(&self, first: usize, many: usize) {
+        let message = |number: usize| Message {
+            stream: Stream::Dead,
+            fields: vec![("number".to_owned(), number.to_string())],
+        };
+        let some: Vec<Message> = (first..first + many).map(message).collect();
+        self.store.queue_messages(&some, self.coordinator.now()).await.unwrap();
+    }
+
     /// Asks for something that is sure to come last.
     async fn all_before(&self, other: &mut Other) {
         other.job("the last", "unfreeze", &json!({})).await;
@@ -171,6 +185,19 @@ impl Other {
             map.into_iter().map(|(name, value)| (name, text(value))).collect()
         };
         reply.ids.into_iter().map(|entry| fields(entry.map)).collect()
+    }
+
+    /// The numbers that were told, in their order; what is told again after a break counts once.
+    async fn told(&mut self) -> Vec<usize> {
+        let all = self.all("dead").await;
+        let mut told: Vec<usize> = all.iter().map(|one| one["number"].parse().unwrap()).collect();
+        let mut last = None;
+        told.retain(|number| {
+            let is_new = last.is_none_or(|last| *number > last);
+            last = last.max(Some(*number));
+            is_new
+        });
+        told
     }
 
     /// The only message of the stream with this value in that field, as soon as it is there.

@@ -1,11 +1,14 @@
 //! What all of them need goes away in the middle of a repair, and one of them lives an hour ahead.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::Runtime;
 
 use super::clock::an_hour_ahead;
-use super::node::{DATABASE, Meeting, Node};
+use super::net::Net;
+use super::node::{DATABASE, Meeting, Node, Place};
 use super::shops::Shops;
 use super::way::Way;
 use super::{Fleet, owner};
@@ -22,21 +25,34 @@ impl Fleet {
         self.wait("it is well again", || self.shops.is_well(shop))
     }
 
-    /// What it began is done, and nothing after it: of what breaks now it is not the one.
-    fn is_cut_off(&self, (shop, next): (usize, usize)) -> Result<()> {
+    /// What it began is done, and nothing after it: of what breaks now it is not the one, though it
+    /// sees it. Where it can be the link itself goes down.
+    fn is_cut_off(&self, net: Option<&Net>, (shop, next): (usize, usize)) -> Result<()> {
+        let set = |node: &Node, state: &str| {
+            let nth = self.nodes.iter().position(|one| one.name == node.name).context("ours")?;
+            net.map_or(Ok(()), |net| net.set(nth, state))
+        };
         let mut cut = None;
         self.mends(shop, |node| {
-            node.way.cut();
             cut = Some(node.name);
-            Ok(())
+            if net.is_none() {
+                node.way.cut();
+            }
+            set(node, "down")
         })?;
-        let cut = cut.context("somebody")?;
+        let cut = self.node(cut.context("somebody")?);
         self.shops.shatter(next)?;
         self.wait("another mends it", || self.shops.is_well(next))?;
         let effects = self.shops.effects(next);
-        ensure!(effects.iter().all(|(who, ..)| who != cut), "{cut}: {effects:?}");
-        self.node(cut).way.heal();
-        Ok(())
+        ensure!(effects.iter().all(|(who, ..)| who != cut.name), "{}: {effects:?}", cut.name);
+        cut.way.heal();
+        set(cut, "up")?;
+        self.wait("it is there again", || {
+            let fleet = cut.get("/api/fleet")?;
+            let nodes = fleet["nodes"].as_array().context("it reaches the server")?;
+            ensure!(nodes.iter().all(|node| node["is_silent"] == false), "{fleet}");
+            Ok(())
+        })
     }
 }
 
@@ -52,7 +68,7 @@ fn are_told_why_they_have_no_part(fleet: &mut Fleet) -> Result<()> {
     fleet.server.start_postgres_again();
     fleet.is_whole()?;
     let meeting = Meeting { shops: &fleet.shops, server: &fleet.server, redis: None };
-    let double = Node::begin(Way::to(fleet.server.port)?, "three", &meeting, None)?;
+    let double = Node::begin("three", &meeting, Place::default())?;
     // Right at its start, or where the first sends nothing just then, a moment later.
     fleet.wait("the double is told", || {
         double
@@ -67,14 +83,19 @@ fn one_at_a_time_mends_while_postgres_redis_or_the_network_goes_and_a_clock_is_a
     let Some(server) = server() else { return Ok(()) };
     let Some(redis) = Server::redis(&["--save", ""]) else { return Ok(()) };
     Runtime::new()?.block_on(database(&server, DATABASE));
-    let (shops, folder) = (Shops::open()?, tempfile::tempdir()?);
-    let meeting = Meeting { shops: &shops, server: &server, redis: Some(redis.port) };
-    let ahead = || an_hour_ahead(folder.path()).map(Some);
-    let nodes = vec![
-        Node::start("one", &meeting)?,
-        Node::start_by(Way::to(server.port)?, "two", &meeting, ahead()?)?,
-        Node::start("three", &meeting)?,
-    ];
+    let net = Net::of(3)?.map(Arc::new);
+    let address = |of: fn(&Net) -> String| net.as_deref().map_or("127.0.0.1".to_owned(), of);
+    let (shops, folder) = (Shops::open_at(&address(Net::shops))?, tempfile::tempdir()?);
+    let to_redis = Way::between(&address(Net::server), &format!("127.0.0.1:{}", redis.port))?;
+    let meeting = Meeting { shops: &shops, server: &server, redis: Some(to_redis.port) };
+    let ahead = an_hour_ahead(folder.path())?;
+    let places = [None, Some(ahead), None]
+        .into_iter()
+        .enumerate()
+        .map(|(node, preload)| Place { preload, net: net.clone().map(|net| (net, node)) });
+    let nodes = ["one", "two", "three"].into_iter().zip(places);
+    let nodes = nodes.map(|(name, place)| Node::start_at(place, name, &meeting));
+    let nodes = nodes.collect::<Result<Vec<_>>>()?;
     let mut fleet = Fleet { shops, nodes, server };
     fleet.is_whole()?;
     let status = fleet.wait("it looked", || {
@@ -89,7 +110,7 @@ fn one_at_a_time_mends_while_postgres_redis_or_the_network_goes_and_a_clock_is_a
         Ok(())
     })?;
     let _again = Server::redis_on(redis.port, &["--save", ""]);
-    fleet.is_cut_off((1, 2))?;
+    fleet.is_cut_off(net.as_deref(), (1, 2))?;
     fleet.shops.shatter(3)?;
     fleet.wait("it is being mended", || fleet.shops.is_being_mended(3))?;
     fleet.server.stop_postgres();

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
+use super::net::Net;
 use super::shops::{ASKED, SHOPS, Shops};
 use super::way::Way;
 use crate::probes::server::Server;
@@ -30,6 +32,9 @@ const SETTINGS: &str = "[schedule]\ncron = \"*/5 * * * * *\"\n\
      host_memory = {}\nhost_swap = {}\nhost_load = {}\nhost_pressure = {}\nhost_disk = {}\n\
      host_inodes = {}\n";
 
+/// What its settings lie in.
+const FILE: &str = "selfheal.toml";
+
 const RUNBOOK: &str = r#"
 id = "shop-stuck-N"
 title = "The shop is stuck"
@@ -51,8 +56,24 @@ pub(super) struct Node {
     folder: tempfile::TempDir,
     pub(super) port: u16,
     pub(super) child: Child,
+    place: Place,
+    /// To its API, where it lives in another network.
+    _door: Option<Way>,
+}
+
+/// Where a node lives.
+#[derive(Clone, Default)]
+pub(super) struct Place {
     /// What is loaded into it before its own code.
-    preload: Option<PathBuf>,
+    pub(super) preload: Option<PathBuf>,
+    /// The networks, and which of their nodes it is; without them it is in that of the test.
+    pub(super) net: Option<(Arc<Net>, usize)>,
+}
+
+impl Place {
+    fn address(&self, of: impl Fn(&Net, usize) -> String) -> String {
+        self.net.as_ref().map_or_else(|| "127.0.0.1".to_owned(), |(net, node)| of(net, *node))
+    }
 }
 
 /// Where a node finds the others.
@@ -73,36 +94,49 @@ impl Drop for Node {
 
 impl Node {
     pub(super) fn start(name: &'static str, meeting: &Meeting<'_>) -> Result<Self> {
-        Self::start_by(Way::to(meeting.server.port)?, name, meeting, None)
+        Self::start_at(Place::default(), name, meeting)
     }
 
-    /// One that reaches the server by a way of which the test knows, with something loaded into it.
-    pub(super) fn start_by(
-        way: Way,
+    pub(super) fn start_at(
+        place: Place,
         name: &'static str,
         meeting: &Meeting<'_>,
-        preload: Option<PathBuf>,
     ) -> Result<Self> {
-        let node = Self::begin(way, name, meeting, preload)?;
+        let node = Self::begin(name, meeting, place)?;
         node.is_up()?;
         Ok(node)
     }
 
     /// One that may have to end again before it answers.
-    pub(super) fn begin(
+    pub(super) fn begin(name: &'static str, meeting: &Meeting<'_>, place: Place) -> Result<Self> {
+        let server = format!("127.0.0.1:{}", meeting.server.port);
+        let way = Way::between(&place.address(|net, _| net.server()), &server)?;
+        let lives = place.clone();
+        Self::of(way, name, place, |folder, port, way| {
+            settings(folder, (name, port), way, meeting, &lives)
+        })
+    }
+
+    /// One with settings of its own, made of its folder, its port and that of its way.
+    pub(super) fn of(
         way: Way,
         name: &'static str,
-        meeting: &Meeting<'_>,
-        preload: Option<PathBuf>,
+        place: Place,
+        settings: impl FnOnce(&Path, u16, u16) -> Result<String>,
     ) -> Result<Self> {
         let (folder, port) = (tempfile::tempdir()?, free_port()?);
-        write_settings(folder.path(), (name, port), way.port, meeting)?;
-        let child = spawn(folder.path(), preload.as_deref())?;
-        Ok(Self { name, way, folder, port, child, preload })
+        std::fs::write(folder.path().join(FILE), settings(folder.path(), port, way.port)?)?;
+        let child = spawn(folder.path(), &place)?;
+        let there = |(net, node): &(Arc<Net>, usize)| format!("{}:{port}", net.node(*node));
+        let door = place.net.as_ref().map(|net| Way::between("127.0.0.1", &there(net)));
+        let door = door.transpose()?;
+        let port = door.as_ref().map_or(port, |door| door.port);
+        Ok(Self { name, way, folder, port, child, place, _door: door })
     }
+
     pub(super) fn again(&mut self) -> Result<()> {
         std::fs::rename(self.folder.path().join("log"), self.folder.path().join("log.before"))?;
-        self.child = spawn(self.folder.path(), self.preload.as_deref())?;
+        self.child = spawn(self.folder.path(), &self.place)?;
         self.is_up()
     }
 
@@ -145,23 +179,27 @@ impl Node {
     }
 }
 
-fn write_settings(
+fn settings(
     folder: &Path,
     (name, port): (&str, u16),
     store: u16,
     meeting: &Meeting<'_>,
-) -> Result<()> {
+    place: &Place,
+) -> Result<String> {
+    let here = place.address(Net::node);
+    let (server, at_shops) =
+        (place.address(|net, _| net.server()), place.address(|net, _| net.shops()));
     let (root, shops) = (folder.display(), meeting.shops);
-    let store = address_at(store, DATABASE);
+    let store = address_at(store, DATABASE).replace("127.0.0.1", &server);
     let mut settings = format!(
         "data_dir = \"{root}/data\"\n{SETTINGS}[docker]\nhost = \"unix://{root}/none.sock\"\n\
-         [api]\nlisten = \"127.0.0.1:{port}\"\n[store]\nurl = \"{store}\"\n\
+         [api]\nlisten = \"{here}:{port}\"\nrequire_token = \"never\"\n[store]\nurl = \"{store}\"\n\
          [fleet]\nnode = \"{name}\"\nlease = \"{}s\"\n\
          [policy.target.\"http:shop-{ASKED}\"]\nmode = \"approve\"\n",
         LEASE.as_secs()
     );
     if let Some(redis) = meeting.redis {
-        write!(settings, "[streams]\nurl = \"redis://127.0.0.1:{redis}\"\n")?;
+        write!(settings, "[streams]\nurl = \"redis://{server}:{redis}\"\n")?;
     }
     let knowledge = folder.join("data/knowledge/ours");
     std::fs::create_dir_all(&knowledge)?;
@@ -170,7 +208,7 @@ fn write_settings(
         write!(
             settings,
             "[[target]]\nkind = \"http\"\nname = \"shop-{shop}\"\n\
-             url = \"http://127.0.0.1:{}/{shop}\"\nshared = true\n\
+             url = \"http://{at_shops}:{}/{shop}\"\nshared = true\n\
              [[command]]\nname = \"free-{shop}\"\ntarget = \"http:shop-{shop}\"\n\
              argv = [\"{at}/free\", \"{at}\", \"{name}\", \"{shop}\"]\n\
              check = [\"/usr/bin/test\", \"-e\", \"{at}/well-{shop}\"]\ntimeout = \"5s\"\n",
@@ -179,18 +217,23 @@ fn write_settings(
         let runbook = RUNBOOK.replace('N', &shop.to_string());
         std::fs::write(knowledge.join(format!("shop-stuck-{shop}.toml")), runbook)?;
     }
-    Ok(std::fs::write(folder.join("selfheal.toml"), settings)?)
+    Ok(settings)
 }
 
-fn spawn(folder: &Path, preload: Option<&Path>) -> Result<Child> {
+fn spawn(folder: &Path, place: &Place) -> Result<Child> {
     let log = std::fs::File::options().create(true).append(true).open(folder.join("log"))?;
-    let mut daemon = Command::new(env!("CARGO_BIN_EXE_selfheal"));
-    if let Some(preload) = preload {
+    let program = env!("CARGO_BIN_EXE_selfheal");
+    let mut daemon = Command::new(if place.net.is_some() { "nsenter" } else { program });
+    if let Some((net, node)) = &place.net {
+        // It becomes the program, so that signals reach that.
+        daemon.arg(format!("--net={}", net.path(*node).display())).arg(program);
+    }
+    if let Some(preload) = &place.preload {
         daemon.env("LD_PRELOAD", preload);
     }
     Ok(daemon
         .args(["run", "--config"])
-        .arg(folder.join("selfheal.toml"))
+        .arg(folder.join(FILE))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

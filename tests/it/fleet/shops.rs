@@ -2,7 +2,7 @@
 //! it. It writes down who was at work from when to when.
 
 use std::io::{Read, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -20,9 +20,14 @@ pub(super) struct Shops {
 
 impl Shops {
     pub(super) fn open() -> Result<Self> {
+        Self::open_at("127.0.0.1")
+    }
+
+    /// At this address of this machine.
+    pub(super) fn open_at(address: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = TcpListener::bind((address, 0))?;
         let shops = Self { port: listener.local_addr()?.port(), folder };
         let program = shops.path("free");
         let script = "#!/bin/sh\ncd \"$1\" && echo \"begin $2 $(date +%s%N)\" >> effects-$3 && \

@@ -3,7 +3,7 @@
 //! What was on its way when it was cut arrives when it is healed, as late as that may be.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,16 +28,21 @@ struct Now {
 impl Way {
     /// To this port of this machine, until the process ends.
     pub(super) fn to(server: u16) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::between("127.0.0.1", &format!("127.0.0.1:{server}"))
+    }
+
+    /// From this address of this machine to that place.
+    pub(super) fn between(here: &str, server: &str) -> Result<Self> {
+        let (listener, server) = (TcpListener::bind((here, 0))?, server.to_owned());
         let way = Self { port: listener.local_addr()?.port(), now: Arc::default() };
         let now = Arc::clone(&way.now);
         std::thread::spawn(move || {
             for near in listener.incoming().flatten() {
-                let now = Arc::clone(&now);
+                let (now, server) = (Arc::clone(&now), server.clone());
                 std::thread::spawn(move || {
                     now.pass();
                     // Nobody there: whoever came is sent away, as from a closed port.
-                    let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)) else { return };
+                    let Ok(far) = TcpStream::connect(server) else { return };
                     let (Ok(here), Ok(there)) = (near.try_clone(), far.try_clone()) else { return };
                     let back = Arc::clone(&now);
                     std::thread::spawn(move || drop(back.carry(there, here)));

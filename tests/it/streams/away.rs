@@ -1,7 +1,5 @@
 //! What goes out, in its order, whatever Redis does.
 
-use selfheal_agents::model::{Message, Stream};
-
 use crate::support::free_port;
 
 use super::*;

@@ -21,17 +21,23 @@ async fn a_password_is_shown_and_without_it_jobs_wait() {
 }
 
 #[tokio::test]
-async fn sentinels_lead_to_the_server_that_is_in_charge() {
-    let Some(server) = Server::redis(&[]) else { return };
+async fn sentinels_lead_to_the_server_that_is_in_charge_also_after_it_died() {
+    let Some(first) = Server::redis(&COPIED_AT_ONCE) else { return };
+    let follows = ["--replicaof".to_owned(), format!("127.0.0.1 {}", first.port)];
+    let second = Server::redis(&[&follows[0], &follows[1]]).unwrap();
     let port = free_port().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sentinel.conf");
     let lines = format!(
-        "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor shop 127.0.0.1 {} 1\n",
+        "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor shop 127.0.0.1 {} 1\n\
+         sentinel down-after-milliseconds shop 500\n",
         folder.path().display(),
-        server.port
+        first.port
     );
     std::fs::write(&file, lines).unwrap();
+    let mut old = Other::on(first.port).await;
+    let replicas: usize = old.ask(&["WAIT", "1", "60000"]).await;
+    assert_eq!(replicas, 1);
     let _sentinel = std::process::Command::new("redis-server")
         .arg(&file)
         .arg("--sentinel")
@@ -43,10 +49,20 @@ async fn sentinels_lead_to_the_server_that_is_in_charge() {
     let url = format!("redis://127.0.0.1:{port}");
     // The first is away; the second knows.
     let address = Address::sentinels(&dead, "shop", &[&url]).unwrap();
-    let _tied = Tied::to(setup(address), Rules::default());
-    let mut other = Other::on(server.port).await;
-    other.job("j", "unfreeze", &json!({})).await;
-    assert_eq!(other.result("j").await.0, "success");
+    let tied = Tied::to(setup(address), Rules::default());
+    old.job("before", "unfreeze", &json!({})).await;
+    assert_eq!(old.result("before").await.0, "success");
+    tied.tells(0, 100).await;
+    tied.all_carried().await;
+    // What Redis had taken and not yet copied is Redis's to lose.
+    let _: usize = old.ask(&["WAIT", "1", "60000"]).await;
+    drop(first);
+    tied.tells(100, 500).await;
+    tied.all_carried().await;
+    let mut new = Other::on(second.port).await;
+    assert_eq!(new.told().await, (0..600).collect::<Vec<_>>());
+    new.job("after", "unfreeze", &json!({})).await;
+    assert_eq!(new.result("after").await.0, "success");
 }
 
 struct Killed(std::process::Child);
