@@ -88,13 +88,18 @@ fn nothing_grows_among_mixed_faults() -> Result<()> {
     }
     // The first quarter fills what is bounded.
     let (early, late) = (rounds.len() / 4, rounds.len() * 3 / 4);
-    let most = |of: &[Use], what: fn(&Use) -> u64| of.iter().map(what).max().unwrap_or_default();
+    // What most rounds use: one that fell into a busy moment of the machine is no growth.
+    let usual = |of: &[Use], what: fn(&Use) -> u64| {
+        let mut each: Vec<u64> = of.iter().map(what).collect();
+        each.sort_unstable();
+        each[each.len() / 2]
+    };
     for (name, what, more) in [
         ("memory", (|one| one.resident) as fn(&Use) -> u64, 8 << 20),
         ("descriptors", |one| one.files as u64, 8),
         ("threads", |one| one.threads as u64, 4),
     ] {
-        let (before, after) = (most(&rounds[..=early], what), most(&rounds[late..], what));
+        let (before, after) = (usual(&rounds[..=early], what), usual(&rounds[late..], what));
         ensure!(after <= before + more, "{name} grew from {before} to {after}: {rounds:?}");
     }
     let health = asked(&daemon, "GET", "/health")?;
