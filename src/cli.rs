@@ -121,7 +121,7 @@ async fn dispatch(cli: Cli) -> Outcome {
                 Command::Targets { id } => read::targets(client, &settings, id, out).await,
                 Command::Drill(asked) => drill::run(&asked, client, &settings, out).await,
                 Command::Demo => demo::run(&settings, out).await,
-                Command::Fleet => read::fleet(&client, out).await,
+                Command::Fleet { what: None } => read::fleet(&client, out).await,
                 Command::Shadow => read::shadow(client, &settings, out).await,
                 Command::Backups => read::backups(client, &settings, out).await,
                 command => decide::run(command, &client, &settings, out).await,

@@ -198,6 +198,12 @@ impl Fleet {
         }
     }
 
+    /// Why this node has no part in the fleet now, where that is so.
+    pub fn away(&self) -> Option<String> {
+        let why = self.state().away.as_ref()?.why().to_owned();
+        Some(format!("{why}; what other nodes reach as well is not changed until then"))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // What a panic left is whole: each change is one assignment.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)

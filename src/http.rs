@@ -244,6 +244,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(targets::list))
         .routes(routes!(targets::one))
         .routes(routes!(fleet::fleet))
+        .routes(routes!(fleet::forget))
         .routes(routes!(events::events))
         .routes(routes!(alerts::alertmanager))
         .routes(routes!(audit::audit))

@@ -197,7 +197,11 @@ pub enum Command {
         after_help = "Any node answers for all. What is decided about an incident of another \
         node (approve, dismiss, rollback, each with its whole id) is passed on to that one."
     )]
-    Fleet,
+    Fleet {
+        /// What to do about one; without it all are shown
+        #[command(subcommand)]
+        what: Option<Nodes>,
+    },
     /// What Selfheal knows about trouble: its runbooks
     Knowledge {
         /// What about them.
@@ -352,6 +356,19 @@ pub enum Config {
     Show,
     /// Their JSON schema
     Schema,
+}
+
+/// What about a node.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Nodes {
+    /// Forget one that is gone for good: what it had frozen for all ends, what it learnt stays
+    #[command(
+        after_help = "A node that gave a sign of life within the last minute is not forgotten."
+    )]
+    Forget {
+        /// Its name
+        node: String,
+    },
 }
 
 /// What about the tokens.

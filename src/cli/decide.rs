@@ -1,5 +1,5 @@
-//! `check`, `approve`, `dismiss`, `rollback`, `freeze`, `unfreeze`: asked of the daemon, and
-//! where none runs, done here if that can be done without one.
+//! `check`, `approve`, `dismiss`, `rollback`, `freeze`, `unfreeze`, `fleet forget`: asked of the daemon,
+//! and where none runs, done here if that can be done without one.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use chrono::Utc;
 use selfheal_agents::model::{BackupId, IncidentState, TargetId, clean};
 use serde::Serialize;
 
-use super::args::Command;
+use super::args::{Command, Nodes};
 use super::client::{CallError, Client, escaped};
 use super::follow::follow;
 use super::local::Undo;
@@ -47,6 +47,11 @@ pub(super) async fn run(
         }
         Command::Freeze { duration, target, reason, .. } => {
             freeze(client, settings, &FreezeRequest { duration, target, reason }, out).await
+        }
+        Command::Fleet { what: Some(Nodes::Forget { node }) } => {
+            let done: Done = client.delete(&format!("/api/fleet/{}", escaped(&node))).await?;
+            out.show(&done, done_text)?;
+            Ok(Exit::Done)
         }
         _ => {
             Err(Failure::new(Exit::Usage, "this version cannot do that yet")

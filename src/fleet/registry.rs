@@ -7,8 +7,8 @@ use selfheal_agents::lease::Tenure;
 use selfheal_agents::model::{TargetId, Verdict, clean};
 use serde::{Deserialize, Serialize};
 
-use super::{Fleet, State, clock};
-use crate::coordinator::{Coordinator, IncidentSummary};
+use super::{Fleet, State, away, clock};
+use crate::coordinator::{Coordinator, IncidentSummary, RequestError};
 
 /// A node that has said nothing for so long is shown as silent.
 pub(super) const SILENT: Duration = Duration::from_secs(15);
@@ -77,6 +77,28 @@ pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
         turns.tick().await;
         let summary = summary(coordinator).await;
         fleet.state().summary = Some(summary);
+    }
+}
+
+impl Fleet {
+    /// Forgets a node that is gone for good, and with it what it had frozen. What it learnt stays.
+    ///
+    /// # Errors
+    ///
+    /// There is no such node, it is still there, or the server is away.
+    pub async fn forget(&self, node: &str) -> Result<(), RequestError> {
+        let forgotten = self.inner.server.forget(node).await;
+        match forgotten.map_err(|error| RequestError::NotYet(away(&error)))? {
+            (_, true) => Ok(()),
+            (true, false) => Err(RequestError::Conflict(format!(
+                "node `{node}` has given a sign of life within the last minute: end it, and ask \
+                 again a minute later"
+            ))),
+            (false, false) => Err(RequestError::NotFound(format!(
+                "no node of the fleet is called `{}`; `selfheal fleet` lists them",
+                clean(node, 80)
+            ))),
+        }
     }
 }
 

@@ -141,6 +141,15 @@ impl Server {
         rows.iter().map(member).collect()
     }
 
+    /// Takes out a node that has said nothing for so long that its name is free; answers whether it was
+    /// there, and whether it is gone.
+    pub(super) async fn forget(&self, node: &str) -> sqlx::Result<(bool, bool)> {
+        let sql = "WITH gone AS (DELETE FROM node WHERE name = $1
+                       AND seen_at < clock_timestamp() - interval '1 minute' RETURNING name)
+                   SELECT EXISTS (SELECT FROM node WHERE name = $1), EXISTS (SELECT FROM gone)";
+        self.within(async |on| sqlx::query_as(sql).bind(node).fetch_one(on).await).await
+    }
+
     /// Leaves a decision for a node.
     pub(super) async fn decide(
         &self,

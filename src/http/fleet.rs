@@ -6,7 +6,8 @@ use axum::http::StatusCode;
 use selfheal_agents::model::{IncidentId, TargetId};
 use serde_json::{Map, Value};
 
-use super::body::{FleetView, ProblemBody};
+use super::body::{Done, FleetView, ProblemBody};
+use super::extract::Named;
 use super::problem::{Answer, Problem};
 use super::state::Api;
 use crate::coordinator::RequestError;
@@ -23,7 +24,35 @@ pub(super) async fn fleet(State(api): State<Api>) -> Answer<Json<FleetView>> {
     view(&api).await.map(Json)
 }
 
+/// Forgets a node that is gone for good
+///
+/// What it had frozen of what several nodes reach ends with it; what it learnt stays.
+#[utoipa::path(
+    delete, path = "/api/fleet/{node}", tag = "fleet",
+    params(("node" = String, Path, pattern = r"^[a-z0-9_-]{1,40}$", description = "Its name")),
+    responses(
+        (status = 200, description = "It is forgotten", body = Done),
+        (status = 404, description = "No such node", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It gives signs of life", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The PostgreSQL that they share does not answer", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn forget(
+    State(api): State<Api>,
+    Named(node): Named<String>,
+) -> Answer<Json<Done>> {
+    forgotten(&api, &node).await.map(|()| Json(Done::new(format!("Node {node} is forgotten"))))
+}
+
 /// The same, for the page.
+pub(super) async fn forgotten(api: &Api, node: &str) -> Answer<()> {
+    match &api.configured.fleet {
+        Some(fleet) => Ok(fleet.forget(node).await?),
+        None => Err(Problem::not_found("this Selfheal is alone: fleet.node gives it a name")),
+    }
+}
+
+/// The same as the list, for the page.
 pub(super) async fn view(api: &Api) -> Answer<FleetView> {
     let Some(fleet) = &api.configured.fleet else { return Ok(FleetView::default()) };
     let nodes = fleet.members().await;

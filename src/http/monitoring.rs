@@ -15,6 +15,7 @@ use super::incidents::RollbackParams;
 use super::problem::{Answer, Problem};
 use super::state::Api;
 use crate::coordinator::{Scope, Trigger};
+use crate::fleet::Fleet;
 
 type HealthBody = Success<Health>;
 type StatusBody = Success<Status>;
@@ -46,7 +47,8 @@ pub(super) async fn own_health(State(api): State<Api>) -> (StatusCode, Json<OwnH
         .collect();
     let fault = api.coordinator.fault().or(hang);
     let heartbeat = api.configured.heart.fares().words().map(str::to_owned);
-    let health = OwnHealth { hangs, heartbeat, restarted, ..OwnHealth::new(store, fault) };
+    let fleet = api.configured.fleet.as_ref().and_then(Fleet::away);
+    let health = OwnHealth { hangs, heartbeat, fleet, restarted, ..OwnHealth::new(store, fault) };
     let status = if health.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))
 }

@@ -68,7 +68,7 @@ const fn administer(word: &'static str) -> Need {
 }
 
 /// Method, route as the router has it, need.
-pub(super) const NEEDS: [(&str, &str, Need); 65] = [
+pub(super) const NEEDS: [(&str, &str, Need); 67] = [
     // Whether it lives, for whoever restarts it; and what the login itself is made of.
     ("GET", "/health", Nothing),
     ("GET", "/api/automation/health", Nothing),
@@ -122,6 +122,7 @@ pub(super) const NEEDS: [(&str, &str, Need); 65] = [
     ("POST", "/targets/{id}/unfreeze", act("unfreeze")),
     ("POST", "/targets/{id}/ask-again", act("ask_again")),
     ("POST", "/backups/{id}/rollback", act("rollback")),
+    ("POST", "/fleet/{node}/forget", act("forget")),
     ("POST", "/settings/doctor", act("doctor")),
     ("POST", "/api/monitoring/trigger-check", act("check")),
     ("POST", "/api/monitoring/rollback/{backup_id}", act("rollback")),
@@ -130,6 +131,7 @@ pub(super) const NEEDS: [(&str, &str, Need); 65] = [
     ("POST", "/api/incidents/{id}/rollback", act("rollback")),
     ("POST", "/api/freeze", act("freeze")),
     ("DELETE", "/api/freeze", act("unfreeze")),
+    ("DELETE", "/api/fleet/{node}", act("forget")),
     ("POST", "/api/alerts/alertmanager", act("alert")),
     // Everything else.
     ("GET", "/api/audit", Look(Scope::Admin)),

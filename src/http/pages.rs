@@ -36,6 +36,7 @@ use super::problem::Problem;
 use super::state::Api;
 use super::targets::apply_freeze;
 use crate::coordinator::{Scope, Trigger};
+use crate::fleet::Fleet;
 
 /// The longest text looked for, in characters.
 const SOUGHT: usize = 100;
@@ -59,6 +60,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/check", post(check))
         .route("/approvals", get(approvals::approvals))
         .route("/fleet", get(fleet::fleet))
+        .route("/fleet/{node}/forget", post(fleet::forget))
         .route("/learning", get(learning::learning))
         .route("/pipeline", get(pipeline::pipeline))
         .merge(targets::routes())
@@ -98,7 +100,8 @@ pub(super) fn html(page: &impl Template) -> Response {
 }
 
 async fn overview(State(api): State<Api>) -> Page {
-    let standing = api.coordinator.standing();
+    let mut standing = api.coordinator.standing();
+    standing.blind.extend(api.configured.fleet.as_ref().and_then(Fleet::away));
     let open: Vec<IncidentRow> =
         api.store().open_incidents().await?.iter().rev().map(IncidentRow::from).collect();
     // Open ones may be among the newest, so a few more are asked for.

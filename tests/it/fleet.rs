@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use self::node::{DATABASE, LEASE, LIMIT, Meeting, Node};
 use self::shops::{ASKED, SHOPS, Shops};
 use crate::probes::server::Server;
-use crate::store::postgres::{database, server};
+use crate::store::postgres::{client, database, server};
 use crate::support::{ask, ask_within, throughout, until};
 
 /// A dead node is waited for so long, with its leases: one, what the waiting is longer for clocks that
@@ -122,6 +122,14 @@ impl Fleet {
     fn is_left_alone_without_the_server(&mut self, shop: usize) -> Result<()> {
         self.server.stop_postgres();
         self.shops.shatter(shop)?;
+        self.wait("its absence is told where people look", || {
+            let asked = self.nodes[0].get("/health")?;
+            let why = asked["fleet"].as_str().with_context(|| asked.to_string())?;
+            ensure!(why.contains("PostgreSQL does not answer"), "{why}");
+            let page = ask("GET", self.nodes[0].port, "/", "")?.body;
+            ensure!(page.contains("PostgreSQL does not answer"), "{page}");
+            Ok(())
+        })?;
         throughout("nobody touches it", LEASE * 2, || {
             let effects = self.shops.effects(shop);
             ensure!(effects.is_empty(), "{effects:?}");
@@ -186,6 +194,24 @@ impl Fleet {
     }
 }
 
+impl Fleet {
+    /// One that is gone for good is forgotten on anybody's word, one that is there is not.
+    fn is_forgotten_when_gone(&self) -> Result<()> {
+        let waiting = Runtime::new()?;
+        let mut on = waiting.block_on(client(&self.server, DATABASE));
+        let gone = "INSERT INTO selfheal_fleet.node (name, history, version, address, mode, seen_at, summary)
+                    VALUES ('old', '', '', '', '', clock_timestamp() - interval '2 minutes', '{}')";
+        waiting.block_on(sqlx::query(gone).execute(&mut on))?;
+        for (node, status) in [("old", 200), ("old", 404), ("two", 409)] {
+            let answer = ask("DELETE", self.nodes[0].port, &format!("/api/fleet/{node}"), "")?;
+            ensure!(answer.status == status, "{node}: {answer:?}");
+        }
+        let left = self.nodes[0].get("/api/fleet")?;
+        ensure!(left["nodes"].as_array().map(Vec::len) == Some(3), "{left}");
+        Ok(())
+    }
+}
+
 #[test]
 fn what_several_nodes_reach_is_mended_by_one_whoever_hangs_dies_or_is_cut_off() -> Result<()> {
     let Some(mut fleet) = Fleet::begin()? else { return Ok(()) };
@@ -193,10 +219,12 @@ fn what_several_nodes_reach_is_mended_by_one_whoever_hangs_dies_or_is_cut_off() 
     fleet.wait("it is well again", || fleet.shops.is_well(0))?;
     ensure!(fleet.shops.effects(0).len() == 1, "{:?}", fleet.shops.effects(0));
     fleet.is_stopped_and_wakes(1)?;
-    fleet.is_killed(2)?;
     fleet.is_left_alone_without_the_server(3)?;
     fleet.is_decided_elsewhere(ASKED)?;
     fleet.is_frozen_elsewhere(4)?;
+    fleet.is_forgotten_when_gone()?;
+    // What it had under way waits for its Docker, which there is none of; nobody needs it after this.
+    fleet.is_killed(2)?;
     fleet.wait("what one learnt is known to all", || {
         let mut learning = 0;
         for node in &fleet.nodes {

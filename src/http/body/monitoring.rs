@@ -30,6 +30,9 @@ pub struct OwnHealth {
     /// How the signs of life to a dead-man's switch fare, where one is wanted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub heartbeat: Option<String>,
+    /// Why it has no part in its fleet now, where that is so; it heals its own host all the same.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fleet: Option<String>,
     /// Which parts of it were begun anew since the start, after a fault of its own.
     #[serde(default)]
     pub restarted: Vec<Restarted>,
@@ -58,6 +61,7 @@ impl OwnHealth {
             detail: (!faults.is_empty()).then(|| faults.join("; ")),
             hangs: false,
             heartbeat: None,
+            fleet: None,
             restarted: vec![],
         }
     }

@@ -27,13 +27,13 @@ impl Fleet {
 
     /// What it began is done, and nothing after it: of what breaks now it is not the one, though it
     /// sees it. Where it can be the link itself goes down.
-    fn is_cut_off(&self, net: Option<&Net>, (shop, next): (usize, usize)) -> Result<()> {
+    fn is_cut_off(&self, net: Option<&Net>, (first, second): (usize, usize)) -> Result<()> {
         let set = |node: &Node, state: &str| {
             let nth = self.nodes.iter().position(|one| one.name == node.name).context("ours")?;
             net.map_or(Ok(()), |net| net.set(nth, state))
         };
         let mut cut = None;
-        self.mends(shop, |node| {
+        self.mends(first, |node| {
             cut = Some(node.name);
             if net.is_none() {
                 node.way.cut();
@@ -41,9 +41,9 @@ impl Fleet {
             set(node, "down")
         })?;
         let cut = self.node(cut.context("somebody")?);
-        self.shops.shatter(next)?;
-        self.wait("another mends it", || self.shops.is_well(next))?;
-        let effects = self.shops.effects(next);
+        self.shops.shatter(second)?;
+        self.wait("another mends it", || self.shops.is_well(second))?;
+        let effects = self.shops.effects(second);
         ensure!(effects.iter().all(|(who, ..)| who != cut.name), "{}: {effects:?}", cut.name);
         cut.way.heal();
         set(cut, "up")?;

@@ -25,6 +25,8 @@ struct Node {
     about: String,
     /// For how long it has said nothing, where that is long.
     silent: Option<String>,
+    /// Whether it has said nothing for so long that it may be forgotten.
+    may_be_gone: bool,
     tone: &'static str,
     counts: Vec<(&'static str, &'static str, usize)>,
     unwell: Vec<Target>,
@@ -72,6 +74,7 @@ impl Node {
         let silent = member.is_silent.then(|| length(member.silent_secs.max(0.0) as u64));
         Self {
             name: member.name.clone(),
+            may_be_gone: member.silent_secs > 60.0,
             is_this: this == Some(member.name.as_str()),
             address: member.address.clone(),
             about: format!("{} · version {}", member.mode, member.version),
