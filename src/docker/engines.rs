@@ -161,6 +161,8 @@ impl Other {
     /// may take.
     async fn ask(&self) -> WorldResult<Vec<ContainerFacts>> {
         let lives = async {
+            // To log in may take longer, and is done once for all that is asked.
+            self.docker.reached().await?;
             let lives = tokio::time::timeout(SIGN_OF_LIFE, self.docker.ping()).await;
             let what = format!("a sign of life of the engine `{}`", self.name);
             // Whether it lets us in is seen by what it lists.

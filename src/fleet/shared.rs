@@ -100,6 +100,7 @@ fn lease_of_engine(address: &Address) -> Option<String> {
         Address::Tcp { host, port } if !is_here(host) => {
             Some(format!("docker:{}:{port}", host.to_lowercase()))
         }
+        Address::Ssh(ssh) if !is_here(&ssh.host) => Some(format!("docker:{}", ssh.place())),
         _ => None,
     }
 }
@@ -206,6 +207,8 @@ mod tests {
         assert_eq!(beside.lease_of(&web), None);
         assert_eq!(beside.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan:2375"));
         assert!(beside.leases().eq(["docker:nas.lan:2375"]));
+        let by_ssh = self::shared(&other.replace("tcp://nas.lan:2375", "ssh://ops@Nas.lan"));
+        assert!(by_ssh.leases().eq(["docker:nas.lan:22"]));
         // It is still talked to until the next start.
         let dropped = self::shared("").after(&beside);
         assert_eq!(dropped.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan:2375"));
