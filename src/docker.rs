@@ -61,7 +61,7 @@ mod ssh;
 mod usage;
 mod wire;
 
-pub use address::{Address, InvalidAddress};
+pub use address::{Address, InvalidAddress, is_this_machine};
 pub use demo_stage::{DEMO_PORT, DemoContainer, DemoLeft, demo_container};
 pub use encrypted::{Credentials, CredentialsError};
 pub use engines::Engines;

@@ -95,6 +95,26 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The host, where that is another machine. What leads to a loopback address may end anywhere.
+    pub fn far_host(&self) -> Option<&str> {
+        let host = match self {
+            Self::Unix(_) => return None,
+            Self::Tcp { host, .. } => host.trim_matches(['[', ']']),
+            Self::Ssh(ssh) => ssh.host.as_str(),
+        };
+        Some(host).filter(|host| !is_this_machine(host))
+    }
+}
+
+/// Whether what a host is called leads to this machine.
+pub fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.starts_with('/')
+        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+}
+
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -121,6 +141,20 @@ mod tests {
             ("tcp://[::1]:99", tcp("[::1]", 99)),
         ] {
             assert_eq!(Address::parse(text).unwrap(), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_engine_behind_a_loopback_address_is_on_no_host_that_is_known() {
+        for (text, host) in [
+            ("tcp://nas.lan:2376", Some("nas.lan")),
+            ("tcp://[fd00::9]:2376", Some("fd00::9")),
+            ("ssh://ops@nas", Some("nas")),
+            ("ssh://ops@127.0.0.1:2222", None),
+            ("tcp://localhost:2375", None),
+            ("unix:///run/nas.sock", None),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().far_host(), host, "{text}");
         }
     }
 
