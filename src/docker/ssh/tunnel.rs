@@ -6,7 +6,9 @@
 //! between the two waits for the end of a pipe that only Selfheal holds, and then kills it. What is
 //! asked while there is no way fails at once, with what the client said.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
@@ -203,7 +205,8 @@ impl Keeper {
 fn private_folder() -> io::Result<TempDir> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let place = runtime.filter(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir);
-    tempfile::Builder::new().prefix("selfheal-ssh-").tempdir_in(place)
+    let own_alone = Permissions::from_mode(0o700);
+    tempfile::Builder::new().prefix("selfheal-ssh-").permissions(own_alone).tempdir_in(place)
 }
 
 fn guarded(words: &[String]) -> io::Result<Child> {
