@@ -120,7 +120,7 @@ async fn dispatch(cli: Cli) -> Outcome {
                 Command::Explain { id } => read::incident(client, &settings, &id, false, out).await,
                 Command::Targets { id } => read::targets(client, &settings, id, out).await,
                 Command::Drill(asked) => drill::run(&asked, client, &settings, out).await,
-                Command::Demo => demo::run(&settings, out).await,
+                Command::Demo => Box::pin(demo::run(&settings, out)).await,
                 Command::Fleet { what: None } => read::fleet(&client, out).await,
                 Command::Shadow => read::shadow(client, &settings, out).await,
                 Command::Backups => read::backups(client, &settings, out).await,

@@ -57,13 +57,15 @@ mod log_decoder;
 mod logs;
 mod processes;
 mod remake;
+mod ssh;
 mod usage;
 mod wire;
 
-pub use address::{Address, InvalidAddress};
+pub use address::{Address, InvalidAddress, is_this_machine};
 pub use demo_stage::{DEMO_PORT, DemoContainer, DemoLeft, demo_container};
 pub use encrypted::{Credentials, CredentialsError};
 pub use engines::Engines;
+pub use ssh::{Login, Ssh};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,8 +123,9 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// Prepares calls to `unix:///path`, `tcp://host:port` or `http://host:port`. Connects
-    /// to nothing yet; only an address that cannot be understood is an error.
+    /// Prepares calls to `unix:///path`, `tcp://host:port`, `http://host:port` or
+    /// `ssh://user@host`. Connects to nothing yet; only an address that cannot be understood is
+    /// an error.
     pub fn connect(host: &str) -> Result<Self, WorldError> {
         let address = Address::parse(host).map_err(|invalid| WorldError::Refused {
             what: "`docker.host`".to_owned(),
@@ -141,7 +144,15 @@ impl Docker {
             what: format!("TLS to Docker at {address}"),
             why: error.to_string(),
         })?;
-        let wire = Wire { address, tls };
+        Self::over(Wire::new(address, tls, Login::default()))
+    }
+
+    /// As [`Self::connect`] through SSH, by this key and with these known hosts.
+    pub fn through_ssh(ssh: Ssh, login: Login) -> Result<Self, WorldError> {
+        Self::over(Wire::new(Address::Ssh(ssh), None, login))
+    }
+
+    fn over(wire: Wire) -> Result<Self, WorldError> {
         Ok(Self {
             client: bollard_over(&wire)?,
             wire,
@@ -158,6 +169,11 @@ impl Docker {
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// Waits until there is a way to it, where one has to be opened first, or says why there is none.
+    async fn reached(&self) -> WorldResult<()> {
+        self.within("the way to Docker", self.limits.read, self.wire.opened()).await
     }
 
     /// Asks whether Docker answers, and which.

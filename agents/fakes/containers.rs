@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::{
     ContainerFacts, ContainerStatus, HealthCheck, HealthStatus, MemoryLimits, NetworkAttachment,
-    RestartPolicy, SecretText, SecretValue, Timestamp,
+    Outside, RestartPolicy, SecretText, SecretValue, Timestamp,
 };
 
 /// The moment every [`super::FakeClock`] starts at: 2026-01-01, noon, UTC.
@@ -47,6 +47,7 @@ pub fn container(name: &str) -> ContainerFacts {
         mounts: vec![],
         exposed_ports: vec![],
         published_ports: vec![],
+        outside: Outside::default(),
         tty: false,
         stop_timeout_secs: None,
         stop_signal: None,

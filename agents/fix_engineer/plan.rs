@@ -100,7 +100,7 @@ impl From<&str> for Unfit {
 
 /// Actions that need nothing but the engine or the server itself: neither a file nor a measure of
 /// the container's host. A person's own command does what that person wrote.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 12] = [
     "container.start",
     "container.restart",
     "container.signal",
@@ -111,6 +111,7 @@ const ELSEWHERE: [&str; 11] = [
     "postgres.reload",
     "mysql.kill_connections",
     "redis.kill_clients",
+    "redis.set_policy",
     "command",
 ];
 

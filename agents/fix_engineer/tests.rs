@@ -124,7 +124,6 @@ fn what_needs_the_files_or_the_measure_of_a_host_is_not_done_on_that_of_another_
         "build_cache.prune",
         "postgres.alter_system",
         "redis.set_memory",
-        "redis.set_policy",
     ];
     assert_eq!(unfit("nas/web"), expected);
 }

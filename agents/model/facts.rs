@@ -253,6 +253,15 @@ pub struct Usage {
     pub processes: Option<u64>,
 }
 
+/// Where the TCP ports of a container are reached from other hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// The host of its engine, if that is another one than this.
+    pub host: Option<String>,
+    /// By the container's own port: the host's, where that is not for the host itself alone.
+    pub ports: BTreeMap<u16, u16>,
+}
+
 /// Everything Docker says about one container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerFacts {
@@ -318,6 +327,9 @@ pub struct ContainerFacts {
     pub exposed_ports: Vec<u16>,
     /// TCP ports of the host that it publishes.
     pub published_ports: Vec<u16>,
+    /// Where its own TCP ports are reached from other hosts.
+    #[serde(default)]
+    pub outside: Outside,
     /// Whether it has a terminal: its log is then one raw stream.
     pub tty: bool,
     /// Time Docker waits between the stop signal and killing, if the container says so.

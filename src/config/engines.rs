@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::docker::{Address, Credentials, Docker};
+use crate::docker::{Address, Credentials, Docker, Login};
 
 /// A Docker engine of another host. Its containers are called `NAME/CONTAINER`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -13,7 +13,8 @@ use crate::docker::{Address, Credentials, Docker};
 pub struct Engine {
     /// What its containers are named after: 1 to 40 lower-case letters, digits, `-` and `_`.
     pub name: String,
-    /// Where it listens: `tcp://` or `https://` with host and port, or `unix://` with a path.
+    /// Where it listens: `tcp://` or `https://` with host and port, `ssh://` with user and host
+    /// (and the path of its socket, if that is not `/var/run/docker.sock`), or `unix://` with a path.
     pub host: String,
     /// The authority that made the engine's certificate, as PEM; the next two belong to it, and
     /// with the three the connection is encrypted.
@@ -25,6 +26,13 @@ pub struct Engine {
     /// The key of that certificate, as PEM without a passphrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
+    /// With `ssh://`: the private key, without a passphrase. Otherwise OpenSSH's own settings and
+    /// agent say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_file: Option<PathBuf>,
+    /// With `ssh://`: the hosts that are known, in place of those of the user who runs Selfheal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_hosts_file: Option<PathBuf>,
 }
 
 impl Engine {
@@ -45,12 +53,27 @@ impl Engine {
             Some(_) => Address::parse_encrypted(&self.host),
             None => Address::parse(&self.host),
         };
-        Ok((address.map_err(|invalid| invalid.to_string())?, credentials))
+        let address = address.map_err(|invalid| invalid.to_string())?;
+        let is_ssh = matches!(address, Address::Ssh(_));
+        if !is_ssh && (self.identity_file.is_some() || self.known_hosts_file.is_some()) {
+            return Err("identity_file and known_hosts_file belong to `ssh://`".to_owned());
+        }
+        self.login()?;
+        Ok((address, credentials))
+    }
+
+    /// What SSH goes by.
+    fn login(&self) -> Result<Login, String> {
+        Login::new(self.identity_file.clone(), self.known_hosts_file.clone())
     }
 
     /// The engine. Connects to nothing yet, but reads the files.
     pub fn docker(&self) -> Result<Docker, String> {
         let (address, credentials) = self.address()?;
-        Docker::reached_by(address, credentials.as_ref()).map_err(|error| error.to_string())
+        let docker = match address {
+            Address::Ssh(ssh) => Docker::through_ssh(ssh, self.login()?),
+            address => Docker::reached_by(address, credentials.as_ref()),
+        };
+        docker.map_err(|error| error.to_string())
     }
 }

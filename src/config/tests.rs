@@ -194,8 +194,18 @@ fn impossible_values_are_refused() {
     refused(&engine("nas/x", all), "2 docker.engine[0].name", "lower-case letters");
     let twice = engine("nas", all) + &engine("nas", all);
     refused(&twice, "8 docker.engine[1].name", "two engines `nas`");
-    let plain = engine("nas", "").replace("https", "ssh");
-    refused(&plain, "3 docker.engine[0].host", "neither a socket nor a plain TCP address");
+    let plain = engine("nas", "").replace("https", "ftp");
+    refused(&plain, "3 docker.engine[0].host", "neither a socket nor an address by TCP or SSH");
+    let by_ssh = |more: &str| engine("nas", more).replace("https://", "ssh://ops@");
+    let keys = "identity_file = \"k\"\nknown_hosts_file = \"h\"\n";
+    read(&by_ssh(keys)).unwrap();
+    refused(&by_ssh("identity_file = \"%h\"\n"), "3 docker.engine[0].host", "name a path");
+    refused(&by_ssh(all), "3 docker.engine[0].host", "can be encrypted");
+    refused(
+        &engine("nas", &(all.to_owned() + keys)),
+        "3 docker.engine[0].host",
+        "belong to `ssh://`",
+    );
     read(&engine("nas", all)).unwrap();
     refused("[api]\nlisten = \"8003\"\n", "2 api.listen", "`127.0.0.1:8003`");
     refused("[schedule]\ndocker_events = \"yes\"\n", "2 schedule.docker_events", "true or false");

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use hyper::Uri;
 use selfheal_agents::model::clean;
 
+use super::ssh::Ssh;
+
 /// Docker's port where an address names none.
 const DEFAULT_PORT: u16 = 2375;
 /// And where it speaks TLS.
@@ -22,13 +24,15 @@ pub enum Address {
         /// The port.
         port: u16,
     },
+    /// A socket of another host, through SSH.
+    Ssh(Ssh),
 }
 
 /// Why a text is no address of a Docker engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is no address of a Docker engine that can be asked: {why}; write \
-     `unix:///var/run/docker.sock` or `tcp://HOST:{DEFAULT_PORT}`"
+     `unix:///var/run/docker.sock`, `tcp://HOST:{DEFAULT_PORT}` or `ssh://USER@HOST`"
 )]
 pub struct InvalidAddress {
     text: String,
@@ -36,7 +40,8 @@ pub struct InvalidAddress {
 }
 
 impl Address {
-    /// Understands `unix:///path`, a bare `/path`, `tcp://host:port` and `http://host:port`.
+    /// Understands `unix:///path`, a bare `/path`, `tcp://host:port`, `http://host:port` and
+    /// `ssh://user@host:port`.
     pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
         let refuse = |why| InvalidAddress { text: clean(text, 120), why };
         let text = text.trim();
@@ -50,9 +55,12 @@ impl Address {
         if text.starts_with("https://") {
             return Err(refuse("encrypted connections are not available"));
         }
+        if text.starts_with("ssh://") {
+            return Ssh::parse(text).map(Self::Ssh).map_err(refuse);
+        }
         let Some(rest) = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("http://"))
         else {
-            return Err(refuse("it is neither a socket nor a plain TCP address"));
+            return Err(refuse("it is neither a socket nor an address by TCP or SSH"));
         };
         Self::tcp(rest, DEFAULT_PORT, refuse)
     }
@@ -87,11 +95,32 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The host, where that is another machine. What leads to a loopback address may end anywhere.
+    pub fn far_host(&self) -> Option<&str> {
+        let host = match self {
+            Self::Unix(_) => return None,
+            Self::Tcp { host, .. } => host.trim_matches(['[', ']']),
+            Self::Ssh(ssh) => ssh.host.as_str(),
+        };
+        Some(host).filter(|host| !is_this_machine(host))
+    }
+}
+
+/// Whether what a host is called leads to this machine.
+pub fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.starts_with('/')
+        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+}
+
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "{}", path.display()),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Ssh(ssh) => ssh.fmt(f),
         }
     }
 }
@@ -116,10 +145,24 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_behind_a_loopback_address_is_on_no_host_that_is_known() {
+        for (text, host) in [
+            ("tcp://nas.lan:2376", Some("nas.lan")),
+            ("tcp://[fd00::9]:2376", Some("fd00::9")),
+            ("ssh://ops@nas", Some("nas")),
+            ("ssh://ops@127.0.0.1:2222", None),
+            ("tcp://localhost:2375", None),
+            ("unix:///run/nas.sock", None),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().far_host(), host, "{text}");
+        }
+    }
+
+    #[test]
     fn other_addresses_are_refused_with_an_example() {
         for text in [
             "",
-            "ssh://host",
+            "ssh://",
             "https://host:2376",
             "unix://",
             "unix:///",
@@ -131,5 +174,6 @@ mod tests {
             let error = Address::parse(text).unwrap_err().to_string();
             assert!(error.contains("unix:///var/run/docker.sock"), "{text}: {error}");
         }
+        assert!(matches!(Address::parse("ssh://ops@nas"), Ok(Address::Ssh(_))));
     }
 }

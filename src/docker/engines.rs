@@ -3,7 +3,8 @@
 //! A container of another engine is called `ENGINE/NAME`, and its networks and its Compose project
 //! likewise, so that nothing of two hosts is taken for one. The invariant: of such a container only
 //! that is told which means the same on this host as on its own. Addresses it has now, process ids,
-//! published ports and mounts are left out, since here they are somebody else's. An engine that
+//! published ports and mounts are left out, since here they are somebody else's; what it publishes
+//! is told with its host's name. An engine that
 //! does not answer is told of; what it held is still listed, and nobody knows how that does. The
 //! others go on.
 //!
@@ -19,8 +20,8 @@ use chrono::Utc;
 use futures_util::future::{join, join_all, try_join};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use selfheal_agents::model::{
-    ContainerFacts, ContainerStatus, MountFacts, NetworkAttachment, RuntimeEvent, RuntimeEventKind,
-    TargetId, Timestamp, engine_of,
+    ContainerFacts, ContainerStatus, MountFacts, NetworkAttachment, Outside, RuntimeEvent,
+    RuntimeEventKind, TargetId, Timestamp, engine_of,
 };
 use selfheal_agents::ports::{ContainerRuntime, WorldError, WorldResult};
 
@@ -161,6 +162,8 @@ impl Other {
     /// may take.
     async fn ask(&self) -> WorldResult<Vec<ContainerFacts>> {
         let lives = async {
+            // To log in may take longer, and is done once for all that is asked.
+            self.docker.reached().await?;
             let lives = tokio::time::timeout(SIGN_OF_LIFE, self.docker.ping()).await;
             let what = format!("a sign of life of the engine `{}`", self.name);
             // Whether it lets us in is seen by what it lists.
@@ -233,6 +236,10 @@ impl Other {
         facts.name = self.name_here(&facts.name);
         facts.pid = None;
         facts.published_ports.clear();
+        match self.docker.wire.address.far_host() {
+            Some(host) => facts.outside.host = Some(host.to_owned()),
+            None => facts.outside = Outside::default(),
+        }
         // That something there speaks to its engine is told, and is no file to look into.
         facts.mounts.retain(|mount| mount.source.ends_with("docker.sock"));
         let no_file = |mount| MountFacts { bind: false, writable: false, ..mount };

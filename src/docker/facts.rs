@@ -9,11 +9,12 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike as _, Utc};
 use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, HealthCheck, HealthStatus, IMAGE_LABEL, MemoryLimits,
-    MountFacts, NetworkAttachment, ProbeOutput, RestartPolicy, SecretText, Timestamp, clean,
+    MountFacts, NetworkAttachment, Outside, ProbeOutput, RestartPolicy, SecretText, Timestamp,
+    clean,
 };
 
 use super::inspect::{
-    Bindings, Config, Endpoint, Healthcheck, HostConfig, Inspect, Listed, Mount, State,
+    Bindings, Config, Endpoint, Healthcheck, HostConfig, Inspect, Listed, Mount, Published, State,
 };
 
 /// The longest label kept, in characters.
@@ -66,6 +67,7 @@ pub(super) fn of_inspect(inspect: &Inspect) -> ContainerFacts {
         mounts: inspect.mounts.iter().map(mount).collect(),
         exposed_ports: exposed_ports(inspect),
         published_ports: published_ports(&inspect.host_config.port_bindings),
+        outside: Outside { host: None, ports: ports_outside(&inspect.host_config.port_bindings) },
         tty: config.tty,
         stop_timeout_secs: config.stop_timeout.and_then(|secs| u32::try_from(secs).ok()),
         stop_signal: config.stop_signal.as_deref().map(|s| clean(s, LONGEST_NAME)),
@@ -134,6 +136,7 @@ fn identity(id: &str, name: &str) -> ContainerFacts {
         mounts: vec![],
         exposed_ports: vec![],
         published_ports: vec![],
+        outside: Outside::default(),
         tty: false,
         stop_timeout_secs: None,
         stop_signal: None,
@@ -280,8 +283,21 @@ fn cpu_limit(config: &HostConfig) -> Option<u64> {
 fn published_ports(bindings: &Bindings) -> Vec<u16> {
     let tcp = bindings.0.iter().filter(|(port, _)| port.ends_with("/tcp"));
     let ports: BTreeSet<u16> =
-        tcp.flat_map(|(_, hosts)| hosts.iter().copied()).filter(|port| *port != 0).collect();
+        tcp.flat_map(|(_, hosts)| hosts.iter().map(|host| host.port)).filter(|p| *p != 0).collect();
     ports.into_iter().collect()
+}
+
+/// By the container's own port, one that every address of the host has: others may be of networks
+/// that lead nowhere else.
+fn ports_outside(bindings: &Bindings) -> BTreeMap<u16, u16> {
+    let everywhere = |host: &&Published| {
+        host.port != 0 && matches!(host.address.as_str(), "" | "0.0.0.0" | "::")
+    };
+    let outside = |(port, hosts): (&String, &Vec<Published>)| {
+        let inside = port.strip_suffix("/tcp")?.parse().ok()?;
+        Some((inside, hosts.iter().find(everywhere)?.port))
+    };
+    bindings.0.iter().filter_map(outside).collect()
 }
 
 fn exposed_ports(inspect: &Inspect) -> Vec<u16> {

@@ -49,7 +49,14 @@ impl<'de> Deserialize<'de> for Words {
 
 /// Ports of the container, such as `80/tcp`, with those of the host they are published at.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Bindings(pub(super) BTreeMap<String, Vec<u16>>);
+pub(super) struct Bindings(pub(super) BTreeMap<String, Vec<Published>>);
+
+/// A port of the host, and the address of the host that it is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Published {
+    pub(super) address: String,
+    pub(super) port: u16,
+}
 
 impl<'de> Deserialize<'de> for Bindings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -57,12 +64,14 @@ impl<'de> Deserialize<'de> for Bindings {
         #[serde(rename_all = "PascalCase", default)]
         #[derive(Default)]
         struct Binding {
+            host_ip: String,
             host_port: String,
         }
         let map = BTreeMap::<String, Option<Vec<Binding>>>::deserialize(deserializer)?;
-        let ports = |bindings: Vec<Binding>| {
-            bindings.iter().filter_map(|binding| binding.host_port.parse().ok()).collect()
+        let published = |Binding { host_ip: address, host_port }: Binding| {
+            Some(Published { address, port: host_port.parse().ok()? })
         };
+        let ports = |bindings: Vec<Binding>| bindings.into_iter().filter_map(published).collect();
         Ok(Self(map.into_iter().map(|(key, to)| (key, ports(to.unwrap_or_default()))).collect()))
     }
 }

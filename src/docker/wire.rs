@@ -4,6 +4,7 @@
 //! same shape. A connection is made for each request: the daemon may come and go, and
 //! nothing remembers that it was away. Sets no time limit; the callers do.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bollard::errors::Error;
@@ -20,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use super::address::Address;
+use super::ssh::{Login, Tunnel};
 
 /// The largest answer that is read whole, in bytes: a list of some ten thousand containers.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
@@ -34,32 +36,60 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
     pub(super) address: Address,
-    /// What a connection over TCP is encrypted with, where it is.
-    pub(super) tls: Option<Arc<ClientConfig>>,
+    way: Way,
+}
+
+/// What a connection to the address is made by.
+#[derive(Debug, Clone)]
+enum Way {
+    Unix(PathBuf),
+    /// With what it is encrypted, where it is.
+    Tcp(String, u16, Option<Arc<ClientConfig>>),
+    Ssh(Arc<Tunnel>),
 }
 
 impl Wire {
+    /// Prepares the way there; `tls` is for TCP, `login` for SSH.
+    pub(super) fn new(address: Address, tls: Option<Arc<ClientConfig>>, login: Login) -> Self {
+        let way = match address.clone() {
+            Address::Unix(path) => Way::Unix(path),
+            Address::Tcp { host, port } => Way::Tcp(host, port, tls),
+            Address::Ssh(ssh) => Way::Ssh(Arc::new(Tunnel::new(ssh, login))),
+        };
+        Self { address, way }
+    }
+
+    /// Waits until a way that has to be opened first is open, or fails with why it is not.
+    pub(super) async fn opened(&self) -> Result<(), Error> {
+        match &self.way {
+            Way::Ssh(tunnel) => Ok(tunnel.opened().await.map(drop)?),
+            Way::Unix(_) | Way::Tcp(..) => Ok(()),
+        }
+    }
+
     /// Sends one request over a new connection; the answer may have any status.
     pub(super) async fn send<B>(&self, request: Request<B>) -> Result<Response<Incoming>, Error>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<AnyError>,
     {
-        match &self.address {
-            Address::Unix(path) => {
+        match &self.way {
+            Way::Unix(path) => {
                 exchange(tokio::net::UnixStream::connect(path).await?, "docker", request).await
             }
-            Address::Tcp { host, port } => {
+            Way::Tcp(host, port, tls) => {
                 let bare = host.trim_matches(['[', ']']);
                 let stream = tokio::net::TcpStream::connect((bare, *port)).await?;
                 let authority = format!("{host}:{port}");
-                let Some(tls) = &self.tls else {
+                let Some(tls) = tls else {
                     return exchange(stream, &authority, request).await;
                 };
                 let name = ServerName::try_from(bare.to_owned()).map_err(std::io::Error::other)?;
                 let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
                 exchange(stream, &authority, request).await
             }
+            // In a box: seldom gone, it would make the calls of the other ways larger.
+            Way::Ssh(tunnel) => Box::pin(through(tunnel, request)).await,
         }
     }
 
@@ -105,6 +135,20 @@ impl Wire {
                 Err(other) => Error::IOError { err: std::io::Error::other(other) },
             })?;
         Ok(serde_json::from_slice(&body.to_bytes())?)
+    }
+}
+
+/// Through SSH, whose client knows best why a connection breaks off.
+async fn through<B>(tunnel: &Tunnel, request: Request<B>) -> Result<Response<Incoming>, Error>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<AnyError>,
+{
+    let stream = tunnel.connect().await?;
+    let talk = tunnel.listen();
+    match exchange(stream, "docker", request).await {
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(talk.last_word().await.map_or(error, Error::from)),
     }
 }
 

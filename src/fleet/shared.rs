@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use selfheal_agents::model::{Endpoint, TargetId, TargetKind, engine_of};
 
 use crate::config::Settings;
-use crate::docker::Address;
+use crate::docker::{Address, is_this_machine as is_here};
 
 /// What is shared: by its address, since each node may call it otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -100,6 +100,7 @@ fn lease_of_engine(address: &Address) -> Option<String> {
         Address::Tcp { host, port } if !is_here(host) => {
             Some(format!("docker:{}:{port}", host.to_lowercase()))
         }
+        Address::Ssh(ssh) if !is_here(&ssh.host) => Some(format!("docker:{}", ssh.place())),
         _ => None,
     }
 }
@@ -122,13 +123,6 @@ fn place(endpoint: &Endpoint) -> (String, bool) {
             Err(_) => (String::new(), true),
         },
     }
-}
-
-fn is_here(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.starts_with('/')
-        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
 #[cfg(test)]
@@ -206,6 +200,8 @@ mod tests {
         assert_eq!(beside.lease_of(&web), None);
         assert_eq!(beside.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan:2375"));
         assert!(beside.leases().eq(["docker:nas.lan:2375"]));
+        let by_ssh = self::shared(&other.replace("tcp://nas.lan:2375", "ssh://ops@Nas.lan"));
+        assert!(by_ssh.leases().eq(["docker:nas.lan:22"]));
         // It is still talked to until the next start.
         let dropped = self::shared("").after(&beside);
         assert_eq!(dropped.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan:2375"));

@@ -20,6 +20,7 @@ mod probes;
 mod relaying;
 mod scale;
 mod service;
+mod ssh;
 mod store;
 mod streams;
 mod support;

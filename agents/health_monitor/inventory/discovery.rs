@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::model::{
-    ContainerFacts, DatabaseEndpoint, Endpoint, HttpEndpoint, SecretText, Target, TargetId,
-    TargetKind, engine_of,
+    ContainerFacts, ContainerStatus, DatabaseEndpoint, Endpoint, HttpEndpoint, SecretText, Target,
+    TargetId, TargetKind, engine_of,
 };
 
 const POSTGRES: [&str; 6] =
@@ -32,34 +32,56 @@ const COMPANIONS: [&str; 13] = [
 ];
 
 /// The services found in a container. Without an address (it does not run, or is off every
-/// network) they have no endpoint.
+/// network) they have no endpoint. In one of another engine only what it publishes is found.
 pub(super) fn services(container: &ContainerFacts, all: &[ContainerFacts]) -> Vec<Target> {
-    // The addresses of another engine's containers are no addresses here.
-    if engine_of(&container.name).is_some() {
-        return vec![];
-    }
-    let address = address(container, all, 0);
+    let is_far = engine_of(&container.name).is_some();
+    let address = if is_far { far_address(container) } else { address(container, all, 0) };
+    // The port here of what listens at a port there.
+    let port_of = |inside: u16| {
+        if is_far { container.outside.ports.get(&inside).copied() } else { Some(inside) }
+    };
+    let is_within_reach = |endpoint: &DatabaseEndpoint| port_of(endpoint.port).is_some();
+    let at = |endpoint: DatabaseEndpoint| {
+        let (host, port) = (address.clone()?, port_of(endpoint.port)?);
+        Some(DatabaseEndpoint { host, port, ..endpoint })
+    };
     let target = |kind: TargetKind, endpoint: Option<Endpoint>| Target {
         endpoint,
         container: Some(container.name.clone()),
         ..Target::bare(TargetId::lossy(kind, &container.name))
     };
     let mut found = vec![];
-    if is_postgres(container) {
-        let endpoint = address.clone().map(|host| Endpoint::Postgres(postgres(container, host)));
-        found.push(target(TargetKind::Postgres, endpoint));
-    } else if let Some(login) = is_mysql(container).then(|| mysql_login(container)).flatten() {
-        let endpoint = address.clone().map(|host| Endpoint::Mysql(mysql(container, login, host)));
-        found.push(target(TargetKind::Mysql, endpoint));
-    } else if is_redis(container) {
-        let endpoint = address.clone().map(|host| Endpoint::Redis(redis(container, host)));
-        found.push(target(TargetKind::Redis, endpoint));
+    if let Some((kind, endpoint)) = database(container).filter(|(_, e)| is_within_reach(e)) {
+        let wrap = match kind {
+            TargetKind::Postgres => Endpoint::Postgres,
+            TargetKind::Mysql => Endpoint::Mysql,
+            _ => Endpoint::Redis,
+        };
+        found.push(target(kind, at(endpoint).map(wrap)));
     }
-    if let Some(endpoint) = http(container) {
-        let reached = address.map(|host| Endpoint::Http(at_host(&endpoint, &host)));
+    let http = http(container).and_then(|(inside, endpoint)| Some((port_of(inside)?, endpoint)));
+    if let Some((port, endpoint)) = http {
+        let reached = address.map(|host| Endpoint::Http(at_host(endpoint, &host, port)));
         found.push(target(TargetKind::Http, reached));
     }
     found
+}
+
+/// The database in a container, as it is seen from inside.
+fn database(container: &ContainerFacts) -> Option<(TargetKind, DatabaseEndpoint)> {
+    if is_postgres(container) {
+        return Some((TargetKind::Postgres, postgres(container)));
+    }
+    if let Some(login) = is_mysql(container).then(|| mysql_login(container)).flatten() {
+        return Some((TargetKind::Mysql, mysql(container, login)));
+    }
+    is_redis(container).then(|| (TargetKind::Redis, redis(container)))
+}
+
+/// The host of another engine, as long as that answers: nobody knows what is there otherwise.
+fn far_address(container: &ContainerFacts) -> Option<String> {
+    let is_there = !container.is_down() && container.status != ContainerStatus::Unknown;
+    container.outside.host.clone().filter(|_| is_there)
 }
 
 /// Where a container that may run is reached from the host.
@@ -128,14 +150,10 @@ fn mysql_login(container: &ContainerFacts) -> Option<(String, SecretText)> {
     login.map(|(user, password)| (user, SecretText::new(password)))
 }
 
-fn mysql(
-    container: &ContainerFacts,
-    login: (String, SecretText),
-    host: String,
-) -> DatabaseEndpoint {
+fn mysql(container: &ContainerFacts, login: (String, SecretText)) -> DatabaseEndpoint {
     let (user, password) = login;
     DatabaseEndpoint {
-        host,
+        host: String::new(),
         port: port(
             container,
             &["MYSQL_PORT_NUMBER", "MARIADB_PORT_NUMBER", "MYSQL_TCP_PORT"],
@@ -160,12 +178,12 @@ fn port(container: &ContainerFacts, names: &[&str], usual: u16) -> u16 {
     variable(container, names).and_then(|port| port.trim().parse().ok()).unwrap_or(usual)
 }
 
-fn postgres(container: &ContainerFacts, host: String) -> DatabaseEndpoint {
+fn postgres(container: &ContainerFacts) -> DatabaseEndpoint {
     let user = variable(container, &["POSTGRES_USER", "POSTGRESQL_USERNAME", "PGUSER"])
         .unwrap_or_else(|| "postgres".to_owned());
     let database = variable(container, &["POSTGRES_DB", "POSTGRESQL_DATABASE", "PGDATABASE"]);
     DatabaseEndpoint {
-        host,
+        host: String::new(),
         port: port(container, &["PGPORT", "POSTGRESQL_PORT_NUMBER"], 5432),
         password: variable(container, &["POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD", "PGPASSWORD"])
             .map(SecretText::new),
@@ -175,7 +193,7 @@ fn postgres(container: &ContainerFacts, host: String) -> DatabaseEndpoint {
     }
 }
 
-fn redis(container: &ContainerFacts, host: String) -> DatabaseEndpoint {
+fn redis(container: &ContainerFacts) -> DatabaseEndpoint {
     // `REDIS_ARGS="--requirepass SECRET"` is how the stack image takes it.
     let from_arguments = || {
         let arguments = variable(container, &["REDIS_ARGS"])?;
@@ -183,7 +201,7 @@ fn redis(container: &ContainerFacts, host: String) -> DatabaseEndpoint {
         words.nth(1).map(str::to_owned)
     };
     DatabaseEndpoint {
-        host,
+        host: String::new(),
         port: port(container, &["REDIS_PORT_NUMBER", "VALKEY_PORT_NUMBER"], 6379),
         user: None,
         password: variable(container, &["REDIS_PASSWORD", "VALKEY_PASSWORD"])
@@ -199,19 +217,20 @@ static OWN_URL: LazyLock<Regex> = LazyLock::new(|| {
         .expect("the pattern is constant and tested")
 });
 
-/// The endpoint that the container's own health check asks, seen from inside.
-fn http(container: &ContainerFacts) -> Option<HttpEndpoint> {
+/// The port and what the container's own health check asks there; its URL is the path alone.
+fn http(container: &ContainerFacts) -> Option<(u16, HttpEndpoint)> {
     let test = &container.health_check.as_ref()?.test;
     let command = test.get(1..)?.join(" ");
     let found = OWN_URL.captures(&command)?;
     let port = found.get(1).map_or(Ok(80), |port| port.as_str().parse::<u16>()).ok()?;
     let path = found.get(2).map_or("/", |path| path.as_str());
-    Some(HttpEndpoint {
-        url: format!("http://HOST:{port}{path}"),
+    let endpoint = HttpEndpoint {
+        url: path.to_owned(),
         expected_status: accepted_status(&command),
         body_contains: None,
         headers: BTreeMap::new(),
-    })
+    };
+    Some((port, endpoint))
 }
 
 /// `curl` without `-f` is content with any answer, so we must be, too.
@@ -225,7 +244,7 @@ fn accepted_status(command: &str) -> Vec<u16> {
     if curl && !fails { (200..600).collect() } else { vec![] }
 }
 
-fn at_host(endpoint: &HttpEndpoint, host: &str) -> HttpEndpoint {
+fn at_host(endpoint: HttpEndpoint, host: &str, port: u16) -> HttpEndpoint {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    HttpEndpoint { url: endpoint.url.replacen("HOST", &host, 1), ..endpoint.clone() }
+    HttpEndpoint { url: format!("http://{host}:{port}{}", endpoint.url), ..endpoint }
 }

@@ -36,9 +36,14 @@ fn what_is_told_of_another_hosts_container_names_its_engine_and_nothing_of_its_h
         mounts: vec![mount("/etc/shop"), mount("/var/run/docker.sock")],
         pid: Some(7),
         published_ports: vec![80],
+        outside: Outside { host: None, ports: BTreeMap::from([(8080, 80)]) },
         ..container("web")
     };
+    let by_name = Docker::connect("tcp://nas.lan:2375").unwrap();
+    let reached = Other { docker: by_name, ..nas() }.told_here(there.clone()).outside;
+    assert_eq!((reached.host.as_deref(), reached.ports[&8080]), (Some("nas.lan"), 80));
     let here = nas().told_here(there);
+    assert_eq!(here.outside, Outside::default(), "of this engine no host is known");
     assert_eq!((here.name.as_str(), here.network_mode.as_str()), ("nas/web", "nas/bridge"));
     assert_eq!(here.labels[PROJECT], "nas/shop");
     assert_eq!((here.networks[0].network.as_str(), here.ip()), ("nas/front", None));

@@ -138,3 +138,17 @@ fn the_list_alone_gives_the_containers_own_name() {
     let facts = of_list(&listed);
     assert_eq!((facts.name.as_str(), facts.status), ("db", ContainerStatus::Unknown));
 }
+
+#[test]
+fn a_port_is_reached_from_outside_where_every_address_of_the_host_has_it() {
+    let bindings = serde_json::json!({
+        "80/tcp": [{ "HostIp": "127.0.0.1", "HostPort": "8080" }, { "HostIp": "::", "HostPort": "81" }],
+        "5432/tcp": [{ "HostIp": "127.0.0.1", "HostPort": "5432" }],
+        "53/udp": [{ "HostIp": "", "HostPort": "53" }],
+        "6379/tcp": [{ "HostIp": "", "HostPort": "16379" }],
+        "9000/tcp": [{ "HostIp": "", "HostPort": "" }],
+    });
+    let facts = changed(UNHEALTHY, "/HostConfig/PortBindings", bindings);
+    assert_eq!(facts.outside.ports, BTreeMap::from([(80, 81), (6379, 16379)]));
+    assert_eq!(facts.published_ports, [81, 5432, 8080, 16379]);
+}

@@ -59,7 +59,8 @@ pub(super) async fn on_a_bench<F: Future<Output = ()>>(test: impl FnOnce(&'stati
     }
     // Kept for the life of the test process, so that a test may lend it to its tasks.
     let bench: &'static Bench = Box::leak(Box::new(Bench::new(docker).await));
-    let result = AssertUnwindSafe(test(bench)).catch_unwind().await;
+    // In a box: what a test holds of containers is large.
+    let result = Box::pin(AssertUnwindSafe(test(bench)).catch_unwind()).await;
     bench.clear().await;
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);

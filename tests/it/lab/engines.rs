@@ -1,6 +1,6 @@
-//! A Selfheal that looks after two engines, one of them over TLS, as of another host.
+//! A Selfheal that looks after three engines, one over TLS and one through SSH, as of other hosts.
 //!
-//! Both are views of one real engine, each narrowed to its own stack, so that what is changed
+//! All are views of one real engine, each narrowed to its own stack, so that what is changed
 //! through which of them is known.
 
 use std::net::TcpListener;
@@ -23,6 +23,7 @@ use super::engine;
 use super::faults::CRASH;
 use super::relay::Relay;
 use super::stack::Stack;
+use crate::ssh::Sshd;
 use crate::support::until;
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -116,19 +117,22 @@ fn blind(selfheal: &Selfheal) -> Result<String> {
 }
 
 #[test]
-fn a_container_of_another_engine_is_healed_there_and_the_engines_absence_stops_nothing_here() {
-    if !engine::answers("a container of another engine is healed there") {
+fn containers_of_other_engines_are_healed_there_and_the_engines_absence_stops_nothing_here() {
+    if !engine::answers("containers of other engines are healed there") {
         return;
     }
-    healed_on_two().expect("two engines");
+    healed_on_three().expect("three engines");
 }
 
-fn healed_on_two() -> Result<()> {
-    let (near, far) = (CRASH.staged()?, CRASH.staged()?);
-    let nas = Far::of(&far)?;
+fn healed_on_three() -> Result<()> {
+    let Some(server) = Sshd::start()? else { return Ok(()) };
+    let (near, far, third) = (CRASH.staged()?, CRASH.staged()?, CRASH.staged()?);
+    let (nas, pi) = (Far::of(&far)?, Relay::before(&third)?);
     // The second is the same one, to somebody who trusts another authority.
     let settings = nas.settings("nas", "ca.pem") + &nas.settings("trap", "stranger.pem");
-    let selfheal = Selfheal::watch(&near, &settings)?;
+    let socket = pi.address().trim_start_matches("unix://").to_owned();
+    let by_ssh = server.settings("pi", Path::new(&socket))?;
+    let selfheal = Selfheal::watch(&near, &(settings + &by_ssh))?;
     let works = |stack: &Stack, what: &str| {
         until(what, LIMIT, || CRASH.judge(stack)).with_context(|| selfheal.last_words())
     };
@@ -136,12 +140,19 @@ fn healed_on_two() -> Result<()> {
     ensure!(strange.contains("engine `trap`") && !strange.contains("engine `nas`"), "{strange}");
 
     (CRASH.inject)(&far)?;
+    (CRASH.inject)(&third)?;
     works(&far, "the far one is healed")?;
-    let theirs = nas.relay.changes();
-    ensure!(theirs.iter().any(|c| c.ours && c.object == far.name("app")), "{theirs:?}");
+    works(&third, "the one behind SSH is healed")?;
+    for (stack, changes) in [(&far, nas.relay.changes()), (&third, pi.changes())] {
+        let theirs = changes.iter().filter(|c| c.object == stack.name("app"));
+        ensure!(theirs.count() > 0 && changes.iter().all(|c| c.ours), "{changes:?}");
+    }
     ensure!(selfheal.changes().is_empty(), "the near one was touched: {:?}", selfheal.changes());
-    let id = format!("container:nas/{}", far.name("app"));
-    ensure!(selfheal.incidents()?.iter().any(|i| i["target"] == id.as_str()), "no incident {id}");
+    let incidents = selfheal.incidents()?;
+    for id in [format!("nas/{}", far.name("app")), format!("pi/{}", third.name("app"))] {
+        let id = format!("container:{id}");
+        ensure!(incidents.iter().any(|i| i["target"] == id.as_str()), "no incident {id}");
+    }
 
     nas.there.send_replace(false);
     until("the engine is missed", LIMIT, || {

@@ -1,6 +1,7 @@
 //! Containers of other engines beside those of the own one.
 
 use super::*;
+use crate::model::Outside;
 
 #[test]
 fn a_label_means_the_container_beside_unless_it_names_the_engine() {
@@ -23,11 +24,49 @@ fn a_label_means_the_container_beside_unless_it_names_the_engine() {
     assert!(inventory.warnings[0].contains("`lost`"), "{:?}", inventory.warnings);
 }
 
+fn published(of: ContainerFacts, host: Option<&str>, ports: &[(u16, u16)]) -> ContainerFacts {
+    let outside = Outside { host: host.map(str::to_owned), ports: ports.iter().copied().collect() };
+    ContainerFacts { outside, ..of }
+}
+
 #[test]
 fn no_service_is_looked_for_at_an_address_of_another_host() {
-    let inventory = take(&[with_image("db", "postgres:17"), with_image("nas/db", "postgres:17")]);
+    let far = with_image("nas/db", "postgres:17");
+    let inventory = take(&[
+        with_image("db", "postgres:17"),
+        far.clone(),
+        published(ContainerFacts { name: "pi/db".to_owned(), ..far }, Some("pi"), &[(80, 80)]),
+    ]);
     assert!(inventory.targets.contains_key(&id("postgres:db")));
     assert!(!inventory.targets.contains_key(&id("postgres:nas/db")));
+    assert!(!inventory.targets.contains_key(&id("postgres:pi/db")), "it publishes another port");
+}
+
+#[test]
+fn what_a_container_of_another_engine_publishes_is_asked_at_its_host() {
+    let database = |name: &str| with_image(name, "redis:8");
+    let down = ContainerFacts { status: ContainerStatus::Exited, ..database("nas/down") };
+    let away = ContainerFacts { status: ContainerStatus::Unknown, ..database("nas/away") };
+    let page = ContainerFacts {
+        name: "nas/web".to_owned(),
+        ..checked_by(&["CMD", "curl", "-f", "http://localhost:8080/health"])
+    };
+    let at = |of, port| published(of, Some("nas.lan"), &[port]);
+    let inventory = take(&[
+        at(database("nas/up"), (6379, 16379)),
+        at(down, (6379, 6379)),
+        at(away, (6379, 6379)),
+        at(page, (8080, 81)),
+        // Its own are asked where they are.
+        published(container("own"), None, &[(6379, 6379)]),
+    ]);
+    let endpoint = |name: &str| inventory.targets[&id(name)].endpoint.clone();
+    let Some(Endpoint::Redis(up)) = endpoint("redis:nas/up") else { panic!("no endpoint") };
+    assert_eq!((up.host.as_str(), up.port), ("nas.lan", 16379));
+    assert_eq!((endpoint("redis:nas/down"), endpoint("redis:nas/away")), (None, None));
+    let Some(Endpoint::Http(page)) = endpoint("http:nas/web") else { panic!("no endpoint") };
+    assert_eq!(page.url, "http://nas.lan:81/health");
+    assert!(!inventory.targets.contains_key(&id("redis:own")));
 }
 
 #[test]

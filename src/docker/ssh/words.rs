@@ -1,0 +1,110 @@
+//! What OpenSSH's client said, in words that tell what to do.
+//!
+//! The invariant: what is not known is told as it was said. It decides nothing: whatever the reason,
+//! the client is begun again.
+
+use selfheal_agents::model::clean;
+
+use super::{Login, Ssh};
+
+/// The longest line of the client's that is told, in characters.
+const LONGEST_LINE: usize = 160;
+
+/// Why the client ended, or carried a connection no further.
+pub(super) fn explained(said: &str, ssh: &Ssh, login: &Login) -> String {
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    // A warning of a key that cannot be read is the reason for the refusal that follows.
+    let warning = said.lines().find(|line| line.starts_with("Warning: Identity file"));
+    let (last, warning) =
+        (clean(last, LONGEST_LINE), warning.map(|line| clean(line, LONGEST_LINE)));
+    let (user, socket, by_hand) = (ssh.user(), &ssh.socket, ssh.by_hand(login));
+    let has = |words: &str| said.contains(words);
+    if has("HOST IDENTIFICATION HAS CHANGED") {
+        let host = known_as(ssh);
+        format!(
+            "its host key is not the one that is known: somebody may stand in between; if it was \
+             made anew, remove the old one with `ssh-keygen -R '{host}'`, then `{by_hand}`"
+        )
+    } else if has("Host key verification failed") {
+        format!(
+            "its host key is not known here; compare and accept it once, as the user who runs \
+             Selfheal: `{by_hand}`"
+        )
+    } else if has("Permission denied") {
+        let why = warning.unwrap_or(last);
+        format!(
+            "it does not let Selfheal in ({why}); put the public key into the authorized_keys of \
+             {user} there, then `{by_hand}` as the user who runs Selfheal"
+        )
+    } else if has("administratively prohibited") {
+        format!(
+            "its SSH server does not let {user} reach {socket}; allow AllowStreamLocalForwarding \
+             in its sshd_config, and `port-forwarding` to the key"
+        )
+    } else if has("open failed") {
+        format!(
+            "SSH gets there, but no further than to {socket} ({last}); does Docker run there, and \
+             is {user} in the group `docker`?"
+        )
+    } else if last.ends_with("ssh: not found") {
+        "OpenSSH's client is missing on this machine; install `openssh-client`".to_owned()
+    } else if last.is_empty() {
+        format!("SSH ended without a word; try `{by_hand}` as the user who runs Selfheal")
+    } else {
+        last
+    }
+}
+
+/// The name under which a host's key is kept.
+fn known_as(ssh: &Ssh) -> String {
+    match ssh.port {
+        None | Some(22) => ssh.host.clone(),
+        Some(port) => format!("[{}]:{port}", ssh.host),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(said: &str) -> String {
+        let ssh = Ssh::parse("ssh://ops@nas:2222").unwrap();
+        explained(said, &ssh, &Login::new(None, Some("/hosts".into())).unwrap())
+    }
+
+    #[test]
+    fn what_helps_is_told_with_the_words_to_type() {
+        // As OpenSSH 9.2 says it.
+        for (said, expected) in [
+            (
+                "No ED25519 host key is known for [nas]:2222 and you have requested strict \
+                 checking.\r\nHost key verification failed.\r\n",
+                "`ssh -o 'UserKnownHostsFile=\"/hosts\"' -l ops -p 2222 -- nas true`",
+            ),
+            (
+                "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification \
+                 failed.\n",
+                "`ssh-keygen -R '[nas]:2222'`",
+            ),
+            ("ops@nas: Permission denied (publickey).\n", "authorized_keys of `ops`"),
+            (
+                "Warning: Identity file /k not accessible: No such file or directory.\n\
+                 ops@nas: Permission denied (publickey).\n",
+                "(Warning: Identity file /k not accessible",
+            ),
+            ("channel 2: open failed: connect failed: open failed\n", "group `docker`"),
+            (
+                "channel 2: open failed: administratively prohibited: open failed\n",
+                "AllowStreamLocalForwarding",
+            ),
+            ("sh: 1: ssh: not found\n", "install `openssh-client`"),
+            (
+                "ssh: connect to host nas port 22: Connection refused\n",
+                "ssh: connect to host nas port 22: Connection refused",
+            ),
+            ("", "`ssh -o"),
+        ] {
+            assert!(told(said).contains(expected), "{said}: {}", told(said));
+        }
+    }
+}
