@@ -5,11 +5,12 @@
 //! or an environment variable of ours. What the settings *do* is decided elsewhere.
 //!
 //! The way of a value: `tree` (what was written, with its place), `overlay` (environment and
-//! flags over the file), `shape` (against the schema), `settings` (typed), `meaning` (what
+//! flags over the file), `credentials` (systemd's folder for secrets), `shape` (against the schema), `settings` (typed), `meaning` (what
 //! the schema cannot say), `secrets` (files named by settings).
 
 mod channels;
 mod commands;
+mod credentials;
 mod declared;
 mod engines;
 mod fault;

@@ -11,7 +11,7 @@ use super::overlay;
 use super::settings::Settings;
 use super::shape::Shape;
 use super::tree::{Node, Places};
-use super::{meaning, secrets};
+use super::{credentials, meaning, secrets};
 
 /// Where a settings file is looked for when none is named.
 const SEARCHED: [&str; 2] = ["./config/selfheal.toml", "/etc/selfheal/selfheal.toml"];
@@ -93,6 +93,7 @@ pub fn load_from(sources: &Sources) -> Result<Loaded, ConfigError> {
         let path: Vec<String> = setting.split('.').map(str::to_owned).collect();
         overlay::put(&mut tree, &path, value, Place::Flag(flag.clone()), &shape, &mut faults);
     }
+    credentials::put_in(&mut tree, &sources.environment);
     let tree = shape
         .fit(tree, shape.root(), "", &mut faults)
         .unwrap_or_else(|| Node::empty(Place::Default));

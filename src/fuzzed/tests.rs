@@ -106,3 +106,17 @@ fn whatever_comes_by_redis_is_read_or_refused() {
 fn whatever_is_written_as_a_runbook_is_read_or_refused() {
     tried("runbooks", 300);
 }
+
+#[test]
+fn every_door_is_one_that_scripts_fuzz_throws_at_too() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = toml::from_str(&manifest).unwrap();
+    let targets = manifest["bin"].as_array().unwrap();
+    assert_eq!(targets.len(), DOORS.len());
+    for (target, (name, _)) in targets.iter().zip(DOORS) {
+        assert_eq!(target["name"].as_str(), Some(name));
+        let text = std::fs::read_to_string(folder.join(target["path"].as_str().unwrap())).unwrap();
+        assert!(text.contains(&format!("selfheal::fuzzed::{name}(bytes)")), "{name}: {text}");
+    }
+}

@@ -10,6 +10,7 @@
 //! touched. Where no Docker engine answers, each test says that it was skipped; in CI it fails.
 
 mod by_hand;
+mod composed;
 mod daemon;
 mod daemonless;
 mod drills;

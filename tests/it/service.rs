@@ -227,6 +227,29 @@ fn jobs_come_in_and_answers_go_out_by_redis() -> Result<()> {
 }
 
 #[test]
+fn secrets_come_from_the_folder_that_systemd_lends_the_service() -> Result<()> {
+    let Some(server) = Server::redis(&["--requirepass", "s3cret"]) else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let (taken, arrived) = mpsc::channel();
+    let credentials = folder.path().join("credentials");
+    std::fs::create_dir(&credentials)?;
+    let redis = format!("redis://:s3cret@127.0.0.1:{}", server.port);
+    std::fs::write(credentials.join("redis"), redis)?;
+    let heartbeat = format!("http://127.0.0.1:{}/ping/c4n4ry", receiver(taken)?);
+    std::fs::write(credentials.join("heartbeat"), heartbeat)?;
+    let settings = "[streams]\nurl_file = \"${CREDENTIALS_DIRECTORY}/redis\"\n\
+                    [heartbeat]\nurl_file = \"${CREDENTIALS_DIRECTORY}/heartbeat\"\n";
+    let lent = [("CREDENTIALS_DIRECTORY", credentials.to_str().context("a path")?)];
+    let daemon = Daemon::start_under(folder.path(), settings, &lent)?;
+    arrived.recv_timeout(LIMIT).context("no sign of life came")?;
+    until("it is let in by Redis", LIMIT, || {
+        let figures = ask("GET", daemon.port, "/metrics", "")?.body;
+        ensure!(figures.contains("selfheal_streams_connected 1.0"), "{figures}");
+        Ok(())
+    })
+}
+
+#[test]
 fn redis_with_tls_is_reached_by_whom_it_can_prove_itself_to() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (certificate, key) = certificate(folder.path());

@@ -30,7 +30,7 @@ struct InImage<'a> {
 }
 
 /// Removes the image, which nothing else needs.
-struct Image(String);
+pub(super) struct Image(String);
 
 impl Drop for Image {
     fn drop(&mut self) {
@@ -49,14 +49,19 @@ fn ran(command: &mut Command) -> Result<()> {
 }
 
 impl Image {
-    fn made(stack: &Stack) -> Result<Self> {
+    /// By this name, of the program under test.
+    pub(super) fn made(stack: &Stack, name: &str) -> Result<Self> {
         let program = stack.folder("program")?.join("selfheal");
         let built = env!("CARGO_BIN_EXE_selfheal");
         ran(Command::new("strip").args(["-o"]).arg(&program).arg(built))?;
-        let name = format!("{}:1", stack.name("image"));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/docker/import");
-        ran(Command::new(script).arg(&program).arg(&name))?;
-        Ok(Self(name))
+        ran(Command::new(script).arg(&program).arg(name))?;
+        Ok(Self(name.to_owned()))
+    }
+
+    /// By a name that nobody else has.
+    fn of(stack: &Stack) -> Result<Self> {
+        Self::made(stack, &format!("{}:1", stack.name("image")))
     }
 }
 
@@ -111,7 +116,7 @@ fn held_tightly_the_image_is_healthy_and_heals_what_it_sees() -> Result<()> {
         return Ok(());
     }
     let mut stack = CRASH.staged()?;
-    let image = Image::made(&stack)?;
+    let image = Image::of(&stack)?;
     let selfheal = InImage::beside(&mut stack, &image, &[])?;
     let held = "{{.Config.User}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}";
     assert_eq!(selfheal.stack.inspect("selfheal", held)?, "65532:65532 true [ALL]");
@@ -133,7 +138,7 @@ fn a_selfheal_in_its_image_does_not_restart_itself() -> Result<()> {
         return Ok(());
     }
     let mut stack = Stack::new()?;
-    let image = Image::made(&stack)?;
+    let image = Image::of(&stack)?;
     // A health check that always fails, as of a program that hangs: the cure of that is a restart.
     let asks_nobody = ["--env=SELFHEAL_URL=http://127.0.0.1:9"];
     let selfheal = InImage::beside(&mut stack, &image, &asks_nobody)?;
