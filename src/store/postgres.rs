@@ -117,7 +117,7 @@ async fn migrate_to(
     let mut first = connect(url).await?;
     make_schema(url, &mut first).await.map_err(|error| away(url, &error))?;
     first.close().await.map_err(|error| away(url, &error))?;
-    let pool = pool(url, 1);
+    let pool = pool(limited(url), 1);
     let migrations = migrations.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
@@ -158,7 +158,10 @@ pub(crate) async fn migrate_fleet(url: &PostgresUrl) -> Result<(), OpenError> {
 
 /// A few connections to what all nodes share.
 pub(crate) fn fleet_pool(url: &PostgresUrl) -> PgPool {
-    pool(&url.within(FLEET_SCHEMA), FLEET_CONNECTIONS)
+    // Whatever is asked there has an index. What the server knows of tables so small and so busy
+    // is old, and by it each node would read the rows of all.
+    let options = limited(&url.within(FLEET_SCHEMA)).options([("enable_seqscan", "off")]);
+    pool(options, FLEET_CONNECTIONS)
 }
 
 fn limited(url: &PostgresUrl) -> PgConnectOptions {
@@ -176,17 +179,17 @@ fn limited(url: &PostgresUrl) -> PgConnectOptions {
         .disable_statement_logging()
 }
 
-fn pool(url: &PostgresUrl, connections: u32) -> PgPool {
+fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(CONNECT)
         .idle_timeout(Duration::from_mins(5))
-        .connect_lazy_with(limited(url))
+        .connect_lazy_with(options)
 }
 
 impl Postgres {
     fn new(url: &PostgresUrl, writer: Option<(Arc<dyn Clock>, DirLock)>) -> Self {
-        Self { pool: pool(url, CONNECTIONS), server: url.to_string(), writer }
+        Self { pool: pool(limited(url), CONNECTIONS), server: url.to_string(), writer }
     }
 
     pub(super) fn clock(&self) -> StoreResult<&Arc<dyn Clock>> {

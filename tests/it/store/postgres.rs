@@ -28,7 +28,7 @@ pub(crate) fn address_at(port: u16, name: &str) -> String {
     format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/{name}")
 }
 
-pub(super) async fn client(server: &Server, name: &str) -> PgConnection {
+pub(crate) async fn client(server: &Server, name: &str) -> PgConnection {
     PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
         .port(server.port)
