@@ -60,6 +60,7 @@ mod remake;
 mod usage;
 mod wire;
 
+pub(crate) use address::is_here;
 pub use address::{Address, InvalidAddress};
 pub use demo_stage::{DEMO_PORT, DemoContainer, DemoLeft, demo_container};
 pub use encrypted::{Credentials, CredentialsError};
@@ -158,6 +159,14 @@ impl Docker {
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// The other machine that it is on, as the settings call it; `None` on this one.
+    fn other_host(&self) -> Option<&str> {
+        match &self.wire.address {
+            Address::Tcp { host, .. } if !is_here(host) => Some(host),
+            _ => None,
+        }
     }
 
     /// Asks whether Docker answers, and which.

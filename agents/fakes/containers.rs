@@ -47,6 +47,7 @@ pub fn container(name: &str) -> ContainerFacts {
         mounts: vec![],
         exposed_ports: vec![],
         published_ports: vec![],
+        reached_at: vec![],
         tty: false,
         stop_timeout_secs: None,
         stop_signal: None,

@@ -318,6 +318,9 @@ pub struct ContainerFacts {
     pub exposed_ports: Vec<u16>,
     /// TCP ports of the host that it publishes.
     pub published_ports: Vec<u16>,
+    /// Of another host's engine: by which host and port this one reaches it.
+    #[serde(default)]
+    pub reached_at: Vec<(String, u16)>,
     /// Whether it has a terminal: its log is then one raw stream.
     pub tty: bool,
     /// Time Docker waits between the stop signal and killing, if the container says so.

@@ -96,6 +96,14 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// Whether a host is this machine, as far as its name or number says.
+pub(crate) fn is_here(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.starts_with('/')
+        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

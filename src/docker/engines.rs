@@ -2,8 +2,9 @@
 //!
 //! A container of another engine is called `ENGINE/NAME`, and its networks and its Compose project
 //! likewise, so that nothing of two hosts is taken for one. The invariant: of such a container only
-//! that is told which means the same on this host as on its own. Addresses it has now, process ids,
-//! published ports and mounts are left out, since here they are somebody else's. An engine that
+//! that is told which means the same on this host as on its own. Addresses it has now, process ids
+//! and mounts are left out, since here they are somebody else's; so are published ports, which are
+//! told as those of its host. An engine that
 //! does not answer is told of; what it held is still listed, and nobody knows how that does. The
 //! others go on.
 //!
@@ -232,7 +233,11 @@ impl Other {
         }
         facts.name = self.name_here(&facts.name);
         facts.pid = None;
-        facts.published_ports.clear();
+        let published = std::mem::take(&mut facts.published_ports);
+        facts.reached_at = match self.docker.other_host() {
+            Some(host) => published.into_iter().map(|port| (host.to_owned(), port)).collect(),
+            None => vec![],
+        };
         // That something there speaks to its engine is told, and is no file to look into.
         facts.mounts.retain(|mount| mount.source.ends_with("docker.sock"));
         let no_file = |mount| MountFacts { bind: false, writable: false, ..mount };

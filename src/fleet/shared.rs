@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use selfheal_agents::model::{Endpoint, TargetId, TargetKind, engine_of};
 
 use crate::config::Settings;
-use crate::docker::Address;
+use crate::docker::{Address, is_here};
 
 /// What is shared: by its address, since each node may call it otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -122,13 +122,6 @@ fn place(endpoint: &Endpoint) -> (String, bool) {
             Err(_) => (String::new(), true),
         },
     }
-}
-
-fn is_here(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.starts_with('/')
-        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
 #[cfg(test)]

@@ -8,7 +8,11 @@ use super::*;
 
 fn nas() -> Other {
     // Nobody listens there.
-    let docker = Docker::connect("unix:///nowhere/at/all.sock").unwrap();
+    nas_at("unix:///nowhere/at/all.sock")
+}
+
+fn nas_at(address: &str) -> Other {
+    let docker = Docker::connect(address).unwrap();
     Other { name: "nas".to_owned(), docker, known: Arc::default() }
 }
 
@@ -53,6 +57,19 @@ fn what_is_told_of_another_hosts_container_names_its_engine_and_nothing_of_its_h
         ("front", &["www".to_owned()][..])
     );
     assert_eq!(back.fixed_ip.as_deref(), Some("172.18.0.9"), "it joins again with its address");
+}
+
+#[test]
+fn what_another_host_publishes_is_told_as_that_hosts_unless_it_is_called_like_this_one() {
+    for (address, expected) in [
+        ("tcp://nas.lan:2375", vec![("nas.lan".to_owned(), 5432)]),
+        ("tcp://127.0.0.1:2375", vec![]),
+        ("unix:///nowhere/at/all.sock", vec![]),
+    ] {
+        let there = ContainerFacts { published_ports: vec![5432], ..container("db") };
+        let here = nas_at(address).told_here(there);
+        assert_eq!((here.reached_at, here.published_ports), (expected, vec![]), "{address}");
+    }
 }
 
 #[tokio::test]

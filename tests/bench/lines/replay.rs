@@ -221,6 +221,7 @@ fn container(image: &str, started: Timestamp) -> ContainerFacts {
         mounts: vec![mount("/var/log"), mount("/var/run/docker.sock")],
         exposed_ports: vec![],
         published_ports: vec![],
+        reached_at: vec![],
         tty: false,
         stop_timeout_secs: None,
         stop_signal: None,

@@ -24,6 +24,32 @@ fn a_label_means_the_container_beside_unless_it_names_the_engine() {
 }
 
 #[test]
+fn what_the_environment_names_is_needed_where_another_host_publishes_it_at_that_port() {
+    let published = |name: &str, port| ContainerFacts {
+        reached_at: vec![("NAS.lan".to_owned(), port)],
+        ..container(name)
+    };
+    let asks = |name: &str, url: &str| with_environment(name, &[("DATABASE_URL", url)]);
+    let inventory = take(&[
+        published("nas/db", 5432),
+        published("nas/cache", 6379),
+        asks("web", "postgres://me@nas.lan/shop"),
+        asks("till", "redis://nas.lan:6379"),
+        asks("job", "postgres://me@nas.lan:5433/shop"),
+        asks("mail", "postgres://me@db/shop"),
+        // On its own host, by the host's name.
+        asks("nas/web", "postgres://me@nas.lan/shop"),
+        with_environment("cron", &[("DB_HOST", "nas.lan")]),
+    ]);
+    let expected = [
+        "container:nas/web -> container:nas/db Environment",
+        "container:till -> container:nas/cache Environment",
+        "container:web -> container:nas/db Environment",
+    ];
+    assert_eq!(edges(&inventory), expected);
+}
+
+#[test]
 fn no_service_is_looked_for_at_an_address_of_another_host() {
     let inventory = take(&[with_image("db", "postgres:17"), with_image("nas/db", "postgres:17")]);
     assert!(inventory.targets.contains_key(&id("postgres:db")));
