@@ -33,6 +33,8 @@ const MIGRATIONS: [(i64, &str, &str); 1] =
 
 /// How long the schema may take to be brought up to date, or to be waited for while another does.
 const MIGRATION: Duration = Duration::from_mins(1);
+/// The same of one of its statements, in the server's words.
+const MIGRATION_STATEMENT: &str = "60s";
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the server works on one statement at most, in its own words.
@@ -117,7 +119,9 @@ async fn migrate_to(
     let mut first = connect(url).await?;
     make_schema(url, &mut first).await.map_err(|error| away(url, &error))?;
     first.close().await.map_err(|error| away(url, &error))?;
-    let pool = pool(limited(url), 1);
+    // Whoever brings another schema of this database up to date is waited for as well, and of a
+    // fleet many do so at once.
+    let pool = pool(limited(url).options([("statement_timeout", MIGRATION_STATEMENT)]), 1);
     let migrations = migrations.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
