@@ -7,6 +7,7 @@
 
 mod dependencies;
 mod discovery;
+mod environment;
 mod labels;
 mod others;
 mod tunables;

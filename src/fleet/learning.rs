@@ -1,7 +1,8 @@
 //! What became of fixes goes to the other nodes, and theirs comes here.
 //!
 //! Each outcome is told by its node alone and known by its fix, so however often it is read it
-//! counts once. They are kept in memory: the server has them, and so has each node its own.
+//! counts once. They are kept in memory: the server has them, and so has each node its own. Of each
+//! kind only the newest are, so that what every cycle goes through does not grow with the fleet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,6 +19,15 @@ use crate::coordinator::Coordinator;
 const EVERY: Duration = Duration::from_secs(5);
 /// So many are told in one statement.
 const TOGETHER: usize = 200;
+/// So many of one kind are known, the newest: more of them would say no more.
+const KEPT: usize = 100;
+
+/// What another node learnt, as it is known here.
+struct Known {
+    outcome: Outcome,
+    /// Whether its target is one of this node, too.
+    is_ours: bool,
+}
 
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
     let (mut taught, mut since) = (None, 0);
@@ -84,7 +94,7 @@ fn digest(document: &str) -> String {
     Sha256::digest(document).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn take_in(fleet: &Fleet, known: &mut BTreeMap<FixId, Outcome>, learnt: &[Learnt]) {
+fn take_in(fleet: &Fleet, known: &mut BTreeMap<FixId, Known>, learnt: &[Learnt]) {
     if learnt.is_empty() {
         return;
     }
@@ -92,14 +102,37 @@ fn take_in(fleet: &Fleet, known: &mut BTreeMap<FixId, Outcome>, learnt: &[Learnt
     for one in learnt {
         let Ok(mut outcome) = serde_json::from_str::<Outcome>(&one.document) else { continue };
         let ours = one.shared.as_deref().and_then(|key| state.shared.targets_of(key).next());
+        let is_ours = ours.is_some();
         outcome.target = ours.cloned().unwrap_or_else(|| named(&outcome.target, &one.node));
-        known.insert(outcome.fix, outcome);
+        known.insert(outcome.fix, Known { outcome, is_ours });
     }
+    keep_newest(known);
     let before = state.outcomes.len();
     if known.len() != before {
         tracing::debug!(outcomes = known.len(), "learnt from other nodes");
     }
-    state.outcomes = Arc::new(known.values().cloned().collect());
+    state.outcomes = Arc::new(known.values().map(|one| one.outcome.clone()).collect());
+}
+
+/// Forgets what is old where there is enough of its kind: an issue, a fix and, where it is one of
+/// this node, the target.
+fn keep_newest(known: &mut BTreeMap<FixId, Known>) {
+    let mut kinds: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for Known { outcome, is_ours } in known.values() {
+        let kind = (&outcome.issue_type, &outcome.fix_type, is_ours.then_some(&outcome.target));
+        kinds.entry(kind).or_default().push((outcome.timestamp, outcome.fix));
+    }
+    let old: Vec<FixId> = kinds
+        .into_values()
+        .flat_map(|mut kind| {
+            kind.sort_unstable();
+            kind.truncate(kind.len().saturating_sub(KEPT));
+            kind.into_iter().map(|(_, fix)| fix)
+        })
+        .collect();
+    for fix in old {
+        known.remove(&fix);
+    }
 }
 
 /// A target that only that node reaches: nothing here has its name.
@@ -115,7 +148,43 @@ fn named(target: &TargetId, node: &str) -> TargetId {
 
 #[cfg(test)]
 mod tests {
+    use selfheal_agents::model::{Confidence, IncidentId, ResultStatus, ValidationStatus};
+    use uuid::Uuid;
+
     use super::*;
+
+    fn known(number: i64, target: &TargetId, is_ours: bool) -> (FixId, Known) {
+        let fix = FixId(Uuid::from_u128(u128::from(number.unsigned_abs())));
+        let outcome = Outcome {
+            // The later it was, the smaller its number.
+            timestamp: Timestamp::from_timestamp(1_760_893_200 - number, 0).unwrap(),
+            fix,
+            incident: IncidentId(Uuid::nil()),
+            target: target.clone(),
+            issue_type: "crash".to_owned(),
+            fix_type: "container.restart".to_owned(),
+            original_confidence: Confidence::literal(90),
+            confidence: Confidence::literal(90),
+            result_status: ResultStatus::Applied,
+            validation_status: ValidationStatus::Passed,
+            success: true,
+            error_count_after: 0,
+            time_to_repair_secs: None,
+        };
+        (fix, Known { outcome, is_ours })
+    }
+
+    #[test]
+    fn of_many_nodes_only_the_newest_outcomes_of_a_kind_are_known_and_of_a_shared_target_its_own() {
+        let cache = TargetId::container("cache");
+        let of_nodes = (0..1000).map(|nth| known(nth, &named(&cache, &format!("n{nth}")), false));
+        let of_ours = (5000..5003).map(|nth| known(nth, &cache, true));
+        let mut all: BTreeMap<_, _> = of_nodes.chain(of_ours).collect();
+        keep_newest(&mut all);
+        let numbers: Vec<u128> = all.keys().map(|fix| fix.0.as_u128()).collect();
+        let newest: Vec<u128> = (0..KEPT as u128).chain(5000..5003).collect();
+        assert_eq!(numbers, newest);
+    }
 
     #[test]
     fn a_target_of_another_node_bears_its_name() {

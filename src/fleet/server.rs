@@ -19,6 +19,9 @@ use crate::store::{OpenError, PostgresUrl, fleet_pool, migrate_fleet};
 /// Decisions older than this are not carried out: who took them thinks of something else by now.
 const LAPSES: &str = "10 minutes";
 
+/// So many outcomes of other nodes are read at a time, the newest.
+const LEARNT_AT_ONCE: i64 = 10_000;
+
 /// One PostgreSQL server.
 pub(super) struct Server {
     url: PostgresUrl,
@@ -231,9 +234,10 @@ impl Server {
         let now = now.parse::<u64>().unwrap_or_default();
         // A server that was set up anew counts from the beginning.
         let since = if now < since { 0 } else { since };
+        // However much was learnt: so many a node reads at its start, and the newest.
         let sql = "SELECT node, shared, document FROM outcome
-                   WHERE xact >= $1::text::xid8 AND node <> $2";
-        let query = sqlx::query(sql).bind(since.to_string()).bind(node);
+                    WHERE xact >= $1::text::xid8 AND node <> $2 ORDER BY xact DESC LIMIT $3";
+        let query = sqlx::query(sql).bind(since.to_string()).bind(node).bind(LEARNT_AT_ONCE);
         let rows = self.within(async |on| query.fetch_all(on).await).await?;
         let learnt = rows.iter().map(learnt).collect::<sqlx::Result<_>>()?;
         Ok((learnt, now))

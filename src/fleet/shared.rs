@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use selfheal_agents::model::{Endpoint, TargetId, TargetKind, engine_of};
 
 use crate::config::Settings;
-use crate::docker::{Address, is_this_machine as is_here};
+use crate::docker::{Address, is_this_machine};
 
 /// What is shared: by its address, since each node may call it otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -97,17 +97,18 @@ impl Shared {
 /// An engine of another machine may be other nodes', too.
 fn lease_of_engine(address: &Address) -> Option<String> {
     match address {
-        Address::Tcp { host, port } if !is_here(host) => {
+        Address::Tcp { host, port } if !is_this_machine(host) => {
             Some(format!("docker:{}:{port}", host.to_lowercase()))
         }
-        Address::Ssh(ssh) if !is_here(&ssh.host) => Some(format!("docker:{}", ssh.place())),
+        Address::Ssh(ssh) if !is_this_machine(&ssh.host) => Some(format!("docker:{}", ssh.place())),
         _ => None,
     }
 }
 
 /// Where it is, and whether that is this machine.
 fn place(endpoint: &Endpoint) -> (String, bool) {
-    let at = |host: &str, port: u16| (format!("{}:{port}", host.to_lowercase()), is_here(host));
+    let at =
+        |host: &str, port: u16| (format!("{}:{port}", host.to_lowercase()), is_this_machine(host));
     match endpoint {
         Endpoint::Postgres(at_server) | Endpoint::Mysql(at_server) | Endpoint::Redis(at_server) => {
             at(&at_server.host, at_server.port)
@@ -118,7 +119,7 @@ fn place(endpoint: &Endpoint) -> (String, bool) {
             Ok(url) => {
                 let host = url.host_str().unwrap_or_default();
                 let port = url.port_or_known_default().unwrap_or_default();
-                (format!("{host}:{port}{}", url.path()), is_here(host))
+                (format!("{host}:{port}{}", url.path()), is_this_machine(host))
             }
             Err(_) => (String::new(), true),
         },

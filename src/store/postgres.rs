@@ -33,6 +33,8 @@ const MIGRATIONS: [(i64, &str, &str); 1] =
 
 /// How long the schema may take to be brought up to date, or to be waited for while another does.
 const MIGRATION: Duration = Duration::from_mins(1);
+/// The same of one of its statements, in the server's words.
+const MIGRATION_STATEMENT: &str = "60s";
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the server works on one statement at most, in its own words.
@@ -117,7 +119,10 @@ async fn migrate_to(
     let mut first = connect(url).await?;
     make_schema(url, &mut first).await.map_err(|error| away(url, &error))?;
     first.close().await.map_err(|error| away(url, &error))?;
-    let pool = pool(url, 1);
+    // Whoever brings another schema of this database up to date is waited for as well, and of a
+    // fleet many do so at once.
+    let patient = limited(url).options([("statement_timeout", MIGRATION_STATEMENT)]);
+    let pool = pool_options(1).connect_lazy_with(patient);
     let migrations = migrations.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
@@ -160,9 +165,10 @@ pub(crate) async fn migrate_fleet(url: &PostgresUrl) -> Result<(), OpenError> {
 pub(crate) fn fleet_pool(url: &PostgresUrl, lease: Duration) -> PgPool {
     // In use all the time: what is asked shows whether the server is there, a way there earlier.
     let options = pool_options(FLEET_CONNECTIONS).test_before_acquire(false);
-    options
-        .acquire_timeout(lease.min(CONNECT))
-        .connect_lazy_with(limited(&url.within(FLEET_SCHEMA)))
+    // Whatever is asked there has an index. What the server knows of tables so small and so busy
+    // is old, and by it each node would read the rows of all.
+    let to = limited(&url.within(FLEET_SCHEMA)).options([("enable_seqscan", "off")]);
+    options.acquire_timeout(lease.min(CONNECT)).connect_lazy_with(to)
 }
 
 fn limited(url: &PostgresUrl) -> PgConnectOptions {

@@ -9,6 +9,7 @@
 mod endurance;
 pub(crate) mod engine;
 mod figures;
+mod fleet;
 mod flood;
 
 use std::time::Duration;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::environment::{hosts_in_url, places_named};
 use super::{Declared, Inventory, Learnt, edge, tidy};
 use crate::model::{
     ContainerFacts, Dependency, DependencySource, Endpoint, TargetId, TargetKind, engine_of,
@@ -56,11 +57,14 @@ fn of_container(
         let found = in_project(container, service, all);
         needed.extend(found.map(|c| (id(c), DependencySource::Compose)));
     }
-    for host in hosts_named(container) {
-        let found =
-            all.iter().filter(|other| reaches(container, other) && answers_to(other, &host));
+    for place in places_named(container) {
+        let found = all.iter().filter(|other| {
+            reaches(container, other) && answers_to(other, &place.host)
+                || place.port.is_some_and(|port| is_published_at(other, &place.host, port))
+        });
         needed.extend(found.map(|c| (id(c), DependencySource::Environment)));
-        needed.extend(at_host(inventory, &host).map(|id| (id, DependencySource::Environment)));
+        let declared = at_host(inventory, &place.host);
+        needed.extend(declared.map(|id| (id, DependencySource::Environment)));
     }
     if let Some(other) = container.network_mode.strip_prefix("container:") {
         let found = all.iter().filter(|c| c.name == other || c.id == other);
@@ -185,6 +189,13 @@ fn answers_to(container: &ContainerFacts, host: &str) -> bool {
         || names.any(|name| name == host)
 }
 
+/// Whether it is another host's, and reached there from everywhere.
+fn is_published_at(container: &ContainerFacts, host: &str, port: u16) -> bool {
+    let outside = &container.outside;
+    let is_there = outside.host.as_ref().is_some_and(|there| there.eq_ignore_ascii_case(host));
+    is_there && outside.ports.values().any(|published| *published == port)
+}
+
 /// Declared targets that are reached at this host.
 fn at_host(inventory: &Inventory, host: &str) -> impl Iterator<Item = TargetId> {
     let is_there = |endpoint: &Endpoint| match endpoint {
@@ -213,45 +224,4 @@ fn services_in(inventory: &Inventory, container: &TargetId) -> Vec<TargetId> {
         })
         .map(|t| t.id.clone())
         .collect()
-}
-
-/// Variables whose whole value is a host, or a list of hosts with ports.
-const HOST_ENDINGS: [&str; 10] = [
-    "HOST", "HOSTNAME", "ADDR", "ADDRESS", "SERVER", "SERVERS", "ENDPOINT", "BROKERS", "URL",
-    "UPSTREAM",
-];
-
-/// Every host that a container's environment names.
-fn hosts_named(container: &ContainerFacts) -> BTreeSet<String> {
-    let mut hosts = BTreeSet::new();
-    for (name, value) in &container.environment {
-        let value = value.expose();
-        let last_word = name.rsplit('_').next().unwrap_or_default().to_ascii_uppercase();
-        if value.contains("://") {
-            hosts.extend(value.split_whitespace().flat_map(hosts_in_url));
-        } else if HOST_ENDINGS.contains(&last_word.as_str()) || last_word == "PGHOST" {
-            hosts.extend(value.split(',').filter_map(host_of));
-        } else {
-            // `host=db port=5432 dbname=shop`
-            let pairs = value.split_whitespace().filter_map(|w| w.strip_prefix("host="));
-            hosts.extend(pairs.flat_map(|list| list.split(',')).filter_map(host_of));
-        }
-    }
-    hosts
-}
-
-fn hosts_in_url(url: &str) -> Vec<String> {
-    let Some((_, rest)) = url.split_once("://") else { return vec![] };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let hosts = authority.rsplit('@').next().unwrap_or_default();
-    hosts.split(',').filter_map(host_of).collect()
-}
-
-fn host_of(text: &str) -> Option<String> {
-    let text = text.trim();
-    let host = match text.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => text.split([':', '/']).next().unwrap_or_default(),
-    };
-    (!host.is_empty()).then(|| host.to_owned())
 }

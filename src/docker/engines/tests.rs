@@ -8,7 +8,11 @@ use super::*;
 
 fn nas() -> Other {
     // Nobody listens there.
-    let docker = Docker::connect("unix:///nowhere/at/all.sock").unwrap();
+    nas_at("unix:///nowhere/at/all.sock")
+}
+
+fn nas_at(address: &str) -> Other {
+    let docker = Docker::connect(address).unwrap();
     Other { name: "nas".to_owned(), docker, known: Arc::default() }
 }
 
@@ -58,6 +62,26 @@ fn what_is_told_of_another_hosts_container_names_its_engine_and_nothing_of_its_h
         ("front", &["www".to_owned()][..])
     );
     assert_eq!(back.fixed_ip.as_deref(), Some("172.18.0.9"), "it joins again with its address");
+}
+
+#[test]
+fn what_another_host_publishes_is_told_as_that_hosts_unless_it_is_called_like_this_one() {
+    let ports = BTreeMap::from([(5432, 5433)]);
+    let of = |host: &str| Outside { host: Some(host.to_owned()), ports: ports.clone() };
+    for (address, expected) in [
+        ("tcp://nas.lan:2375", of("nas.lan")),
+        ("ssh://me@nas.lan", of("nas.lan")),
+        ("tcp://127.0.0.1:2375", Outside::default()),
+        ("unix:///nowhere/at/all.sock", Outside::default()),
+    ] {
+        let there = ContainerFacts {
+            published_ports: vec![5433],
+            outside: Outside { host: None, ports: ports.clone() },
+            ..container("db")
+        };
+        let here = nas_at(address).told_here(there);
+        assert_eq!((here.outside, here.published_ports), (expected, vec![]), "{address}");
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,9 @@ use tokio::sync::watch;
 /// What is written to a log that is followed, one line after the other; `None` at its end.
 pub(super) type Source = Box<dyn FnMut() -> Option<String> + Send>;
 
+/// What its threads are called, so that what they use is not taken for Selfheal's.
+pub(super) const THREAD: &str = "stand-in";
+
 /// One container.
 #[derive(Clone)]
 struct Container {
@@ -70,6 +73,7 @@ impl Engine {
     pub(super) fn start(&mut self) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
+            .thread_name(THREAD)
             .enable_all()
             .build()
             .expect("threads can be had");
@@ -100,6 +104,14 @@ impl Engine {
     pub(super) fn end_all(&self, exit_code: Option<i64>) {
         for container in self.known.containers.lock().unwrap().values_mut() {
             container.exit_code = exit_code;
+        }
+    }
+
+    /// One container ends with this code or runs, and nobody is told.
+    pub(super) fn end(&self, container: &str, exit_code: Option<i64>) {
+        let mut containers = self.known.containers.lock().unwrap();
+        for one in containers.values_mut().filter(|one| one.name == container) {
+            one.exit_code = exit_code;
         }
     }
 

@@ -30,6 +30,29 @@ fn published(of: ContainerFacts, host: Option<&str>, ports: &[(u16, u16)]) -> Co
 }
 
 #[test]
+fn what_the_environment_names_is_needed_where_another_host_publishes_it_at_that_port() {
+    let published = |name: &str, port| published(container(name), Some("NAS.lan"), &[(port, port)]);
+    let asks = |name: &str, url: &str| with_environment(name, &[("DATABASE_URL", url)]);
+    let inventory = take(&[
+        published("nas/db", 5432),
+        published("nas/cache", 6379),
+        asks("web", "postgres://me@nas.lan/shop"),
+        asks("till", "redis://nas.lan:6379"),
+        asks("job", "postgres://me@nas.lan:5433/shop"),
+        asks("mail", "postgres://me@db/shop"),
+        // On its own host, by the host's name.
+        asks("nas/web", "postgres://me@nas.lan/shop"),
+        with_environment("cron", &[("DB_HOST", "nas.lan")]),
+    ]);
+    let expected = [
+        "container:nas/web -> container:nas/db Environment",
+        "container:till -> container:nas/cache Environment",
+        "container:web -> container:nas/db Environment",
+    ];
+    assert_eq!(edges(&inventory), expected);
+}
+
+#[test]
 fn no_service_is_looked_for_at_an_address_of_another_host() {
     let far = with_image("nas/db", "postgres:17");
     let inventory = take(&[
