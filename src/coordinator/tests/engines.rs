@@ -67,6 +67,19 @@ async fn a_fix_whose_engine_goes_away_in_its_midst_waits_until_that_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_others_hold_is_healed_while_the_own_engine_is_away() {
+    let fake = two_hosts(&["web"], 2);
+    let stage = Stage::new(fake.clone(), Rules::default());
+    stage.look().await;
+    fake.fail_next("containers", &Failure::Unreachable, 1000);
+    fake.hang("nas/c0").hang("web");
+    let report = stage.look().await;
+    assert!(report.blind[0].contains("containers"), "{:?}", report.blind);
+    stage.pass(200).await;
+    assert_eq!(fake.effects(), ["restart nas/c0"], "{:#?}", stage.incidents().await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_together_on_one_host_is_no_common_cause_on_another() {
     let fake = two_hosts(&["web", "a", "b", "c"], 4);
     let stage = Stage::new(fake.clone(), Rules::default());
