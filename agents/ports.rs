@@ -139,6 +139,11 @@ pub trait ContainerRuntime: Remakes + Rehearsals + Send + Sync {
     fn away(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
+    /// What the engines beside the own held when all were last asked, for a while in which the own
+    /// one does not answer.
+    fn elsewhere(&self) -> Vec<ContainerFacts> {
+        vec![]
+    }
     /// One container, without usage.
     async fn container(&self, name: &str) -> WorldResult<ContainerFacts>;
     /// What a running container uses.

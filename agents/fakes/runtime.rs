@@ -61,6 +61,19 @@ impl FakeWorld {
     }
 }
 
+impl State {
+    fn listed(&self) -> Vec<ContainerFacts> {
+        let mut all: Vec<_> = self.containers.values().map(|c| c.facts.clone()).collect();
+        let is_away = |facts: &ContainerFacts| {
+            engine_of(&facts.name).is_some_and(|engine| self.away.contains(engine))
+        };
+        for facts in all.iter_mut().filter(|facts| is_away(facts)) {
+            (facts.status, facts.health) = (ContainerStatus::Unknown, None);
+        }
+        all
+    }
+}
+
 impl FakeWorld {
     /// An error if a test stalls this question.
     pub(super) async fn in_time(&self, operation: &str, name: &str) -> WorldResult<()> {
@@ -198,15 +211,14 @@ impl ContainerRuntime for FakeWorld {
     async fn containers(&self) -> WorldResult<Vec<ContainerFacts>> {
         self.call("containers", "", |state| {
             state.refresh_health();
-            let mut all: Vec<_> = state.containers.values().map(|c| c.facts.clone()).collect();
-            let is_away = |facts: &ContainerFacts| {
-                engine_of(&facts.name).is_some_and(|engine| state.away.contains(engine))
-            };
-            for facts in all.iter_mut().filter(|facts| is_away(facts)) {
-                (facts.status, facts.health) = (ContainerStatus::Unknown, None);
-            }
-            Ok(all)
+            Ok(state.listed())
         })
+    }
+
+    fn elsewhere(&self) -> Vec<ContainerFacts> {
+        let mut all = self.state().listed();
+        all.retain(|facts| engine_of(&facts.name).is_some());
+        all
     }
 
     fn away(&self) -> BTreeMap<String, String> {

@@ -182,7 +182,8 @@ impl Executor {
         if !in_doubt {
             self.record(progress, JournalEntry::Intent { step: index }).await?;
         }
-        let left_behind = match self.effect(step, before, in_doubt, permit).await? {
+        let made = self.effect(step, before, in_doubt, permit).await?;
+        let left_behind = match self.unless_away(step, made).await? {
             Ok(left_behind) => left_behind,
             Err(error) => return Ok(Err(error)),
         };
@@ -402,7 +403,8 @@ impl Executor {
             if !known.undo_intended {
                 self.record(progress, JournalEntry::UndoIntent { step: index }).await?;
             }
-            if let Err(error) = self.undo(step, before).await? {
+            let taken_back = self.undo(step, before).await?;
+            if let Err(error) = self.unless_away(step, taken_back).await? {
                 return self.stuck(progress, &backup, index, &error).await;
             }
             self.record(progress, JournalEntry::Undone { step: index }).await?;
@@ -436,7 +438,7 @@ impl Executor {
             let in_doubt = known.reactivating_from.is_some();
             let before = match known.reactivating_from {
                 Some(before) => before,
-                None => match step.action.capture(&self.world).await {
+                None => match self.captured(step).await? {
                     Ok(before) => before,
                     // Whoever makes it anew starts it with what was restored.
                     Err(WorldError::NotFound { .. }) => continue,
@@ -450,13 +452,36 @@ impl Executor {
                 self.record(progress, entry).await?;
             }
             let permit = self.permit(step).await?;
-            if let Err(error) = self.effect(step, &before, in_doubt, permit).await? {
+            let made = self.effect(step, &before, in_doubt, permit).await?;
+            if let Err(error) = self.unless_away(step, made).await? {
                 return self.stuck(progress, backup, index, &error).await.map(Some);
             }
             self.record(progress, JournalEntry::Reactivated { step: index }).await?;
             undone.push(format!("again: {}", step.action.describe()));
         }
         Ok(None)
+    }
+
+    async fn captured(&self, step: &Step) -> Result<WorldResult<Captured>, StoreError> {
+        self.unless_away(step, step.action.capture(&self.world).await).await
+    }
+
+    /// What became of a step, unless its engine went away meanwhile: then nobody knows that, the fix
+    /// stays as it is in the journal, and whoever called goes on with it once the engine is back.
+    async fn unless_away<T>(
+        &self,
+        step: &Step,
+        done: WorldResult<T>,
+    ) -> Result<WorldResult<T>, StoreError> {
+        let target = step.action.target();
+        let failed_for_now = done.as_ref().is_err_and(WorldError::is_transient);
+        let Some(engine) = target.engine().filter(|_| failed_for_now) else { return Ok(done) };
+        // That it is away is known once all that it holds is asked for.
+        drop(self.world.runtime.containers().await);
+        match self.world.runtime.away().get(engine) {
+            Some(why) => Err(not_ours(&target, why)),
+            None => Ok(done),
+        }
     }
 
     async fn undo(&self, step: &Step, before: &Captured) -> Result<WorldResult<()>, StoreError> {

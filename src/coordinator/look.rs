@@ -191,7 +191,12 @@ impl Inner {
                 (inventory, vec![])
             }
             Err(error) => {
-                let inventory = Arc::new(take_inventory(&[], &rules.declared));
+                // The own one's containers cannot be seen; what others hold is looked after all the same.
+                let mut elsewhere = self.world.runtime.elsewhere();
+                as_last_seen(&mut elsewhere, &self.inventory.borrow());
+                let away = self.world.runtime.away();
+                let inventory = take_inventory(&elsewhere, &rules.declared);
+                let inventory = Arc::new(Inventory { away, ..inventory });
                 (inventory, vec![format!("{CONTAINERS_UNSEEN}: {error}")])
             }
         }

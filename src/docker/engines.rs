@@ -96,13 +96,30 @@ impl Engines {
     async fn list(&self) -> WorldResult<Vec<ContainerFacts>> {
         let others = join_all(self.others.values().map(Other::list));
         let (own, others) = join(self.own.containers(), others).await;
-        let mut all = own?;
+        let (mut all, failed) = match own {
+            Ok(all) => (all, None),
+            Err(error) => (vec![], Some(error)),
+        };
         for (other, theirs) in self.others.values().zip(others) {
-            if !other.is_twin(&theirs, &all) {
+            // While the own one is away nobody knows whether it holds the same.
+            let was_twin = failed.is_some() && other.known().is_twin;
+            if !was_twin && !other.is_twin(&theirs, &all) {
                 all.extend(theirs);
             }
         }
-        Ok(all)
+        failed.map_or(Ok(all), Err)
+    }
+
+    fn held_elsewhere(&self) -> Vec<ContainerFacts> {
+        let held = |other: &Other| {
+            let known = other.known();
+            match (known.is_twin, known.away.is_some()) {
+                (true, _) => vec![],
+                (false, false) => known.containers.clone(),
+                (false, true) => known.containers.iter().map(of_unknown_status).collect(),
+            }
+        };
+        self.others.values().flat_map(held).collect()
     }
 
     fn all_events(
@@ -203,12 +220,7 @@ impl Other {
     }
 
     fn last_known(&self) -> Vec<ContainerFacts> {
-        let unknown = |facts: &ContainerFacts| ContainerFacts {
-            status: ContainerStatus::Unknown,
-            health: None,
-            ..facts.clone()
-        };
-        self.known().containers.iter().map(unknown).collect()
+        self.known().containers.iter().map(of_unknown_status).collect()
     }
 
     fn name_here(&self, there: &str) -> String {
@@ -304,6 +316,10 @@ impl Other {
         })
         .boxed()
     }
+}
+
+fn of_unknown_status(facts: &ContainerFacts) -> ContainerFacts {
+    ContainerFacts { status: ContainerStatus::Unknown, health: None, ..facts.clone() }
 }
 
 /// Asks an engine that is away until it answers again, or nobody looks after it any more.

@@ -1,5 +1,7 @@
 //! Stories of a Selfheal that looks after the engines of other hosts as well.
 
+use selfheal_agents::fakes::Failure;
+
 use super::*;
 
 /// These of the own engine and of another, all of them well.
@@ -40,6 +42,41 @@ async fn a_fix_interrupted_on_an_engine_that_is_away_waits_until_it_is_back() {
     next.pass(400).await;
     let incidents = next.incidents().await;
     assert_eq!(only(&incidents).state(), IncidentState::Resolved, "{incidents:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fix_whose_engine_goes_away_in_its_midst_waits_until_that_is_back() {
+    let fake = two_hosts(&["web"], 1);
+    let stage = Stage::new(fake.clone(), Rules::default());
+    stage.look().await;
+    // The first try fails, and before the next one the engine is gone.
+    fake.fail_next("restart", &Failure::Unreachable, 1);
+    fake.hang("nas/c0");
+    stage.look().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    fake.engine_answers("nas", false);
+    stage.pass(60).await;
+    let waiting = stage.incidents().await;
+    let waits = only(&waiting);
+    assert_eq!(waits.state(), IncidentState::Fixing, "{:#?}", waits.timeline);
+
+    fake.engine_answers("nas", true);
+    stage.pass(400).await;
+    let incidents = stage.incidents().await;
+    assert_eq!(only(&incidents).state(), IncidentState::Resolved, "{incidents:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_hold_is_healed_while_the_own_engine_is_away() {
+    let fake = two_hosts(&["web"], 2);
+    let stage = Stage::new(fake.clone(), Rules::default());
+    stage.look().await;
+    fake.fail_next("containers", &Failure::Unreachable, 1000);
+    fake.hang("nas/c0").hang("web");
+    let report = stage.look().await;
+    assert!(report.blind[0].contains("containers"), "{:?}", report.blind);
+    stage.pass(200).await;
+    assert_eq!(fake.effects(), ["restart nas/c0"], "{:#?}", stage.incidents().await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,6 +39,10 @@ impl ContainerRuntime for Engines {
         self.others.iter().filter_map(away).collect()
     }
 
+    fn elsewhere(&self) -> Vec<ContainerFacts> {
+        self.held_elsewhere()
+    }
+
     async fn container(&self, name: &str) -> WorldResult<ContainerFacts> {
         match self.other(name)? {
             None => self.own.container(name).await,

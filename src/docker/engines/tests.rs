@@ -1,4 +1,4 @@
-use selfheal_agents::fakes::{FakeWorld, container};
+use selfheal_agents::fakes::{Failure, FakeWorld, container};
 use selfheal_agents::ports::ContainerRuntime as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
@@ -104,6 +104,26 @@ async fn an_engine_that_does_not_answer_keeps_its_containers_and_hides_no_other(
     assert!(!fake.events_so_far().is_empty());
     let stranger = engines.start("pi/web").await.unwrap_err();
     assert!(matches!(stranger, WorldError::NotFound { .. }), "{stranger}");
+}
+
+#[tokio::test]
+async fn what_others_hold_is_told_while_the_own_engine_does_not_answer_and_nothing_twice() {
+    let fake = FakeWorld::default();
+    let own = fake.add(container("web")).world().runtime;
+    let named = |name: &str| (name.to_owned(), Other { name: name.to_owned(), ..nas() });
+    let engines =
+        Engines { own, others: BTreeMap::from([named("nas"), named("twin"), named("own")]) };
+    for (name, id) in [("nas", "1"), ("twin", "1"), ("own", container("web").id.as_str())] {
+        let held = ContainerFacts { id: id.to_owned(), ..container("db") };
+        let other = &engines.others[name];
+        other.known().containers = vec![other.told_here(held)];
+    }
+    let told = || engines.elsewhere().into_iter().map(|facts| facts.name).collect::<Vec<_>>();
+    engines.containers().await.unwrap();
+    fake.fail_next("containers", &Failure::Unreachable, 1);
+    assert!(engines.containers().await.is_err(), "that the own one is away is told as before");
+    assert_eq!(told(), ["nas/db"]);
+    assert_eq!(engines.elsewhere()[0].status, ContainerStatus::Unknown, "it is away as well");
 }
 
 #[tokio::test]
