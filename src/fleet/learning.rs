@@ -4,6 +4,7 @@
 //! counts once. They are kept in memory: the server has them, and so has each node its own. Of each
 //! kind only the newest are, so that what every cycle goes through does not grow with the fleet.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,8 @@ const KEPT: usize = 100;
 /// What another node learnt, as it is known here.
 struct Known {
     outcome: Outcome,
+    /// Whose it is.
+    node: String,
     /// Whether its target is one of this node, too.
     is_ours: bool,
 }
@@ -104,7 +107,8 @@ fn take_in(fleet: &Fleet, known: &mut BTreeMap<FixId, Known>, learnt: &[Learnt])
         let ours = one.shared.as_deref().and_then(|key| state.shared.targets_of(key).next());
         let is_ours = ours.is_some();
         outcome.target = ours.cloned().unwrap_or_else(|| named(&outcome.target, &one.node));
-        known.insert(outcome.fix, Known { outcome, is_ours });
+        let node = one.node.clone();
+        known.insert(outcome.fix, Known { outcome, node, is_ours });
     }
     keep_newest(known);
     let before = state.outcomes.len();
@@ -115,21 +119,25 @@ fn take_in(fleet: &Fleet, known: &mut BTreeMap<FixId, Known>, learnt: &[Learnt])
 }
 
 /// Forgets what is old where there is enough of its kind: an issue, a fix and, where it is one of
-/// this node, the target.
+/// this node, the target. The newest of each node stay before the second of any, so that one whose
+/// service fails all day is not all that is known.
 fn keep_newest(known: &mut BTreeMap<FixId, Known>) {
-    let mut kinds: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for Known { outcome, is_ours } in known.values() {
+    let mut kinds: BTreeMap<_, BTreeMap<_, Vec<_>>> = BTreeMap::new();
+    for Known { outcome, node, is_ours } in known.values() {
         let kind = (&outcome.issue_type, &outcome.fix_type, is_ours.then_some(&outcome.target));
-        kinds.entry(kind).or_default().push((outcome.timestamp, outcome.fix));
+        let of_node = kinds.entry(kind).or_default().entry(node).or_default();
+        of_node.push((outcome.timestamp, outcome.fix));
     }
-    let old: Vec<FixId> = kinds
-        .into_values()
-        .flat_map(|mut kind| {
-            kind.sort_unstable();
-            kind.truncate(kind.len().saturating_sub(KEPT));
-            kind.into_iter().map(|(_, fix)| fix)
-        })
-        .collect();
+    let mut old: Vec<FixId> = vec![];
+    for nodes in kinds.into_values() {
+        let mut ranked = vec![];
+        for mut of_node in nodes.into_values() {
+            of_node.sort_unstable_by(|one, other| other.cmp(one));
+            ranked.extend(of_node.into_iter().enumerate());
+        }
+        ranked.sort_unstable_by_key(|(nth, (at, fix))| (*nth, Reverse((*at, *fix))));
+        old.extend(ranked.into_iter().skip(KEPT).map(|(_, (_, fix))| fix));
+    }
     for fix in old {
         known.remove(&fix);
     }
@@ -153,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    fn known(number: i64, target: &TargetId, is_ours: bool) -> (FixId, Known) {
+    fn known(number: i64, node: &str, target: &TargetId, is_ours: bool) -> (FixId, Known) {
         let fix = FixId(Uuid::from_u128(u128::from(number.unsigned_abs())));
         let outcome = Outcome {
             // The later it was, the smaller its number.
@@ -171,18 +179,33 @@ mod tests {
             error_count_after: 0,
             time_to_repair_secs: None,
         };
-        (fix, Known { outcome, is_ours })
+        (fix, Known { outcome, node: node.to_owned(), is_ours })
     }
 
     #[test]
     fn of_many_nodes_only_the_newest_outcomes_of_a_kind_are_known_and_of_a_shared_target_its_own() {
         let cache = TargetId::container("cache");
-        let of_nodes = (0..1000).map(|nth| known(nth, &named(&cache, &format!("n{nth}")), false));
-        let of_ours = (5000..5003).map(|nth| known(nth, &cache, true));
+        let of_nodes = (0..1000).map(|nth| {
+            let node = format!("n{nth}");
+            known(nth, &node, &named(&cache, &node), false)
+        });
+        let of_ours = (5000..5003).map(|nth| known(nth, "n1", &cache, true));
         let mut all: BTreeMap<_, _> = of_nodes.chain(of_ours).collect();
         keep_newest(&mut all);
         let numbers: Vec<u128> = all.keys().map(|fix| fix.0.as_u128()).collect();
         let newest: Vec<u128> = (0..KEPT as u128).chain(5000..5003).collect();
+        assert_eq!(numbers, newest);
+    }
+
+    #[test]
+    fn a_node_whose_service_fails_all_day_is_not_all_that_is_known() {
+        let cache = TargetId::container("cache");
+        let loud = (0..1000).map(|nth| known(nth, "loud", &named(&cache, "loud"), false));
+        let calm = (5000..5030).map(|nth| known(nth, "calm", &named(&cache, "calm"), false));
+        let mut all: BTreeMap<_, _> = loud.chain(calm).collect();
+        keep_newest(&mut all);
+        let numbers: Vec<u128> = all.keys().map(|fix| fix.0.as_u128()).collect();
+        let newest: Vec<u128> = (0..KEPT as u128 - 30).chain(5000..5030).collect();
         assert_eq!(numbers, newest);
     }
 

@@ -36,7 +36,11 @@ pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
                  (fleet.node) and start it again",
                 fleet.node()
             )))),
-            Err(error) => fleet.is_away(Some(Away::Silent(away(&error)))),
+            Err(error) => {
+                // Who was away for long may have been forgotten: it tells all of itself again.
+                told.clear();
+                fleet.is_away(Some(Away::Silent(away(&error))));
+            }
         }
     }
 }

@@ -234,9 +234,11 @@ impl Server {
         let now = now.parse::<u64>().unwrap_or_default();
         // A server that was set up anew counts from the beginning.
         let since = if now < since { 0 } else { since };
-        // However much was learnt: so many a node reads at its start, and the newest.
+        // However much was learnt: so many a node reads at its start, what may be its own as well and
+        // the newest first.
         let sql = "SELECT node, shared, document FROM outcome
-                    WHERE xact >= $1::text::xid8 AND node <> $2 ORDER BY xact DESC LIMIT $3";
+                    WHERE xact >= $1::text::xid8 AND node <> $2
+                    ORDER BY shared IS NULL, xact DESC LIMIT $3";
         let query = sqlx::query(sql).bind(since.to_string()).bind(node).bind(LEARNT_AT_ONCE);
         let rows = self.within(async |on| query.fetch_all(on).await).await?;
         let learnt = rows.iter().map(learnt).collect::<sqlx::Result<_>>()?;

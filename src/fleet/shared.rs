@@ -94,15 +94,15 @@ impl Shared {
     }
 }
 
-/// An engine of another machine may be other nodes', too.
+/// An engine of another machine may be other nodes', too. By the host alone: one that some reach by
+/// TCP and others by SSH is one engine all the same, and two of one host may have one lease.
 fn lease_of_engine(address: &Address) -> Option<String> {
-    match address {
-        Address::Tcp { host, port } if !is_this_machine(host) => {
-            Some(format!("docker:{}:{port}", host.to_lowercase()))
-        }
-        Address::Ssh(ssh) if !is_this_machine(&ssh.host) => Some(format!("docker:{}", ssh.place())),
-        _ => None,
-    }
+    let host = match address {
+        Address::Tcp { host, .. } => host.as_str(),
+        Address::Ssh(ssh) => ssh.host.as_str(),
+        Address::Unix(_) => return None,
+    };
+    (!is_this_machine(host)).then(|| format!("docker:{}", host.to_lowercase()))
 }
 
 /// Where it is, and whether that is this machine.
@@ -194,18 +194,18 @@ mod tests {
     fn the_containers_of_an_engine_on_another_machine_are_shared_as_one() {
         let shared = shared("[docker]\nhost = \"tcp://Engine.lan:2375\"\n");
         let web: TargetId = "container:web".parse().unwrap();
-        assert_eq!(shared.lease_of(&web), Some("docker:engine.lan:2375"));
+        assert_eq!(shared.lease_of(&web), Some("docker:engine.lan"));
         assert_eq!(shared.lease_of(&TargetId::host()), None);
         let other = "[[docker.engine]]\nname = \"nas\"\nhost = \"tcp://nas.lan:2375\"\n";
         let beside = self::shared(other);
         assert_eq!(beside.lease_of(&web), None);
-        assert_eq!(beside.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan:2375"));
-        assert!(beside.leases().eq(["docker:nas.lan:2375"]));
+        assert_eq!(beside.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan"));
+        assert!(beside.leases().eq(["docker:nas.lan"]));
         let by_ssh = self::shared(&other.replace("tcp://nas.lan:2375", "ssh://ops@Nas.lan"));
-        assert!(by_ssh.leases().eq(["docker:nas.lan:22"]));
+        assert!(by_ssh.leases().eq(["docker:nas.lan"]));
         // It is still talked to until the next start.
         let dropped = self::shared("").after(&beside);
-        assert_eq!(dropped.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan:2375"));
+        assert_eq!(dropped.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan"));
         let own = self::shared("[docker]\nhost = \"tcp://127.0.0.1:2375\"\n");
         assert_eq!(own.lease_of(&web), None);
     }

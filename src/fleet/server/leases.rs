@@ -37,7 +37,9 @@ const ERA: &str =
     "extract(epoch FROM pg_postmaster_start_time())::text || '/' || 'lease'::regclass::oid::text";
 
 /// Each lease is changed only where it still is as it was seen, and answered with its new mark. Locked
-/// by name first: of two nodes that ask for the same ones, none waits for what the other waits for.
+/// by name first: of two nodes that ask for the same ones, none waits for what the other waits for. The
+/// names come by themselves as well: of a document the server does not know how many they are, and would
+/// read the leases of all nodes.
 const CHANGE: &str = "WITH asked AS (
         SELECT * FROM json_to_recordset($2::text::json) AS asked (target text,
             seen_fence bigint, seen_beat bigint, seen_holder text,
@@ -49,14 +51,14 @@ const CHANGE: &str = "WITH asked AS (
         WHERE seen_fence IS NULL ORDER BY target
         ON CONFLICT DO NOTHING RETURNING target, fence, beat
     ), locked AS (
-        SELECT target FROM lease WHERE target IN (SELECT target FROM asked)
-        ORDER BY target FOR UPDATE
+        SELECT target FROM lease WHERE target = ANY($3) ORDER BY target FOR UPDATE
     ), changed AS (
         UPDATE lease SET holder = COALESCE(asked.holder, lease.holder), fence = asked.fence,
             beat = asked.beat, length_ms = COALESCE(asked.length_ms, lease.length_ms),
             wanted_by = NULLIF(COALESCE(asked.wanted_by, lease.wanted_by), asked.holder)
         FROM asked JOIN locked USING (target)
-        WHERE lease.target = asked.target AND lease.fence = asked.seen_fence
+        WHERE lease.target = ANY($3) AND lease.target = asked.target
+            AND lease.fence = asked.seen_fence
             AND lease.beat = asked.seen_beat
             AND lease.holder = COALESCE(asked.seen_holder, lease.holder)
         RETURNING lease.target, lease.fence, lease.beat
@@ -88,9 +90,10 @@ impl Line {
         if changes.is_empty() {
             return Ok(BTreeMap::new());
         }
+        let names: Vec<&str> = changes.iter().map(|change| change.target).collect();
         let changes = serde_json::to_string(&changes).expect("texts and numbers only");
         let sql = CHANGE.replace("{ERA}", ERA);
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(era).bind(changes);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(era).bind(changes).bind(names);
         let found = self.within(async |on| query.fetch_all(on).await).await?;
         found.iter().map(|row| Ok((row.try_get("target")?, mark(row)?))).collect()
     }

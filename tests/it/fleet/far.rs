@@ -22,7 +22,7 @@ use crate::support::until;
 
 const LEASES: usize = 40;
 /// For so long each is had; the way there and back takes a good part of it.
-const LEASE: Duration = Duration::from_secs(3);
+const LEASE: Duration = Duration::from_secs(6);
 const ONE_WAY: Duration = Duration::from_millis(150);
 /// Renewed so often, each has gone on for longer than it lasts.
 const RENEWED: i64 = 3;

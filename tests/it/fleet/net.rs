@@ -38,6 +38,7 @@ impl Net {
     /// Namespaces for so many nodes. `None` where this user may not make any, which is said.
     pub(super) fn of(nodes: usize) -> Result<Option<Self>> {
         let mut net = Self { own: std::process::id(), keepers: vec![] };
+        remove_left_over()?;
         if let Err(why) = ip(&["link", "add", &net.bridge("f"), "type", "bridge"]) {
             ensure!(std::env::var_os("CI").is_none(), "CI must test it: {why:#}");
             let mut out = std::io::stderr();
@@ -122,6 +123,19 @@ impl Net {
         let net = format!("--net={}", self.path(node).display());
         ran(Command::new("nsenter").arg(net).arg("ip").args(words))
     }
+}
+
+/// Removes the bridges of tests that were killed: they would take the addresses of another.
+fn remove_left_over() -> Result<()> {
+    for link in std::fs::read_dir("/sys/class/net")?.flatten() {
+        let name = link.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix("shf").or_else(|| name.strip_prefix("shs"));
+        let number = process.filter(|number| number.parse::<u32>().is_ok());
+        if number.is_some_and(|number| !PathBuf::from(format!("/proc/{number}")).exists()) {
+            drop(ip(&["link", "del", &name]));
+        }
+    }
+    Ok(())
 }
 
 fn ip(words: &[&str]) -> Result<()> {
