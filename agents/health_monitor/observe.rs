@@ -13,7 +13,7 @@ use super::{DeathCause, Inquiry, Inventory, Thresholds};
 use crate::model::{
     CheckName, ContainerFacts, Facts, HealthReport, HostFacts, LogDisk, NetworkAttachment,
     Observation, ObservedValue, Rising, RuntimeEvent, Target, TargetId, TargetKind, TargetReport,
-    TargetState, Timestamp, Verdict, clean,
+    TargetState, Timestamp, Verdict, clean, engine_of,
 };
 use crate::ports::{Questions, World};
 
@@ -276,20 +276,23 @@ impl HealthMonitor {
         }
     }
 
-    /// A runtime that cannot be seen leaves an inventory without containers; that is no
-    /// reason to forget them.
+    /// The own engine, where it cannot be seen, leaves an inventory without its containers; that is
+    /// no reason to forget them. What another engine held is listed also while that is away.
     fn forget_what_is_gone(&mut self, inventory: &Inventory) {
-        if inventory.containers.is_empty() {
-            return;
+        let sees_own = inventory.containers.keys().any(|name| engine_of(name).is_none());
+        let stays = |target: &TargetId| {
+            inventory.targets.contains_key(target) || (!sees_own && target.engine().is_none())
+        };
+        self.steady.retain(|(target, _), _| stays(target));
+        self.trends.retain(|target| target.kind() == TargetKind::Host || stays(target));
+        self.proven.retain(stays);
+        if sees_own {
+            // An id does not say whose it is.
+            let ids: BTreeSet<&str> =
+                inventory.containers.values().map(|c| c.id.as_str()).collect();
+            self.ends.retain(|id, _| ids.contains(id.as_str()));
+            self.healthy_networks.retain(|id, _| ids.contains(id.as_str()));
         }
-        let ids: BTreeSet<&str> = inventory.containers.values().map(|c| c.id.as_str()).collect();
-        self.steady.retain(|(target, _), _| inventory.targets.contains_key(target));
-        self.trends.retain(|target| {
-            target.kind() == TargetKind::Host || inventory.targets.contains_key(target)
-        });
-        self.proven.retain(|target| inventory.targets.contains_key(target));
-        self.ends.retain(|id, _| ids.contains(id.as_str()));
-        self.healthy_networks.retain(|id, _| ids.contains(id.as_str()));
     }
 }
 

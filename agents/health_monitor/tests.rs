@@ -318,6 +318,22 @@ async fn a_lost_network_is_seen_with_and_without_memory() {
 }
 
 #[tokio::test]
+async fn while_the_own_engine_is_away_the_networks_of_its_containers_are_not_forgotten() {
+    let far = container("nas/db");
+    let mut bench = Bench::with(&[container("web"), far.clone()]);
+    bench.look().await;
+    let only_far = take_inventory(&[far], &bench.declared);
+    let none = BTreeMap::new();
+    bench.monitor.observe(&bench.world, &only_far, None, &none).await;
+    assert!(bench.monitor.last_networks("id-of-web").is_some());
+    // It is back, and this container is not.
+    bench.fake.remove("web");
+    bench.fake.add(container("shop"));
+    bench.look().await;
+    assert!(bench.monitor.last_networks("id-of-web").is_none());
+}
+
+#[tokio::test]
 async fn a_disk_is_full_of_logs_only_where_logs_fill_it() {
     let mount = MountFacts {
         bind: true,

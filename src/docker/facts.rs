@@ -67,7 +67,7 @@ pub(super) fn of_inspect(inspect: &Inspect) -> ContainerFacts {
         mounts: inspect.mounts.iter().map(mount).collect(),
         exposed_ports: exposed_ports(inspect),
         published_ports: published_ports(&inspect.host_config.port_bindings),
-        outside: Outside { host: None, ports: ports_outside(&inspect.host_config.port_bindings) },
+        outside: Outside { host: None, ports: ports_outside(&inspect.host_config) },
         tty: config.tty,
         stop_timeout_secs: config.stop_timeout.and_then(|secs| u32::try_from(secs).ok()),
         stop_signal: config.stop_signal.as_deref().map(|s| clean(s, LONGEST_NAME)),
@@ -289,7 +289,13 @@ fn published_ports(bindings: &Bindings) -> Vec<u16> {
 
 /// By the container's own port, one that every address of the host has: others may be of networks
 /// that lead nowhere else.
-fn ports_outside(bindings: &Bindings) -> BTreeMap<u16, u16> {
+fn ports_outside(config: &HostConfig) -> BTreeMap<u16, u16> {
+    // Without a network of its own it publishes nothing, whatever it was asked to: somebody else may
+    // have that port.
+    let mode = config.network_mode.as_str();
+    if matches!(mode, "host" | "none") || mode.starts_with("container:") {
+        return BTreeMap::new();
+    }
     let everywhere = |host: &&Published| {
         host.port != 0 && matches!(host.address.as_str(), "" | "0.0.0.0" | "::")
     };
@@ -297,7 +303,7 @@ fn ports_outside(bindings: &Bindings) -> BTreeMap<u16, u16> {
         let inside = port.strip_suffix("/tcp")?.parse().ok()?;
         Some((inside, hosts.iter().find(everywhere)?.port))
     };
-    bindings.0.iter().filter_map(outside).collect()
+    config.port_bindings.0.iter().filter_map(outside).collect()
 }
 
 fn exposed_ports(inspect: &Inspect) -> Vec<u16> {
