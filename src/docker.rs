@@ -127,7 +127,7 @@ impl Docker {
     /// `ssh://user@host`. Connects to nothing yet; only an address that cannot be understood is
     /// an error.
     pub fn connect(host: &str) -> Result<Self, WorldError> {
-        let address = Address::parse(host).map_err(|invalid| WorldError::Refused {
+        let address = Address::parse_own(host).map_err(|invalid| WorldError::Refused {
             what: "`docker.host`".to_owned(),
             why: invalid.to_string(),
         })?;

@@ -205,7 +205,7 @@ fn addresses(settings: &Settings, check: &mut Check<'_>) {
     if settings.data_dir.as_os_str().is_empty() {
         check.wrong("data_dir", "this is empty; name a folder, such as `./selfheal-data`");
     }
-    let docker = Address::parse(&settings.docker.host);
+    let docker = Address::parse_own(&settings.docker.host);
     check.result("docker.host", docker.map(drop).map_err(|invalid| invalid.to_string()));
     engines::faults(&settings.docker.engines, check);
     let store = &settings.store;

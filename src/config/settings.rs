@@ -145,8 +145,8 @@ impl Default for Schedule {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Docker {
-    /// Where the Docker engine listens: `unix://` with a path, `tcp://` or `http://` with
-    /// host and port, or `ssh://` with user and host. Without this setting `DOCKER_HOST` is used if it is set.
+    /// Where the Docker engine of this host listens: `unix://` with a path, `tcp://` or `http://` with
+    /// host and port. Without this setting `DOCKER_HOST` is used if it is set.
     pub host: String,
     /// Engines of other hosts, beside that one.
     #[serde(rename = "engine", skip_serializing_if = "Vec::is_empty")]

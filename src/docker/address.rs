@@ -32,7 +32,8 @@ pub enum Address {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is no address of a Docker engine that can be asked: {why}; write \
-     `unix:///var/run/docker.sock`, `tcp://HOST:{DEFAULT_PORT}` or `ssh://USER@HOST`"
+     `unix:///var/run/docker.sock`, `tcp://HOST:{DEFAULT_PORT}` or, under `[[docker.engine]]`, \
+     `ssh://USER@HOST`"
 )]
 pub struct InvalidAddress {
     text: String,
@@ -63,6 +64,19 @@ impl Address {
             return Err(refuse("it is neither a socket nor an address by TCP or SSH"));
         };
         Self::tcp(rest, DEFAULT_PORT, refuse)
+    }
+
+    /// As [`Self::parse`] of the engine of this host, which SSH does not lead to: what belongs to it
+    /// is looked for here.
+    pub fn parse_own(text: &str) -> Result<Self, InvalidAddress> {
+        match Self::parse(text)? {
+            Self::Ssh(_) => Err(InvalidAddress {
+                text: clean(text, 120),
+                why: "SSH leads to another host, whose files, processes and addresses are not \
+                      here; name it under `[[docker.engine]]`",
+            }),
+            address => Ok(address),
+        }
     }
 }
 
@@ -96,23 +110,26 @@ impl Address {
 }
 
 impl Address {
-    /// The host, where that is another machine. What leads to a loopback address may end anywhere.
+    /// The host, where that is another machine. What leads to a loopback address may end anywhere,
+    /// and what SSH calls a host, or reaches by a jump over another, nobody else need know.
     pub fn far_host(&self) -> Option<&str> {
-        let host = match self {
-            Self::Unix(_) => return None,
-            Self::Tcp { host, .. } => host.trim_matches(['[', ']']),
-            Self::Ssh(ssh) => ssh.host.as_str(),
-        };
-        Some(host).filter(|host| !is_this_machine(host))
+        match self {
+            Self::Unix(_) | Self::Ssh(_) => None,
+            Self::Tcp { host, .. } => {
+                Some(host.trim_matches(['[', ']'])).filter(|host| !is_this_machine(host))
+            }
+        }
     }
 }
 
 /// Whether what a host is called leads to this machine.
 pub fn is_this_machine(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    let named = ["localhost", "ip6-localhost", "ip6-loopback"];
+    let is_own = |ip: std::net::IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified();
+    named.iter().any(|name| host.eq_ignore_ascii_case(name))
         || host.starts_with('/')
-        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+        || host.parse().is_ok_and(is_own)
 }
 
 impl std::fmt::Display for Address {
@@ -149,8 +166,9 @@ mod tests {
         for (text, host) in [
             ("tcp://nas.lan:2376", Some("nas.lan")),
             ("tcp://[fd00::9]:2376", Some("fd00::9")),
-            ("ssh://ops@nas", Some("nas")),
-            ("ssh://ops@127.0.0.1:2222", None),
+            ("ssh://ops@nas", None),
+            ("tcp://localhost.:2375", None),
+            ("tcp://[::ffff:127.0.0.1]:2375", None),
             ("tcp://localhost:2375", None),
             ("unix:///run/nas.sock", None),
         ] {
@@ -175,5 +193,7 @@ mod tests {
             assert!(error.contains("unix:///var/run/docker.sock"), "{text}: {error}");
         }
         assert!(matches!(Address::parse("ssh://ops@nas"), Ok(Address::Ssh(_))));
+        let own = Address::parse_own("ssh://ops@nas").unwrap_err().to_string();
+        assert!(own.contains("name it under `[[docker.engine]]`"), "{own}");
     }
 }

@@ -65,12 +65,6 @@ impl Ssh {
         Ok(Self { host, user, port: url.port(), socket })
     }
 
-    /// What all nodes of a fleet know this engine by, whoever each of them is there.
-    pub fn place(&self) -> String {
-        let socket = if self.socket == USUAL_SOCKET { "" } else { &self.socket };
-        format!("{}:{}{socket}", self.host.to_lowercase(), self.port.unwrap_or(22))
-    }
-
     /// The words that make the client carry connections from a socket here to the engine's.
     fn words(&self, login: &Login, here: &Path) -> Vec<String> {
         let mut words: Vec<String> = ["ssh", "-N", "-T"].map(str::to_owned).into();
@@ -103,8 +97,11 @@ impl Ssh {
 }
 
 /// A prompt would wait for ever, a shared connection would end with somebody else's, and a lost one
-/// is to be noticed within 15 s.
-const OPTIONS: [&str; 14] = [
+/// is to be noticed within 20 s. A client that went into the background would outlive Selfheal.
+const OPTIONS: [&str; 16] = [
+    // Older clients do not know it, and do not do it.
+    "IgnoreUnknown=ForkAfterAuthentication",
+    "ForkAfterAuthentication=no",
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
     "UpdateHostKeys=no",
@@ -195,8 +192,6 @@ mod tests {
         }
         let usual = Ssh::parse("ssh://ops@NAS.lan/var/run/docker.sock").unwrap();
         assert_eq!(usual.to_string(), "ssh://ops@NAS.lan");
-        assert_eq!(usual.place(), "nas.lan:22");
-        assert_eq!(Ssh::parse("ssh://nas:23/a.sock").unwrap().place(), "nas:23/a.sock");
     }
 
     #[test]

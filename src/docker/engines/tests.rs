@@ -70,7 +70,6 @@ fn what_another_host_publishes_is_told_as_that_hosts_unless_it_is_called_like_th
     let of = |host: &str| Outside { host: Some(host.to_owned()), ports: ports.clone() };
     for (address, expected) in [
         ("tcp://nas.lan:2375", of("nas.lan")),
-        ("ssh://me@nas.lan", of("nas.lan")),
         ("tcp://127.0.0.1:2375", Outside::default()),
         ("unix:///nowhere/at/all.sock", Outside::default()),
     ] {

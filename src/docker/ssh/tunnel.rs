@@ -31,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long the client may take to say why it did not carry a connection on.
-const LAST_WORD: Duration = Duration::from_millis(300);
+const LAST_WORD: Duration = Duration::from_secs(2);
 /// What is remembered of what it said, in bytes: a host may say as much as it likes.
 const LONGEST_TALK: usize = 4096;
 
@@ -176,6 +176,8 @@ impl Keeper {
             let opening = tokio::time::timeout(OPENING_LIMIT, takes_connections(&socket)).await;
             if opening.is_ok() {
                 tracing::info!(engine = %self.ssh, "the way through SSH is open");
+                // Who complained of the one before means that one.
+                drop(tokio::time::timeout(Duration::ZERO, self.anew.notified()).await);
                 self.state.send_replace(State::Open(socket.clone()));
                 self.anew.notified().await;
             }
