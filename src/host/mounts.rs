@@ -12,6 +12,9 @@ const LOCAL: [&str; 15] = [
     "vfat", "exfat", "ntfs3", "fuseblk",
 ];
 
+/// Files that Docker mounts into every container from its own disk, which nobody calls after them.
+const FROM_DOCKER: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mount {
@@ -29,7 +32,9 @@ pub(super) fn local_mounts(mountinfo: &str) -> Vec<Mount> {
         if !LOCAL.contains(&mount.file_system.as_str()) {
             continue;
         }
-        let rank = |whole: bool, point: &str| (!whole, point.len(), point.to_owned());
+        let rank = |whole: bool, point: &str| {
+            (FROM_DOCKER.contains(&point), !whole, point.len(), point.to_owned())
+        };
         // One device is often mounted many times (bind mounts, subvolumes): the mount of
         // its whole tree with the shortest path is the one a person knows it by.
         let better = by_device
@@ -104,6 +109,18 @@ broken line
     fn each_local_device_is_listed_once_under_its_own_mount() {
         let points: Vec<String> = local_mounts(MOUNTINFO).into_iter().map(|m| m.point).collect();
         assert_eq!(points, ["/", "/mnt/longer", "/mnt/my data"]);
+    }
+
+    #[test]
+    fn within_a_container_a_disk_is_called_after_what_somebody_mounted_from_it() {
+        let within = "\
+1 0 0:50 / / ro - overlay overlay rw
+2 1 254:0 /docker/containers/1/resolv.conf /etc/resolv.conf ro - ext4 /dev/vda rw
+3 1 254:0 /docker/containers/1/hosts /etc/hosts ro - ext4 /dev/vda rw
+4 1 254:0 /docker/volumes/data /var/lib/selfheal rw - ext4 /dev/vda rw
+";
+        let points: Vec<String> = local_mounts(within).into_iter().map(|m| m.point).collect();
+        assert_eq!(points, ["/var/lib/selfheal"]);
     }
 
     #[test]
