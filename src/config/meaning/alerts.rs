@@ -11,6 +11,7 @@ use crate::alerts::server_and_topic;
 use crate::config::channels::{Alerts, Email, SmtpTls};
 use crate::config::routes::ChannelName;
 use crate::config::tree::joined;
+use crate::docker::is_this_machine;
 
 /// Notes every fault.
 pub(super) fn faults(alerts: &Alerts, check: &mut Check<'_>) {
@@ -60,10 +61,6 @@ pub(super) fn warnings(alerts: &Alerts) -> Option<String> {
             clean(host, 80)
         )
     })
-}
-
-fn is_this_machine(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn email(email: &Email, check: &mut Check<'_>) {

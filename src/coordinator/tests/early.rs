@@ -19,11 +19,19 @@ fn exhausted(idle_secs: f64) -> DatabaseFacts {
     }
 }
 
-/// All connections are taken, also those that are kept for administrators.
-fn answers_nobody(stage: &Stage) {
-    let error = Some("too_many_connections".to_owned());
+/// It lets nobody in, for this reason.
+fn answers_nobody(stage: &Stage, why: &str) {
+    let error = Some(why.to_owned());
     let facts = DatabaseFacts { reachable: false, error, ..DatabaseFacts::default() };
     stage.fake.answers(&Endpoint::Postgres(reached_at()), Facts::Postgres(facts));
+}
+
+/// Sessions that were forgotten 20 s ago, and an incident that waits until they are old enough.
+async fn waiting() -> Stage {
+    let stage = postgres(exhausted(0.1));
+    stage.look().await;
+    assert_eq!(ended_after(&stage, 20, |second| second as f64).await, None);
+    stage
 }
 
 /// Lets so many seconds pass in which the sessions grow older by as many, and answers after how
@@ -55,10 +63,8 @@ async fn what_is_too_young_to_be_ended_is_looked_at_when_it_is_old_enough_and_no
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_cannot_be_asked_for_a_moment_wakes_nobody_before_the_time_has_come() {
-    let stage = postgres(exhausted(0.1));
-    stage.look().await;
-    assert_eq!(ended_after(&stage, 20, |second| second as f64).await, None);
-    answers_nobody(&stage);
+    let stage = waiting().await;
+    answers_nobody(&stage, "too_many_connections");
     stage.look().await;
     assert_eq!(stage.alerts().await, Vec::<String>::new());
     let ended = ended_after(&stage, 80, |second| 20.0 + second as f64).await;
@@ -67,10 +73,8 @@ async fn a_server_that_cannot_be_asked_for_a_moment_wakes_nobody_before_the_time
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_answers_nobody_any_more_is_told_of_when_the_time_has_come() {
-    let stage = postgres(exhausted(0.1));
-    stage.look().await;
-    assert_eq!(ended_after(&stage, 20, |second| second as f64).await, None);
-    answers_nobody(&stage);
+    let stage = waiting().await;
+    answers_nobody(&stage, "too_many_connections");
     stage.look().await;
     assert_eq!(stage.alerts().await, Vec::<String>::new());
     stage.pass(60).await;
@@ -79,13 +83,9 @@ async fn a_server_that_answers_nobody_any_more_is_told_of_when_the_time_has_come
 
 #[tokio::test(start_paused = true)]
 async fn what_was_waited_for_ends_with_the_trouble_it_would_have_mended() {
-    let stage = postgres(exhausted(0.1));
-    stage.look().await;
-    assert_eq!(ended_after(&stage, 20, |second| second as f64).await, None);
-    // Something else is wrong with it now, and it cannot be asked.
-    let error = Some("invalid_password".to_owned());
-    let facts = DatabaseFacts { reachable: false, error, ..DatabaseFacts::default() };
-    stage.fake.answers(&Endpoint::Postgres(reached_at()), Facts::Postgres(facts));
+    let stage = waiting().await;
+    // Something else is wrong with it now.
+    answers_nobody(&stage, "invalid_password");
     stage.look().await;
     let incident = only(&stage.incidents().await).clone();
     let waits = incident.holds.iter().any(|hold| matches!(hold, Hold::TooEarly { .. }));
@@ -94,9 +94,7 @@ async fn what_was_waited_for_ends_with_the_trouble_it_would_have_mended() {
 
 #[tokio::test(start_paused = true)]
 async fn what_nobody_was_told_of_yet_may_still_wait_for_its_fix() {
-    let stage = postgres(exhausted(0.1));
-    stage.look().await;
-    assert_eq!(ended_after(&stage, 20, |second| second as f64).await, None);
+    let stage = waiting().await;
     let mut incident = only(&stage.incidents().await).clone();
     let now = stage.fake.clock().now();
     let unmet = || Unmet { why: "too young".to_owned(), from: now + Duration::from_secs(40) };
