@@ -22,18 +22,14 @@ pub(super) fn goes_on(incident: &Incident, seen: &Seen) -> Option<Vec<Hold>> {
     let facts = seen.report.target(&incident.target)?.state.facts.as_ref();
     let is_silent = |facts: &Facts| facts.database().is_some_and(|server| !server.reachable);
     let of_waiting = |hold: &&Hold| matches!(hold, Hold::TooEarly { .. } | Hold::NoFixKnown);
-    let lies_ahead =
-        |hold: &Hold| matches!(hold, Hold::TooEarly { until, .. } if *until > seen.now);
-    let waits = incident.holds.iter().any(lies_ahead) && facts.is_ok_and(is_silent);
+    let lies_ahead = waits_until(incident).is_some_and(|until| until > seen.now);
+    let waits = lies_ahead && facts.is_ok_and(is_silent);
     waits.then(|| incident.holds.iter().filter(of_waiting).cloned().collect())
 }
 
 /// The reasons to hold an incident whose fix lacks only time.
 pub(super) fn holds(incident: &Incident, unmet: Unmet, now: Timestamp) -> Vec<Hold> {
-    let waits_until = incident.holds.iter().find_map(|hold| match hold {
-        Hold::TooEarly { until, .. } => Some(*until),
-        _ => None,
-    });
+    let waits_until = waits_until(incident);
     let Unmet { why: what, from } = unmet;
     let in_vain = waits_until.is_some_and(|until| until <= now);
     // What was said of an earlier look, and to nobody, does not count.
@@ -45,4 +41,12 @@ pub(super) fn holds(incident: &Incident, unmet: Unmet, now: Timestamp) -> Vec<Ho
     // Looks in between must not put it off.
     let until = waits_until.map_or(from, |known| known.min(from));
     vec![Hold::TooEarly { what, until }]
+}
+
+/// Until when it waits, if it does.
+fn waits_until(incident: &Incident) -> Option<Timestamp> {
+    incident.holds.iter().find_map(|hold| match hold {
+        Hold::TooEarly { until, .. } => Some(*until),
+        _ => None,
+    })
 }
