@@ -147,7 +147,27 @@ impl Tied {
 /// Redis as another program sees it.
 struct Other(MultiplexedConnection);
 
+/// Of a server that dies when a part was told, and the one that takes its place.
+impl Tied {
+    /// A job is answered by the first one, and the first hundred messages are told to it.
+    async fn works_at(&self, old: &mut Other) {
+        old.job("before", "unfreeze", &json!({})).await;
+        assert_eq!(old.result("before").await.0, "success");
+        self.tells(0, 100).await;
+        self.all_carried().await;
+        // What Redis had taken and not yet copied is Redis's to lose.
+        let _: usize = old.ask(&["WAIT", "1", "60000"]).await;
+    }
+}
+
 impl Other {
+    /// The second one has those and the five hundred that were told later, and answers jobs.
+    async fn has_all(&mut self) {
+        assert_eq!(self.told().await, (0..600).collect::<Vec<_>>());
+        self.job("after", "unfreeze", &json!({})).await;
+        assert_eq!(self.result("after").await.0, "success");
+    }
+
     async fn at(url: &str) -> Self {
         let client = redis::Client::open(url).unwrap();
         let patient = AsyncConnectionConfig::new().set_response_timeout(Some(LIMIT));

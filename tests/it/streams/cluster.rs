@@ -70,16 +70,10 @@ async fn in_a_cluster_the_streams_are_found_by_any_node_also_where_they_moved() 
     let address = Address::cluster(&url, &format!("{PREFIX}:jobs")).unwrap();
     assert_eq!(address.ping().await, Ok(()));
     let tied = Tied::to(setup(address), Rules::default());
-    old.job("before", "unfreeze", &json!({})).await;
-    assert_eq!(old.result("before").await.0, "success");
-    tied.tells(0, 100).await;
-    tied.all_carried().await;
-    let _: usize = old.ask(&["WAIT", "1", "60000"]).await;
+    tied.works_at(&mut old).await;
     servers[0].signal("KILL");
     tied.tells(100, 500).await;
     let () = new.ask(&["CLUSTER", "FAILOVER", "TAKEOVER"]).await;
     tied.all_carried().await;
-    assert_eq!(new.told().await, (0..600).collect::<Vec<_>>());
-    new.job("after", "unfreeze", &json!({})).await;
-    assert_eq!(new.result("after").await.0, "success");
+    new.has_all().await;
 }

@@ -50,19 +50,12 @@ async fn sentinels_lead_to_the_server_that_is_in_charge_also_after_it_died() {
     // The first is away; the second knows.
     let address = Address::sentinels(&dead, "shop", &[&url]).unwrap();
     let tied = Tied::to(setup(address), Rules::default());
-    old.job("before", "unfreeze", &json!({})).await;
-    assert_eq!(old.result("before").await.0, "success");
-    tied.tells(0, 100).await;
-    tied.all_carried().await;
-    // What Redis had taken and not yet copied is Redis's to lose.
-    let _: usize = old.ask(&["WAIT", "1", "60000"]).await;
+    tied.works_at(&mut old).await;
     drop(first);
     tied.tells(100, 500).await;
     tied.all_carried().await;
     let mut new = Other::on(second.port).await;
-    assert_eq!(new.told().await, (0..600).collect::<Vec<_>>());
-    new.job("after", "unfreeze", &json!({})).await;
-    assert_eq!(new.result("after").await.0, "success");
+    new.has_all().await;
 }
 
 struct Killed(std::process::Child);
