@@ -14,6 +14,7 @@ mod conditions;
 mod considered;
 mod context;
 mod graph;
+mod neighbours;
 mod outlived;
 mod outside;
 mod roots;
@@ -24,13 +25,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Category, Change, Confidence, ContainerFacts, Diagnosis, Facts, Finding, HealthReport, Ledger,
-    Need, Runbook, Severity, SinceWell, Target, TargetId, TargetState, Timestamp,
+    Need, NeighbourSeen, Runbook, Severity, SinceWell, Target, TargetId, TargetState, Timestamp,
 };
 
 use candidates::Candidate;
 pub use changes::{CHANGES_BACK, NEVER_ABOVE};
 pub use conditions::{Unmet, holds, lasts_for, signature_matches, will_hold};
 pub use graph::Graph;
+pub use neighbours::{OTHER_NODE, OTHER_NODE_UNREACHED};
+pub use outlived::complaints_over;
 
 /// The issue type of trouble that no runbook explains.
 pub const UNEXPLAINED: &str = "unexplained";
@@ -62,6 +65,8 @@ pub struct Evidence<'a> {
     pub since_well: &'a BTreeMap<TargetId, SinceWell>,
     /// When the trouble of a target was first seen, where an open incident remembers that.
     pub onsets: &'a BTreeMap<TargetId, Timestamp>,
+    /// The targets of other nodes that something failing needs.
+    pub neighbours: &'a BTreeMap<TargetId, NeighbourSeen>,
     /// When.
     pub now: Timestamp,
 }
@@ -174,23 +179,24 @@ fn is_symptom(evidence: &Evidence<'_>, causes: &Causes, id: &TargetId, root: &Ta
     reached.contains(root) && evidence.graph.perhaps_needed_by(id).contains(root)
 }
 
-/// What fails, and what lies still although something failing needs it.
+/// What fails, and what is out although something failing needs it.
 fn suspects(evidence: &Evidence<'_>, failing: &BTreeSet<TargetId>) -> BTreeSet<TargetId> {
     let mut suspects = failing.clone();
     for id in failing {
         let needed = evidence.graph.perhaps_needed_by(id).into_iter();
-        suspects.extend(needed.filter(|needed| lies_still(evidence, needed)));
+        suspects.extend(needed.filter(|needed| is_out(evidence, needed)));
     }
     suspects
 }
 
-/// Whether a container does not run, whoever stopped it.
-fn lies_still(evidence: &Evidence<'_>, id: &TargetId) -> bool {
-    evidence
-        .report
-        .target(id)
-        .and_then(|report| report.state.container())
-        .is_some_and(ContainerFacts::is_down)
+/// Whether a container does not run, whoever stopped it, or another node's target is in trouble.
+fn is_out(evidence: &Evidence<'_>, id: &TargetId) -> bool {
+    neighbours::trouble(evidence, id).is_some()
+        || evidence
+            .report
+            .target(id)
+            .and_then(|report| report.state.container())
+            .is_some_and(ContainerFacts::is_down)
 }
 
 /// The suspects below `id` that can explain why it fails.
@@ -227,7 +233,7 @@ fn explaining_over(
         .filter(|needed| !needs(evidence.graph, needed).contains(id))
         .filter(|needed| {
             points_away
-                || lies_still(evidence, needed)
+                || is_out(evidence, needed)
                 || conditions::takes_nobody_yet(evidence, needed)
                 || evidence.findings_of(needed).any(|f| f.severity == Severity::Critical)
         })
@@ -256,11 +262,13 @@ fn explain(
         .collect();
     all.sort_by_key(|c| Reverse(c.rank(root)));
     let mut all = all.into_iter().peekable();
-    let best = all.next_if(|c| c.speaks_of(root));
+    let trouble = neighbours::trouble(evidence, root);
+    let best = all.next_if(|c| trouble.is_none() && c.speaks_of(root));
     let considered = considered::beside(evidence, root, &members, best.as_ref(), all);
-    let mut diagnosis = match best {
-        Some(best) => diagnosed(evidence, root, &members, &best),
-        None => unexplained(evidence, root, &members, &findings),
+    let mut diagnosis = match (best, trouble) {
+        (_, Some(trouble)) => neighbours::diagnosed(evidence, root, &members, trouble),
+        (Some(best), None) => diagnosed(evidence, root, &members, &best),
+        (None, None) => unexplained(evidence, root, &members, &findings),
     };
     diagnosis.considered = considered;
     Some(Explained { diagnosis, findings })

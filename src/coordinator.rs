@@ -37,6 +37,7 @@ mod levels;
 mod live;
 mod look;
 mod memories;
+mod neighbours;
 mod news;
 mod outside;
 mod over;
@@ -399,6 +400,15 @@ impl Coordinator {
     /// What is watched, as of the newest look.
     pub fn inventory(&self) -> watch::Receiver<Arc<Inventory>> {
         self.inner.inventory.subscribe()
+    }
+
+    /// Whether this program is in a container with a network of its own: what it sees of addresses is
+    /// not the host's then.
+    pub fn is_contained(&self) -> bool {
+        let rules = self.inner.rules();
+        let Some(own) = rules.declared.own_container.as_deref() else { return false };
+        let inventory = Arc::clone(&self.inner.inventory.borrow());
+        inventory.containers.get(own).is_none_or(|facts| facts.network_mode != "host")
     }
 
     /// Whether a target is watched here, also where another node is the one that looks at it.

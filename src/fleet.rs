@@ -17,6 +17,8 @@ mod decisions;
 mod frozen;
 mod learning;
 mod leases;
+mod names;
+mod neighbours;
 mod registry;
 mod server;
 mod shared;
@@ -28,7 +30,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use selfheal_agents::lease::{Ask, Mark, Tenure};
-use selfheal_agents::model::{Outcome, TargetId};
+use selfheal_agents::model::{Neighbour, Outcome, Sought, TargetId};
 use selfheal_agents::ports::{Fleet as Port, FrozenThere, Ownership, Permit};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -75,6 +77,12 @@ struct State {
     tenures: BTreeMap<String, Tenure>,
     /// What other nodes have frozen.
     frozen: Vec<(String, Frozen)>,
+    /// How other hosts call this one, as the settings say.
+    hosts: Vec<String>,
+    /// What is needed here and is not here.
+    sought: BTreeSet<Sought>,
+    /// What other nodes have of that.
+    found: neighbours::Found,
     /// When each lease was last asked for in vain.
     missed: BTreeMap<String, Duration>,
     /// Why nothing is known of the others; `None` while the server answers.
@@ -154,6 +162,7 @@ impl Fleet {
         let is_first = !std::mem::replace(&mut state.is_declared, true);
         state.shared = if is_first { shared } else { shared.after(&state.shared) };
         settings.mode.as_str().clone_into(&mut state.mode);
+        state.hosts.clone_from(&settings.fleet.hosts);
         // What is not named any more stays until nothing is under way there: see `leases`.
         let State { shared, tenures, .. } = &mut *state;
         for lease in shared.leases() {
@@ -169,7 +178,8 @@ impl Fleet {
                 registry::run(&self, &coordinator),
                 leases::run(&self, &coordinator),
                 decisions::run(&self, &coordinator),
-                learning::run(&self, &coordinator)
+                learning::run(&self, &coordinator),
+                neighbours::run(&self, &coordinator)
             )
         };
         cancel.run_until_cancelled(Box::pin(all)).await;
@@ -356,6 +366,14 @@ impl Port for Fleet {
 
     fn frozen(&self) -> Vec<FrozenThere> {
         self.state().frozen_there()
+    }
+
+    fn seek(&self, sought: BTreeSet<Sought>) {
+        self.state().sought = sought;
+    }
+
+    fn neighbours(&self) -> Vec<Neighbour> {
+        self.state().neighbours_now()
     }
 
     fn outcomes(&self) -> Arc<Vec<Outcome>> {

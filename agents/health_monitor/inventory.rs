@@ -9,6 +9,7 @@ mod dependencies;
 mod discovery;
 mod environment;
 mod labels;
+mod neighbours;
 mod others;
 mod tunables;
 pub(super) mod upstreams;
@@ -16,8 +17,9 @@ pub(super) mod upstreams;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    ContainerFacts, Dependency, DependencySource, REHEARSAL_LABEL, Target, TargetId, TargetKind,
-    TargetPolicy, Tunable, clean, engine_of, is_set_aside, rehearsed_container,
+    ContainerFacts, Dependency, DependencySource, Neighbour, REHEARSAL_LABEL, Sought, Target,
+    TargetId, TargetKind, TargetPolicy, Tunable, clean, engine_of, is_set_aside,
+    rehearsed_container,
 };
 
 /// What a person declared in the settings.
@@ -54,6 +56,10 @@ pub struct Inventory {
     pub found: BTreeSet<TargetId>,
     /// Engines beside the own that do not answer, by name, with why.
     pub away: BTreeMap<String, String>,
+    /// What containers need and nobody here is; by it, who needs it. Another node may have it.
+    pub sought: BTreeMap<Sought, BTreeSet<TargetId>>,
+    /// What other nodes have of that, by name.
+    pub neighbours: BTreeMap<TargetId, Neighbour>,
     /// Labels and settings that could not be used, each in a sentence.
     pub warnings: Vec<String>,
 }
@@ -87,6 +93,10 @@ impl Inventory {
     /// Whether it was taken away: neither is it listed, nor may it be where nobody can look.
     pub fn is_gone(&self, id: &TargetId) -> bool {
         !self.targets.contains_key(id) && !self.may_be_away(id)
+    }
+
+    fn seek(&mut self, sought: Sought, by: TargetId) {
+        self.sought.entry(sought).or_default().insert(by);
     }
 
     fn warn(&mut self, container: &str, text: &str) {

@@ -260,6 +260,9 @@ pub struct Outside {
     pub host: Option<String>,
     /// By the container's own port: the host's, where that is not for the host itself alone.
     pub ports: BTreeMap<u16, u16>,
+    /// By the port of the host, where that is for one address of it alone: that address.
+    #[serde(default)]
+    pub bound: BTreeMap<u16, String>,
 }
 
 /// Everything Docker says about one container.

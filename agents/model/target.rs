@@ -121,6 +121,17 @@ impl TargetId {
         (self.kind == TargetKind::Container).then_some(self.name.as_str())
     }
 
+    /// What it is called on other nodes of the fleet, where nothing has its name: `container:web@nas`.
+    #[must_use]
+    pub fn at_node(&self, node: &str) -> Self {
+        // The host has no name to which one could be added.
+        let (kind, name) = match self.kind {
+            TargetKind::Host => (TargetKind::Container, self.kind.as_str()),
+            kind => (kind, self.name.as_str()),
+        };
+        Self::lossy(kind, &format!("{name}@{node}"))
+    }
+
     /// The other engine whose container this is.
     pub fn engine(&self) -> Option<&str> {
         self.container_name().and_then(engine_of)

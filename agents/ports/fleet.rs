@@ -1,11 +1,12 @@
 //! What other nodes do: who of them looks after what all of them reach, and what they learnt.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{Outcome, TargetId, Timestamp};
+use crate::model::{Neighbour, Outcome, Sought, TargetId, Timestamp};
 
 /// Who may change a target now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,12 @@ pub trait Fleet: Send + Sync {
     async fn permit(&self, target: &TargetId, limit: Duration) -> Result<Box<dyn Permit>, String>;
     /// What other nodes have frozen of what this one reaches, too.
     fn frozen(&self) -> Vec<FrozenThere> {
+        vec![]
+    }
+    /// Says what is needed here and is not here; whether another node has it is asked from now on.
+    fn seek(&self, _sought: BTreeSet<Sought>) {}
+    /// What other nodes have of that, as far as is known. One may be found at several nodes.
+    fn neighbours(&self) -> Vec<Neighbour> {
         vec![]
     }
     /// What became of the fixes of other nodes. What only they reach bears their name.

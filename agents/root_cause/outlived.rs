@@ -1,6 +1,8 @@
 //! What a program said of something it needs before that came back. It tells nothing of now: if the
 //! program still fails, it gave up, and is to be mended itself.
 
+use std::collections::BTreeSet;
+
 use super::{Evidence, Explained};
 use crate::model::{
     Blames, ContainerFacts, Finding, FindingSource, LedgerSource, Side, TargetId, Verdict,
@@ -17,6 +19,11 @@ pub(super) fn part(evidence: &Evidence<'_>) -> (Vec<Finding>, Vec<(Finding, Targ
         }
     }
     (count, over)
+}
+
+/// The keys of complaints about what came back since.
+pub fn complaints_over(evidence: &Evidence<'_>) -> BTreeSet<String> {
+    part(evidence).1.into_iter().map(|(finding, _)| finding.key).collect()
 }
 
 /// Keeps them in the record of what they stood beside.
@@ -43,13 +50,19 @@ fn came_back(evidence: &Evidence<'_>, finding: &Finding) -> Option<TargetId> {
     let containers = needed.iter().filter(|id| id.container_name().is_some()).count();
     // A line about a place outside, or about something else that is needed, is not over with this.
     let only_one = containers == 1 && !is_about_outside(evidence, finding);
-    let fails = |id: &TargetId| {
-        evidence.report.target(id).is_none_or(|report| report.verdict() >= Verdict::Critical)
+    let fails = |id: &TargetId| match evidence.neighbours.get(id) {
+        Some(neighbour) => neighbour.trouble.is_some(),
+        None => {
+            evidence.report.target(id).is_none_or(|report| report.verdict() >= Verdict::Critical)
+        }
     };
     if needed.iter().any(fails) {
         return None;
     }
     needed.into_iter().find(|id| {
+        if let Some(neighbour) = evidence.neighbours.get(id) {
+            return only_one && neighbour.works_since.is_some_and(|at| at > finding.last_seen);
+        }
         let report = evidence.report.target(id);
         let facts = report.and_then(|report| report.state.container());
         facts.is_some_and(|facts| {

@@ -13,6 +13,7 @@ struct Scene {
     targets: BTreeMap<TargetId, Target>,
     changes: Vec<Change>,
     since_well: BTreeMap<TargetId, SinceWell>,
+    neighbours: BTreeMap<TargetId, NeighbourSeen>,
 }
 
 fn id(text: &str) -> TargetId {
@@ -90,6 +91,7 @@ impl Scene {
             changes: &self.changes,
             since_well: &self.since_well,
             onsets: &BTreeMap::new(),
+            neighbours: &self.neighbours,
             now: Timestamp::UNIX_EPOCH,
         })
     }
@@ -389,6 +391,7 @@ fn the_same_input_gives_the_same_answer() {
 mod changes;
 mod clients;
 mod hints;
+mod neighbours;
 mod outlived;
 mod outside;
 mod roots;

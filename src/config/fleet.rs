@@ -21,11 +21,14 @@ pub struct Fleet {
     #[serde(with = "duration")]
     #[schemars(with = "DurationText")]
     pub lease: Duration,
+    /// Names and addresses by which containers of other nodes reach this host, beside its host name
+    /// and its addresses (which a Selfheal in a container does not see): `["nas.lan"]`.
+    pub hosts: Vec<String>,
 }
 
 impl Default for Fleet {
     fn default() -> Self {
-        Self { node: String::new(), lease: Duration::from_secs(8) }
+        Self { node: String::new(), lease: Duration::from_secs(8), hosts: vec![] }
     }
 }
 

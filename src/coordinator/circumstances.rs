@@ -46,6 +46,7 @@ impl Inner {
             seen,
             rules: &rules,
             history: &history,
+            over: std::collections::BTreeSet::new(),
             roots: roots.chain(failing_beside(incident, &open, seen)).collect(),
             dry_run: false,
             begun: Mutex::default(),

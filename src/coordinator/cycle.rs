@@ -41,6 +41,8 @@ pub(super) struct Bench<'a> {
     pub(super) history: &'a History,
     /// Independent roots that fail at once, by what is to blame.
     pub(super) roots: Vec<TargetId>,
+    /// Complaints about what came back since, by the keys of their findings.
+    pub(super) over: BTreeSet<String>,
     pub(super) dry_run: bool,
     /// What this cycle has approved so far, by target and fix type: it counts as spent.
     pub(super) begun: Mutex<Vec<(TargetId, String)>>,
@@ -160,9 +162,11 @@ impl Inner {
             changes: &changes,
             since_well: &since_well,
             onsets: &onsets,
+            neighbours: &seen.neighbours,
             now: seen.now,
         };
         let explained = root_cause::diagnose(evidence);
+        let over = root_cause::complaints_over(&evidence);
         note(step("root-cause", started, format!("{} cause(s) named", explained.len())));
 
         let started = Instant::now();
@@ -179,7 +183,7 @@ impl Inner {
         let roots = explained.iter().filter(understood).map(|one| one.diagnosis.blamed.clone());
         let roots = roots.chain(failing_elsewhere(&open, seen)).collect();
         let begun = Mutex::default();
-        let bench = Bench { seen, rules, history: &history, roots, dry_run, begun };
+        let bench = Bench { seen, rules, history: &history, roots, over, dry_run, begun };
         let mut decisions = vec![];
         let (mut spoken_of, mut silenced) = (BTreeSet::new(), BTreeSet::new());
         for one in explained {
@@ -305,7 +309,9 @@ impl Inner {
         }
         let target = one.diagnosis.blamed.clone();
         let busy = self.busy_there(&one.diagnosis, bench);
-        let mut holds = vec![if one.diagnosis.external {
+        let mut holds = vec![if let Some(hold) = bench.seen.looked_after_there(&target) {
+            hold
+        } else if one.diagnosis.external {
             Hold::TargetExternal { target }
         } else if self.in_recovery(bench, &target) == Some(true) {
             // It becomes ready by itself; who wakes somebody for that wakes him for nothing.
@@ -331,7 +337,8 @@ impl Inner {
         spoken_of: &BTreeSet<IncidentId>,
         bench: &Bench<'_>,
     ) -> StoreResult<Vec<Decision>> {
-        let trouble = bench.seen.findings.iter().filter(|f| f.is_trouble());
+        let is_wrong = |f: &&Finding| f.is_trouble() && !bench.over.contains(&f.key);
+        let trouble = bench.seen.findings.iter().filter(is_wrong);
         let wrong: BTreeSet<&TargetId> = trouble.map(|f| &f.target).collect();
         let looked_at = |target: &TargetId| {
             // A target that is gone for good is looked at as well: there is nothing left.

@@ -11,7 +11,7 @@ use selfheal_agents::error_detector::{self, ErrorDetector};
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory, take_inventory};
 use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, Finding, HealthReport, Incident, LogBatch, LogCursor,
-    RuntimeEvent, TargetId, Timestamp, clean,
+    NeighbourSeen, RuntimeEvent, TargetId, Timestamp, clean,
 };
 use selfheal_agents::ports::{OBSERVATIONS_KEPT, Ownership};
 use selfheal_agents::root_cause::Graph;
@@ -63,6 +63,8 @@ pub(super) struct Seen {
     /// Those that had not answered in time and all that need them: nothing is decided about
     /// them, or a symptom would be taken for the cause.
     pub(super) put_off: BTreeSet<TargetId>,
+    /// The targets of other nodes that something failing here needs.
+    pub(super) neighbours: BTreeMap<TargetId, NeighbourSeen>,
     pub(super) agents: Vec<AgentStep>,
     pub(super) now: Timestamp,
 }
@@ -137,6 +139,7 @@ impl Inner {
         let left_out: u64 = logs.values().map(|batch| batch.dropped).sum();
         self.lines_left_out.fetch_add(left_out, Ordering::Relaxed);
         findings.extend(self.outside_alerts(&inventory, &report).await);
+        let neighbours = self.look_at_neighbours(&inventory, &graph, &findings, report.at).await;
         let lines: usize = logs.values().map(|batch: &LogBatch| batch.lines.len()).sum();
         let summary = format!("{} finding(s), {lines} new log line(s)", findings.len());
         agents.push(step("error-detector", started, summary));
@@ -151,6 +154,7 @@ impl Inner {
             read_to,
             noticed,
             put_off,
+            neighbours,
             agents,
             now,
         }
@@ -186,7 +190,8 @@ impl Inner {
                 as_last_seen(&mut all, &self.inventory.borrow());
                 let away = self.world.runtime.away();
                 let inventory = take_inventory(&all, &rules.declared);
-                let inventory = Arc::new(Inventory { away, ..inventory });
+                let inventory = self.meet_neighbours(Inventory { away, ..inventory });
+                let inventory = Arc::new(inventory);
                 self.inventory.send_replace(Arc::clone(&inventory));
                 (inventory, vec![])
             }
@@ -196,8 +201,8 @@ impl Inner {
                 as_last_seen(&mut elsewhere, &self.inventory.borrow());
                 let away = self.world.runtime.away();
                 let inventory = take_inventory(&elsewhere, &rules.declared);
-                let inventory = Arc::new(Inventory { away, ..inventory });
-                (inventory, vec![format!("{CONTAINERS_UNSEEN}: {error}")])
+                let inventory = self.meet_neighbours(Inventory { away, ..inventory });
+                (Arc::new(inventory), vec![format!("{CONTAINERS_UNSEEN}: {error}")])
             }
         }
     }

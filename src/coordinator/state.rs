@@ -28,6 +28,7 @@ use super::leases::{Lease, Leases};
 use super::levels::Levels;
 use super::live::Live;
 use super::look::Senses;
+use super::neighbours::Unreached;
 use super::news::News;
 use super::progress::{Phase, Progress};
 use super::pulse::Pulse;
@@ -95,6 +96,8 @@ pub(super) struct Inner {
     pub(super) blind: Mutex<BTreeMap<String, Blind>>,
     /// Engines of other hosts that did not answer when that was last asked.
     pub(super) away: Mutex<BTreeSet<String>>,
+    /// What other nodes have and does not answer here.
+    pub(super) unreached: Unreached,
     /// Incidents whose window runs.
     pub(super) watched: Mutex<BTreeSet<IncidentId>>,
     /// When each of them was last looked at.
@@ -190,6 +193,7 @@ impl Inner {
             starts: Mutex::default(),
             blind: Mutex::default(),
             away: Mutex::default(),
+            unreached: Mutex::default(),
             watched: Mutex::default(),
             last_looks: LastLooks::default(),
             eyes: Mutex::default(),

@@ -259,6 +259,7 @@ fn seen_by(incident: &Incident, view: &View) -> Seen {
         read_to: BTreeMap::new(),
         noticed: Noticed::default(),
         put_off: BTreeSet::new(),
+        neighbours: BTreeMap::new(),
         agents: vec![],
         now: view.look.at,
     }

@@ -702,6 +702,7 @@ mod in_order;
 mod interference;
 mod memory;
 mod messages;
+mod neighbours;
 mod odd_lines;
 mod others;
 mod outside;

@@ -67,7 +67,7 @@ pub(super) fn of_inspect(inspect: &Inspect) -> ContainerFacts {
         mounts: inspect.mounts.iter().map(mount).collect(),
         exposed_ports: exposed_ports(inspect),
         published_ports: published_ports(&inspect.host_config.port_bindings),
-        outside: Outside { host: None, ports: ports_outside(&inspect.host_config) },
+        outside: outside(&inspect.host_config),
         tty: config.tty,
         stop_timeout_secs: config.stop_timeout.and_then(|secs| u32::try_from(secs).ok()),
         stop_signal: config.stop_signal.as_deref().map(|s| clean(s, LONGEST_NAME)),
@@ -288,22 +288,33 @@ fn published_ports(bindings: &Bindings) -> Vec<u16> {
 }
 
 /// By the container's own port, one that every address of the host has: others may be of networks
-/// that lead nowhere else.
-fn ports_outside(config: &HostConfig) -> BTreeMap<u16, u16> {
+/// that lead nowhere else, and are told with their address.
+fn outside(config: &HostConfig) -> Outside {
     // Without a network of its own it publishes nothing, whatever it was asked to: somebody else may
     // have that port.
     let mode = config.network_mode.as_str();
     if matches!(mode, "host" | "none") || mode.starts_with("container:") {
-        return BTreeMap::new();
+        return Outside::default();
     }
     let everywhere = |host: &&Published| {
         host.port != 0 && matches!(host.address.as_str(), "" | "0.0.0.0" | "::")
     };
-    let outside = |(port, hosts): (&String, &Vec<Published>)| {
-        let inside = port.strip_suffix("/tcp")?.parse().ok()?;
-        Some((inside, hosts.iter().find(everywhere)?.port))
+    let is_bound = |host: &&Published| {
+        let ip = host.address.parse::<std::net::IpAddr>();
+        host.port != 0 && ip.is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified())
     };
-    config.port_bindings.0.iter().filter_map(outside).collect()
+    let tcp = || {
+        let all = config.port_bindings.0.iter();
+        all.filter_map(|(port, hosts)| Some((port.strip_suffix("/tcp")?.parse().ok()?, hosts)))
+    };
+    let ports =
+        tcp().filter_map(|(inside, hosts)| Some((inside, hosts.iter().find(everywhere)?.port)));
+    let bound = tcp().flat_map(|(_, hosts): (u16, _)| hosts.iter().filter(is_bound));
+    Outside {
+        host: None,
+        ports: ports.collect(),
+        bound: bound.map(|host| (host.port, host.address.clone())).collect(),
+    }
 }
 
 fn exposed_ports(inspect: &Inspect) -> Vec<u16> {

@@ -16,8 +16,8 @@ use crate::coordinator::{Coordinator, RequestError};
 use crate::streams::desk::attend;
 use crate::streams::jobs::{Job, work};
 
-/// How often the owner looks, ...
-const EVERY: Duration = Duration::from_secs(1);
+/// How often the owner looks: it is a third of what an idle node asks of the server, ...
+const EVERY: Duration = Duration::from_secs(2);
 /// ... and whoever asks for an answer.
 const LOOK: Duration = Duration::from_millis(250);
 /// So long an answer is waited for.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use selfheal_agents::model::{FixId, Outcome, TargetId, Timestamp};
+use selfheal_agents::model::{FixId, Outcome, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::Fleet;
@@ -106,7 +106,7 @@ fn take_in(fleet: &Fleet, known: &mut BTreeMap<FixId, Known>, learnt: &[Learnt])
         let Ok(mut outcome) = serde_json::from_str::<Outcome>(&one.document) else { continue };
         let ours = one.shared.as_deref().and_then(|key| state.shared.targets_of(key).next());
         let is_ours = ours.is_some();
-        outcome.target = ours.cloned().unwrap_or_else(|| named(&outcome.target, &one.node));
+        outcome.target = ours.cloned().unwrap_or_else(|| outcome.target.at_node(&one.node));
         let node = one.node.clone();
         known.insert(outcome.fix, Known { outcome, node, is_ours });
     }
@@ -143,20 +143,11 @@ fn keep_newest(known: &mut BTreeMap<FixId, Known>) {
     }
 }
 
-/// A target that only that node reaches: nothing here has its name.
-fn named(target: &TargetId, node: &str) -> TargetId {
-    let name = if target.name().is_empty() { target.kind().as_str() } else { target.name() };
-    // The host has no name to which one could be added.
-    let kind = match target.kind() {
-        selfheal_agents::model::TargetKind::Host => selfheal_agents::model::TargetKind::Container,
-        kind => kind,
-    };
-    TargetId::lossy(kind, &format!("{name}@{node}"))
-}
-
 #[cfg(test)]
 mod tests {
-    use selfheal_agents::model::{Confidence, IncidentId, ResultStatus, ValidationStatus};
+    use selfheal_agents::model::{
+        Confidence, IncidentId, ResultStatus, TargetId, ValidationStatus,
+    };
     use uuid::Uuid;
 
     use super::*;
@@ -187,7 +178,7 @@ mod tests {
         let cache = TargetId::container("cache");
         let of_nodes = (0..1000).map(|nth| {
             let node = format!("n{nth}");
-            known(nth, &node, &named(&cache, &node), false)
+            known(nth, &node, &cache.at_node(&node), false)
         });
         let of_ours = (5000..5003).map(|nth| known(nth, "n1", &cache, true));
         let mut all: BTreeMap<_, _> = of_nodes.chain(of_ours).collect();
@@ -200,19 +191,12 @@ mod tests {
     #[test]
     fn a_node_whose_service_fails_all_day_is_not_all_that_is_known() {
         let cache = TargetId::container("cache");
-        let loud = (0..1000).map(|nth| known(nth, "loud", &named(&cache, "loud"), false));
-        let calm = (5000..5030).map(|nth| known(nth, "calm", &named(&cache, "calm"), false));
+        let loud = (0..1000).map(|nth| known(nth, "loud", &cache.at_node("loud"), false));
+        let calm = (5000..5030).map(|nth| known(nth, "calm", &cache.at_node("calm"), false));
         let mut all: BTreeMap<_, _> = loud.chain(calm).collect();
         keep_newest(&mut all);
         let numbers: Vec<u128> = all.keys().map(|fix| fix.0.as_u128()).collect();
         let newest: Vec<u128> = (0..KEPT as u128 - 30).chain(5000..5030).collect();
         assert_eq!(numbers, newest);
-    }
-
-    #[test]
-    fn a_target_of_another_node_bears_its_name() {
-        let web = named(&TargetId::container("web"), "nas");
-        assert_eq!(web.to_string(), "container:web@nas");
-        assert_eq!(named(&TargetId::host(), "nas").to_string(), "container:host@nas");
     }
 }

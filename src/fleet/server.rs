@@ -4,6 +4,7 @@
 //! [`Ask`](selfheal_agents::lease::Ask) names.
 
 mod leases;
+mod offers;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row as _};
 
 pub(super) use self::leases::{Asking, Rows};
+pub(super) use self::offers::{FoundRow, OfferRow};
 use super::registry::{Member, Summary};
 use crate::store::{OpenError, PostgresUrl, fleet_pool, migrate_fleet};
 

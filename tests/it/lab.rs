@@ -23,6 +23,7 @@ mod heals;
 mod image;
 mod killed;
 mod mailbox;
+mod neighbours;
 mod rehearsals;
 mod relay;
 mod stack;

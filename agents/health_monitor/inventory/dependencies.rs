@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use super::environment::{hosts_in_url, places_named};
 use super::{Declared, Inventory, Learnt, edge, tidy};
 use crate::model::{
-    ContainerFacts, Dependency, DependencySource, Endpoint, TargetId, TargetKind, engine_of,
+    ContainerFacts, Dependency, DependencySource, Endpoint, HostPort, Sought, TargetId, TargetKind,
+    engine_of,
 };
 
 /// Every edge, tidied.
@@ -43,7 +44,9 @@ fn of_container(
     let mut needed = vec![];
     for name in words(container, "selfheal.depends-on") {
         let found = by_label(container, name, all, inventory);
-        if found.is_empty() {
+        if let Some(other) = of_another_node(name).filter(|_| found.is_empty()) {
+            inventory.seek(Sought::Called(other), id(container));
+        } else if found.is_empty() {
             let text = format!(
                 "label selfheal.depends-on names `{name}`, which is no container, service or \
                  target here"
@@ -62,9 +65,12 @@ fn of_container(
             reaches(container, other) && answers_to(other, &place.host)
                 || place.port.is_some_and(|port| is_published_at(other, &place.host, port))
         });
-        needed.extend(found.map(|c| (id(c), DependencySource::Environment)));
-        let declared = at_host(inventory, &place.host);
-        needed.extend(declared.map(|id| (id, DependencySource::Environment)));
+        let mut here: Vec<TargetId> = found.map(id).collect();
+        here.extend(at_host(inventory, &place.host));
+        if let Some(port) = place.port.filter(|_| here.is_empty() && !is_own_host(&place.host)) {
+            inventory.seek(Sought::At(HostPort::new(&place.host, port)), id(container));
+        }
+        needed.extend(here.into_iter().map(|id| (id, DependencySource::Environment)));
     }
     if let Some(other) = container.network_mode.strip_prefix("container:") {
         let found = all.iter().filter(|c| c.name == other || c.id == other);
@@ -203,15 +209,27 @@ fn at_host(inventory: &Inventory, host: &str) -> impl Iterator<Item = TargetId> 
         Endpoint::Http(e) => hosts_in_url(&e.url).iter().any(|h| h == host),
         Endpoint::Tcp { host: h, .. } => h == host,
     };
-    let is_local = matches!(host, "localhost" | "127.0.0.1" | "::1" | "0.0.0.0");
     let found: Vec<TargetId> = inventory
         .targets
         .values()
-        .filter(|t| !is_local && !inventory.found.contains(&t.id))
+        .filter(|t| !is_own_host(host) && !inventory.found.contains(&t.id))
         .filter(|t| t.endpoint.as_ref().is_some_and(is_there))
         .map(|t| t.id.clone())
         .collect();
     found.into_iter()
+}
+
+/// Whether a container means itself, or the host that it is on.
+fn is_own_host(host: &str) -> bool {
+    let of_docker = ["host.docker.internal", "gateway.docker.internal"];
+    matches!(host, "localhost" | "127.0.0.1" | "::1" | "0.0.0.0") || of_docker.contains(&host)
+}
+
+/// What a label calls by a name with that of its node behind an `@`, as in `db@nas`.
+fn of_another_node(name: &str) -> Option<TargetId> {
+    let (name_there, node) = name.rsplit_once('@')?;
+    let is_whole = !name_there.is_empty() && !node.is_empty();
+    is_whole.then(|| name.parse().unwrap_or_else(|_| TargetId::container(name)))
 }
 
 /// The data services that run in a container.

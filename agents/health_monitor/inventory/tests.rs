@@ -1,4 +1,5 @@
 mod engines;
+mod neighbours;
 mod restraint;
 
 use super::*;

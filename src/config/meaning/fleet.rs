@@ -24,6 +24,13 @@ pub(super) fn faults(settings: &Settings, check: &mut Check<'_>) {
         );
         check.wrong("fleet.node", what);
     }
+    for (nth, host) in fleet.hosts.iter().enumerate() {
+        let is_plain = |c: char| c.is_alphanumeric() || "-_.:".contains(c);
+        if host.is_empty() || !host.chars().all(is_plain) {
+            let what = "write a name or an address alone, such as `nas.lan`, without port or path";
+            check.wrong(&format!("fleet.hosts[{nth}]"), what);
+        }
+    }
     if settings.store.url.is_empty() && settings.store.url_file.is_none() {
         check.wrong("fleet.node", "nodes meet in a PostgreSQL database: name it in `store.url`");
     }

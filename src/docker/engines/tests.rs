@@ -40,7 +40,7 @@ fn what_is_told_of_another_hosts_container_names_its_engine_and_nothing_of_its_h
         mounts: vec![mount("/etc/shop"), mount("/var/run/docker.sock")],
         pid: Some(7),
         published_ports: vec![80],
-        outside: Outside { host: None, ports: BTreeMap::from([(8080, 80)]) },
+        outside: Outside { ports: BTreeMap::from([(8080, 80)]), ..Outside::default() },
         ..container("web")
     };
     let by_name = Docker::connect("tcp://nas.lan:2375").unwrap();
@@ -67,7 +67,11 @@ fn what_is_told_of_another_hosts_container_names_its_engine_and_nothing_of_its_h
 #[test]
 fn what_another_host_publishes_is_told_as_that_hosts_unless_it_is_called_like_this_one() {
     let ports = BTreeMap::from([(5432, 5433)]);
-    let of = |host: &str| Outside { host: Some(host.to_owned()), ports: ports.clone() };
+    let of = |host: &str| Outside {
+        host: Some(host.to_owned()),
+        ports: ports.clone(),
+        ..Outside::default()
+    };
     for (address, expected) in [
         ("tcp://nas.lan:2375", of("nas.lan")),
         ("tcp://127.0.0.1:2375", Outside::default()),
@@ -75,7 +79,7 @@ fn what_another_host_publishes_is_told_as_that_hosts_unless_it_is_called_like_th
     ] {
         let there = ContainerFacts {
             published_ports: vec![5433],
-            outside: Outside { host: None, ports: ports.clone() },
+            outside: Outside { ports: ports.clone(), ..Outside::default() },
             ..container("db")
         };
         let here = nas_at(address).told_here(there);

@@ -25,7 +25,11 @@ fn a_label_means_the_container_beside_unless_it_names_the_engine() {
 }
 
 fn published(of: ContainerFacts, host: Option<&str>, ports: &[(u16, u16)]) -> ContainerFacts {
-    let outside = Outside { host: host.map(str::to_owned), ports: ports.iter().copied().collect() };
+    let outside = Outside {
+        host: host.map(str::to_owned),
+        ports: ports.iter().copied().collect(),
+        ..Outside::default()
+    };
     ContainerFacts { outside, ..of }
 }
 

@@ -12,9 +12,9 @@ use selfheal_agents::fix_engineer::remembered::{GoodFile, Remembered};
 use selfheal_agents::model::{
     ApplyMethod, Change, ChangeKind, DatabaseEndpoint, DatabaseFacts, Dependency, DependencySource,
     Diagnosis, Difference, Endpoint, Facts, Finding, HealthReport, HostFacts, LogBatch, LogFile,
-    LogFolder, LogLine, LogStream, LogSurvey, Observation, ObservedValue, RedisFacts, Runbook,
-    SinceWell, Target, TargetId, TargetKind, TargetReport, TargetState, Timestamp, Tunable,
-    TunableRole, Verdict,
+    LogFolder, LogLine, LogStream, LogSurvey, NeighbourSeen, Observation, ObservedValue,
+    RedisFacts, Runbook, SinceWell, Target, TargetId, TargetKind, TargetReport, TargetState,
+    Timestamp, Tunable, TunableRole, Verdict,
 };
 use selfheal_agents::ports::World;
 use selfheal_agents::root_cause::{Evidence, Graph, by_target, diagnose};
@@ -137,6 +137,7 @@ pub(super) struct Shown<'a> {
     changes: Vec<Change>,
     since_well: BTreeMap<TargetId, SinceWell>,
     onsets: BTreeMap<TargetId, Timestamp>,
+    neighbours: BTreeMap<TargetId, NeighbourSeen>,
 }
 
 impl Scene {
@@ -156,6 +157,7 @@ impl Scene {
             changes: self.changes.iter().map(Changed::change).collect(),
             since_well: self.targets.iter().filter_map(Seen::since_well).collect(),
             onsets: BTreeMap::new(),
+            neighbours: BTreeMap::new(),
             report,
         }
     }
@@ -357,6 +359,7 @@ impl Shown<'_> {
             changes: &self.changes,
             since_well: &self.since_well,
             onsets: &self.onsets,
+            neighbours: &self.neighbours,
             now: self.report.at,
         }
     }

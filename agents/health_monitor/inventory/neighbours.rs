@@ -1,0 +1,47 @@
+//! Needs that lead to another node of the fleet.
+
+use std::collections::BTreeSet;
+
+use super::{Inventory, edge, tidy};
+use crate::model::{DependencySource, Neighbour, Sought, TargetId};
+
+impl Inventory {
+    /// Adds what other nodes have of what is needed here and is not here.
+    ///
+    /// A place that several nodes say they have (an address that moves between hosts, a name that
+    /// two networks use) is nobody's: who guesses blames the wrong one.
+    pub fn meet(&mut self, found: &[Neighbour]) {
+        for (sought, needed_by) in self.sought.clone() {
+            let there: Vec<&Neighbour> = found.iter().filter(|one| one.sought == sought).collect();
+            match (there.as_slice(), &sought) {
+                ([neighbour], _) => self.add_neighbour(neighbour, &needed_by),
+                ([], Sought::Called(target)) => self.warn_of_nobody(target, &needed_by),
+                _ => {}
+            }
+        }
+        self.dependencies = tidy(std::mem::take(&mut self.dependencies));
+    }
+
+    fn add_neighbour(&mut self, neighbour: &Neighbour, needed_by: &BTreeSet<TargetId>) {
+        let is_placed = matches!(neighbour.sought, Sought::At(_));
+        let source =
+            if is_placed { DependencySource::Environment } else { DependencySource::Label };
+        let edges = needed_by.iter().map(|from| edge(from, &neighbour.target, source));
+        self.dependencies.extend(edges);
+        let known = self.neighbours.entry(neighbour.target.clone());
+        let known = known.or_insert_with(|| neighbour.clone());
+        if neighbour.tried_at.is_some() {
+            known.clone_from(neighbour);
+        }
+    }
+
+    fn warn_of_nobody(&mut self, target: &TargetId, needed_by: &BTreeSet<TargetId>) {
+        let text = format!(
+            "label selfheal.depends-on names `{}`, which no node of the fleet tells of",
+            target.name()
+        );
+        for container in needed_by.iter().filter_map(TargetId::container_name) {
+            self.warn(container, &text);
+        }
+    }
+}

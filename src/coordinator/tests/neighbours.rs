@@ -1,0 +1,132 @@
+//! Stories of what a container needs from another node.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use selfheal_agents::fakes::environment;
+use selfheal_agents::model::{
+    ContainerFacts, HostPort, Neighbour, NeighbourState, Sought, TcpFacts,
+};
+use selfheal_agents::ports::{Alone, Fleet, Ownership, Permit};
+
+use super::*;
+
+/// Another node, which has the database.
+#[derive(Default)]
+struct Nas {
+    database: Mutex<Option<Neighbour>>,
+    sought: Mutex<BTreeSet<Sought>>,
+}
+
+impl Nas {
+    fn says(&self, state: NeighbourState, silent: Option<Duration>) {
+        let sought = self.sought.lock().unwrap().first().cloned();
+        *self.database.lock().unwrap() = Some(Neighbour {
+            sought: sought.expect("nothing is sought"),
+            target: TargetId::container("db").at_node("nas"),
+            node: "nas".to_owned(),
+            tried_at: Some(HostPort::new("nas.lan", 5432)),
+            state,
+            detail: "it ended with status 1".to_owned(),
+            silent,
+        });
+    }
+}
+
+#[async_trait::async_trait]
+impl Fleet for Nas {
+    fn ownership(&self, _: &TargetId) -> Ownership {
+        Ownership::Ours
+    }
+    async fn permit(&self, _: &TargetId, _: Duration) -> Result<Box<dyn Permit>, String> {
+        Ok(Box::new(Alone))
+    }
+    fn seek(&self, sought: BTreeSet<Sought>) {
+        *self.sought.lock().unwrap() = sought;
+    }
+    fn neighbours(&self) -> Vec<Neighbour> {
+        self.database.lock().unwrap().iter().cloned().collect()
+    }
+    fn outcomes(&self) -> Arc<Vec<Outcome>> {
+        Arc::default()
+    }
+}
+
+/// Its place answers, or does not.
+fn answers(fake: &FakeWorld, reachable: bool) {
+    let place = Endpoint::Tcp { host: "nas.lan".to_owned(), port: 5432 };
+    fake.answers(&place, Facts::Tcp(TcpFacts { reachable, ..TcpFacts::default() }));
+}
+
+/// A shop that names the database of another node in its environment, as of a first look.
+async fn shop_beyond(nas: &Arc<Nas>) -> Stage {
+    let fake = old_world(|w| {
+        let url = environment(&[("DATABASE_URL", "postgres://me@nas.lan/shop")]);
+        w.add(ContainerFacts { environment: url, ..healthy("web") });
+    });
+    answers(&fake, true);
+    let store: Arc<MemoryStore> = Arc::default();
+    let (audit, world) = (Arc::new(Audit::in_memory(store.clone())), fake.world());
+    let parts = (audit, built_in());
+    let stage = Stage::among(nas.clone(), parts, fake, world, Rules::default(), store);
+    stage.look().await;
+    nas.says(NeighbourState::Works, None);
+    stage.look().await;
+    stage
+}
+
+async fn holds(stage: &Stage) -> Vec<String> {
+    let incidents = stage.incidents().await;
+    only(&incidents).holds.iter().map(|hold| hold.name().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_waits_for_what_another_node_mends_and_is_mended_itself_where_that_was_not_all()
+{
+    let nas: Arc<Nas> = Arc::default();
+    let stage = shop_beyond(&nas).await;
+    nas.says(NeighbourState::Fails, None);
+    stage.fake.crash("web", 1);
+    stage.pass(600).await;
+    assert_eq!(holds(&stage).await, ["leased_elsewhere"]);
+    assert!(stage.fake.effects().is_empty() && stage.alerts().await.is_empty());
+    nas.says(NeighbourState::WorksAgain(Duration::from_secs(5)), None);
+    stage.pass(120).await;
+    assert!(stage.fake.effects().is_empty(), "it has some time to notice");
+    nas.says(NeighbourState::WorksAgain(Duration::from_secs(200)), None);
+    stage.pass(300).await;
+    assert_eq!(stage.fake.effects().len(), 1, "{:?}", stage.fake.effects());
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_answers_the_other_node_has_a_minute_to_see_why_and_then_a_person_is_told() {
+    let nas: Arc<Nas> = Arc::default();
+    let stage = shop_beyond(&nas).await;
+    answers(&stage.fake, false);
+    stage.fake.crash("web", 1);
+    stage.pass(30).await;
+    assert_eq!(holds(&stage).await, ["leased_elsewhere"]);
+    stage.pass(600).await;
+    assert_eq!(holds(&stage).await, ["target_external"]);
+    assert_eq!(stage.alerts().await, ["held"]);
+    assert!(stage.fake.effects().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_silent_is_missed_only_where_nothing_answers_at_its_place() {
+    let nas: Arc<Nas> = Arc::default();
+    let stage = shop_beyond(&nas).await;
+    let long = Some(Duration::from_secs(40));
+    nas.says(NeighbourState::Fails, long);
+    answers(&stage.fake, false);
+    stage.fake.crash("web", 1);
+    stage.pass(30).await;
+    let incidents = stage.incidents().await;
+    let diagnosis = only(&incidents).diagnosis.clone().unwrap();
+    assert!(diagnosis.summary.contains("has said nothing for 40 s"), "{}", diagnosis.summary);
+    assert!(stage.fake.effects().is_empty());
+    answers(&stage.fake, true);
+    stage.pass(600).await;
+    assert_eq!(stage.fake.effects().len(), 1, "what it was told last is not believed for ever");
+}
