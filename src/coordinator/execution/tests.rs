@@ -330,7 +330,7 @@ fn blocked_database(fake: &FakeWorld) {
 
 fn session(pid: i64, backend_start: Option<Timestamp>, address: &str) -> Session {
     let (address, who) = (address.to_owned(), "worker".to_owned());
-    Session { pid, backend_start, address, who }
+    Session { pid, backend_start, address, in_transaction: backend_start.is_some(), who }
 }
 
 fn terminate() -> Action {
