@@ -3,6 +3,7 @@
 //! first test.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use selfheal_agents::fakes::{
     Failure, FakeWorld, Interruption, MemoryStore, container, environment, network,
@@ -12,13 +13,13 @@ use selfheal_agents::fix_engineer::actions::{
     ContainerRestart, ContainerSetCpu, ContainerSetMemory, ContainerSignal, ContainerStart,
     ContainerStop, ContainerUnpause, EvictionPolicy, LogsTrim, MysqlKill, NetworkConnect,
     PostgresAlterSystem, PostgresReload, PostgresTerminate, RedisKillClients, RedisSetMemory,
-    RedisSetPolicy, Restores, RunCommand,
+    RedisSetPolicy, Restores, Reversal, RunCommand,
 };
 use selfheal_agents::model::{
     Backend, Command, Confidence, ConfigState, ContainerStatus, DatabaseEndpoint, DatabaseFacts,
     Endpoint, Facts, ImageName, Ledger, LogFile, LogFolder, LogSurvey, MemoryLimits,
-    NetworkAttachment, RedisClient, RedisFacts, ServerSetting, Session, SettingFacts, TargetId,
-    Timestamp,
+    NetworkAttachment, RedisClient, RedisFacts, ServerSetting, Session, SettingFacts, StepRole,
+    TargetId, Timestamp,
 };
 use selfheal_agents::ports::{Alone, Backups, Clock, Journal};
 use uuid::Uuid;
