@@ -17,6 +17,7 @@ mod email;
 mod heartbeat;
 mod log;
 mod ntfy;
+mod of_itself;
 mod outbox;
 mod pagerduty;
 mod parcels;
@@ -33,10 +34,7 @@ mod threads;
 mod webhook;
 
 pub use alertmanager::Alertmanager;
-pub use compose::{
-    AlertEvent, alert_for, approved_in_vain, blind, damaged, flapping, of_test, part_fails, spoilt,
-    stopped, unreadable,
-};
+pub use compose::{AlertEvent, alert_for, approved_in_vain, flapping};
 pub use digest::{Period, digest};
 pub use discord::Discord;
 pub use email::{Email, EmailError};
@@ -44,6 +42,7 @@ pub use heartbeat::{Fares, Heart, heartbeat};
 pub use log::Log;
 pub use ntfy::Ntfy;
 pub(crate) use ntfy::server_and_topic;
+pub use of_itself::{blind, damaged, of_test, part_fails, spoilt, stopped, unreadable};
 pub use outbox::run;
 pub use pagerduty::PagerDuty;
 pub use post::{LIMIT, PostError};

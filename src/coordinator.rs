@@ -33,6 +33,7 @@ mod last_looks;
 mod late;
 mod latency;
 mod leases;
+mod left;
 mod levels;
 mod live;
 mod look;

@@ -423,6 +423,12 @@ impl FakeWorld {
         self
     }
 
+    /// Ends what [`Self::fail_next`] began.
+    pub fn no_longer_fails(&self, operation: &str) -> &Self {
+        self.state().failures.remove(operation);
+        self
+    }
+
     /// From now on `question` (`probe http://shop/`, or with `container`, `usage`, `logs`,
     /// `restart` or `unstage` before a container's name, or `command` before a command's) is
     /// answered, or known not to be answered in time, when `stall` ends.

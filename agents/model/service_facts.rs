@@ -26,6 +26,11 @@ pub struct Backend {
     pub blocks: u32,
 }
 
+impl Backend {
+    /// How the state of one reads that does nothing and has no transaction open.
+    pub const IDLE: &str = "idle";
+}
+
 /// One session of a database server, named for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -36,16 +41,21 @@ pub struct Session {
     /// As [`Backend::address`].
     #[serde(default)]
     pub address: String,
+    /// Whether it was chosen for the transaction that it had open: once that is over it is in
+    /// nobody's way.
+    #[serde(default)]
+    pub in_transaction: bool,
     /// Who it is, for the record.
     pub who: String,
 }
 
 impl Session {
-    /// Whether `backend` is this very session.
+    /// Whether `backend` is this very session, with the transaction that it was chosen for.
     pub fn is(&self, backend: &Backend) -> bool {
         self.pid == backend.pid
             && self.backend_start == backend.backend_start
             && self.address == backend.address
+            && !(self.in_transaction && backend.state == Backend::IDLE)
     }
 }
 

@@ -208,8 +208,13 @@ pub struct CycleReport {
 impl CycleReport {
     /// Whether the container runtime answered.
     pub fn saw_containers(&self) -> bool {
-        !self.blind.iter().any(|reason| reason.starts_with(CONTAINERS_UNSEEN))
+        saw_containers(&self.blind)
     }
+}
+
+/// Whether nothing of this says that the container runtime did not answer.
+pub(super) fn saw_containers(blind: &[String]) -> bool {
+    !blind.iter().any(|reason| reason.starts_with(CONTAINERS_UNSEEN))
 }
 
 /// How the reason begins when the container runtime did not answer.

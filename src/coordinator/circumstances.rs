@@ -90,7 +90,7 @@ impl Inner {
             came_back: container.filter(|_| up).and_then(|facts| came_back(bench, facts)),
             deployment: under_way.deployment,
             backup: under_way.backup,
-            unknown: under_way.unknown,
+            unknown: self.in_the_way(fix, &seen.inventory).or(under_way.unknown),
             healer: healer(bench, container),
             elsewhere: self.elsewhere(touched_by(fix)),
             freezes: self.freezes().into_iter().chain(self.frozen_there()).collect(),
@@ -254,7 +254,7 @@ fn share_of_failing(bench: &Bench<'_>, fix: &Fix) -> (u32, u32) {
     (u32::try_from(failing).unwrap_or(u32::MAX), u32::try_from(watched).unwrap_or(u32::MAX))
 }
 
-fn touched_by(fix: &Fix) -> impl Iterator<Item = TargetId> {
+pub(super) fn touched_by(fix: &Fix) -> impl Iterator<Item = TargetId> {
     fix.touches().into_iter().chain([fix.target.clone()])
 }
 

@@ -16,13 +16,14 @@ use selfheal_agents::model::{
 use selfheal_agents::ports::StoreResult;
 use selfheal_agents::root_cause::{self, Evidence, Explained, OUTSIDE_ALERT, UNUSUAL_LINES};
 
-use super::api::ENGINE_UNSEEN;
+use super::api::{ENGINE_UNSEEN, saw_containers};
 use super::circumstances::began;
 use super::early;
 use super::look::{Seen, step};
 use super::memories::dismissal_of;
 use super::policy::{self, ApprovedFix};
 use super::rehearsal::failed_before;
+use super::restored::is_under_way;
 use super::state::Inner;
 use super::{
     AgentStep, CycleReport, CycleStatus, Happening, Rules, Scope, Trigger, summaries, survey,
@@ -66,6 +67,8 @@ impl Inner {
         let rules = self.rules();
         let mut senses = self.senses.lock().await;
         let mut seen = self.look(&mut senses, &scope, &rules).await;
+        // The runtime answers again: what waited for it comes first.
+        let dry_run = dry_run || (self.something_waits() && saw_containers(&seen.report.blind));
         for agent in &seen.agents {
             self.tell(Happening::Agent { cycle_id, step: agent.clone() });
         }
@@ -224,7 +227,7 @@ impl Inner {
                 || incident.findings.iter().any(|f| keys.contains(f.key.as_str()))
         };
         let being_repaired = |incident: &&Incident| {
-            matches!(incident.state(), IncidentState::Fixing | IncidentState::Validating)
+            (is_under_way(incident) || self.waits_to_be_taken_up(incident.id))
                 && (belongs(incident) || incident.targets().contains(blamed))
         };
         if self.leases.is_busy(blamed) || open.iter().any(|i| being_repaired(&i)) {

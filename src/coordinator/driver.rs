@@ -1,8 +1,8 @@
 //! Drives the flow: first what the last run left, then one cycle after the other, and beside them
 //! the windows.
 //!
-//! Its invariant: nothing is healed before the journal was read and what it tells of is brought
-//! to an end. That holds after every start, and what follows a fault of ours that breaks the work
+//! Its invariant: nothing is healed before the journal was read, and nothing that has to do with what
+//! it tells of before that is brought to an end. That holds after every start, and what follows a fault of ours that breaks the work
 //! off (a panic) is a start: the other half of the work is stopped as by a crash, what is being
 //! applied comes to its end, what the agents remembered is dropped since it may be half changed,
 //! and the journal is taken up again. The same is done with a cycle that does not end, and with
@@ -182,6 +182,7 @@ impl Inner {
     /// Recovery, then cycles as they are asked for.
     async fn drive(self: Arc<Self>) {
         let mut recovered = false;
+        *lock(&self.left) = None;
         let mut complained = false;
         loop {
             if !recovered {
@@ -203,8 +204,8 @@ impl Inner {
                 continue;
             };
             *lock(&self.work) = Work::Cycle { since: Instant::now() };
-            // Until what was interrupted is finished, Selfheal only looks.
-            let dry_run = waiting.dry_run || !recovered;
+            // Until it is known what was interrupted, Selfheal only looks.
+            let dry_run = waiting.dry_run || !(recovered || self.something_waits());
             let report = self.cycle(waiting.scope, waiting.trigger, dry_run).await;
             *lock(&self.work) = Work::Waits;
             for waiter in waiting.waiters {
@@ -218,10 +219,12 @@ impl Inner {
     ///
     /// Answers whether all is taken up; `false` is to be asked again.
     async fn take_up(self: &Arc<Self>) -> StoreResult<bool> {
-        self.recall_freezes().await?;
-        self.are_freezes_known.store(true, Ordering::Relaxed);
-        self.recall_flaps().await?;
-        self.recall_unaudited().await?;
+        if !self.something_waits() {
+            self.recall_freezes().await?;
+            self.are_freezes_known.store(true, Ordering::Relaxed);
+            self.recall_flaps().await?;
+            self.recall_unaudited().await?;
+        }
         self.recover().await
     }
 

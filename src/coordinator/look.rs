@@ -11,7 +11,7 @@ use selfheal_agents::error_detector::{self, ErrorDetector};
 use selfheal_agents::health_monitor::{HealthMonitor, Inventory, take_inventory};
 use selfheal_agents::model::{
     ContainerFacts, ContainerStatus, Finding, HealthReport, Incident, LogBatch, LogCursor,
-    NeighbourSeen, RuntimeEvent, TargetId, Timestamp, clean,
+    NeighbourSeen, RuntimeEvent, TargetId, Timestamp, clean, engine_of,
 };
 use selfheal_agents::ports::{OBSERVATIONS_KEPT, Ownership};
 use selfheal_agents::root_cause::Graph;
@@ -201,8 +201,14 @@ impl Inner {
                 as_last_seen(&mut elsewhere, &self.inventory.borrow());
                 let away = self.world.runtime.away();
                 let inventory = take_inventory(&elsewhere, &rules.declared);
-                let inventory = self.meet_neighbours(Inventory { away, ..inventory });
-                (Arc::new(inventory), vec![format!("{CONTAINERS_UNSEEN}: {error}")])
+                let inventory = Arc::new(self.meet_neighbours(Inventory { away, ..inventory }));
+                // A repair of what is seen needs to know how that is reached; what was last known of
+                // the own one's containers is known still.
+                let known = Arc::clone(&self.inventory.borrow());
+                if known.containers.keys().all(|name| engine_of(name).is_some()) {
+                    self.inventory.send_replace(Arc::clone(&inventory));
+                }
+                (inventory, vec![format!("{CONTAINERS_UNSEEN}: {error}")])
             }
         }
     }

@@ -1,10 +1,11 @@
 //! After a crash of Selfheal: finishes or undoes every fix that was under way.
 //!
 //! Runs before the first cycle. The journal, not the incident, is the truth: an incident may
-//! be one write behind it. Nothing is healed until this is done, and nothing that a person asks
-//! for is applied or taken back. Only what runs a person's command, which may take as long as its
-//! limit, goes on beside the first cycles, as any repair does: under a lease on what it touches.
-//! What a restored snapshot says of fixes under way is old: see `restored`.
+//! be one write behind it. Until this is done nothing is healed but what has nothing to do with any
+//! of these fixes (see `left`), and nothing that a person asks for is applied or taken back. Only
+//! what runs a person's command, which may take as long as its limit, goes on beside the first
+//! cycles, as any repair does: under a lease on what it touches. What a restored snapshot says of
+//! fixes under way is old: see `restored`.
 
 use std::sync::Arc;
 
@@ -13,11 +14,12 @@ use selfheal_agents::health_monitor::{Inventory, take_inventory};
 use selfheal_agents::model::{
     Actor, FixId, Hold, Incident, IncidentState, ResultStatus, ValidationVerdict,
 };
-use selfheal_agents::ports::StoreResult;
+use selfheal_agents::ports::{StoreResult, WorldResult};
 
 use super::last_looks::Moment;
 use super::leases::Lease;
 use super::progress::{Phase, Progress};
+use super::restored::is_under_way;
 use super::state::Inner;
 use super::steps::{is_try, together};
 use super::validation;
@@ -44,28 +46,22 @@ impl Inner {
     /// Answers whether it did: without the container runtime it cannot, and is to be asked again.
     pub(super) async fn recover(self: &Arc<Self>) -> StoreResult<bool> {
         self.hand_over().await?;
-        let unfinished = self.store.unfinished_fixes().await?;
-        if !unfinished.is_empty() {
-            match self.world.runtime.containers().await {
-                // Where servers are, and their passwords, is not stored with a fix.
-                Ok(all) => {
-                    let away = self.world.runtime.away();
-                    let inventory = take_inventory(&all, &self.rules().declared);
-                    let inventory = Inventory { away, ..inventory };
-                    self.inventory.send_replace(Arc::new(inventory));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "an interrupted fix waits for the container runtime");
-                    return Ok(false);
-                }
-            }
+        let left = self.left_by_the_last_run().await?;
+        if !left.fixes.is_empty()
+            && let Err(error) = self.see_containers().await
+        {
+            tracing::warn!(%error, "an interrupted fix waits for the container runtime");
+            self.let_wait(left, &error).await;
+            return Ok(false);
         }
         let mut beside = vec![];
-        for fix in unfinished {
-            beside.extend(self.recover_fix(fix).await?);
+        for fix in &left.fixes {
+            beside.extend(self.recover_fix(*fix).await?);
         }
-        for mut incident in self.store.open_incidents().await? {
-            self.agree_with_journal(&mut incident).await?;
+        for incident in &left.incidents {
+            if let Some(mut incident) = self.store.incident(*incident).await? {
+                self.agree_with_journal(&mut incident).await?;
+            }
         }
         self.free_what_was_taken_back().await?;
         // Begun last: nothing above may meet an incident that one of them is about to write.
@@ -73,8 +69,18 @@ impl Inner {
             let inner = Arc::clone(self);
             self.tracker.spawn(async move { inner.go_on(interrupted).await });
         }
+        self.nothing_waits();
         self.set_taken_up(true);
         Ok(true)
+    }
+
+    /// Looks at what is there: where servers are, and their passwords, is not stored with a fix.
+    async fn see_containers(&self) -> WorldResult<()> {
+        let all = self.world.runtime.containers().await?;
+        let away = self.world.runtime.away();
+        let inventory = take_inventory(&all, &self.rules().declared);
+        self.inventory.send_replace(Arc::new(Inventory { away, ..inventory }));
+        Ok(())
     }
 
     /// Brings a fix to its end; answers the one that is to go on beside the cycles.
@@ -235,8 +241,7 @@ impl Inner {
 
     /// An incident whose fix ended in the journal, or never began, ends or waits as well.
     async fn agree_with_journal(self: &Arc<Self>, incident: &mut Incident) -> StoreResult<()> {
-        let busy = matches!(incident.state(), IncidentState::Fixing | IncidentState::Validating);
-        if !busy || self.is_watched(incident.id) {
+        if !is_under_way(incident) || self.is_watched(incident.id) {
             return Ok(());
         }
         let progress = match &incident.fix {

@@ -112,6 +112,6 @@ impl Inner {
 }
 
 /// Whether something was being done for it.
-fn is_under_way(incident: &Incident) -> bool {
+pub(super) fn is_under_way(incident: &Incident) -> bool {
     matches!(incident.state(), IncidentState::Fixing | IncidentState::Validating)
 }

@@ -25,6 +25,7 @@ use super::last_looks::LastLooks;
 use super::late::Waited;
 use super::latency::CalmLatency;
 use super::leases::{Lease, Leases};
+use super::left::Left;
 use super::levels::Levels;
 use super::live::Live;
 use super::look::Senses;
@@ -129,6 +130,8 @@ pub(super) struct Inner {
     pub(super) lines_left_out: AtomicU64,
     /// Keeps what runs beside the flow.
     pub(super) upkeep: Upkeep,
+    /// What the last run left and waits to be taken up.
+    pub(super) left: Mutex<Option<Arc<Left>>>,
     /// Whether what the last run left is taken up.
     taken_up: watch::Sender<bool>,
     pub(super) cancel: CancellationToken,
@@ -210,6 +213,7 @@ impl Inner {
             schedule_pulse: Arc::default(),
             lines_left_out: AtomicU64::default(),
             upkeep: Upkeep::new(parts.cancel.clone()),
+            left: Mutex::default(),
             taken_up: watch::Sender::new(false),
             cancel: parts.cancel,
         }

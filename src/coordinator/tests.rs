@@ -700,6 +700,7 @@ mod hangs;
 mod holds;
 mod in_order;
 mod interference;
+mod meanwhile;
 mod memory;
 mod messages;
 mod neighbours;

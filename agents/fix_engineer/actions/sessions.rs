@@ -182,6 +182,7 @@ fn session(backend: &Backend) -> Session {
         pid: backend.pid,
         backend_start: backend.backend_start,
         address: backend.address.clone(),
+        in_transaction: backend.state.starts_with(FORGOTTEN),
         who: format!(
             "{program} of `{}` (pid {}, {} for {:.0} s)",
             backend.user, backend.pid, backend.state, backend.state_secs

@@ -3,6 +3,7 @@
 //! first test.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use selfheal_agents::fakes::{
     Failure, FakeWorld, Interruption, MemoryStore, container, environment, network,
@@ -12,13 +13,13 @@ use selfheal_agents::fix_engineer::actions::{
     ContainerRestart, ContainerSetCpu, ContainerSetMemory, ContainerSignal, ContainerStart,
     ContainerStop, ContainerUnpause, EvictionPolicy, LogsTrim, MysqlKill, NetworkConnect,
     PostgresAlterSystem, PostgresReload, PostgresTerminate, RedisKillClients, RedisSetMemory,
-    RedisSetPolicy, Restores, RunCommand,
+    RedisSetPolicy, Restores, Reversal, RunCommand,
 };
 use selfheal_agents::model::{
     Backend, Command, Confidence, ConfigState, ContainerStatus, DatabaseEndpoint, DatabaseFacts,
     Endpoint, Facts, ImageName, Ledger, LogFile, LogFolder, LogSurvey, MemoryLimits,
-    NetworkAttachment, RedisClient, RedisFacts, ServerSetting, Session, SettingFacts, TargetId,
-    Timestamp,
+    NetworkAttachment, RedisClient, RedisFacts, ServerSetting, Session, SettingFacts, StepRole,
+    TargetId, Timestamp,
 };
 use selfheal_agents::ports::{Alone, Backups, Clock, Journal};
 use uuid::Uuid;
@@ -330,7 +331,7 @@ fn blocked_database(fake: &FakeWorld) {
 
 fn session(pid: i64, backend_start: Option<Timestamp>, address: &str) -> Session {
     let (address, who) = (address.to_owned(), "worker".to_owned());
-    Session { pid, backend_start, address, who }
+    Session { pid, backend_start, address, in_transaction: backend_start.is_some(), who }
 }
 
 fn terminate() -> Action {

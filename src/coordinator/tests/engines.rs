@@ -5,7 +5,7 @@ use selfheal_agents::fakes::Failure;
 use super::*;
 
 /// These of the own engine and of another, all of them well.
-fn two_hosts(own: &[&str], there: usize) -> FakeWorld {
+pub(super) fn two_hosts(own: &[&str], there: usize) -> FakeWorld {
     old_world(|w| {
         for name in own {
             w.add(healthy(name));

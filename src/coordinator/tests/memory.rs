@@ -38,9 +38,12 @@ async fn log_lines_read_by_a_cycle_that_could_write_nothing_down_are_not_lost() 
 
 #[tokio::test(start_paused = true)]
 async fn a_start_without_the_runtime_looks_and_finishes_an_interrupted_fix_when_it_is_back() {
-    let (_fake, next) = at_start::interrupted(40).await;
+    let (fake, next) = at_start::interrupted(40).await;
+    let before = (fake.effects(), fake.text("/srv/worker/config.json"));
     let blind = next.look().await;
-    assert!(blind.dry_run, "it only looks");
+    assert!(!next.coordinator.taken_up_within(Duration::ZERO).await);
+    let after = (fake.effects(), fake.text("/srv/worker/config.json"));
+    assert_eq!(after, before, "it only looks");
     assert!(blind.blind[0].contains("containers cannot be seen"), "{:?}", blind.blind);
     next.pass(500).await;
     assert!(!next.look().await.dry_run);

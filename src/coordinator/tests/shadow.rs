@@ -233,7 +233,8 @@ async fn end_of(action: Action, before: Captured, now_at: Endpoint, facts: Facts
 async fn sessions_that_are_gone_do_not_say_that_somebody_ended_them() {
     let endpoint = Endpoint::Postgres(at_address("web"));
     let who = "a program".to_owned();
-    let session = Session { pid: 7, backend_start: None, address: String::new(), who };
+    let (address, in_transaction) = (String::new(), true);
+    let session = Session { pid: 7, backend_start: None, address, in_transaction, who };
     let end = Action::PostgresTerminate(PostgresTerminate {
         target: TargetId::lossy(TargetKind::Postgres, "orders"),
         endpoint: endpoint.clone(),

@@ -34,6 +34,10 @@ impl Client {
     pub(super) fn sleeps(&self) -> bool {
         self.command == "Sleep"
     }
+
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.in_transaction > 0
+    }
 }
 
 /// The sessions of clients, but for this one. Those of replication and of the server itself are
@@ -110,7 +114,7 @@ fn waits(version: &str) -> &'static str {
 fn judge(facts: &mut DatabaseFacts, clients: &[Client]) {
     let sleeping = |in_transaction: bool| -> Vec<Backend> {
         let ours = clients.iter().filter(|one| one.sleeps());
-        let ours = ours.filter(|one| (one.in_transaction > 0) == in_transaction);
+        let ours = ours.filter(|one| one.is_in_transaction() == in_transaction);
         ours.take(MOST).map(|one| backend(one, 0)).collect()
     };
     facts.idle_in_transaction = sleeping(true);
@@ -136,9 +140,9 @@ fn blockers(waits: &[(i64, i64)], clients: &[Client]) -> (Vec<Backend>, Option<u
 }
 
 fn backend(client: &Client, blocks: u32) -> Backend {
-    let state = match (client.sleeps(), client.in_transaction > 0) {
+    let state = match (client.sleeps(), client.is_in_transaction()) {
         (true, true) => "idle in transaction",
-        (true, false) => "idle",
+        (true, false) => Backend::IDLE,
         (false, _) => "active",
     };
     Backend {

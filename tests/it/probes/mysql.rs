@@ -79,6 +79,7 @@ async fn end(server: &Server, user: &str, backends: &[Backend]) -> u32 {
         pid: backend.pid,
         backend_start: None,
         address: backend.address.clone(),
+        in_transaction: backend.state == "idle in transaction",
         who: String::new(),
     };
     let sessions: Vec<Session> = backends.iter().map(session).collect();
@@ -175,6 +176,22 @@ async fn who_blocks_whom_is_told_and_only_a_sleeping_blocker_is_ended() {
     }
     let facts = ask_until(&server, |facts| facts.blocked == Some(0)).await;
     assert!(facts.blockers.is_empty(), "{facts:?}");
+}
+
+#[tokio::test]
+async fn who_has_ended_his_transaction_since_he_was_chosen_is_left_alone() {
+    let Some(server) = Server::mariadb(&[]) else { return };
+    let mut holder = client(&server, "app").await.unwrap();
+    make_jobs(&mut holder).await;
+    holder.execute("START TRANSACTION").await.unwrap();
+    holder.execute("UPDATE jobs SET id = 1").await.unwrap();
+    let facts = ask_until(&server, |facts| !facts.idle_in_transaction.is_empty()).await;
+    holder.execute("COMMIT").await.unwrap();
+    assert_eq!(end(&server, "root", &facts.idle_in_transaction).await, 0);
+    holder.execute("SELECT 1").await.expect("it is in nobody's way");
+    // One that was chosen since it only sleeps needs none.
+    let idle = Backend { state: Backend::IDLE.to_owned(), ..facts.idle_in_transaction[0].clone() };
+    assert_eq!(end(&server, "root", &[idle]).await, 1);
 }
 
 #[tokio::test]

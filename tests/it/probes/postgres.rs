@@ -134,6 +134,7 @@ async fn the_rights_that_the_settings_name_are_enough_to_see_and_end_who_is_in_t
         pid: idle.pid,
         backend_start: idle.backend_start,
         address: idle.address.clone(),
+        in_transaction: true,
         who: String::new(),
     };
     assert_eq!(Probes::new().terminate_backends(&watch, &[session]).await.unwrap(), 1);
@@ -221,6 +222,7 @@ async fn who_blocks_whom_is_told_and_ending_the_blocker_frees_the_others() {
         pid: idle.pid,
         backend_start,
         address: String::new(),
+        in_transaction: true,
         who: String::new(),
     };
     let harmless = [named(None), named(Some(start + chrono::Duration::microseconds(1)))];

@@ -1,0 +1,98 @@
+//! Bodies of the calls that freeze and unfreeze.
+//!
+//! What a person wrote is checked and cleaned here, and nowhere else; nothing is frozen here.
+
+use chrono::TimeDelta;
+use schemars::JsonSchema;
+use selfheal_agents::model::{Timestamp, clean};
+use serde::{Deserialize, Serialize};
+
+use crate::coordinator::Freeze;
+
+/// A freeze that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FreezeRequest {
+    /// How long, such as `30m` or `2h`; until it is ended by hand without it.
+    #[serde(rename = "for")]
+    #[schemars(regex(
+        pattern = r"^([1-9][0-9]{0,3} ?[smh]|([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]) ?d)$"
+    ))]
+    pub duration: Option<String>,
+    /// Only this target; everything without it.
+    pub target: Option<selfheal_agents::model::TargetId>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// The longest freeze that ends by itself.
+const LONGEST_FREEZE: TimeDelta = TimeDelta::days(366);
+
+impl FreezeRequest {
+    /// When it ends; `None` if a person must end it. The error says what a length looks like.
+    pub fn until(&self, now: Timestamp) -> Result<Option<Timestamp>, String> {
+        let Some(text) = self.duration.as_deref() else {
+            return Ok(None);
+        };
+        let length = humantime::parse_duration(text.trim())
+            .ok()
+            .and_then(|length| TimeDelta::from_std(length).ok())
+            .filter(|length| (TimeDelta::nanoseconds(1)..=LONGEST_FREEZE).contains(length));
+        length.map(|length| Some(now + length)).ok_or_else(|| {
+            let text = clean(text, 40);
+            format!("`{text}` is no length of time such as 30m, 2h or 1d, at most a year")
+        })
+    }
+
+    /// Why, cleaned; a person need not say.
+    pub fn reason(&self) -> String {
+        clean(self.reason.as_deref().unwrap_or("asked for by a person"), 300)
+    }
+}
+
+impl FreezeState {
+    /// What a freeze means, and what is frozen now.
+    pub fn frozen(freeze: &Freeze, freezes: Vec<Freeze>) -> Self {
+        let what = freeze.target.as_ref();
+        let what = what.map_or_else(|| "all targets".to_owned(), |t| format!("`{t}`"));
+        let until = freeze.until.map_or_else(
+            || "until it is ended by hand (selfheal unfreeze)".to_owned(),
+            |until| format!("until {}", until.format("%Y-%m-%d %H:%M UTC")),
+        );
+        Self { message: format!("No automatic fixes of {what} {until}"), freezes }
+    }
+
+    /// What the end of a freeze means, and what is frozen still.
+    pub fn ended(was_frozen: bool, freezes: Vec<Freeze>) -> Self {
+        let message = if was_frozen { "Automatic fixes go on" } else { "Nothing was frozen" };
+        Self { message: message.to_owned(), freezes }
+    }
+}
+
+/// What a freeze call did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FreezeState {
+    /// What was done, in words.
+    pub message: String,
+    /// Freezes in force now.
+    pub freezes: Vec<Freeze>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freeze_has_a_length_a_person_would_write() {
+        let now = chrono::Utc::now();
+        let until = |text: &str| {
+            FreezeRequest { duration: Some(text.to_owned()), ..FreezeRequest::default() }.until(now)
+        };
+        assert_eq!(until("30m"), Ok(Some(now + TimeDelta::minutes(30))));
+        assert_eq!(until(" 1d 2h "), Ok(Some(now + TimeDelta::hours(26))));
+        for wrong in ["", "0s", "soon", "-5m", "3000d", "999999999999999999999y"] {
+            assert!(until(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(FreezeRequest::default().until(now), Ok(None));
+    }
+}
