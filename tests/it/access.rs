@@ -52,6 +52,8 @@ impl Site {
             .current_dir(self.folder.path())
             .env_clear()
             .env("USER", "mallory")
+            // What it leaves behind goes with the site.
+            .env("TMPDIR", self.folder.path())
             .envs(token.map(|token| ("SELFHEAL_TOKEN", token)))
             .stdin(Stdio::null());
         command

@@ -190,6 +190,7 @@ fn a_client_that_is_killed_is_begun_anew_and_none_outlives_a_selfheal_that_is_ki
         Ok(())
     })?;
     let client = server.clients("ssh\0")?.pop().context("no client is at work")?;
+    ensure!(!ways(&site)?.is_empty(), "its socket lies in no folder of its own");
     ensure!(Command::new("kill").args(["-9", &client]).status()?.success());
     until("another is", LIMIT, || {
         let now = server.clients("ssh\0")?;
@@ -198,9 +199,16 @@ fn a_client_that_is_killed_is_begun_anew_and_none_outlives_a_selfheal_that_is_ki
     })?;
     // Nobody can ask it for anything any more: it is killed.
     drop(daemon);
-    until("no client is left", LIMIT, || {
-        let left = [server.clients("ssh\0")?, server.clients("sh\0")?].concat();
+    until("nothing is left of it", LIMIT, || {
+        let left = [server.clients("ssh\0")?, server.clients("sh\0")?, ways(&site)?].concat();
         ensure!(left.is_empty(), "{left:?}");
         Ok(())
     })
+}
+
+/// The folders that hold sockets of clients.
+fn ways(site: &Site) -> Result<Vec<String>> {
+    let all = std::fs::read_dir(site.folder.path())?.flatten();
+    let names = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| name.starts_with("selfheal-ssh-")).collect())
 }

@@ -36,8 +36,9 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 const LONGEST_TALK: usize = 4096;
 
 /// A request to stop that goes to all of a service is Selfheal's alone to follow: it still needs the
-/// way for what it is about to end.
-const GUARD: &str = r#"trap "" TERM HUP; "$@" & exec 2>&-; read -r _; kill -9 "$!""#;
+/// way for what it is about to end. The folder is what a Selfheal that is killed leaves behind.
+const GUARD: &str = r#"trap "" TERM HUP; folder=$1; shift; "$@" & exec 2>&-; read -r _
+kill -9 "$!"; wait; rm -rf "$folder""#;
 
 /// The way to one engine.
 #[derive(Debug)]
@@ -171,7 +172,7 @@ impl Keeper {
             return Err(io::Error::other(why));
         }
         // Dropped, it lets go of the pipe, and the client is killed.
-        let mut client = guarded(&self.ssh.words(&self.login, &socket))?;
+        let mut client = guarded(folder.path(), &self.ssh.words(&self.login, &socket))?;
         let opened = async {
             let opening = tokio::time::timeout(OPENING_LIMIT, takes_connections(&socket)).await;
             if opening.is_ok() {
@@ -211,9 +212,10 @@ fn private_folder() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("selfheal-ssh-").permissions(own_alone).tempdir_in(place)
 }
 
-fn guarded(words: &[String]) -> io::Result<Child> {
+fn guarded(folder: &Path, words: &[String]) -> io::Result<Child> {
     Command::new("sh")
         .args(["-c", GUARD, "sh"])
+        .arg(folder)
         .args(words)
         // What the client says is looked through for words that are known.
         .env("LC_ALL", "C")
