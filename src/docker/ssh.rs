@@ -5,6 +5,7 @@
 //! there is OpenSSH's own business: its settings, agent and known hosts are used as they are, and a
 //! host that is not known is never accepted here.
 
+mod said;
 mod tunnel;
 mod words;
 

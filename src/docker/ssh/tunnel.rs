@@ -10,6 +10,7 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::said::Said;
 use super::{Login, Ssh, is_forwardable, words};
 
 /// The client tells by itself when it cannot connect; this is for a host that hangs later.
@@ -32,8 +34,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long the client may take to say why it did not carry a connection on.
 const LAST_WORD: Duration = Duration::from_secs(2);
-/// What is remembered of what it said, in bytes: a host may say as much as it likes.
-const LONGEST_TALK: usize = 4096;
 
 /// A request to stop that goes to all of a service is Selfheal's alone to follow: it still needs the
 /// way for what it is about to end. The folder is what a Selfheal that is killed leaves behind.
@@ -52,8 +52,7 @@ pub(in crate::docker) struct Tunnel {
 #[derive(Debug)]
 struct Kept {
     state: watch::Receiver<State>,
-    /// What it said since it was begun.
-    said: watch::Receiver<String>,
+    said: watch::Receiver<Said>,
     anew: Arc<Notify>,
     /// Ends with the last who wants the way, and the client with it.
     _task: AbortOnDropHandle<()>,
@@ -74,7 +73,7 @@ impl Tunnel {
     fn kept(&self) -> &Kept {
         self.kept.get_or_init(|| {
             let (state, is) = watch::channel(State::Opening);
-            let (say, said) = watch::channel(String::new());
+            let (say, said) = watch::channel(Said::default());
             let anew = Arc::<Notify>::default();
             let keeper = Keeper {
                 ssh: self.ssh.clone(),
@@ -99,38 +98,54 @@ impl Tunnel {
         }
     }
 
-    /// A connection that ends at the engine, if it is let in there: that is seen by the first answer.
-    pub(in crate::docker) async fn connect(&self) -> io::Result<UnixStream> {
+    /// A connection that ends at the engine, if it is let in there: that is seen by the first answer,
+    /// and heard from the client.
+    pub(in crate::docker) async fn connect(&self) -> io::Result<(UnixStream, Talk<'_>)> {
         let socket = self.opened().await?;
-        UnixStream::connect(&socket).await.map_err(|error| {
+        let talk = Talk::from_now(self);
+        let stream = UnixStream::connect(&socket).await.map_err(|error| {
             // Somebody took the socket away, or the client hangs in its end.
             self.kept().anew.notify_one();
             io::Error::other(format!("the way through SSH is lost ({error}); it is begun anew"))
-        })
-    }
-
-    /// What the client says from now on.
-    pub(in crate::docker) fn listen(&self) -> Talk<'_> {
-        let mut said = self.kept().said.clone();
-        said.mark_unchanged();
-        Talk { said, tunnel: self }
+        })?;
+        Ok((stream, talk))
     }
 }
 
 /// What the client says while something is asked through it.
 pub(in crate::docker) struct Talk<'a> {
-    said: watch::Receiver<String>,
     tunnel: &'a Tunnel,
+    said: watch::Receiver<Said>,
+    /// How much it had said before.
+    before: usize,
 }
 
-impl Talk<'_> {
+impl<'a> Talk<'a> {
+    fn from_now(tunnel: &'a Tunnel) -> Self {
+        let mut said = tunnel.kept().said.clone();
+        let before = said.borrow_and_update().length();
+        Self { tunnel, said, before }
+    }
+
     /// Why a connection broke off, if it was the client's doing.
     pub(in crate::docker) async fn last_word(mut self) -> Option<io::Error> {
-        let heard = tokio::time::timeout(LAST_WORD, self.said.changed()).await;
-        heard.ok()?.ok()?;
-        let said = self.said.borrow().clone();
-        let why = words::explained(&said, &self.tunnel.ssh, &self.tunnel.login);
-        Some(io::Error::other(why))
+        let Tunnel { ssh, login, .. } = self.tunnel;
+        let mut state = self.tunnel.kept().state.clone();
+        let heard = async {
+            tokio::select! {
+                heard = self.said.changed() => {
+                    heard.ok()?;
+                    Some(words::explained(&self.said.borrow().since(self.before), ssh, login))
+                }
+                broken = state.wait_for(|state| matches!(state, State::Broken(_))) => {
+                    match &*broken.ok()? {
+                        State::Broken(why) => Some(why.clone()),
+                        State::Opening | State::Open(_) => None,
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(LAST_WORD, heard).await.ok()?.map(io::Error::other)
     }
 }
 
@@ -139,7 +154,7 @@ struct Keeper {
     ssh: Ssh,
     login: Login,
     state: watch::Sender<State>,
-    say: watch::Sender<String>,
+    say: watch::Sender<Said>,
     anew: Arc<Notify>,
 }
 
@@ -147,7 +162,6 @@ impl Keeper {
     async fn run(self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            self.say.send_replace(String::new());
             let why = self.once().await.unwrap_or_else(|error| {
                 format!("OpenSSH's client cannot be begun: {error}; `ssh` and `sh` are needed here")
             });
@@ -171,35 +185,38 @@ impl Keeper {
             let why = format!("it cannot listen at {path}; set TMPDIR to a plain path");
             return Err(io::Error::other(why));
         }
+        let begun = self.say.borrow().length();
         // Dropped, it lets go of the pipe, and the client is killed.
         let mut client = guarded(folder.path(), &self.ssh.words(&self.login, &socket))?;
-        let opened = async {
-            let opening = tokio::time::timeout(OPENING_LIMIT, takes_connections(&socket)).await;
-            if opening.is_ok() {
-                tracing::info!(engine = %self.ssh, "the way through SSH is open");
-                // Who complained of the one before means that one.
-                drop(tokio::time::timeout(Duration::ZERO, self.anew.notified()).await);
-                self.state.send_replace(State::Open(socket.clone()));
-                self.anew.notified().await;
-            }
+        let mut hearing = pin!(self.hear(&mut client));
+        let opening = tokio::time::timeout(OPENING_LIMIT, takes_connections(&socket));
+        let is_open = tokio::select! {
+            () = &mut hearing => false,
+            opened = opening => opened.is_ok(),
         };
-        tokio::select! {
-            () = self.hear(&mut client) => {}
-            () = opened => {}
+        if !is_open {
+            let said = self.say.borrow().since(begun);
+            return Ok(words::explained(&said, &self.ssh, &self.login));
         }
-        let said = self.say.borrow().clone();
-        Ok(words::explained(&said, &self.ssh, &self.login))
+        let open = self.say.borrow().length();
+        tracing::info!(engine = %self.ssh, "the way through SSH is open");
+        // Who complained of the one before means that one.
+        drop(tokio::time::timeout(Duration::ZERO, self.anew.notified()).await);
+        self.state.send_replace(State::Open(socket));
+        tokio::select! {
+            () = hearing => {}
+            () = self.anew.notified() => {}
+        }
+        let said = self.say.borrow().since(open);
+        Ok(words::why_it_ended(&said, &self.ssh, &self.login))
     }
 
     /// Takes in what the client says, to its end.
     async fn hear(&self, client: &mut Child) {
         let Some(mut pipe) = client.stderr.take() else { return };
-        let (mut talk, mut read) = (vec![], [0; 512]);
+        let mut read = [0; 512];
         while let Ok(length @ 1..) = pipe.read(&mut read).await {
-            talk.extend_from_slice(&read[..length]);
-            let old = talk.len().saturating_sub(LONGEST_TALK);
-            talk.drain(..old);
-            self.say.send_replace(String::from_utf8_lossy(&talk).into_owned());
+            self.say.send_modify(|said| said.add(&read[..length]));
         }
     }
 }

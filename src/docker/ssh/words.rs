@@ -10,7 +10,13 @@ use super::{Login, Ssh};
 /// The longest line of the client's that is told, in characters.
 const LONGEST_LINE: usize = 160;
 
-/// Why the client ended, or carried a connection no further.
+/// Why the client ended that was at work. What it said meanwhile of single connections is not why.
+pub(super) fn why_it_ended(said: &str, ssh: &Ssh, login: &Login) -> String {
+    let lines = said.lines().filter(|line| !line.starts_with("channel "));
+    explained(&lines.collect::<Vec<_>>().join("\n"), ssh, login)
+}
+
+/// Why the client was not let in, or carried a connection no further.
 pub(super) fn explained(said: &str, ssh: &Ssh, login: &Login) -> String {
     let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
     // A warning of a key that cannot be read is the reason for the refusal that follows.
@@ -106,5 +112,14 @@ mod tests {
         ] {
             assert!(told(said).contains(expected), "{said}: {}", told(said));
         }
+    }
+    #[test]
+    fn what_was_said_of_connections_is_not_why_a_client_ended() {
+        let ssh = Ssh::parse("ssh://ops@nas").unwrap();
+        let why = |said| why_it_ended(said, &ssh, &Login::default());
+        let failed = "channel 2: open failed: connect failed: open failed\n";
+        assert!(why(failed).contains("without a word"), "{}", why(failed));
+        let timed_out = format!("{failed}Timeout, server nas not responding.\r\n");
+        assert_eq!(why(&timed_out), "Timeout, server nas not responding.");
     }
 }
