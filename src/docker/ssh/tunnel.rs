@@ -6,16 +6,13 @@
 //! between the two waits for the end of a pipe that only Selfheal holds, and then kills it. What is
 //! asked while there is no way fails at once, with what the client said.
 
-use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -23,11 +20,11 @@ use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::said::Said;
-use super::{Login, Ssh, is_forwardable, words};
+use super::{Login, Place, Ssh, words};
 
 /// The client tells by itself when it cannot connect; this is for a host that hangs later.
 const OPENING_LIMIT: Duration = Duration::from_secs(20);
-/// How often is looked whether the way is open.
+/// How often is looked whether the client is let in.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The first pause before the client is begun again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -61,7 +58,7 @@ struct Kept {
 #[derive(Debug, Clone)]
 enum State {
     Opening,
-    Open(PathBuf),
+    Open(String),
     Broken(String),
 }
 
@@ -88,7 +85,7 @@ impl Tunnel {
     }
 
     /// Waits until the way is open, or fails with the reason why it is not.
-    pub(in crate::docker) async fn opened(&self) -> io::Result<PathBuf> {
+    pub(in crate::docker) async fn opened(&self) -> io::Result<String> {
         let mut state = self.kept().state.clone();
         let is_known = |state: &State| !matches!(state, State::Opening);
         match state.wait_for(is_known).await.map(|state| state.clone()) {
@@ -178,21 +175,15 @@ impl Keeper {
 
     /// Begins it and answers why it ended.
     async fn once(&self) -> io::Result<String> {
-        let folder = private_folder()?;
-        let socket = folder.path().join("docker.sock");
-        if !socket.to_str().is_some_and(is_forwardable) {
-            let path = socket.display();
-            let why = format!("it cannot listen at {path}; set TMPDIR to a plain path");
-            return Err(io::Error::other(why));
-        }
+        let place = Place::make()?;
         let begun = self.say.borrow().length();
         // Dropped, it lets go of the pipe, and the client is killed.
-        let mut client = guarded(folder.path(), &self.ssh.words(&self.login, &socket))?;
+        let mut client = guarded(place.path(), &self.ssh.words(&self.login, &place))?;
         let mut hearing = pin!(self.hear(&mut client));
-        let opening = tokio::time::timeout(OPENING_LIMIT, takes_connections(&socket));
+        let opening = tokio::time::timeout(OPENING_LIMIT, self.open(&place));
         let is_open = tokio::select! {
             () = &mut hearing => false,
-            opened = opening => opened.is_ok(),
+            opened = opening => opened.unwrap_or(Ok(false))?,
         };
         if !is_open {
             let said = self.say.borrow().since(begun);
@@ -202,13 +193,25 @@ impl Keeper {
         tracing::info!(engine = %self.ssh, "the way through SSH is open");
         // Who complained of the one before means that one.
         drop(tokio::time::timeout(Duration::ZERO, self.anew.notified()).await);
-        self.state.send_replace(State::Open(socket));
+        self.state.send_replace(State::Open(place.socket()));
         tokio::select! {
             () = hearing => {}
             () = self.anew.notified() => {}
         }
         let said = self.say.borrow().since(open);
         Ok(words::why_it_ended(&said, &self.ssh, &self.login))
+    }
+
+    /// Waits until the client is let in, and has it carry connections on then.
+    async fn open(&self, place: &Place) -> io::Result<bool> {
+        let control = place.control();
+        while !Path::new(&control).exists() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let mut order = Command::new("ssh");
+        order.args(self.ssh.forward(place)).kill_on_drop(true);
+        order.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(order.status().await?.success())
     }
 
     /// Takes in what the client says, to its end.
@@ -221,33 +224,20 @@ impl Keeper {
     }
 }
 
-/// A new folder that nobody else looks into, at a place whose path is short enough for a socket.
-fn private_folder() -> io::Result<TempDir> {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let place = runtime.filter(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir);
-    let own_alone = Permissions::from_mode(0o700);
-    tempfile::Builder::new().prefix("selfheal-ssh-").permissions(own_alone).tempdir_in(place)
-}
-
-fn guarded(folder: &Path, words: &[String]) -> io::Result<Child> {
+fn guarded(folder: &str, words: &[String]) -> io::Result<Child> {
     Command::new("sh")
-        .args(["-c", GUARD, "sh"])
-        .arg(folder)
+        .args(["-c", GUARD, "sh", folder])
         .args(words)
         // What the client says is looked through for words that are known.
         .env("LC_ALL", "C")
-        .env("SSH_ASKPASS_REQUIRE", "never")
+        // Also a command of the user's own that leads there (ProxyCommand) gets no answer from the
+        // terminal, but one at once.
+        .env("SSH_ASKPASS_REQUIRE", "force")
+        .env("SSH_ASKPASS", "false")
         // A Ctrl-C at Selfheal's terminal would end the guard before the client.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-}
-
-/// The far end sees a connection that ends at once.
-async fn takes_connections(socket: &Path) {
-    while UnixStream::connect(socket).await.is_err() {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
 }
