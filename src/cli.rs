@@ -78,7 +78,7 @@ async fn dispatch(cli: Cli) -> Outcome {
                     sources = sources.with_flag(setting, value, flag);
                 }
             }
-            daemon::run(sources).await
+            Box::pin(daemon::run(sources)).await
         }
         Command::Alert { what: Alert::Test { ref channel } } => {
             let sources = sources(&cli.global);

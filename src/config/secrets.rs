@@ -28,6 +28,9 @@ pub(super) fn read_all(
     let heartbeat = &mut settings.heartbeat;
     let file = heartbeat.url_file.clone();
     slots.push(("heartbeat.url_file".to_owned(), file, &mut heartbeat.url));
+    let file = settings.streams.sentinel_password_file.clone();
+    let name = "streams.sentinel_password_file".to_owned();
+    slots.push((name, file, &mut settings.streams.sentinel_password));
     // An address is no secret as a whole: it is read beside, and put in its place then.
     let (mut store, mut streams) = (None, None);
     for (of, file, slot) in [

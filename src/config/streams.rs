@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values;
+use super::values::{self, Secret};
 use crate::streams::Address;
 
 /// Redis Streams.
@@ -24,6 +24,15 @@ pub struct Streams {
     pub sentinel_master: String,
     /// More Sentinels, for when the one in `url` is away.
     pub sentinels: Vec<values::Address>,
+    /// The user that the Sentinels themselves know Selfheal by, where their settings have users; with
+    /// a password alone it is their `default` one.
+    pub sentinel_user: String,
+    /// The password that the Sentinels themselves ask for, which need not be the server's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sentinel_password: Option<Secret>,
+    /// A file that holds it, instead of `sentinel_password`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sentinel_password_file: Option<PathBuf>,
     /// What the names of all streams begin with; in a cluster with braces, as in
     /// `{maestro:streams:automation}`, so that all of them lie on one server.
     pub prefix: String,
@@ -40,6 +49,9 @@ impl Default for Streams {
             url_file: None,
             sentinel_master: String::new(),
             sentinels: vec![],
+            sentinel_user: String::new(),
+            sentinel_password: None,
+            sentinel_password_file: None,
             prefix: "maestro:streams:automation".to_owned(),
             node: String::new(),
             max_length: 100_000,
@@ -63,6 +75,8 @@ impl Streams {
             (false, false) => {}
         }
         let others: Vec<&str> = self.sentinels.iter().map(|one| one.expose().trim()).collect();
-        Address::sentinels(url, &self.sentinel_master, &others)
+        let password = self.sentinel_password.as_ref().map(Secret::expose);
+        let login = password.map(|password| (self.sentinel_user.as_str(), password));
+        Address::sentinels(url, &self.sentinel_master, &others, login)
     }
 }

@@ -245,6 +245,25 @@ fn the_store_is_a_postgres_database_named_here_or_in_a_file_and_never_shown_with
 }
 
 #[test]
+fn sentinels_have_a_password_of_their_own_which_is_never_shown() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, b"s3cret\n").unwrap();
+    let url = "[streams]\nurl = \"redis://one\"\n";
+    let named = format!("{url}sentinel_password_file = {:?}\n", file.path());
+    let master = "sentinel_master = \"shop\"\n";
+    let loaded = read(&format!("{named}{master}sentinel_user = \"heal\"\n")).unwrap();
+    let streams = &loaded.settings.streams;
+    assert_eq!(streams.sentinel_password, Some(values::Secret::new("s3cret")));
+    let shown = format!("{:?} {:?} {:?}", loaded.shown(), loaded.settings, streams.address());
+    assert!(!shown.contains("s3cret"), "{shown}");
+    let both = format!("{named}{master}sentinel_password = \"x\"\n");
+    refused(&both, "5 streams.sentinel_password", "keep one");
+    refused(&named, "3 streams.sentinel_password_file", "streams.sentinel_master");
+    let user = format!("{url}{master}sentinel_user = \"heal\"\n");
+    refused(&user, "4 streams.sentinel_user", "needs a password");
+}
+
+#[test]
 fn a_file_that_is_not_toml_is_shown_with_a_caret() {
     let message = read("[api\nlisten = 3").unwrap_err().to_string();
     assert!(message.contains("not TOML") && message.contains('^'), "{message}");

@@ -5,14 +5,17 @@
 //! there is OpenSSH's own business: its settings, agent and known hosts are used as they are, and a
 //! host that is not known is never accepted here.
 
+mod place;
+mod said;
 mod tunnel;
 mod words;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use url::{Host, Url};
 
+use place::Place;
 pub(super) use tunnel::Tunnel;
 
 /// Where an engine listens on its own host, unless the address says otherwise.
@@ -65,16 +68,29 @@ impl Ssh {
         Ok(Self { host, user, port: url.port(), socket })
     }
 
-    /// The words that make the client carry connections from a socket here to the engine's.
-    fn words(&self, login: &Login, here: &Path) -> Vec<String> {
-        let mut words: Vec<String> = ["ssh", "-N", "-T"].map(str::to_owned).into();
-        let login = login.options();
-        for option in OPTIONS.iter().map(|option| (*option).to_owned()).chain(login) {
+    /// The words that log the client in, so that it waits to be asked for more by its socket.
+    ///
+    /// What is forwarded by the user's own settings is none of Selfheal's: it would take ports away
+    /// from the user, and where they are taken the way would be shut.
+    fn words(&self, login: &Login, place: &Place) -> Vec<String> {
+        let mut words: Vec<String> = ["ssh", "-F"].map(str::to_owned).into();
+        words.extend([place.settings(), "-N".to_owned(), "-T".to_owned()]);
+        let own = ["ClearAllForwardings=yes", "ControlMaster=yes"].map(str::to_owned);
+        let own = own.into_iter().chain([format!("ControlPath={}", place.control())]);
+        for option in own.chain(login.options()) {
             words.extend(["-o".to_owned(), option]);
         }
-        words.extend(["-L".to_owned(), format!("{}:{}", here.display(), self.socket)]);
         words.extend(self.whereto());
         words
+    }
+
+    /// The words that have the client at work carry connections from a socket here to the engine's.
+    /// All settings are that client's: read here, the user's forwards would be asked for as well.
+    fn forward(&self, place: &Place) -> Vec<String> {
+        let control = format!("ControlPath={}", place.control());
+        let sockets = format!("{}:{}", place.socket(), self.socket);
+        let words = ["-F", "none", "-o", &control, "-O", "forward", "-L", &sockets];
+        words.into_iter().chain(["--", &self.host]).map(str::to_owned).collect()
     }
 
     fn whereto(&self) -> Vec<String> {
@@ -96,28 +112,32 @@ impl Ssh {
     }
 }
 
-/// A prompt would wait for ever, a shared connection would end with somebody else's, and a lost one
-/// is to be noticed within 20 s. A client that went into the background would outlive Selfheal.
-const OPTIONS: [&str; 16] = [
-    // Older clients do not know it, and do not do it.
-    "IgnoreUnknown=ForkAfterAuthentication",
-    "ForkAfterAuthentication=no",
-    "BatchMode=yes",
-    "StrictHostKeyChecking=yes",
-    "UpdateHostKeys=no",
-    "ControlMaster=no",
-    "ControlPath=none",
-    "ForwardAgent=no",
-    "PermitLocalCommand=no",
-    "ExitOnForwardFailure=yes",
-    "StreamLocalBindUnlink=yes",
-    "StreamLocalBindMask=0177",
-    "ConnectTimeout=8",
-    "ServerAliveInterval=5",
-    "ServerAliveCountMax=3",
-    // It tells why a connection was not carried on, and no more.
-    "LogLevel=INFO",
-];
+/// What holds on the whole way: also for the clients that OpenSSH begins for hosts to jump over,
+/// which are given this file and none of the options. The first word on anything counts, so the
+/// user's own come last.
+///
+/// A prompt would wait for ever, a connection that is made to be shared would outlive Selfheal, and
+/// a lost one is to be noticed within 20 s. A client that went into the background would outlive
+/// Selfheal as well; older ones do not know that option, and what the user lets be ignored by a word
+/// that does not count here is to be ignored too. `INFO` tells why a connection was not carried on,
+/// and no more.
+const SETTINGS: &str = "\
+IgnoreUnknown *
+ForkAfterAuthentication no
+BatchMode yes
+StrictHostKeyChecking yes
+UpdateHostKeys no
+ControlMaster no
+ControlPersist no
+ForwardAgent no
+PermitLocalCommand no
+ConnectTimeout 8
+ServerAliveInterval 5
+ServerAliveCountMax 3
+LogLevel INFO
+Include ~/.ssh/config
+Include /etc/ssh/ssh_config
+";
 
 impl Login {
     /// With a private key and a file of known hosts of one's own.
@@ -221,12 +241,14 @@ mod tests {
     fn the_client_is_called_with_the_host_last_and_asks_nobody() {
         let ssh = Ssh::parse("ssh://ops@nas:2222").unwrap();
         let login = Login::new(Some("/k y".into()), Some("/hosts".into())).unwrap();
-        let words = ssh.words(&login, Path::new("/run/x/docker.sock"));
-        let end = ["-L", "/run/x/docker.sock:/var/run/docker.sock", "-l", "ops", "-p", "2222"];
-        assert_eq!(words[words.len() - 8..], [&end[..], &["--", "nas"]].concat());
-        for option in ["BatchMode=yes", "StrictHostKeyChecking=yes", "IdentityFile=\"/k y\""] {
+        let place = Place::make().unwrap();
+        let words = ssh.words(&login, &place);
+        assert_eq!(words[words.len() - 6..], ["-l", "ops", "-p", "2222", "--", "nas"]);
+        for option in ["ClearAllForwardings=yes", "IdentityFile=\"/k y\""] {
             assert!(words.iter().any(|word| word == option), "{option}: {words:?}");
         }
-        assert!(words.iter().all(|word| word != "IdentityFile=none"));
+        let settings = std::fs::read_to_string(place.settings()).unwrap();
+        let (own, users) = settings.split_once("Include").unwrap();
+        assert!(own.contains("\nBatchMode yes\n") && !users.contains("BatchMode"), "{settings}");
     }
 }

@@ -144,8 +144,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<AnyError>,
 {
-    let stream = tunnel.connect().await?;
-    let talk = tunnel.listen();
+    let (stream, talk) = tunnel.connect().await?;
     match exchange(stream, "docker", request).await {
         Ok(answer) => Ok(answer),
         Err(error) => Err(talk.last_word().await.map_or(error, Error::from)),

@@ -51,6 +51,8 @@ struct Sentinels {
     master: String,
     /// All but the first.
     others: Vec<ConnectionAddr>,
+    /// User, empty for the one of no name, and password of their own.
+    login: Option<(String, String)>,
 }
 
 impl Address {
@@ -71,12 +73,18 @@ impl Address {
     }
 
     /// Of the server that Sentinels know as `master`: `url` and `others` lead to Sentinels; user,
-    /// password, database and TLS of `url` are the server's own.
+    /// password, database and TLS of `url` are the server's own. `login` is what the Sentinels ask
+    /// for, if anything: a user, which may be empty, and a password.
     ///
     /// # Errors
     ///
     /// What is wrong with one of them, without the address.
-    pub fn sentinels(url: &str, master: &str, others: &[&str]) -> Result<Self, String> {
+    pub fn sentinels(
+        url: &str,
+        master: &str,
+        others: &[&str],
+        login: Option<(&str, &str)>,
+    ) -> Result<Self, String> {
         let first = Self::server(url)?.first;
         let others = others
             .iter()
@@ -85,7 +93,8 @@ impl Address {
         if matches!(first.addr(), ConnectionAddr::Unix(_)) {
             return Err("a Sentinel is reached by host and port".to_owned());
         }
-        let kind = Kind::Sentinels(Sentinels { master: master.to_owned(), others });
+        let login = login.map(|(user, password)| (user.to_owned(), password.to_owned()));
+        let kind = Kind::Sentinels(Sentinels { master: master.to_owned(), others, login });
         Ok(Self { first, kind })
     }
 
@@ -210,6 +219,12 @@ impl Address {
         if let Some(password) = login.password() {
             builder = builder.set_client_to_redis_password(password);
         }
+        if let Some((user, password)) = &sentinels.login {
+            builder = builder.set_client_to_sentinel_password(password);
+            if !user.is_empty() {
+                builder = builder.set_client_to_sentinel_username(user);
+            }
+        }
         if matches!(self.first.addr(), ConnectionAddr::TcpTls { .. }) {
             builder = builder
                 .set_client_to_redis_tls_mode(TlsMode::Secure)
@@ -270,10 +285,15 @@ mod tests {
     fn an_address_is_shown_without_its_password() {
         let server = Address::server("rediss://app:c4n4ry@cache:6380/2").unwrap();
         assert_eq!(format!("{server} {server:?}"), "cache:6380 cache:6380");
-        let sentinels =
-            Address::sentinels("redis://:c4n4ry@one:26379", "shop", &["redis://two:26379"]);
-        let shown = sentinels.unwrap().to_string();
-        assert_eq!(shown, "shop by Sentinel one:26379");
+        let sentinels = Address::sentinels(
+            "redis://:c4n4ry@one",
+            "shop",
+            &["redis://two"],
+            Some(("", "c4n4ry")),
+        );
+        let sentinels = sentinels.unwrap();
+        let expected = "shop by Sentinel one:6379";
+        assert_eq!(format!("{sentinels} {sentinels:?}"), format!("{expected} {expected}"));
     }
 
     #[test]
@@ -305,7 +325,7 @@ mod tests {
             let why = Address::server(text).unwrap_err();
             assert!(!why.contains("c4n4ry"), "{why}");
         }
-        assert!(Address::sentinels("redis://one", "shop", &["nonsense"]).is_err());
-        assert!(Address::sentinels("redis+unix:///run/redis.sock", "shop", &[]).is_err());
+        assert!(Address::sentinels("redis://one", "shop", &["nonsense"], None).is_err());
+        assert!(Address::sentinels("redis+unix:///run/redis.sock", "shop", &[], None).is_err());
     }
 }

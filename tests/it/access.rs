@@ -52,9 +52,17 @@ impl Site {
             .current_dir(self.folder.path())
             .env_clear()
             .env("USER", "mallory")
+            // What it leaves behind goes with the site.
+            .env("TMPDIR", self.folder.path())
+            .env("PATH", self.programs())
             .envs(token.map(|token| ("SELFHEAL_TOKEN", token)))
             .stdin(Stdio::null());
         command
+    }
+
+    /// Where programs are looked for, first in a folder of the site's own.
+    fn programs(&self) -> String {
+        format!("{}/bin:/usr/local/bin:/usr/bin:/bin", self.folder.path().display())
     }
 
     pub(crate) fn said(

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::environment::{hosts_in_url, places_named};
+use super::environment::{Place, places_in_url, places_named};
 use super::{Declared, Inventory, Learnt, edge, tidy};
 use crate::model::{
     ContainerFacts, Dependency, DependencySource, Endpoint, HostPort, Sought, TargetId, TargetKind,
@@ -66,7 +66,7 @@ fn of_container(
                 || place.port.is_some_and(|port| is_published_at(other, &place.host, port))
         });
         let mut here: Vec<TargetId> = found.map(id).collect();
-        here.extend(at_host(inventory, &place.host));
+        here.extend(at_host(inventory, &place));
         if let Some(port) = place.port.filter(|_| here.is_empty() && !is_own_host(&place.host)) {
             inventory.seek(Sought::At(HostPort::new(&place.host, port)), id(container));
         }
@@ -202,12 +202,18 @@ fn is_published_at(container: &ContainerFacts, host: &str, port: u16) -> bool {
     is_there && outside.ports.values().any(|published| *published == port)
 }
 
-/// Declared targets that are reached at this host.
-fn at_host(inventory: &Inventory, host: &str) -> impl Iterator<Item = TargetId> {
+/// Declared targets that are reached at this host, and at this port where one is named.
+fn at_host(inventory: &Inventory, place: &Place) -> impl Iterator<Item = TargetId> {
+    let host = place.host.as_str();
+    let is_port = |port: u16| place.port.is_none_or(|asked| asked == port);
     let is_there = |endpoint: &Endpoint| match endpoint {
-        Endpoint::Postgres(e) | Endpoint::Mysql(e) | Endpoint::Redis(e) => e.host == host,
-        Endpoint::Http(e) => hosts_in_url(&e.url).iter().any(|h| h == host),
-        Endpoint::Tcp { host: h, .. } => h == host,
+        Endpoint::Postgres(e) | Endpoint::Mysql(e) | Endpoint::Redis(e) => {
+            e.host == host && is_port(e.port)
+        }
+        Endpoint::Http(e) => {
+            places_in_url(&e.url).iter().any(|p| p.host == host && p.port.is_none_or(is_port))
+        }
+        Endpoint::Tcp { host: h, port } => h == host && is_port(*port),
     };
     let found: Vec<TargetId> = inventory
         .targets

@@ -50,7 +50,7 @@ pub(super) fn places_named(container: &ContainerFacts) -> BTreeSet<Place> {
         let value = value.expose();
         let last_word = name.rsplit('_').next().unwrap_or_default().to_ascii_uppercase();
         if value.contains("://") {
-            places.extend(value.split_whitespace().flat_map(in_url));
+            places.extend(value.split_whitespace().flat_map(places_in_url));
         } else if HOST_ENDINGS.contains(&last_word.as_str()) || last_word == "PGHOST" {
             let port = port_beside(container, name);
             places.extend(value.split(',').filter_map(|text| place(text, port)));
@@ -75,12 +75,8 @@ fn port_beside(container: &ContainerFacts, name: &str) -> Option<u16> {
     container.environment.get(&beside)?.expose().trim().parse().ok()
 }
 
-/// The hosts in an address such as `postgres://user:password@db,standby:5433/shop`.
-pub(super) fn hosts_in_url(url: &str) -> Vec<String> {
-    in_url(url).into_iter().map(|place| place.host).collect()
-}
-
-fn in_url(url: &str) -> Vec<Place> {
+/// The places in an address such as `postgres://user:password@db,standby:5433/shop`.
+pub(super) fn places_in_url(url: &str) -> Vec<Place> {
     let Some((scheme, rest)) = url.split_once("://") else { return vec![] };
     // `jdbc:postgresql`, `postgresql+psycopg`, and in a word `DSN=postgres`.
     let words = scheme.split(|c: char| !c.is_ascii_alphanumeric());

@@ -268,6 +268,38 @@ fn environment_edges_match_whole_hosts_on_a_shared_network() {
 }
 
 #[test]
+fn a_declared_target_is_needed_where_the_environment_names_its_port_or_none() {
+    let declared = |name: &str, endpoint: Endpoint| Target {
+        endpoint: Some(endpoint),
+        ..Target::bare(id(name))
+    };
+    let tcp = |port| Endpoint::Tcp { host: "nas.lan".to_owned(), port };
+    let mut shop = http_of(&["CMD", "curl", "http://localhost/"]).unwrap();
+    shop.url = "http://nas.lan:8080/".to_owned();
+    let targets = vec![
+        declared("tcp:db", tcp(5432)),
+        declared("tcp:cache", tcp(6379)),
+        declared("http:shop", Endpoint::Http(shop)),
+    ];
+    let asks = |name: &str, value: &str| with_environment(name, &[("SHOP_URL", value)]);
+    let all = [
+        asks("api", "postgres://me@nas.lan/shop"),
+        asks("till", "http://nas.lan:8080/till"),
+        asks("page", "http://nas.lan/"),
+        with_environment("cron", &[("DB_HOST", "nas.lan")]),
+    ];
+    let inventory = take_inventory(&all, &Declared { targets, ..Declared::default() });
+    let expected = [
+        "container:api -> tcp:db Environment",
+        "container:cron -> http:shop Environment",
+        "container:cron -> tcp:cache Environment",
+        "container:cron -> tcp:db Environment",
+        "container:till -> http:shop Environment",
+    ];
+    assert_eq!(edges(&inventory), expected);
+}
+
+#[test]
 fn an_edge_survives_the_loss_of_the_network_it_runs_over() {
     let api = with_environment("api", &[("DB_HOST", "db")]);
     let db = ContainerFacts { networks: vec![], ..container("db") };

@@ -22,8 +22,27 @@ pub(super) fn faults(streams: &Streams, check: &mut Check<'_>) {
         let what = "say under which name they know the server: `streams.sentinel_master`";
         check.wrong("streams.sentinels", what);
     }
+    login_at_sentinels(streams, check);
     let parse = || streams.address().map(drop);
     check.url("streams", streams.url_file.is_some(), &streams.url, parse);
+}
+
+fn login_at_sentinels(streams: &Streams, check: &mut Check<'_>) {
+    let has_file = streams.sentinel_password_file.is_some();
+    let has_password = has_file || streams.sentinel_password.is_some();
+    let setting = "streams.sentinel_password";
+    if has_file && streams.sentinel_password.is_some() {
+        let what = "`sentinel_password` and `sentinel_password_file` are both given; keep one";
+        check.wrong(setting, what);
+    } else if has_password && streams.sentinel_master.is_empty() {
+        let what = "no Sentinel is asked without `streams.sentinel_master`; a server's own password \
+                    stands in `streams.url`";
+        check.wrong(if has_file { "streams.sentinel_password_file" } else { setting }, what);
+    }
+    if !streams.sentinel_user.is_empty() && !has_password {
+        let what = "a user needs a password: `streams.sentinel_password_file`";
+        check.wrong("streams.sentinel_user", what);
+    }
 }
 
 /// Notes what is wrong with an address that was read from a file.

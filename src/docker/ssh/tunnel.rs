@@ -6,38 +6,36 @@
 //! between the two waits for the end of a pipe that only Selfheal holds, and then kills it. What is
 //! asked while there is no way fails at once, with what the client said.
 
-use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Login, Ssh, is_forwardable, words};
+use super::said::Said;
+use super::{Login, Place, Ssh, words};
 
 /// The client tells by itself when it cannot connect; this is for a host that hangs later.
 const OPENING_LIMIT: Duration = Duration::from_secs(20);
-/// How often is looked whether the way is open.
+/// How often is looked whether the client is let in.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The first pause before the client is begun again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long the client may take to say why it did not carry a connection on.
 const LAST_WORD: Duration = Duration::from_secs(2);
-/// What is remembered of what it said, in bytes: a host may say as much as it likes.
-const LONGEST_TALK: usize = 4096;
 
 /// A request to stop that goes to all of a service is Selfheal's alone to follow: it still needs the
-/// way for what it is about to end.
-const GUARD: &str = r#"trap "" TERM HUP; "$@" & exec 2>&-; read -r _; kill -9 "$!""#;
+/// way for what it is about to end. The folder is what a Selfheal that is killed leaves behind.
+const GUARD: &str = r#"trap "" TERM HUP; folder=$1; shift; "$@" & exec 2>&-; read -r _
+kill -9 "$!"; wait; rm -rf "$folder""#;
 
 /// The way to one engine.
 #[derive(Debug)]
@@ -51,8 +49,7 @@ pub(in crate::docker) struct Tunnel {
 #[derive(Debug)]
 struct Kept {
     state: watch::Receiver<State>,
-    /// What it said since it was begun.
-    said: watch::Receiver<String>,
+    said: watch::Receiver<Said>,
     anew: Arc<Notify>,
     /// Ends with the last who wants the way, and the client with it.
     _task: AbortOnDropHandle<()>,
@@ -61,7 +58,7 @@ struct Kept {
 #[derive(Debug, Clone)]
 enum State {
     Opening,
-    Open(PathBuf),
+    Open(String),
     Broken(String),
 }
 
@@ -73,7 +70,7 @@ impl Tunnel {
     fn kept(&self) -> &Kept {
         self.kept.get_or_init(|| {
             let (state, is) = watch::channel(State::Opening);
-            let (say, said) = watch::channel(String::new());
+            let (say, said) = watch::channel(Said::default());
             let anew = Arc::<Notify>::default();
             let keeper = Keeper {
                 ssh: self.ssh.clone(),
@@ -88,7 +85,7 @@ impl Tunnel {
     }
 
     /// Waits until the way is open, or fails with the reason why it is not.
-    pub(in crate::docker) async fn opened(&self) -> io::Result<PathBuf> {
+    pub(in crate::docker) async fn opened(&self) -> io::Result<String> {
         let mut state = self.kept().state.clone();
         let is_known = |state: &State| !matches!(state, State::Opening);
         match state.wait_for(is_known).await.map(|state| state.clone()) {
@@ -98,38 +95,54 @@ impl Tunnel {
         }
     }
 
-    /// A connection that ends at the engine, if it is let in there: that is seen by the first answer.
-    pub(in crate::docker) async fn connect(&self) -> io::Result<UnixStream> {
+    /// A connection that ends at the engine, if it is let in there: that is seen by the first answer,
+    /// and heard from the client.
+    pub(in crate::docker) async fn connect(&self) -> io::Result<(UnixStream, Talk<'_>)> {
         let socket = self.opened().await?;
-        UnixStream::connect(&socket).await.map_err(|error| {
+        let talk = Talk::from_now(self);
+        let stream = UnixStream::connect(&socket).await.map_err(|error| {
             // Somebody took the socket away, or the client hangs in its end.
             self.kept().anew.notify_one();
             io::Error::other(format!("the way through SSH is lost ({error}); it is begun anew"))
-        })
-    }
-
-    /// What the client says from now on.
-    pub(in crate::docker) fn listen(&self) -> Talk<'_> {
-        let mut said = self.kept().said.clone();
-        said.mark_unchanged();
-        Talk { said, tunnel: self }
+        })?;
+        Ok((stream, talk))
     }
 }
 
 /// What the client says while something is asked through it.
 pub(in crate::docker) struct Talk<'a> {
-    said: watch::Receiver<String>,
     tunnel: &'a Tunnel,
+    said: watch::Receiver<Said>,
+    /// How much it had said before.
+    before: usize,
 }
 
-impl Talk<'_> {
+impl<'a> Talk<'a> {
+    fn from_now(tunnel: &'a Tunnel) -> Self {
+        let mut said = tunnel.kept().said.clone();
+        let before = said.borrow_and_update().length();
+        Self { tunnel, said, before }
+    }
+
     /// Why a connection broke off, if it was the client's doing.
     pub(in crate::docker) async fn last_word(mut self) -> Option<io::Error> {
-        let heard = tokio::time::timeout(LAST_WORD, self.said.changed()).await;
-        heard.ok()?.ok()?;
-        let said = self.said.borrow().clone();
-        let why = words::explained(&said, &self.tunnel.ssh, &self.tunnel.login);
-        Some(io::Error::other(why))
+        let Tunnel { ssh, login, .. } = self.tunnel;
+        let mut state = self.tunnel.kept().state.clone();
+        let heard = async {
+            tokio::select! {
+                heard = self.said.changed() => {
+                    heard.ok()?;
+                    Some(words::explained(&self.said.borrow().since(self.before), ssh, login))
+                }
+                broken = state.wait_for(|state| matches!(state, State::Broken(_))) => {
+                    match &*broken.ok()? {
+                        State::Broken(why) => Some(why.clone()),
+                        State::Opening | State::Open(_) => None,
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(LAST_WORD, heard).await.ok()?.map(io::Error::other)
     }
 }
 
@@ -138,7 +151,7 @@ struct Keeper {
     ssh: Ssh,
     login: Login,
     state: watch::Sender<State>,
-    say: watch::Sender<String>,
+    say: watch::Sender<Said>,
     anew: Arc<Notify>,
 }
 
@@ -146,7 +159,6 @@ impl Keeper {
     async fn run(self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            self.say.send_replace(String::new());
             let why = self.once().await.unwrap_or_else(|error| {
                 format!("OpenSSH's client cannot be begun: {error}; `ssh` and `sh` are needed here")
             });
@@ -163,72 +175,69 @@ impl Keeper {
 
     /// Begins it and answers why it ended.
     async fn once(&self) -> io::Result<String> {
-        let folder = private_folder()?;
-        let socket = folder.path().join("docker.sock");
-        if !socket.to_str().is_some_and(is_forwardable) {
-            let path = socket.display();
-            let why = format!("it cannot listen at {path}; set TMPDIR to a plain path");
-            return Err(io::Error::other(why));
-        }
+        let place = Place::make()?;
+        let begun = self.say.borrow().length();
         // Dropped, it lets go of the pipe, and the client is killed.
-        let mut client = guarded(&self.ssh.words(&self.login, &socket))?;
-        let opened = async {
-            let opening = tokio::time::timeout(OPENING_LIMIT, takes_connections(&socket)).await;
-            if opening.is_ok() {
-                tracing::info!(engine = %self.ssh, "the way through SSH is open");
-                // Who complained of the one before means that one.
-                drop(tokio::time::timeout(Duration::ZERO, self.anew.notified()).await);
-                self.state.send_replace(State::Open(socket.clone()));
-                self.anew.notified().await;
-            }
+        let mut client = guarded(place.path(), &self.ssh.words(&self.login, &place))?;
+        let mut hearing = pin!(self.hear(&mut client));
+        let opening = tokio::time::timeout(OPENING_LIMIT, self.open(&place));
+        let is_open = tokio::select! {
+            () = &mut hearing => false,
+            opened = opening => opened.unwrap_or(Ok(false))?,
         };
-        tokio::select! {
-            () = self.hear(&mut client) => {}
-            () = opened => {}
+        if !is_open {
+            let said = self.say.borrow().since(begun);
+            return Ok(words::explained(&said, &self.ssh, &self.login));
         }
-        let said = self.say.borrow().clone();
-        Ok(words::explained(&said, &self.ssh, &self.login))
+        let open = self.say.borrow().length();
+        tracing::info!(engine = %self.ssh, "the way through SSH is open");
+        // Who complained of the one before means that one.
+        drop(tokio::time::timeout(Duration::ZERO, self.anew.notified()).await);
+        self.state.send_replace(State::Open(place.socket()));
+        tokio::select! {
+            () = hearing => {}
+            () = self.anew.notified() => {}
+        }
+        let said = self.say.borrow().since(open);
+        Ok(words::why_it_ended(&said, &self.ssh, &self.login))
+    }
+
+    /// Waits until the client is let in, and has it carry connections on then.
+    async fn open(&self, place: &Place) -> io::Result<bool> {
+        let control = place.control();
+        while !Path::new(&control).exists() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let mut order = Command::new("ssh");
+        order.args(self.ssh.forward(place)).kill_on_drop(true);
+        order.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(order.status().await?.success())
     }
 
     /// Takes in what the client says, to its end.
     async fn hear(&self, client: &mut Child) {
         let Some(mut pipe) = client.stderr.take() else { return };
-        let (mut talk, mut read) = (vec![], [0; 512]);
+        let mut read = [0; 512];
         while let Ok(length @ 1..) = pipe.read(&mut read).await {
-            talk.extend_from_slice(&read[..length]);
-            let old = talk.len().saturating_sub(LONGEST_TALK);
-            talk.drain(..old);
-            self.say.send_replace(String::from_utf8_lossy(&talk).into_owned());
+            self.say.send_modify(|said| said.add(&read[..length]));
         }
     }
 }
 
-/// A new folder that nobody else looks into, at a place whose path is short enough for a socket.
-fn private_folder() -> io::Result<TempDir> {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let place = runtime.filter(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir);
-    let own_alone = Permissions::from_mode(0o700);
-    tempfile::Builder::new().prefix("selfheal-ssh-").permissions(own_alone).tempdir_in(place)
-}
-
-fn guarded(words: &[String]) -> io::Result<Child> {
+fn guarded(folder: &str, words: &[String]) -> io::Result<Child> {
     Command::new("sh")
-        .args(["-c", GUARD, "sh"])
+        .args(["-c", GUARD, "sh", folder])
         .args(words)
         // What the client says is looked through for words that are known.
         .env("LC_ALL", "C")
-        .env("SSH_ASKPASS_REQUIRE", "never")
+        // Also a command of the user's own that leads there (ProxyCommand) gets no answer from the
+        // terminal, but one at once.
+        .env("SSH_ASKPASS_REQUIRE", "force")
+        .env("SSH_ASKPASS", "false")
         // A Ctrl-C at Selfheal's terminal would end the guard before the client.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-}
-
-/// The far end sees a connection that ends at once.
-async fn takes_connections(socket: &Path) {
-    while UnixStream::connect(socket).await.is_err() {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
 }

@@ -9,14 +9,17 @@ use super::{Login, Ssh};
 
 /// The longest line of the client's that is told, in characters.
 const LONGEST_LINE: usize = 160;
+const REFUSAL: &str = "Permission denied";
 
-/// Why the client ended, or carried a connection no further.
+/// Why the client ended that was at work. What it said meanwhile of single connections is not why.
+pub(super) fn why_it_ended(said: &str, ssh: &Ssh, login: &Login) -> String {
+    let lines = said.lines().filter(|line| !line.starts_with("channel "));
+    explained(&lines.collect::<Vec<_>>().join("\n"), ssh, login)
+}
+
+/// Why the client was not let in, or carried a connection no further.
 pub(super) fn explained(said: &str, ssh: &Ssh, login: &Login) -> String {
-    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-    // A warning of a key that cannot be read is the reason for the refusal that follows.
-    let warning = said.lines().find(|line| line.starts_with("Warning: Identity file"));
-    let (last, warning) =
-        (clean(last, LONGEST_LINE), warning.map(|line| clean(line, LONGEST_LINE)));
+    let last = line(said, tells_something).or_else(|| line(said, |_| true)).unwrap_or_default();
     let (user, socket, by_hand) = (ssh.user(), &ssh.socket, ssh.by_hand(login));
     let has = |words: &str| said.contains(words);
     if has("HOST IDENTIFICATION HAS CHANGED") {
@@ -30,12 +33,11 @@ pub(super) fn explained(said: &str, ssh: &Ssh, login: &Login) -> String {
             "its host key is not known here; compare and accept it once, as the user who runs \
              Selfheal: `{by_hand}`"
         )
-    } else if has("Permission denied") {
-        let why = warning.unwrap_or(last);
-        format!(
-            "it does not let Selfheal in ({why}); put the public key into the authorized_keys of \
-             {user} there, then `{by_hand}` as the user who runs Selfheal"
-        )
+    } else if has(REFUSAL) {
+        not_let_in(said, &by_hand)
+    } else if has("stdio forwarding failed") {
+        let why = line(said, |line| line.contains("open failed")).unwrap_or(last);
+        format!("the host to jump over does not get through to it ({why}); try `{by_hand}`")
     } else if has("administratively prohibited") {
         format!(
             "its SSH server does not let {user} reach {socket}; allow AllowStreamLocalForwarding \
@@ -53,6 +55,31 @@ pub(super) fn explained(said: &str, ssh: &Ssh, login: &Login) -> String {
     } else {
         last
     }
+}
+
+/// By the engine's host, or by one on the way.
+fn not_let_in(said: &str, by_hand: &str) -> String {
+    let refusal = line(said, |line| line.contains(REFUSAL)).unwrap_or_default();
+    let who = refusal.split(": ").find(|word| word.contains('@')).unwrap_or("the user there");
+    // A warning of a key that cannot be read is the reason for the refusal that follows.
+    let why = line(said, |line| line.starts_with("Warning: Identity file"));
+    let why = why.as_ref().unwrap_or(&refusal);
+    format!(
+        "it does not let Selfheal in ({why}); put the public key into the authorized_keys of \
+         {who}, then `{by_hand}` as the user who runs Selfheal"
+    )
+}
+
+/// The last line that is so.
+fn line(said: &str, is: impl Fn(&str) -> bool) -> Option<String> {
+    let found = said.lines().rfind(|line| !line.trim().is_empty() && is(line));
+    found.map(|line| clean(line, LONGEST_LINE))
+}
+
+/// Whatever the reason is on the way, the last words are that nothing came through it.
+fn tells_something(line: &str) -> bool {
+    let nothing = ["kex_exchange_identification: ", "Connection closed by UNKNOWN"];
+    !nothing.iter().any(|begin| line.starts_with(begin))
 }
 
 /// The name under which a host's key is kept.
@@ -86,13 +113,30 @@ mod tests {
                  failed.\n",
                 "`ssh-keygen -R '[nas]:2222'`",
             ),
-            ("ops@nas: Permission denied (publickey).\n", "authorized_keys of `ops`"),
+            ("ops@nas: Permission denied (publickey).\n", "authorized_keys of ops@nas, then"),
             (
                 "Warning: Identity file /k not accessible: No such file or directory.\n\
                  ops@nas: Permission denied (publickey).\n",
                 "(Warning: Identity file /k not accessible",
             ),
             ("channel 2: open failed: connect failed: open failed\n", "group `docker`"),
+            (
+                "me@gate: Permission denied (publickey).\n\
+                 kex_exchange_identification: Connection closed by remote host\n\
+                 Connection closed by UNKNOWN port 65535\n",
+                "(me@gate: Permission denied (publickey).); put the public key into the \
+                 authorized_keys of me@gate,",
+            ),
+            (
+                "channel 0: open failed: connect failed: Connection refused\n\
+                 stdio forwarding failed\nConnection closed by UNKNOWN port 65535\n",
+                "the host to jump over does not get through to it (channel 0: open failed",
+            ),
+            (
+                "ssh: connect to host gate port 22: No route to host\n\
+                 Connection closed by UNKNOWN port 65535\n",
+                "ssh: connect to host gate port 22: No route to host",
+            ),
             (
                 "channel 2: open failed: administratively prohibited: open failed\n",
                 "AllowStreamLocalForwarding",
@@ -106,5 +150,14 @@ mod tests {
         ] {
             assert!(told(said).contains(expected), "{said}: {}", told(said));
         }
+    }
+    #[test]
+    fn what_was_said_of_connections_is_not_why_a_client_ended() {
+        let ssh = Ssh::parse("ssh://ops@nas").unwrap();
+        let why = |said| why_it_ended(said, &ssh, &Login::default());
+        let failed = "channel 2: open failed: connect failed: open failed\n";
+        assert!(why(failed).contains("without a word"), "{}", why(failed));
+        let timed_out = format!("{failed}Timeout, server nas not responding.\r\n");
+        assert_eq!(why(&timed_out), "Timeout, server nas not responding.");
     }
 }

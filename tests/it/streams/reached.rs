@@ -25,30 +25,13 @@ async fn sentinels_lead_to_the_server_that_is_in_charge_also_after_it_died() {
     let Some(first) = Server::redis(&COPIED_AT_ONCE) else { return };
     let follows = ["--replicaof".to_owned(), format!("127.0.0.1 {}", first.port)];
     let second = Server::redis(&[&follows[0], &follows[1]]).unwrap();
-    let port = free_port().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("sentinel.conf");
-    let lines = format!(
-        "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor shop 127.0.0.1 {} 1\n\
-         sentinel down-after-milliseconds shop 500\n",
-        folder.path().display(),
-        first.port
-    );
-    std::fs::write(&file, lines).unwrap();
     let mut old = Other::on(first.port).await;
     let replicas: usize = old.ask(&["WAIT", "1", "60000"]).await;
     assert_eq!(replicas, 1);
-    let _sentinel = std::process::Command::new("redis-server")
-        .arg(&file)
-        .arg("--sentinel")
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .map(Killed)
-        .unwrap();
+    let sentinel = Sentinel::of(first.port, "");
     let dead = format!("redis://127.0.0.1:{}", free_port().unwrap());
-    let url = format!("redis://127.0.0.1:{port}");
     // The first is away; the second knows.
-    let address = Address::sentinels(&dead, "shop", &[&url]).unwrap();
+    let address = Address::sentinels(&dead, "shop", &[&sentinel.url], None).unwrap();
     let tied = Tied::to(setup(address), Rules::default());
     tied.works_at(&mut old).await;
     drop(first);
@@ -58,11 +41,56 @@ async fn sentinels_lead_to_the_server_that_is_in_charge_also_after_it_died() {
     new.has_all().await;
 }
 
-struct Killed(std::process::Child);
+#[tokio::test]
+async fn sentinels_that_ask_for_a_password_get_their_own_and_the_server_its_own() {
+    let Some(server) = Server::redis(&["--requirepass", "of the server"]) else { return };
+    let users = "requirepass s3cret\nuser heal on >0f-heal +@all\n";
+    let auth = "sentinel auth-pass shop \"of the server\"\n";
+    let sentinel = Sentinel::of(server.port, &format!("{auth}{users}"));
+    let url = sentinel.url.replace("//", "//:of%20the%20server@");
+    let by = |login| Address::sentinels(&url, "shop", &[], login).unwrap();
+    let patient = async {
+        while let Err(why) = by(Some(("", "s3cret"))).ping().await {
+            assert!(!why.contains("s3cret"), "{why}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, patient).await.expect("they let Selfheal in");
+    assert_eq!(by(Some(("heal", "0f-heal"))).ping().await, Ok(()));
+    for login in [None, Some(("", "of the server")), Some(("heal", "s3cret"))] {
+        let why = by(login).ping().await.unwrap_err();
+        assert!(why.to_lowercase().contains("auth"), "{why}");
+    }
+}
 
-impl Drop for Killed {
+/// A real one, that knows a server as `shop`.
+struct Sentinel {
+    url: String,
+    process: std::process::Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Sentinel {
+    fn of(server: u16, settings: &str) -> Self {
+        let port = free_port().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sentinel.conf");
+        let lines = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor shop 127.0.0.1 {server} 1\n\
+             sentinel down-after-milliseconds shop 500\n{settings}",
+            folder.path().display(),
+        );
+        std::fs::write(&file, lines).unwrap();
+        let mut command = std::process::Command::new("redis-server");
+        command.arg(&file).arg("--sentinel").stdout(std::process::Stdio::null());
+        let process = command.spawn().unwrap();
+        Self { url: format!("redis://127.0.0.1:{port}"), process, _folder: folder }
+    }
+}
+
+impl Drop for Sentinel {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
