@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row as _};
 
 pub(super) use self::leases::{Asking, Rows};
-pub(super) use self::lessons::{Learnt, Lesson};
+pub(super) use self::lessons::{Learnt, Lesson, Question};
 use super::registry::{Member, Summary};
 use crate::store::{OpenError, PostgresUrl, fleet_pool, migrate_fleet};
 

@@ -1,14 +1,45 @@
-//! What is told and read of outcomes: each by its node alone, all by every node.
+//! What is told and read of outcomes: each by its node alone, the newest of a kind by every node.
+//!
+//! A kind is what was wrong and what was done. What is read is found by index and has an upper bound
+//! for each kind, so that it grows neither with what was learnt in total nor with the fleet.
 
 use std::collections::BTreeSet;
 
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::Server;
 
-/// So many outcomes of other nodes are read at a time, the newest.
-const LEARNT_AT_ONCE: i64 = 10_000;
+/// Of each kind the newest of every node come before the second of any: looked for in ten times as
+/// many as are read, since no node has so many of one kind that they would be all. A kind is asked
+/// for as a range, whose order one index alone has: of a rare kind the server would otherwise look
+/// for the newest among those of all kinds.
+const OF_ALL: &str = "WITH RECURSIVE known AS (
+        SELECT min(kind) AS kind FROM outcome
+        UNION ALL
+        SELECT (SELECT min(kind) FROM outcome WHERE kind > known.kind) FROM known
+        WHERE known.kind IS NOT NULL
+    )
+    SELECT one.* FROM known CROSS JOIN LATERAL (
+        SELECT * FROM (
+            SELECT *, row_number() OVER (PARTITION BY node ORDER BY xact DESC, fix DESC) AS nth
+            FROM (
+                SELECT * FROM outcome
+                WHERE (kind, xact) >= (known.kind, $1::text::xid8) AND kind <= known.kind
+                    AND node <> $2
+                ORDER BY kind DESC, xact DESC LIMIT 10 * $3
+            ) newest
+        ) ranked
+        ORDER BY nth, xact DESC, fix DESC LIMIT $3
+    ) one";
+/// Of each of these leases, whatever the kind.
+const OF_TARGETS: &str = "SELECT one.* FROM UNNEST($4::text[]) AS ours (lease)
+    CROSS JOIN LATERAL (
+        SELECT * FROM outcome
+        WHERE (shared, xact) >= (ours.lease, $1::text::xid8) AND shared <= ours.lease
+            AND node <> $2
+        ORDER BY shared DESC, xact DESC LIMIT 10 * $3
+    ) one";
 
 /// An outcome of this node.
 pub(in crate::fleet) struct Lesson {
@@ -23,6 +54,18 @@ pub(in crate::fleet) struct Learnt {
     pub(in crate::fleet) node: String,
     pub(in crate::fleet) shared: Option<String>,
     pub(in crate::fleet) document: String,
+}
+
+/// What a node asks for of what others learnt.
+pub(in crate::fleet) struct Question<'a> {
+    /// Who asks.
+    pub(in crate::fleet) node: &'a str,
+    /// From which transaction on; 0 for all.
+    pub(in crate::fleet) since: u64,
+    /// Of what these leases stand for; `None` for all of everybody.
+    pub(in crate::fleet) leases: Option<&'a [String]>,
+    /// So many of a kind, the newest; of a lease ten times as many.
+    pub(in crate::fleet) most: u32,
 }
 
 impl Server {
@@ -50,34 +93,58 @@ impl Server {
         self.within(async |on| query.execute(on).await).await.map(drop)
     }
 
-    /// What others learnt since that transaction, and the one from which on to ask next.
+    /// Takes out what this node told, but for the newest of each kind, and of a shared target its own.
+    pub(in crate::fleet) async fn take_out_old(&self, node: &str, keep: u32) -> sqlx::Result<()> {
+        let sql = "DELETE FROM outcome WHERE fix IN (
+                 SELECT fix FROM (
+                     SELECT fix, row_number() OVER (PARTITION BY kind, shared ORDER BY
+                         (document::json ->> 'timestamp')::timestamptz DESC, fix DESC) AS nth
+                     FROM outcome WHERE node = $1
+                 ) ranked
+                 WHERE nth > $2)";
+        let query = sqlx::query(sql).bind(node).bind(i64::from(keep));
+        self.within(async |on| query.execute(on).await).await.map(drop)
+    }
+
+    /// What others learnt, and the transaction from which on to ask next: 0 where the server was set
+    /// up anew and counts from the beginning.
     pub(in crate::fleet) async fn learn(
         &self,
-        node: &str,
-        since: u64,
+        question: &Question<'_>,
     ) -> sqlx::Result<(Vec<Learnt>, u64)> {
-        let sql = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text";
-        let now: String =
-            self.within(async |on| sqlx::query_scalar(sql).fetch_one(on).await).await?;
-        let now = now.parse::<u64>().unwrap_or_default();
-        // A server that was set up anew counts from the beginning.
-        let since = if now < since { 0 } else { since };
-        // However much was learnt: so many a node reads at its start, what may be its own as well and
-        // the newest first.
-        let sql = "SELECT node, shared, document FROM outcome
-                    WHERE xact >= $1::text::xid8 AND node <> $2
-                    ORDER BY shared IS NULL, xact DESC LIMIT $3";
-        let query = sqlx::query(sql).bind(since.to_string()).bind(node).bind(LEARNT_AT_ONCE);
+        let Question { node, since, leases, most } = *question;
+        if since == 0 {
+            self.age_what_was_put_back().await?;
+        }
+        let lessons = if leases.is_some() { OF_TARGETS } else { OF_ALL };
+        let sql = format!(
+            "SELECT now, node, shared, document
+             FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS now) always
+             LEFT JOIN ({lessons}) lesson ON true"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(since.to_string())
+            .bind(node)
+            .bind(i64::from(most));
+        let query = leases.into_iter().fold(query, sqlx::query::Query::bind);
         let rows = self.within(async |on| query.fetch_all(on).await).await?;
-        let learnt = rows.iter().map(learnt).collect::<sqlx::Result<_>>()?;
-        Ok((learnt, now))
+        let now = rows.first().map_or(Ok(String::new()), |row| row.try_get("now"))?;
+        let now = now.parse::<u64>().unwrap_or_default();
+        let learnt = rows.iter().filter_map(|row| learnt(row).transpose());
+        Ok((learnt.collect::<sqlx::Result<_>>()?, if now < since { 0 } else { now }))
+    }
+
+    /// What a dump brought from a server that had counted further would be newer than whatever is
+    /// learnt from then on: it becomes the oldest.
+    async fn age_what_was_put_back(&self) -> sqlx::Result<()> {
+        let sql = "UPDATE outcome SET xact = '0'
+                   WHERE xact >= pg_snapshot_xmax(pg_current_snapshot())";
+        self.within(async |on| sqlx::query(sql).execute(on).await).await.map(drop)
     }
 }
 
-fn learnt(row: &PgRow) -> sqlx::Result<Learnt> {
-    Ok(Learnt {
-        node: row.try_get("node")?,
-        shared: row.try_get("shared")?,
-        document: row.try_get("document")?,
-    })
+/// The outcome in a row; there is one row without any where nothing was learnt.
+fn learnt(row: &PgRow) -> sqlx::Result<Option<Learnt>> {
+    let Some(node) = row.try_get::<Option<String>, _>("node")? else { return Ok(None) };
+    Ok(Some(Learnt { node, shared: row.try_get("shared")?, document: row.try_get("document")? }))
 }
