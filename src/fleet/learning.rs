@@ -176,9 +176,10 @@ fn take_in(fleet: &Fleet, known: &mut BTreeMap<FixId, Known>, learnt: &[Learnt])
     let mut state = fleet.state();
     for one in learnt {
         let Ok(mut outcome) = serde_json::from_str::<Outcome>(&one.document) else { continue };
-        let ours = one.shared.as_deref().and_then(|key| state.shared.targets_of(key).next());
+        let lease = one.shared.as_deref();
+        let ours = lease.and_then(|lease| state.shared.known_as(lease, &outcome.target)).cloned();
         let is_ours = ours.is_some();
-        outcome.target = ours.cloned().unwrap_or_else(|| named(&outcome.target, &one.node));
+        outcome.target = ours.unwrap_or_else(|| named(&outcome.target, &one.node));
         let node = one.node.clone();
         known.insert(outcome.fix, Known { outcome, node, is_ours });
     }
