@@ -2,26 +2,50 @@
 //!
 //! Each outcome is told by its node alone and known by its fix, so however often it is read it
 //! counts once. They are kept in memory: the server has them, and so has each node its own. Of each
-//! kind only the newest are, so that what every cycle goes through does not grow with the fleet.
+//! kind only the newest are told, read and kept, so that neither what every cycle goes through nor
+//! what the server has of a node grows without end. What several nodes reach is learnt of at once; of
+//! the rest now and then the newest, as a sample: were all of it read by all, that would grow with the
+//! square of the fleet.
+//!
+//! Rejected: to hand on sums. They forget what came last, which quarantine asks for.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use selfheal_agents::model::{FixId, Outcome, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::Fleet;
-use super::server::{Learnt, Lesson};
+use super::server::{Learnt, Lesson, Question};
+use super::shared::Shared;
 use crate::coordinator::Coordinator;
 
-/// How often.
+/// How often this node tells, and reads what was learnt of what it reaches itself.
 const EVERY: Duration = Duration::from_secs(5);
+/// So soon it looks again whether the server is there: what others tried is to be known before what
+/// it has just been given is mended.
+const SOON: Duration = Duration::from_millis(500);
+/// How often it reads what was learnt elsewhere.
+const ELSEWHERE_EVERY: Duration = Duration::from_mins(5);
+/// So many of a kind are read then, after all that is to be known was read once.
+const SAMPLE: u32 = 10;
 /// So many are told in one statement.
 const TOGETHER: usize = 200;
-/// So many of one kind are known, the newest: more of them would say no more.
-const KEPT: usize = 100;
+/// So many of one kind are known, the newest, and so many are told by each node: more of them would
+/// say no more.
+const KEPT: u32 = 100;
+
+/// How far what others learnt was read: the transactions from which on to ask next, 0 for all.
+#[derive(Default)]
+struct Read {
+    elsewhere: u64,
+    asked_elsewhere: Option<Instant>,
+    ours: u64,
+    /// Of these.
+    leases: Vec<String>,
+}
 
 /// What another node learnt, as it is known here.
 struct Known {
@@ -33,7 +57,7 @@ struct Known {
 }
 
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
-    let (mut taught, mut since) = (None, 0);
+    let (mut taught, mut read) = (None, Read::default());
     // As many were recorded when all of them had been told.
     let mut told_all_of = None;
     let mut known = BTreeMap::new();
@@ -43,14 +67,11 @@ pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
         turns.tick().await;
         // The leases say when the server is away; nobody need hear it twice.
         if fleet.state().away.is_some() {
+            turns.reset_after(SOON);
             continue;
         }
-        match fleet.inner.server.learn(fleet.node(), since).await {
-            Ok((learnt, next)) => {
-                since = next;
-                take_in(fleet, &mut known, &learnt);
-            }
-            Err(error) => tracing::debug!(%error, "the other nodes are asked later"),
+        if let Err(error) = learn(fleet, &mut read, &mut known).await {
+            tracing::debug!(%error, "the other nodes are asked later");
         }
         let recorded = coordinator.store().outcomes_recorded();
         if told_all_of == Some(recorded) {
@@ -61,6 +82,43 @@ pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
             Err(error) => tracing::debug!(%error, "the other nodes are told later"),
         }
     }
+}
+
+async fn learn(
+    fleet: &Fleet,
+    read: &mut Read,
+    known: &mut BTreeMap<FixId, Known>,
+) -> sqlx::Result<()> {
+    let leases: Vec<String> = fleet.state().shared.leases().map(str::to_owned).collect();
+    if read.leases != leases {
+        // What is new here was not asked for so far.
+        (read.ours, read.leases) = (0, leases);
+    }
+    if read.asked_elsewhere.is_none_or(|at| at.elapsed() >= ELSEWHERE_EVERY) {
+        read.elsewhere = ask(fleet, known, read.elsewhere, None).await?;
+        read.asked_elsewhere = (read.elsewhere > 0).then(Instant::now);
+    }
+    if !read.leases.is_empty() {
+        read.ours = ask(fleet, known, read.ours, Some(&read.leases)).await?;
+        if read.ours == 0 {
+            read.asked_elsewhere = None;
+        }
+    }
+    Ok(())
+}
+
+/// Takes in what others learnt since, of these leases or of everything; answers from when on to ask next.
+async fn ask(
+    fleet: &Fleet,
+    known: &mut BTreeMap<FixId, Known>,
+    since: u64,
+    leases: Option<&[String]>,
+) -> sqlx::Result<u64> {
+    let most = if since == 0 { KEPT } else { SAMPLE };
+    let question = Question { node: fleet.node(), since, leases, most };
+    let (learnt, next) = fleet.inner.server.learn(&question).await?;
+    take_in(fleet, known, &learnt);
+    Ok(next)
 }
 
 async fn teach(
@@ -77,19 +135,33 @@ async fn teach(
         None => server.told(fleet.node()).await?,
         Some(_) => BTreeSet::new(),
     };
-    let mut lessons = vec![];
-    for outcome in &outcomes {
-        let document = serde_json::to_string(outcome)?;
-        if !known.contains(&digest(&document)) {
-            let shared = fleet.state().shared.lease_of(&outcome.target).map(str::to_owned);
-            lessons.push(Lesson { fix: outcome.fix.to_string(), shared, document });
-        }
-    }
+    let mut lessons = worth_telling(&outcomes, &fleet.state().shared)?;
+    lessons.retain(|lesson| !known.contains(&digest(&lesson.document)));
     for some in lessons.chunks(TOGETHER) {
         server.teach(fleet.node(), some).await?;
     }
+    if taught.is_none() || !lessons.is_empty() {
+        server.take_out_old(fleet.node(), KEPT).await?;
+    }
     *taught = outcomes.last().map(|last| last.timestamp).or(*taught);
     Ok(())
+}
+
+/// The newest of each kind, oldest first: what the server would take out again is not told.
+fn worth_telling(outcomes: &[Outcome], shared: &Shared) -> serde_json::Result<Vec<Lesson>> {
+    let (mut lessons, mut kinds) = (vec![], BTreeMap::new());
+    for outcome in outcomes.iter().rev() {
+        let lease = shared.lease_of(&outcome.target);
+        let newer = kinds.entry((&outcome.issue_type, &outcome.fix_type, lease)).or_insert(0);
+        *newer += 1;
+        if *newer <= KEPT {
+            let document = serde_json::to_string(outcome)?;
+            let (fix, shared) = (outcome.fix.to_string(), lease.map(str::to_owned));
+            lessons.push(Lesson { fix, shared, document });
+        }
+    }
+    lessons.reverse();
+    Ok(lessons)
 }
 
 /// As the server makes it of what it has.
@@ -104,9 +176,10 @@ fn take_in(fleet: &Fleet, known: &mut BTreeMap<FixId, Known>, learnt: &[Learnt])
     let mut state = fleet.state();
     for one in learnt {
         let Ok(mut outcome) = serde_json::from_str::<Outcome>(&one.document) else { continue };
-        let ours = one.shared.as_deref().and_then(|key| state.shared.targets_of(key).next());
+        let lease = one.shared.as_deref();
+        let ours = lease.and_then(|lease| state.shared.known_as(lease, &outcome.target)).cloned();
         let is_ours = ours.is_some();
-        outcome.target = ours.cloned().unwrap_or_else(|| outcome.target.at_node(&one.node));
+        outcome.target = ours.unwrap_or_else(|| outcome.target.at_node(&one.node));
         let node = one.node.clone();
         known.insert(outcome.fix, Known { outcome, node, is_ours });
     }
@@ -136,7 +209,7 @@ fn keep_newest(known: &mut BTreeMap<FixId, Known>) {
             ranked.extend(of_node.into_iter().enumerate());
         }
         ranked.sort_unstable_by_key(|(nth, (at, fix))| (*nth, Reverse((*at, *fix))));
-        old.extend(ranked.into_iter().skip(KEPT).map(|(_, (_, fix))| fix));
+        old.extend(ranked.into_iter().skip(KEPT as usize).map(|(_, (_, fix))| fix));
     }
     for fix in old {
         known.remove(&fix);
@@ -184,7 +257,7 @@ mod tests {
         let mut all: BTreeMap<_, _> = of_nodes.chain(of_ours).collect();
         keep_newest(&mut all);
         let numbers: Vec<u128> = all.keys().map(|fix| fix.0.as_u128()).collect();
-        let newest: Vec<u128> = (0..KEPT as u128).chain(5000..5003).collect();
+        let newest: Vec<u128> = (0..u128::from(KEPT)).chain(5000..5003).collect();
         assert_eq!(numbers, newest);
     }
 
@@ -196,7 +269,7 @@ mod tests {
         let mut all: BTreeMap<_, _> = loud.chain(calm).collect();
         keep_newest(&mut all);
         let numbers: Vec<u128> = all.keys().map(|fix| fix.0.as_u128()).collect();
-        let newest: Vec<u128> = (0..KEPT as u128 - 30).chain(5000..5030).collect();
+        let newest: Vec<u128> = (0..u128::from(KEPT) - 30).chain(5000..5030).collect();
         assert_eq!(numbers, newest);
     }
 }

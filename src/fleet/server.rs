@@ -4,9 +4,9 @@
 //! [`Ask`](selfheal_agents::lease::Ask) names.
 
 mod leases;
+mod lessons;
 mod offers;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -14,15 +14,13 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row as _};
 
 pub(super) use self::leases::{Asking, Rows};
+pub(super) use self::lessons::{Learnt, Lesson, Question};
 pub(super) use self::offers::{FoundRow, OfferRow};
 use super::registry::{Member, Summary};
 use crate::store::{OpenError, PostgresUrl, fleet_pool, migrate_fleet};
 
 /// Decisions older than this are not carried out: who took them thinks of something else by now.
 const LAPSES: &str = "10 minutes";
-
-/// So many outcomes of other nodes are read at a time, the newest.
-const LEARNT_AT_ONCE: i64 = 10_000;
 
 /// One PostgreSQL server.
 pub(super) struct Server {
@@ -51,21 +49,6 @@ pub(super) struct Waiting {
     pub(super) payload: String,
     pub(super) asked_by: String,
     pub(super) begun: bool,
-}
-
-/// An outcome of this node.
-pub(super) struct Lesson {
-    pub(super) fix: String,
-    /// The lease of its target, where others reach that as well.
-    pub(super) shared: Option<String>,
-    pub(super) document: String,
-}
-
-/// What another node learnt.
-pub(super) struct Learnt {
-    pub(super) node: String,
-    pub(super) shared: Option<String>,
-    pub(super) document: String,
 }
 
 /// A connection to it.
@@ -203,49 +186,6 @@ impl Server {
         let query = sqlx::query(sql).bind(id).bind(done).bind(answer);
         self.within(async |on| query.execute(on).await).await.map(drop)
     }
-
-    /// What this node has told of its outcomes: the SHA-256 of each document, in hexadecimal.
-    pub(super) async fn told(&self, node: &str) -> sqlx::Result<BTreeSet<String>> {
-        let sql = "SELECT encode(sha256(convert_to(document, 'UTF8')), 'hex') FROM outcome
-                   WHERE node = $1";
-        let query = sqlx::query_scalar(sql).bind(node);
-        let told: Vec<String> = self.within(async |on| query.fetch_all(on).await).await?;
-        Ok(told.into_iter().collect())
-    }
-
-    /// Tells the others outcomes, each once; no two are of one fix.
-    pub(super) async fn teach(&self, node: &str, lessons: &[Lesson]) -> sqlx::Result<()> {
-        let sql = "INSERT INTO outcome (fix, node, shared, document)
-             SELECT fix, $1, shared, document
-             FROM UNNEST($2::text[], $3::text[], $4::text[]) AS lesson (fix, shared, document)
-             ON CONFLICT (fix) DO UPDATE SET shared = excluded.shared,
-                 document = excluded.document, xact = pg_current_xact_id()
-             WHERE outcome.node = excluded.node AND outcome.document <> excluded.document";
-        let of = |field: fn(&Lesson) -> &str| lessons.iter().map(field).collect::<Vec<_>>();
-        let shared: Vec<Option<&str>> = lessons.iter().map(|one| one.shared.as_deref()).collect();
-        let query = sqlx::query(sql).bind(node).bind(of(|one| &one.fix)).bind(shared);
-        let query = query.bind(of(|one| &one.document));
-        self.within(async |on| query.execute(on).await).await.map(drop)
-    }
-
-    /// What others learnt since that transaction, and the one from which on to ask next.
-    pub(super) async fn learn(&self, node: &str, since: u64) -> sqlx::Result<(Vec<Learnt>, u64)> {
-        let sql = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text";
-        let now: String =
-            self.within(async |on| sqlx::query_scalar(sql).fetch_one(on).await).await?;
-        let now = now.parse::<u64>().unwrap_or_default();
-        // A server that was set up anew counts from the beginning.
-        let since = if now < since { 0 } else { since };
-        // However much was learnt: so many a node reads at its start, what may be its own as well and
-        // the newest first.
-        let sql = "SELECT node, shared, document FROM outcome
-                    WHERE xact >= $1::text::xid8 AND node <> $2
-                    ORDER BY shared IS NULL, xact DESC LIMIT $3";
-        let query = sqlx::query(sql).bind(since.to_string()).bind(node).bind(LEARNT_AT_ONCE);
-        let rows = self.within(async |on| query.fetch_all(on).await).await?;
-        let learnt = rows.iter().map(learnt).collect::<sqlx::Result<_>>()?;
-        Ok((learnt, now))
-    }
 }
 
 fn member(row: &PgRow) -> sqlx::Result<Member> {
@@ -270,13 +210,5 @@ fn waiting(row: &PgRow) -> sqlx::Result<Waiting> {
         payload: row.try_get("payload")?,
         asked_by: row.try_get("asked_by")?,
         begun: row.try_get("begun")?,
-    })
-}
-
-fn learnt(row: &PgRow) -> sqlx::Result<Learnt> {
-    Ok(Learnt {
-        node: row.try_get("node")?,
-        shared: row.try_get("shared")?,
-        document: row.try_get("document")?,
     })
 }

@@ -87,6 +87,13 @@ impl Shared {
         declared.chain(&self.engine).chain(self.engines.values()).map(String::as_str)
     }
 
+    /// What this node calls a target that another calls so, and that stands under that lease.
+    pub(super) fn known_as<'a>(&'a self, lease: &str, there: &'a TargetId) -> Option<&'a TargetId> {
+        // The containers of a shared engine have the same names everywhere.
+        let same = || (self.lease_of(there) == Some(lease)).then_some(there);
+        self.targets_of(lease).next().or_else(same)
+    }
+
     /// What is declared here under that lease.
     pub(super) fn targets_of(&self, lease: &str) -> impl Iterator<Item = &TargetId> {
         let own = self.declared.iter();
@@ -204,6 +211,9 @@ mod tests {
         let by_ssh = self::shared(&other.replace("tcp://nas.lan:2375", "ssh://ops@Nas.lan"));
         assert!(by_ssh.leases().eq(["docker:nas.lan"]));
         // It is still talked to until the next start.
+        let there = TargetId::container("nas/web");
+        assert_eq!(beside.known_as("docker:nas.lan", &there), Some(&there));
+        assert_eq!(beside.known_as("docker:nas.lan", &web), None, "that is this node's own");
         let dropped = self::shared("").after(&beside);
         assert_eq!(dropped.lease_of(&TargetId::container("nas/web")), Some("docker:nas.lan"));
         let own = self::shared("[docker]\nhost = \"tcp://127.0.0.1:2375\"\n");

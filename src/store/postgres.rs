@@ -45,11 +45,12 @@ const CONNECTIONS: u32 = 3;
 /// Where what several nodes share lies.
 const FLEET_SCHEMA: &str = "selfheal_fleet";
 /// Every step to its newest form, oldest first.
-const FLEET_MIGRATIONS: [(i64, &str, &str); 4] = [
+const FLEET_MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "first", include_str!("../fleet/schema.sql")),
     (2, "frozen", include_str!("../fleet/frozen.sql")),
     (3, "own", include_str!("../fleet/own.sql")),
     (4, "offers", include_str!("../fleet/offers.sql")),
+    (5, "lessons", include_str!("../fleet/lessons.sql")),
 ];
 /// Of a thousand nodes each has so many, so they are few.
 const FLEET_CONNECTIONS: u32 = 2;
@@ -168,9 +169,13 @@ pub(crate) fn fleet_pool(url: &PostgresUrl, lease: Duration) -> PgPool {
     // In use all the time: what is asked shows whether the server is there, a way there earlier.
     let options = pool_options(FLEET_CONNECTIONS).test_before_acquire(false);
     // What the server knows of tables so small and so busy is old, and by it each node would read the
-    // rows of all, where an index leads to its own. And what it takes for dear it would compile.
-    let to =
-        limited(&url.within(FLEET_SCHEMA)).options([("enable_seqscan", "off"), ("jit", "off")]);
+    // rows of all, where an index leads to its own, and the newest of them first. And what it takes for
+    // dear it would compile.
+    let to = limited(&url.within(FLEET_SCHEMA)).options([
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("jit", "off"),
+    ]);
     options.acquire_timeout(lease.min(CONNECT)).connect_lazy_with(to)
 }
 

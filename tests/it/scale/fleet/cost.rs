@@ -1,8 +1,9 @@
 //! What was used: processors by the kernel's count, statements by the server's.
 
 use std::fs::read_to_string;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sqlx::{PgConnection, Row as _};
 
 use crate::probes::server::Server;
@@ -65,11 +66,22 @@ impl Clerk {
         Ok(Self { postmaster, connection })
     }
 
-    /// How often a table that all share was read from end to end, but for those that are being made.
+    /// Waits until whoever made the tables is gone: only then is it told what that read.
+    pub(super) async fn makers_are_gone(&mut self) -> Result<()> {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND query LIKE '%pg_advisory_unlock%'
+             AND pid <> pg_backend_pid()";
+        let limit = Instant::now() + Duration::from_mins(1);
+        while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut self.connection).await? > 0 {
+            ensure!(Instant::now() < limit, "the tables are being made for ever");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// How often a table that all share was read from end to end.
     pub(super) async fn scans(&mut self) -> Result<f64> {
-        let sql = "SELECT SUM(GREATEST(seq_scan - made, 0))::float8
-             FROM pg_stat_user_tables, LATERAL (SELECT COUNT(*) AS made FROM pg_index
-                 WHERE indrelid = relid) indexes
+        let sql = "SELECT SUM(seq_scan)::float8 FROM pg_stat_user_tables
              WHERE schemaname = 'selfheal_fleet' AND relname <> '_sqlx_migrations'";
         Ok(sqlx::query_scalar(sql).fetch_one(&mut self.connection).await?)
     }

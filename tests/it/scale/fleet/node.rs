@@ -2,9 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use selfheal::audit::Audit;
 use selfheal::config::{Settings, Sources, load_from};
 use selfheal::coordinator::{Coordinator, Parts, Rules, Scope, Trigger};
@@ -44,6 +44,7 @@ pub(super) struct Node {
     number: usize,
     coordinator: Coordinator,
     store: Arc<SqlStore>,
+    fleet: Fleet,
     cancel: CancellationToken,
     parts: [JoinHandle<()>; 2],
     /// Kept, since the settings go out to whoever listens to it.
@@ -76,9 +77,9 @@ impl Node {
         });
         let parts = [
             tokio::spawn(Sender::new(history, Arc::clone(&store)).run(cancel.clone())),
-            tokio::spawn(fleet.run(coordinator.clone(), cancel.clone())),
+            tokio::spawn(fleet.clone().run(coordinator.clone(), cancel.clone())),
         ];
-        Ok(Self { number, coordinator, store, cancel, parts, _rules: rules })
+        Ok(Self { number, coordinator, store, fleet, cancel, parts, _rules: rules })
     }
 
     pub(super) async fn cycle(&self) -> Result<()> {
@@ -87,12 +88,28 @@ impl Node {
     }
 
     /// A fix came to its end here.
-    pub(super) async fn learns(&self) -> Result<()> {
+    pub(super) async fn learns(&self) -> Result<FixId> {
         let mut learnt = outcome(1, 0, true);
         (learnt.fix, learnt.incident) = (FixId(Uuid::now_v7()), IncidentId(Uuid::now_v7()));
         learnt.timestamp = self.coordinator.now();
         learnt.issue_type = format!("kind-{}", self.number % KINDS);
-        Ok(self.store.record_outcome(&learnt).await?)
+        self.store.record_outcome(&learnt).await?;
+        Ok(learnt.fix)
+    }
+
+    /// Waits until the server has its tables, and this node a part in the fleet.
+    pub(super) async fn takes_part(&self) -> Result<()> {
+        let limit = Instant::now() + Duration::from_mins(1);
+        while !self.fleet.figures().connected {
+            ensure!(Instant::now() < limit, "node {} has no part in the fleet", self.number);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// How much that others learnt it knows.
+    pub(super) fn known(&self) -> usize {
+        self.fleet.figures().outcomes
     }
 
     pub(super) async fn end(self) {
@@ -105,7 +122,7 @@ impl Node {
 
 fn settings(place: &Place<'_>, number: usize) -> Result<Settings> {
     let folder = place.folder.join(format!("{}-{number}", place.fleet));
-    std::fs::create_dir(&folder)?;
+    std::fs::create_dir_all(&folder)?;
     let file = folder.join("selfheal.toml");
     let text = format!(
         "data_dir = \"{}/data\"\n[docker]\nhost = \"unix://{}\"\n[store]\nurl = \"{}\"\n\
