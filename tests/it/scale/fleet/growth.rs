@@ -15,7 +15,8 @@ use super::{Fleet, Site};
 const CONTAINERS: usize = 50;
 /// One node of so many has made a fix between two measurements.
 const FIX_EVERY: usize = 20;
-const LEASE: Duration = Duration::from_secs(8);
+/// In seconds, as by default.
+const LEASE: u64 = 8;
 /// How long is looked at what nodes do between their cycles.
 const BETWEEN: Duration = Duration::from_secs(30);
 /// What a cycle changed is sent within this time.
@@ -42,13 +43,20 @@ fn sizes() -> Result<Vec<usize>> {
     sizes.collect::<Result<_, _>>().with_context(wrong)
 }
 
+/// How long their leases are.
+fn lease() -> Result<Duration> {
+    let text = std::env::var("SELFHEAL_LEASE").unwrap_or(LEASE.to_string());
+    let wrong = || format!("SELFHEAL_LEASE={text}: write a number of seconds, such as {LEASE}");
+    text.trim().parse().map(Duration::from_secs).with_context(wrong)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures; scripts/scale runs it"]
 async fn growth() -> Result<()> {
     let sizes = sizes()?;
     let most = sizes.iter().max().copied().unwrap_or_default();
     let Some(site) = Site::open(CONTAINERS, most * 4 + 50).await? else { return Ok(()) };
-    let (mut fleet, mut clerk) = site.found("fleet", LEASE).await?;
+    let (mut fleet, mut clerk) = site.found("fleet", lease()?).await?;
     let empty = own_memory_bytes();
     let mut costs = vec![];
     for size in sizes {
