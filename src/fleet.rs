@@ -19,6 +19,7 @@ mod learning;
 mod leases;
 mod names;
 mod neighbours;
+mod offers;
 mod registry;
 mod server;
 mod shared;
@@ -82,7 +83,7 @@ struct State {
     /// What is needed here and is not here.
     sought: BTreeSet<Sought>,
     /// What other nodes have of that.
-    found: neighbours::Found,
+    found: Option<neighbours::Found>,
     /// When each lease was last asked for in vain.
     missed: BTreeMap<String, Duration>,
     /// Why nothing is known of the others; `None` while the server answers.
@@ -372,8 +373,8 @@ impl Port for Fleet {
         self.state().sought = sought;
     }
 
-    fn neighbours(&self) -> Vec<Neighbour> {
-        self.state().neighbours_now()
+    fn neighbours(&self) -> Option<Vec<Neighbour>> {
+        self.state().neighbours_now(self.inner.lease)
     }
 
     fn outcomes(&self) -> Arc<Vec<Outcome>> {

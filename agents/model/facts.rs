@@ -3,7 +3,7 @@
 //! Facts are what adapters deliver through the ports: plain values with their unit
 //! in the name, no verdicts. A value that could not be read is `None`, never zero.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -260,9 +260,9 @@ pub struct Outside {
     pub host: Option<String>,
     /// By the container's own port: the host's, where that is not for the host itself alone.
     pub ports: BTreeMap<u16, u16>,
-    /// By the port of the host, where that is for one address of it alone: that address.
+    /// Addresses of the host with the port of it that is for that one alone.
     #[serde(default)]
-    pub bound: BTreeMap<u16, String>,
+    pub bound: BTreeSet<(String, u16)>,
 }
 
 /// Everything Docker says about one container.

@@ -85,10 +85,19 @@ pub struct Neighbour {
     pub tried_at: Option<HostPort>,
     /// How it does, as its node sees it.
     pub state: NeighbourState,
-    /// The same in a sentence.
+    /// The same in a sentence, where it is not well.
     pub detail: String,
-    /// For how long the node has said nothing, where that is so long that it may be gone.
-    pub silent: Option<Duration>,
+    /// Why that may not be so any more.
+    pub silence: Option<Silence>,
+}
+
+/// Why nothing new is known of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// It has said nothing for so long that it may be gone.
+    Node(Duration),
+    /// What nodes say is not heard here.
+    Here,
 }
 
 /// What is known to be wrong with a neighbour.
@@ -124,7 +133,7 @@ impl Neighbour {
 
     /// What its node says is wrong with it, while that node is there.
     pub fn told(&self) -> Option<NeighbourTrouble> {
-        if self.silent.is_some() {
+        if self.silence.is_some() {
             return None;
         }
         let why = match self.state {
@@ -159,20 +168,22 @@ mod tests {
 
     #[test]
     fn the_word_of_a_node_counts_while_it_speaks_and_what_works_again_has_a_while() {
-        let of = |state, silent| Neighbour {
+        let of = |state, silence| Neighbour {
             sought: Sought::At(HostPort::new("nas.lan", 5432)),
             target: TargetId::container("db").at_node("nas"),
             node: "nas".to_owned(),
             tried_at: None,
             state,
             detail: "it ended".to_owned(),
-            silent,
+            silence,
         };
         let since = Duration::from_secs;
         let is_trouble = |state| of(state, None).told().is_some();
         assert!(is_trouble(NeighbourState::Fails) && !is_trouble(NeighbourState::Works));
         assert!(is_trouble(NeighbourState::WorksAgain(since(5))));
         assert!(!is_trouble(NeighbourState::WorksAgain(Neighbour::SETTLES)));
-        assert_eq!(of(NeighbourState::Fails, Some(since(40))).told(), None);
+        for silence in [Silence::Node(since(40)), Silence::Here] {
+            assert_eq!(of(NeighbourState::Fails, Some(silence)).told(), None);
+        }
     }
 }

@@ -59,9 +59,9 @@ pub trait Fleet: Send + Sync {
     }
     /// Says what is needed here and is not here; whether another node has it is asked from now on.
     fn seek(&self, _sought: BTreeSet<Sought>) {}
-    /// What other nodes have of that, as far as is known. One may be found at several nodes.
-    fn neighbours(&self) -> Vec<Neighbour> {
-        vec![]
+    /// What other nodes have of that; `None` until they were asked. One may be found at several nodes.
+    fn neighbours(&self) -> Option<Vec<Neighbour>> {
+        Some(vec![])
     }
     /// What became of the fixes of other nodes. What only they reach bears their name.
     fn outcomes(&self) -> Arc<Vec<Outcome>>;

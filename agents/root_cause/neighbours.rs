@@ -34,14 +34,18 @@ pub(super) fn diagnosed(
             OTHER_NODE,
             "What it needs on another node fails",
             Ledger::with_base(SEEN, format!("node `{node}` looks after it")),
-            format!("{root}: {why}. Node `{node}` looks after it; {suffer} waits for it here."),
+            format!(
+                "{root}: {why}. Node `{node}` looks after it. What waits for it here: {suffer}."
+            ),
             false,
         ),
         NeighbourTrouble::Unreached { why } => (
             OTHER_NODE_UNREACHED,
             "What it needs on another node does not answer",
             Ledger::with_base(UNREACHED, "nothing answers there, and no node sees why"),
-            format!("{root}: {why}. {suffer} suffers from it; restarting that would not help."),
+            format!(
+                "{root}: {why}. What suffers from it here: {suffer}. To restart that would not help."
+            ),
             true,
         ),
     };

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::model::{
     Endpoint, Facts, Finding, Hold, HostPort, Neighbour, NeighbourSeen, NeighbourState,
-    NeighbourTrouble, TargetId, Timestamp,
+    NeighbourTrouble, Silence, TargetId, Timestamp,
 };
 use selfheal_agents::root_cause::Graph;
 
@@ -23,8 +23,11 @@ use super::state::{Inner, lock};
 const LIMIT: Duration = Duration::from_secs(3);
 /// For so long a node may look for itself why nothing answers there.
 const GIVEN: TimeDelta = TimeDelta::seconds(60);
+/// For so long a node may mend what fails there before a person here is told, too.
+const PATIENCE: TimeDelta = TimeDelta::minutes(15);
 
-/// A time in which nothing answered.
+/// A time of trouble.
+#[derive(Clone, Copy)]
 pub(super) struct Spell {
     since: Timestamp,
     until: Option<Timestamp>,
@@ -38,7 +41,9 @@ impl Inner {
     pub(super) fn meet_neighbours(&self, inventory: Inventory) -> Inventory {
         let mut inventory = inventory;
         self.fleet.seek(inventory.sought.keys().cloned().collect());
-        inventory.meet(&self.fleet.neighbours());
+        if let Some(found) = self.fleet.neighbours() {
+            inventory.meet(&found);
+        }
         inventory
     }
 
@@ -75,21 +80,24 @@ impl Inner {
             Some(place) => Some((place, self.answers(place).await)),
             None => None,
         };
-        let mut unreached = lock(&self.unreached);
-        if let Some((place, false)) = tried {
-            let spell = unreached.entry(id.clone()).or_insert(Spell { since: now, until: None });
-            if spell.until.is_some() {
-                *spell = Spell { since: now, until: None };
-            }
-            let trouble = Some(trouble_of(neighbour, place, now - spell.since));
-            return (id, NeighbourSeen { trouble, works_since: None });
+        let mut spells = lock(&self.unreached);
+        if told.is_none() && !matches!(tried, Some((_, false))) {
+            let reached_since = spells.get_mut(&id).map(|spell| *spell.until.get_or_insert(now));
+            let works_since = works_since(neighbour, now).max(reached_since);
+            return (id, NeighbourSeen { trouble: None, works_since });
         }
-        let reached_since = unreached.get_mut(&id).map(|spell| *spell.until.get_or_insert(now));
-        let works_since = match neighbour.state {
-            NeighbourState::WorksAgain(since) => TimeDelta::from_std(since).ok().map(|d| now - d),
-            NeighbourState::Works | NeighbourState::Fails => None,
+        let new = Spell { since: now, until: None };
+        let spell = spells.entry(id.clone()).or_insert(new);
+        if spell.until.is_some() {
+            *spell = new;
+        }
+        let lasts = now - spell.since;
+        let trouble = match (told, tried) {
+            (Some(told), _) => in_time(told, lasts),
+            (None, Some((place, _))) => trouble_of(neighbour, place, lasts),
+            (None, None) => return (id, NeighbourSeen::default()),
         };
-        (id, NeighbourSeen { trouble: told, works_since: works_since.max(reached_since) })
+        (id, NeighbourSeen { trouble: Some(trouble), works_since: None })
     }
 
     async fn answers(&self, place: &HostPort) -> bool {
@@ -101,28 +109,58 @@ impl Inner {
     }
 }
 
-/// Nothing answers where its node sees it work, or sees nothing any more.
-fn trouble_of(neighbour: &Neighbour, place: &HostPort, since: TimeDelta) -> NeighbourTrouble {
-    let node = neighbour.node.clone();
-    match neighbour.silent {
-        Some(silent) => NeighbourTrouble::Unreached {
-            why: format!(
-                "nothing answers at {place}, and node `{node}` has said nothing for {} s: look \
-                 whether that host is still there",
-                silent.as_secs()
-            ),
-        },
-        None if since < GIVEN => NeighbourTrouble::LookedAfter {
-            why: format!("nothing answers at {place}, and node `{node}` is about to see why"),
-            node,
-        },
-        None => NeighbourTrouble::Unreached {
-            why: format!(
-                "nothing answers at {place}, although node `{node}` sees it work: look at the way \
-                 between the two hosts (network, firewall, the address it listens at)"
-            ),
-        },
+/// Since when its node sees it work again.
+fn works_since(neighbour: &Neighbour, now: Timestamp) -> Option<Timestamp> {
+    match neighbour.state {
+        NeighbourState::WorksAgain(since) => Some(now - TimeDelta::from_std(since).ok()?),
+        NeighbourState::Works | NeighbourState::Fails => None,
     }
+}
+
+/// What a node says it looks after, as long as that may take.
+fn in_time(told: NeighbourTrouble, lasts: TimeDelta) -> NeighbourTrouble {
+    match told {
+        NeighbourTrouble::LookedAfter { node, why } if lasts > PATIENCE => {
+            let minutes = lasts.num_minutes();
+            NeighbourTrouble::Unreached {
+                why: format!("{why}, and node `{node}` has not mended it for {minutes} min"),
+            }
+        }
+        told => told,
+    }
+}
+
+/// Nothing answers where its node sees it work, or sees nothing any more.
+fn trouble_of(neighbour: &Neighbour, place: &HostPort, lasts: TimeDelta) -> NeighbourTrouble {
+    let node = neighbour.node.clone();
+    let why = match neighbour.silence {
+        Some(Silence::Node(silent)) => {
+            return NeighbourTrouble::Unreached {
+                why: format!(
+                    "nothing answers at {place}, and node `{node}` has said nothing for {} s: look \
+                     whether that host is still there",
+                    silent.as_secs()
+                ),
+            };
+        }
+        _ if lasts < GIVEN => {
+            return NeighbourTrouble::LookedAfter {
+                why: format!("nothing answers at {place}, and node `{node}` is about to see why"),
+                node,
+            };
+        }
+        Some(Silence::Here) => format!(
+            "what node `{node}` says of it is not known, since the fleet's PostgreSQL does not answer"
+        ),
+        None if !neighbour.detail.is_empty() => {
+            format!("at node `{node}` {}, which nobody there misses", neighbour.detail)
+        }
+        None => format!(
+            "although node `{node}` sees it work: look at the way between the two hosts (network, \
+             firewall, the address it listens at)"
+        ),
+    };
+    NeighbourTrouble::Unreached { why: format!("nothing answers at {place}; {why}") }
 }
 
 impl Seen {

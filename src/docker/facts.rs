@@ -313,7 +313,7 @@ fn outside(config: &HostConfig) -> Outside {
     Outside {
         host: None,
         ports: ports.collect(),
-        bound: bound.map(|host| (host.port, host.address.clone())).collect(),
+        bound: bound.map(|host| (host.address.clone(), host.port)).collect(),
     }
 }
 

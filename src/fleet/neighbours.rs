@@ -9,87 +9,86 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::model::{
-    Endpoint, HostPort, Neighbour, NeighbourState, Sought, TargetId, Verdict, clean, engine_of,
+    HostPort, Neighbour, NeighbourState, Silence, Sought, TargetId, clean,
 };
 
 use super::names::Names;
+use super::offers::{LONGEST, Offers};
 use super::registry::SILENT;
 use super::server::{FoundRow, OfferRow};
 use super::{Fleet, State, clock};
-use crate::coordinator::{Coordinator, TargetSummary};
-use crate::docker::is_this_machine;
+use crate::coordinator::Coordinator;
 
 /// How often the others are told and asked.
 const EVERY: Duration = Duration::from_secs(2);
-/// The longest sentence about a target.
-const LONGEST: usize = 200;
 /// A container that asks for more places than this is a list of them, and needs few.
 const MOST_SOUGHT: usize = 500;
-/// So many names are looked up at the same time.
-const AT_ONCE: usize = 8;
 
 /// What was found of other nodes' targets.
-#[derive(Default)]
 pub(super) struct Found {
-    neighbours: Vec<Neighbour>,
+    /// Each with how long its node had said nothing then.
+    neighbours: Vec<(Neighbour, Duration)>,
     /// By the clock of leases: it grows old while the server is away.
     read_at: Duration,
 }
 
+/// What is kept between two turns.
+#[derive(Default)]
+struct Memory {
+    names: Names,
+    offers: Offers,
+    told: Option<Vec<OfferRow>>,
+}
+
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
-    let mut names = Names::default();
-    let mut told = None;
+    let mut memory = Memory::default();
     let mut turns = tokio::time::interval(EVERY);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         turns.tick().await;
         if fleet.state().away.is_some() {
             // Who was away for long may have been forgotten: it tells all again.
-            told = None;
-        } else if let Err(error) = turn(fleet, coordinator, &mut names, &mut told).await {
-            told = None;
+            memory.told = None;
+        } else if let Err(error) = turn(fleet, coordinator, &mut memory).await {
+            memory.told = None;
             tracing::debug!(%error, "what nodes have for each other is not told or read");
         }
     }
 }
 
-async fn turn(
-    fleet: &Fleet,
-    coordinator: &Coordinator,
-    names: &mut Names,
-    told: &mut Option<Vec<OfferRow>>,
-) -> sqlx::Result<()> {
+async fn turn(fleet: &Fleet, coordinator: &Coordinator, memory: &mut Memory) -> sqlx::Result<()> {
     let (configured, sought) = {
         let state = fleet.state();
         (state.hosts.clone(), state.sought.clone())
     };
+    let (server, me) = (&fleet.inner.server, fleet.node());
     let inventory = coordinator.inventory().borrow().clone();
-    let hosts = names.own(&configured, coordinator.is_contained());
-    let offers = offers(&inventory, &coordinator.standing().targets, &hosts, fleet.node());
-    let server = &fleet.inner.server;
+    let hosts = memory.names.own(&configured, coordinator.is_contained());
     // Before the first look nothing is known, which is not that there is nothing.
-    if !inventory.targets.is_empty() && told.as_ref() != Some(&offers) {
-        server.offer(fleet.node(), &offers).await?;
-        *told = Some(offers);
+    if !inventory.targets.is_empty() {
+        let rows = memory.offers.of(&inventory, &coordinator.standing().targets, &hosts, me);
+        if memory.told.as_ref() != Some(&rows) {
+            server.offer(me, &rows).await?;
+            memory.told = Some(rows);
+        }
     }
-    let keys = keys(names, &sought).await;
+    let keys = keys(&mut memory.names, &sought).await;
     let mut neighbours = vec![];
     if !keys.is_empty() {
         let places: Vec<&str> = keys.keys().map(String::as_str).collect();
-        let rows = server.find(fleet.node(), &places).await?;
-        neighbours = rows.iter().flat_map(|row| met(row, &keys, names)).collect();
+        let rows = server.find(me, &places).await?;
+        neighbours = rows.iter().flat_map(|row| met(row, &keys, &memory.names, me)).collect();
     }
-    let found = Found { neighbours, read_at: clock() };
-    fleet.state().found = found;
+    fleet.state().found = Some(Found { neighbours, read_at: clock() });
     Ok(())
 }
 
 /// By what is asked of the table: what is sought by it. A name is asked for with all addresses that it
 /// leads to.
 async fn keys(names: &mut Names, sought: &BTreeSet<Sought>) -> BTreeMap<String, Vec<Sought>> {
-    names.look_up(sought.iter().filter_map(host), AT_ONCE).await;
+    let hosts = sought.iter().take(MOST_SOUGHT).filter_map(host).collect();
+    names.look_up(&hosts).await;
     let mut keys: BTreeMap<String, Vec<Sought>> = BTreeMap::new();
     for one in sought.iter().take(MOST_SOUGHT) {
         let Sought::At(place) = one else {
@@ -118,12 +117,19 @@ fn host(sought: &Sought) -> Option<&str> {
 }
 
 /// What a row says of everything that was sought by its place.
-fn met(row: &FoundRow, keys: &BTreeMap<String, Vec<Sought>>, names: &Names) -> Vec<Neighbour> {
+fn met(
+    row: &FoundRow,
+    keys: &BTreeMap<String, Vec<Sought>>,
+    names: &Names,
+    me: &str,
+) -> Vec<(Neighbour, Duration)> {
     // Of another version: a name that cannot be read is not known.
     let Ok(target) = row.target.parse::<TargetId>() else { return vec![] };
     let secs = |secs: f64| Duration::try_from_secs_f64(secs.max(0.0)).unwrap_or_default();
+    // Two that wait for each other wait for ever: each is mended by its own node then.
+    let is_circle = row.blames.rsplit_once('@').is_some_and(|(_, node)| node == me);
     let state = match row.works_secs {
-        _ if row.fails => NeighbourState::Fails,
+        _ if row.fails && !is_circle => NeighbourState::Fails,
         Some(since) => NeighbourState::WorksAgain(secs(since)),
         None => NeighbourState::Works,
     };
@@ -131,12 +137,13 @@ fn met(row: &FoundRow, keys: &BTreeMap<String, Vec<Sought>>, names: &Names) -> V
         sought: sought.clone(),
         target: target.at_node(&row.node),
         node: row.node.clone(),
-        tried_at: tried_at(sought, names),
+        tried_at: tried_at(sought, names).filter(|_| !is_circle),
         state,
         detail: clean(&row.detail, LONGEST),
-        silent: Some(secs(row.silent_secs)),
+        silence: None,
     };
-    keys.get(&row.place).into_iter().flatten().map(of).collect()
+    let sought = keys.get(&row.place).into_iter().flatten();
+    sought.map(|sought| (of(sought), secs(row.silent_secs))).collect()
 }
 
 /// Where a container that names the place ends up, where that is known here, too.
@@ -148,83 +155,106 @@ fn tried_at(sought: &Sought, names: &Names) -> Option<HostPort> {
     if is_address { Some(place.clone()) } else { looked_up().map(by_address) }
 }
 
-/// What this node has for the others: its containers, and what runs on its host beside them.
-fn offers(
-    inventory: &Inventory,
-    standing: &[TargetSummary],
-    hosts: &BTreeSet<String>,
-    node: &str,
-) -> Vec<OfferRow> {
-    let known: BTreeMap<&TargetId, &TargetSummary> =
-        standing.iter().map(|one| (&one.id, one)).collect();
-    let mut ports: BTreeMap<TargetId, BTreeSet<u16>> = BTreeMap::new();
-    let mut bound: BTreeMap<TargetId, Vec<String>> = BTreeMap::new();
-    let mut failing: BTreeMap<TargetId, String> = BTreeMap::new();
-    for (name, facts) in &inventory.containers {
-        if engine_of(name).is_some() {
-            continue;
-        }
-        let id = TargetId::container(name);
-        ports.insert(id.clone(), facts.outside.ports.values().copied().collect());
-        let at_one = facts.outside.bound.iter();
-        let at_one = at_one.map(|(port, address)| HostPort::new(address, *port).to_string());
-        bound.insert(id.clone(), at_one.collect());
-        if facts.is_down() {
-            failing.insert(id, format!("it does not run ({})", facts.status.as_str()));
-        }
-    }
-    for (id, target) in &inventory.targets {
-        let container = target.container.as_deref().map(TargetId::container);
-        let of = container.filter(|container| ports.contains_key(container));
-        let port = target.endpoint.as_ref().and_then(own_port);
-        if of.is_none() && port.is_none() {
-            continue;
-        }
-        let of = of.unwrap_or_else(|| id.clone());
-        ports.entry(of.clone()).or_default().extend(port);
-        if let Some(summary) = known.get(id).filter(|one| one.verdict == Verdict::Critical) {
-            failing.entry(of).or_insert_with(|| clean(&summary.detail, LONGEST));
-        }
-    }
-    let row = |(target, ports): (TargetId, BTreeSet<u16>)| {
-        let all = ports.iter().flat_map(|port| hosts.iter().map(|host| HostPort::new(host, *port)));
-        let mut places: Vec<String> = all.map(|place| place.to_string()).collect();
-        places.extend(bound.remove(&target).unwrap_or_default());
-        places.push(target.at_node(node).to_string());
-        let detail = failing.remove(&target);
-        OfferRow {
-            target: target.to_string(),
-            places,
-            fails: detail.is_some(),
-            detail: detail.unwrap_or_default(),
-        }
-    };
-    ports.into_iter().map(row).collect()
-}
-
-/// The port of this host at which something is reached from here, and so perhaps from others.
-fn own_port(endpoint: &Endpoint) -> Option<u16> {
-    let of = |host: &str, port: u16| is_this_machine(host).then_some(port);
-    match endpoint {
-        Endpoint::Postgres(server) | Endpoint::Mysql(server) | Endpoint::Redis(server) => {
-            of(&server.host, server.port)
-        }
-        Endpoint::Tcp { host, port } => of(host, *port),
-        Endpoint::Http(page) => {
-            let url = url::Url::parse(&page.url).ok()?;
-            of(url.host_str()?, url.port_or_known_default()?)
-        }
-    }
-}
-
 impl State {
-    /// What other nodes have of what is needed here; who has said nothing for long is called silent.
-    pub(super) fn neighbours_now(&self) -> Vec<Neighbour> {
-        let old = clock().saturating_sub(self.found.read_at);
-        let now = |one: &Neighbour| {
-            let silent = one.silent.unwrap_or_default() + old;
-            Neighbour { silent: Some(silent).filter(|for_long| *for_long > SILENT), ..one.clone() }
+    /// What other nodes have of what is needed here, and why that may be old; `None` until they were
+    /// asked. Nodes of long leases give signs of life more rarely.
+    pub(super) fn neighbours_now(&self, lease: Duration) -> Option<Vec<Neighbour>> {
+        let found = self.found.as_ref()?;
+        let old = clock().saturating_sub(found.read_at);
+        let now = |(one, silent): &(Neighbour, Duration)| {
+            let silence = match (old > SILENT, *silent) {
+                (true, _) => Some(Silence::Here),
+                (false, silent) if silent > SILENT.max(lease) => Some(Silence::Node(silent + old)),
+                (false, _) => None,
+            };
+            let state = match one.state {
+                NeighbourState::WorksAgain(since) => NeighbourState::WorksAgain(since + old),
+                state => state,
+            };
+            Neighbour { silence, state, ..one.clone() }
         };
-        self.found.neighbours.iter().map(now).collect()
+        Some(found.neighbours.iter().map(now).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(place: &str, fails: bool, blames: &str) -> FoundRow {
+        FoundRow {
+            place: place.to_owned(),
+            node: "nas".to_owned(),
+            target: "container:db".to_owned(),
+            fails,
+            detail: "it ended".to_owned(),
+            blames: blames.to_owned(),
+            works_secs: None,
+            silent_secs: 1.0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_is_asked_for_by_its_name_and_tried_where_that_is_an_address() {
+        let at = |host: &str| Sought::At(HostPort::new(host, 5432));
+        let called = Sought::Called(TargetId::container("db").at_node("nas"));
+        let (far, name, own) = (at("192.0.2.7"), at("nas.invalid"), at("127.0.0.1"));
+        let sought = BTreeSet::from([far.clone(), name.clone(), own, called.clone()]);
+        let mut names = Names::default();
+        let keys = keys(&mut names, &sought).await;
+        let asked: Vec<&str> = keys.keys().map(String::as_str).collect();
+        assert_eq!(asked, ["192.0.2.7:5432", "container:db@nas", "nas.invalid:5432"]);
+        let tried = |place: &str| {
+            let found = met(&row(place, true, ""), &keys, &names, "shop");
+            (found[0].0.state, found[0].0.tried_at.as_ref().map(ToString::to_string))
+        };
+        let fails = NeighbourState::Fails;
+        assert_eq!(tried("192.0.2.7:5432"), (fails, Some("192.0.2.7:5432".to_owned())));
+        assert_eq!(tried("nas.invalid:5432"), (fails, None));
+        assert_eq!(tried("container:db@nas"), (fails, None));
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_this_node_itself_is_not_waited_for() {
+        let far = Sought::At(HostPort::new("192.0.2.7", 5432));
+        let mut names = Names::default();
+        let keys = keys(&mut names, &BTreeSet::from([far])).await;
+        let of = |blames: &str| {
+            met(&row("192.0.2.7:5432", true, blames), &keys, &names, "shop")[0].0.clone()
+        };
+        assert_eq!(of("container:web@pi").state, NeighbourState::Fails);
+        let circle = of("container:web@shop");
+        assert_eq!((circle.state, circle.tried_at), (NeighbourState::Works, None));
+    }
+
+    #[test]
+    fn a_node_is_silent_for_its_own_silence_and_not_for_that_of_the_server() {
+        let found = |silent, read_at| State {
+            found: Some(Found {
+                neighbours: vec![(
+                    Neighbour {
+                        sought: Sought::At(HostPort::new("nas.lan", 80)),
+                        target: TargetId::container("db").at_node("nas"),
+                        node: "nas".to_owned(),
+                        tried_at: None,
+                        state: NeighbourState::Works,
+                        detail: String::new(),
+                        silence: None,
+                    },
+                    Duration::from_secs(silent),
+                )],
+                read_at,
+            }),
+            ..State::default()
+        };
+        let silence = |state: State, lease| {
+            state.neighbours_now(Duration::from_secs(lease)).unwrap()[0].silence
+        };
+        assert_eq!(silence(found(10, clock()), 8), None);
+        assert!(matches!(silence(found(20, clock()), 8), Some(Silence::Node(_))));
+        assert_eq!(silence(found(20, clock()), 60), None);
+        let long_ago = clock().saturating_sub(Duration::from_secs(30));
+        assert_eq!(silence(found(1, long_ago), 8), Some(Silence::Here));
+        assert!(State::default().neighbours_now(SILENT).is_none());
     }
 }

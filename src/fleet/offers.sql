@@ -4,6 +4,8 @@ CREATE TABLE offer (
     target      TEXT COLLATE "C" NOT NULL,
     fails       BOOLEAN NOT NULL,
     detail      TEXT NOT NULL,
+    -- What another node has, where that is why it fails.
+    blames      TEXT NOT NULL,
     -- Since it last failed.
     works_since TIMESTAMPTZ,
     PRIMARY KEY (node, target)

@@ -12,10 +12,13 @@ impl Inventory {
     /// two networks use) is nobody's: who guesses blames the wrong one.
     pub fn meet(&mut self, found: &[Neighbour]) {
         for (sought, needed_by) in self.sought.clone() {
-            let there: Vec<&Neighbour> = found.iter().filter(|one| one.sought == sought).collect();
-            match (there.as_slice(), &sought) {
-                ([neighbour], _) => self.add_neighbour(neighbour, &needed_by),
-                ([], Sought::Called(target)) => self.warn_of_nobody(target, &needed_by),
+            let mut there = found.iter().filter(|one| one.sought == sought);
+            match (there.next(), &sought) {
+                // By its name and by several addresses one is found several times.
+                (Some(first), _) if there.all(|other| other.target == first.target) => {
+                    self.add_neighbour(first, &needed_by);
+                }
+                (None, Sought::Called(target)) => self.warn_of_nobody(target, &needed_by),
                 _ => {}
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use selfheal_agents::fakes::environment;
 use selfheal_agents::model::{
-    ContainerFacts, HostPort, Neighbour, NeighbourState, Sought, TcpFacts,
+    ContainerFacts, HostPort, Neighbour, NeighbourState, Silence, Sought, TcpFacts,
 };
 use selfheal_agents::ports::{Alone, Fleet, Ownership, Permit};
 
@@ -19,7 +19,7 @@ struct Nas {
 }
 
 impl Nas {
-    fn says(&self, state: NeighbourState, silent: Option<Duration>) {
+    fn says(&self, state: NeighbourState, silence: Option<Silence>) {
         let sought = self.sought.lock().unwrap().first().cloned();
         *self.database.lock().unwrap() = Some(Neighbour {
             sought: sought.expect("nothing is sought"),
@@ -28,7 +28,7 @@ impl Nas {
             tried_at: Some(HostPort::new("nas.lan", 5432)),
             state,
             detail: "it ended with status 1".to_owned(),
-            silent,
+            silence,
         });
     }
 }
@@ -44,8 +44,8 @@ impl Fleet for Nas {
     fn seek(&self, sought: BTreeSet<Sought>) {
         *self.sought.lock().unwrap() = sought;
     }
-    fn neighbours(&self) -> Vec<Neighbour> {
-        self.database.lock().unwrap().iter().cloned().collect()
+    fn neighbours(&self) -> Option<Vec<Neighbour>> {
+        Some(self.database.lock().unwrap().iter().cloned().collect())
     }
     fn outcomes(&self) -> Arc<Vec<Outcome>> {
         Arc::default()
@@ -117,7 +117,7 @@ async fn where_nothing_answers_the_other_node_has_a_minute_to_see_why_and_then_a
 async fn a_node_that_is_silent_is_missed_only_where_nothing_answers_at_its_place() {
     let nas: Arc<Nas> = Arc::default();
     let stage = shop_beyond(&nas).await;
-    let long = Some(Duration::from_secs(40));
+    let long = Some(Silence::Node(Duration::from_secs(40)));
     nas.says(NeighbourState::Fails, long);
     answers(&stage.fake, false);
     stage.fake.crash("web", 1);
@@ -129,4 +129,38 @@ async fn a_node_that_is_silent_is_missed_only_where_nothing_answers_at_its_place
     answers(&stage.fake, true);
     stage.pass(600).await;
     assert_eq!(stage.fake.effects().len(), 1, "what it was told last is not believed for ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_node_does_not_mend_is_told_here_as_well_after_a_while() {
+    let nas: Arc<Nas> = Arc::default();
+    let stage = shop_beyond(&nas).await;
+    nas.says(NeighbourState::Fails, None);
+    stage.fake.crash("web", 1);
+    stage.pass(600).await;
+    assert!(stage.alerts().await.is_empty());
+    stage.pass(900).await;
+    assert_eq!(holds(&stage).await, ["target_external"]);
+    assert_eq!(stage.alerts().await, ["held"]);
+    assert!(stage.fake.effects().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_is_heard_of_the_nodes_the_place_itself_is_asked() {
+    let nas: Arc<Nas> = Arc::default();
+    let stage = shop_beyond(&nas).await;
+    nas.says(NeighbourState::Fails, Some(Silence::Here));
+    answers(&stage.fake, false);
+    stage.fake.crash("web", 1);
+    stage.pass(30).await;
+    assert_eq!(holds(&stage).await, ["leased_elsewhere"]);
+    stage.pass(300).await;
+    let incidents = stage.incidents().await;
+    let summary = only(&incidents).diagnosis.clone().unwrap().summary;
+    assert!(summary.contains("the fleet's PostgreSQL does not answer"), "{summary}");
+    answers(&stage.fake, true);
+    // As the schedule does.
+    stage.look().await;
+    stage.pass(300).await;
+    assert_eq!(stage.fake.effects().len(), 1, "{:?}", stage.fake.effects());
 }

@@ -40,6 +40,11 @@ async fn list(State(api): State<Api>, params: Result<Params<Search>, Problem>) -
 
 async fn one(State(api): State<Api>, id: Result<Named<TargetId>, Problem>) -> Page {
     let Named(id) = id?;
+    let inventory = Arc::clone(&api.coordinator.inventory().borrow());
+    if let Some(neighbour) = inventory.neighbours.get(&id) {
+        // Its own node looks at it; what that says of it is shown with all of that node.
+        return Ok(Redirect::to(&format!("/fleet#n-{}", neighbour.node)).into_response());
+    }
     let detail = detail(&api, &id).await?;
     let levels = levels(&api, &id).await?;
     let query =

@@ -15,7 +15,7 @@ fn found(sought: Sought, target: &str, node: &str) -> Neighbour {
         tried_at: None,
         state: NeighbourState::Works,
         detail: String::new(),
-        silent: None,
+        silence: None,
     }
 }
 
@@ -54,6 +54,8 @@ fn what_one_node_has_there_is_needed_and_what_two_have_is_nobodys() {
         with_labels("lost", &[("selfheal.depends-on", "cache@attic")]),
     ]);
     inventory.meet(&[
+        // By its name and by its address.
+        found(at("nas.lan", 5432), "container:db", "nas"),
         found(at("nas.lan", 5432), "container:db", "nas"),
         found(at("vip.lan", 6379), "container:cache", "nas"),
         found(at("vip.lan", 6379), "container:cache", "spare"),
