@@ -66,7 +66,7 @@ impl fmt::Display for Sought {
 pub enum NeighbourState {
     /// It works.
     Works,
-    /// It fails, or lies still.
+    /// It fails, as its own node judges.
     Fails,
     /// It works again, for so long.
     WorksAgain(Duration),
@@ -81,8 +81,10 @@ pub struct Neighbour {
     pub target: TargetId,
     /// The node.
     pub node: String,
-    /// Where it can be tried from here; `None` where only the container knows what the name leads to.
-    pub tried_at: Option<HostPort>,
+    /// Where it can be tried from here; nowhere if only the container knows what the name leads to.
+    pub tried_at: Vec<HostPort>,
+    /// What of this node it waits for itself, as its own node says.
+    pub blames: Option<TargetId>,
     /// How it does, as its node sees it.
     pub state: NeighbourState,
     /// The same in a sentence, where it is not well.
@@ -172,7 +174,8 @@ mod tests {
             sought: Sought::At(HostPort::new("nas.lan", 5432)),
             target: TargetId::container("db").at_node("nas"),
             node: "nas".to_owned(),
-            tried_at: None,
+            tried_at: vec![],
+            blames: None,
             state,
             detail: "it ended".to_owned(),
             silence,

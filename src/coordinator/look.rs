@@ -139,7 +139,7 @@ impl Inner {
         let left_out: u64 = logs.values().map(|batch| batch.dropped).sum();
         self.lines_left_out.fetch_add(left_out, Ordering::Relaxed);
         findings.extend(self.outside_alerts(&inventory, &report).await);
-        let neighbours = self.look_at_neighbours(&inventory, &graph, &findings, report.at).await;
+        let neighbours = self.look_at_neighbours(&inventory, &graph, &findings, &report).await;
         let lines: usize = logs.values().map(|batch: &LogBatch| batch.lines.len()).sum();
         let summary = format!("{} finding(s), {lines} new log line(s)", findings.len());
         agents.push(step("error-detector", started, summary));

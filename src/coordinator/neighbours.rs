@@ -11,8 +11,8 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use selfheal_agents::health_monitor::Inventory;
 use selfheal_agents::model::{
-    Endpoint, Facts, Finding, Hold, HostPort, Neighbour, NeighbourSeen, NeighbourState,
-    NeighbourTrouble, Silence, TargetId, Timestamp,
+    Endpoint, Facts, Finding, HealthReport, Hold, HostPort, Neighbour, NeighbourSeen,
+    NeighbourState, NeighbourTrouble, Silence, TargetId, Timestamp,
 };
 use selfheal_agents::root_cause::Graph;
 
@@ -53,8 +53,9 @@ impl Inner {
         inventory: &Inventory,
         graph: &Graph,
         findings: &[Finding],
-        now: Timestamp,
+        report: &HealthReport,
     ) -> BTreeMap<TargetId, NeighbourSeen> {
+        let now = report.at;
         if inventory.neighbours.is_empty() {
             lock(&self.unreached).clear();
             return BTreeMap::new();
@@ -65,7 +66,14 @@ impl Inner {
             failing.into_iter().flat_map(|id| graph.perhaps_needed_by(id)).collect();
         let asked = inventory.neighbours.values().filter(|one| needed.contains(&one.target));
         let seen = join_all(asked.map(|one| self.look_at_neighbour(one, now))).await;
-        lock(&self.unreached).retain(|id, _| inventory.neighbours.contains_key(id));
+        let mut spells = lock(&self.unreached);
+        spells.retain(|id, _| inventory.neighbours.contains_key(id));
+        for (id, spell) in spells.iter_mut().filter(|(id, _)| !needed.contains(*id)) {
+            // Nothing suffers any more.
+            if graph.dependents_of(id).iter().any(|dependent| report.target(dependent).is_some()) {
+                spell.until.get_or_insert(now);
+            }
+        }
         seen.into_iter().collect()
     }
 
@@ -76,12 +84,9 @@ impl Inner {
     ) -> (TargetId, NeighbourSeen) {
         let id = neighbour.target.clone();
         let told = neighbour.told();
-        let tried = match neighbour.tried_at.as_ref().filter(|_| told.is_none()) {
-            Some(place) => Some((place, self.answers(place).await)),
-            None => None,
-        };
+        let is_out = told.is_none() && self.is_out(neighbour).await;
         let mut spells = lock(&self.unreached);
-        if told.is_none() && !matches!(tried, Some((_, false))) {
+        if told.is_none() && !is_out {
             let reached_since = spells.get_mut(&id).map(|spell| *spell.until.get_or_insert(now));
             let works_since = works_since(neighbour, now).max(reached_since);
             return (id, NeighbourSeen { trouble: None, works_since });
@@ -92,12 +97,22 @@ impl Inner {
             *spell = new;
         }
         let lasts = now - spell.since;
-        let trouble = match (told, tried) {
-            (Some(told), _) => in_time(told, lasts),
-            (None, Some((place, _))) => trouble_of(neighbour, place, lasts),
-            (None, None) => return (id, NeighbourSeen::default()),
+        let trouble = match told {
+            Some(told) if neighbour.state == NeighbourState::Fails => in_time(told, lasts),
+            Some(told) => told,
+            None => trouble_of(neighbour, lasts),
         };
         (id, NeighbourSeen { trouble: Some(trouble), works_since: None })
+    }
+
+    /// Whether nothing answers where it is reached; where that cannot be tried, whether its node says
+    /// that it does not run.
+    async fn is_out(&self, neighbour: &Neighbour) -> bool {
+        if neighbour.tried_at.is_empty() {
+            return neighbour.silence.is_none() && !neighbour.detail.is_empty();
+        }
+        // Whoever needs it tries one address after the other.
+        !join_all(neighbour.tried_at.iter().map(|place| self.answers(place))).await.contains(&true)
     }
 
     async fn answers(&self, place: &HostPort) -> bool {
@@ -131,36 +146,33 @@ fn in_time(told: NeighbourTrouble, lasts: TimeDelta) -> NeighbourTrouble {
 }
 
 /// Nothing answers where its node sees it work, or sees nothing any more.
-fn trouble_of(neighbour: &Neighbour, place: &HostPort, lasts: TimeDelta) -> NeighbourTrouble {
+fn trouble_of(neighbour: &Neighbour, lasts: TimeDelta) -> NeighbourTrouble {
     let node = neighbour.node.clone();
+    let what = match neighbour.tried_at.first() {
+        Some(place) => format!("nothing answers at {place}"),
+        None => neighbour.detail.clone(),
+    };
     let why = match neighbour.silence {
-        Some(Silence::Node(silent)) => {
-            return NeighbourTrouble::Unreached {
-                why: format!(
-                    "nothing answers at {place}, and node `{node}` has said nothing for {} s: look \
-                     whether that host is still there",
-                    silent.as_secs()
-                ),
-            };
-        }
+        Some(Silence::Node(silent)) => format!(
+            "node `{node}` has said nothing for {} s: look whether that host is still there",
+            silent.as_secs()
+        ),
         _ if lasts < GIVEN => {
-            return NeighbourTrouble::LookedAfter {
-                why: format!("nothing answers at {place}, and node `{node}` is about to see why"),
-                node,
-            };
+            let why = format!("{what}, and node `{node}` is about to see why");
+            return NeighbourTrouble::LookedAfter { node, why };
         }
         Some(Silence::Here) => format!(
             "what node `{node}` says of it is not known, since the fleet's PostgreSQL does not answer"
         ),
         None if !neighbour.detail.is_empty() => {
-            format!("at node `{node}` {}, which nobody there misses", neighbour.detail)
+            format!("node `{node}` says that {}, and nobody there misses it", neighbour.detail)
         }
         None => format!(
-            "although node `{node}` sees it work: look at the way between the two hosts (network, \
-             firewall, the address it listens at)"
+            "node `{node}` sees it work: look at the way between the two hosts (network, firewall, \
+             the address it listens at)"
         ),
     };
-    NeighbourTrouble::Unreached { why: format!("nothing answers at {place}; {why}") }
+    NeighbourTrouble::Unreached { why: format!("{what}; {why}") }
 }
 
 impl Seen {

@@ -42,7 +42,7 @@ struct Memory {
 }
 
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
-    let mut memory = Memory::default();
+    let (mut memory, mut complained) = (Memory::default(), false);
     let mut turns = tokio::time::interval(EVERY);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -50,9 +50,16 @@ pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
         if fleet.state().away.is_some() {
             // Who was away for long may have been forgotten: it tells all again.
             memory.told = None;
-        } else if let Err(error) = turn(fleet, coordinator, &mut memory).await {
-            memory.told = None;
-            tracing::debug!(%error, "what nodes have for each other is not told or read");
+            continue;
+        }
+        match turn(fleet, coordinator, &mut memory).await {
+            Ok(()) => complained = false,
+            Err(error) => {
+                memory.told = None;
+                if !std::mem::replace(&mut complained, true) {
+                    tracing::warn!(%error, "what nodes have for each other is not told or read");
+                }
+            }
         }
     }
 }
@@ -126,10 +133,10 @@ fn met(
     // Of another version: a name that cannot be read is not known.
     let Ok(target) = row.target.parse::<TargetId>() else { return vec![] };
     let secs = |secs: f64| Duration::try_from_secs_f64(secs.max(0.0)).unwrap_or_default();
-    // Two that wait for each other wait for ever: each is mended by its own node then.
-    let is_circle = row.blames.rsplit_once('@').is_some_and(|(_, node)| node == me);
+    let own = row.blames.rsplit_once('@').filter(|(_, node)| *node == me);
+    let blames = own.and_then(|(name, _)| name.parse::<TargetId>().ok());
     let state = match row.works_secs {
-        _ if row.fails && !is_circle => NeighbourState::Fails,
+        _ if row.fails => NeighbourState::Fails,
         Some(since) => NeighbourState::WorksAgain(secs(since)),
         None => NeighbourState::Works,
     };
@@ -137,7 +144,8 @@ fn met(
         sought: sought.clone(),
         target: target.at_node(&row.node),
         node: row.node.clone(),
-        tried_at: tried_at(sought, names).filter(|_| !is_circle),
+        tried_at: tried_at(sought, names),
+        blames: blames.clone(),
         state,
         detail: clean(&row.detail, LONGEST),
         silence: None,
@@ -147,12 +155,13 @@ fn met(
 }
 
 /// Where a container that names the place ends up, where that is known here, too.
-fn tried_at(sought: &Sought, names: &Names) -> Option<HostPort> {
-    let Sought::At(place) = sought else { return None };
-    let is_address = place.host().parse::<IpAddr>().is_ok();
-    let looked_up = || names.addresses(place.host()).next();
+fn tried_at(sought: &Sought, names: &Names) -> Vec<HostPort> {
+    let Sought::At(place) = sought else { return vec![] };
+    if place.host().parse::<IpAddr>().is_ok() {
+        return vec![place.clone()];
+    }
     let by_address = |ip: IpAddr| HostPort::new(&ip.to_string(), place.port());
-    if is_address { Some(place.clone()) } else { looked_up().map(by_address) }
+    names.addresses(place.host()).map(by_address).collect()
 }
 
 impl State {
@@ -206,7 +215,7 @@ mod tests {
         assert_eq!(asked, ["192.0.2.7:5432", "container:db@nas", "nas.invalid:5432"]);
         let tried = |place: &str| {
             let found = met(&row(place, true, ""), &keys, &names, "shop");
-            (found[0].0.state, found[0].0.tried_at.as_ref().map(ToString::to_string))
+            (found[0].0.state, found[0].0.tried_at.first().map(ToString::to_string))
         };
         let fails = NeighbourState::Fails;
         assert_eq!(tried("192.0.2.7:5432"), (fails, Some("192.0.2.7:5432".to_owned())));
@@ -215,16 +224,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_for_this_node_itself_is_not_waited_for() {
+    async fn what_of_this_node_another_waits_for_has_its_own_name_here() {
         let far = Sought::At(HostPort::new("192.0.2.7", 5432));
         let mut names = Names::default();
         let keys = keys(&mut names, &BTreeSet::from([far])).await;
-        let of = |blames: &str| {
-            met(&row("192.0.2.7:5432", true, blames), &keys, &names, "shop")[0].0.clone()
+        let blames = |of: &str| {
+            met(&row("192.0.2.7:5432", true, of), &keys, &names, "shop")[0].0.blames.clone()
         };
-        assert_eq!(of("container:web@pi").state, NeighbourState::Fails);
-        let circle = of("container:web@shop");
-        assert_eq!((circle.state, circle.tried_at), (NeighbourState::Works, None));
+        assert_eq!(blames("container:web@pi"), None);
+        assert_eq!(blames("container:web@shop"), Some(TargetId::container("web")));
     }
 
     #[test]
@@ -236,7 +244,8 @@ mod tests {
                         sought: Sought::At(HostPort::new("nas.lan", 80)),
                         target: TargetId::container("db").at_node("nas"),
                         node: "nas".to_owned(),
-                        tried_at: None,
+                        tried_at: vec![],
+                        blames: None,
                         state: NeighbourState::Works,
                         detail: String::new(),
                         silence: None,

@@ -64,8 +64,24 @@ impl Offers {
                 offer.ports = self.ports.get(id).cloned().unwrap_or_default();
             }
         }
+        leave_to_who_runs(&mut offers);
         self.ports = offers.iter().map(|(id, offer)| (id.clone(), offer.ports.clone())).collect();
         offers.into_iter().map(|(id, offer)| row(&id, offer, hosts, node)).collect()
+    }
+}
+
+/// A port is that of the container that runs; one that was left behind, or a check of the same port,
+/// would make two of it.
+fn leave_to_who_runs(offers: &mut BTreeMap<TargetId, Offer>) {
+    let runs = |id: &TargetId, offer: &Offer| id.container_name().is_some() && !offer.is_down;
+    let running = || offers.iter().filter(|(id, offer)| runs(id, offer)).map(|(_, offer)| offer);
+    let ports: BTreeSet<u16> = running().flat_map(|offer| offer.ports.clone()).collect();
+    let bound: BTreeSet<String> = running().flat_map(|offer| offer.bound.clone()).collect();
+    for (id, offer) in offers {
+        if !runs(id, offer) {
+            offer.ports.retain(|port| !ports.contains(port));
+            offer.bound.retain(|place| !bound.contains(place));
+        }
     }
 }
 
@@ -161,8 +177,8 @@ mod tests {
     }
 
     /// A server that is reached at this host, in that container or in none.
-    fn on_host(name: &str, container: Option<&str>) -> Target {
-        let endpoint = Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 6432 };
+    fn on_host(name: &str, port: u16, container: Option<&str>) -> Target {
+        let endpoint = Endpoint::Tcp { host: "127.0.0.1".to_owned(), port };
         Target {
             endpoint: Some(endpoint),
             container: container.map(str::to_owned),
@@ -181,12 +197,13 @@ mod tests {
     #[test]
     fn what_is_published_and_what_runs_on_the_host_is_told_with_every_name_of_the_host() {
         let own = [published("db"), container("quiet"), published("far/db")];
-        let targets = vec![on_host("tcp:orders", None), on_host("tcp:in", Some("quiet"))];
+        let targets =
+            vec![on_host("tcp:orders", 7432, None), on_host("tcp:in", 6432, Some("quiet"))];
         let rows = Offers::default().of(&inventory(&own, targets), &[], &hosts(), "nas");
         let expected = [
             "container:db: 192.0.2.7:15432 192.0.2.7:81 container:db@nas nas.lan:15432",
             "container:quiet: 192.0.2.7:6432 container:quiet@nas nas.lan:6432 tcp:in@nas",
-            "tcp:orders: 192.0.2.7:6432 nas.lan:6432 tcp:orders@nas",
+            "tcp:orders: 192.0.2.7:7432 nas.lan:7432 tcp:orders@nas",
         ];
         assert_eq!(places(&rows), expected);
         assert!(rows.iter().all(|row| !row.fails));
@@ -195,12 +212,23 @@ mod tests {
     #[test]
     fn what_a_container_s_program_publishes_by_itself_is_known_while_it_is_down() {
         let mut offers = Offers::default();
-        let up = inventory(&[container("db")], vec![on_host("tcp:in", Some("db"))]);
+        let up = inventory(&[container("db")], vec![on_host("tcp:in", 6432, Some("db"))]);
         let before = offers.of(&up, &[], &hosts(), "nas");
         let down = ContainerFacts { status: ContainerStatus::Exited, ..container("db") };
         let after = offers.of(&inventory(&[down], vec![]), &[], &hosts(), "nas");
         assert!(after[0].places.contains(&"nas.lan:6432".to_owned()), "{before:?}, then {after:?}");
         // Nobody misses it so far.
         assert!(!after[0].fails && after[0].detail.contains("does not run"), "{after:?}");
+    }
+
+    #[test]
+    fn a_port_is_that_of_the_container_that_runs() {
+        let old = ContainerFacts { status: ContainerStatus::Exited, ..published("db-old") };
+        let check = on_host("tcp:db", 15432, None);
+        let own = inventory(&[published("db"), old], vec![check]);
+        let rows = Offers::default().of(&own, &[], &hosts(), "nas");
+        let there = |row: &&OfferRow| row.places.contains(&"nas.lan:15432".to_owned());
+        let found: Vec<&str> = rows.iter().filter(there).map(|row| &*row.target).collect();
+        assert_eq!(found, ["container:db"]);
     }
 }

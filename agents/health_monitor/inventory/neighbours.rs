@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Inventory, edge, tidy};
-use crate::model::{DependencySource, Neighbour, Sought, TargetId};
+use crate::model::{DependencySource, Neighbour, NeighbourState, Sought, TargetId};
 
 impl Inventory {
     /// Adds what other nodes have of what is needed here and is not here.
@@ -31,10 +31,17 @@ impl Inventory {
             if is_placed { DependencySource::Environment } else { DependencySource::Label };
         let edges = needed_by.iter().map(|from| edge(from, &neighbour.target, source));
         self.dependencies.extend(edges);
+        let mut neighbour = neighbour.clone();
+        if neighbour.blames.as_ref().is_some_and(|blamed| needed_by.contains(blamed)) {
+            // Two that wait for each other wait for ever: each is mended by its own node.
+            neighbour.state = NeighbourState::Works;
+            neighbour.tried_at.clear();
+            neighbour.detail.clear();
+        }
         let known = self.neighbours.entry(neighbour.target.clone());
         let known = known.or_insert_with(|| neighbour.clone());
-        if neighbour.tried_at.is_some() {
-            known.clone_from(neighbour);
+        if !neighbour.tried_at.is_empty() {
+            *known = neighbour;
         }
     }
 

@@ -25,7 +25,8 @@ impl Nas {
             sought: sought.expect("nothing is sought"),
             target: TargetId::container("db").at_node("nas"),
             node: "nas".to_owned(),
-            tried_at: Some(HostPort::new("nas.lan", 5432)),
+            tried_at: vec![HostPort::new("nas.lan", 5432)],
+            blames: None,
             state,
             detail: "it ended with status 1".to_owned(),
             silence,
@@ -163,4 +164,25 @@ async fn while_nothing_is_heard_of_the_nodes_the_place_itself_is_asked() {
     stage.look().await;
     stage.pass(300).await;
     assert_eq!(stage.fake.effects().len(), 1, "{:?}", stage.fake.effects());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trouble_that_was_over_in_time_makes_the_next_one_no_longer() {
+    let nas: Arc<Nas> = Arc::default();
+    let stage = shop_beyond(&nas).await;
+    nas.says(NeighbourState::Fails, None);
+    stage.fake.hang("web");
+    stage.look().await;
+    assert_eq!(holds(&stage).await, ["leased_elsewhere"]);
+    // Both come back before anybody looks.
+    stage.fake.recover("web");
+    nas.says(NeighbourState::Works, None);
+    stage.look().await;
+    assert_eq!(only(&stage.incidents().await).state(), IncidentState::Resolved);
+    stage.pass(3600).await;
+    nas.says(NeighbourState::Fails, None);
+    stage.fake.hang("web");
+    stage.look().await;
+    assert!(stage.alerts().await.is_empty(), "{:?}", stage.alerts().await);
+    assert!(stage.fake.effects().is_empty());
 }

@@ -12,7 +12,8 @@ fn found(sought: Sought, target: &str, node: &str) -> Neighbour {
         sought,
         target: id(target).at_node(node),
         node: node.to_owned(),
-        tried_at: None,
+        tried_at: vec![],
+        blames: None,
         state: NeighbourState::Works,
         detail: String::new(),
         silence: None,
@@ -68,4 +69,17 @@ fn what_one_node_has_there_is_needed_and_what_two_have_is_nobodys() {
     assert_eq!(edges(&inventory), expected);
     assert_eq!(inventory.neighbours.len(), 2);
     assert!(inventory.warnings[0].contains("`cache@attic`"), "{:?}", inventory.warnings);
+}
+
+#[test]
+fn what_waits_for_its_own_dependent_is_not_waited_for_and_what_waits_for_another_is() {
+    let blaming = |blamed: &str| {
+        let mut inventory = take(&[asks("web", "postgres://me@nas.lan/shop"), container("db")]);
+        let api = found(at("nas.lan", 5432), "container:api", "nas");
+        let blames = Some(TargetId::container(blamed));
+        inventory.meet(&[Neighbour { blames, state: NeighbourState::Fails, ..api }]);
+        inventory.neighbours[&id("container:api").at_node("nas")].state
+    };
+    assert_eq!(blaming("web"), NeighbourState::Works);
+    assert_eq!(blaming("db"), NeighbourState::Fails);
 }
