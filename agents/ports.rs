@@ -594,6 +594,9 @@ pub enum Occasion {
 /// Everything that is kept.
 #[async_trait]
 pub trait Store: Incidents + Journal + Outcomes + Backups + Memory + Outbox + Messages {
+    /// Rises with every write of this store, also one whose answer was lost: while it stays, what
+    /// was read is as it was.
+    fn writes(&self) -> u64;
     /// Whether something can be written now; the error says why not.
     async fn check_writable(&self) -> StoreResult<()>;
     /// Makes a copy to go on from should the store be damaged one day, if it is time for one and

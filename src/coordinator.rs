@@ -16,6 +16,7 @@ mod allowed;
 mod api;
 mod asked;
 mod baselines;
+mod changes;
 mod circumstances;
 mod clones;
 mod cycle;
@@ -83,6 +84,7 @@ mod window_length;
 pub use allowed::Allowed;
 use allowed::Word;
 pub use api::*;
+pub use changes::Changes;
 pub use hours::{HOURS_KEPT, Hour};
 pub use levels::{ERROR_LINES, Level};
 pub use outside::{Heard, Taken};
@@ -334,6 +336,16 @@ impl Coordinator {
     /// Whether it is known what the last run left frozen.
     pub fn are_freezes_known(&self) -> bool {
         self.inner.are_freezes_known.load(Ordering::Relaxed)
+    }
+
+    /// The freezes in force.
+    pub fn freezes(&self) -> Vec<Freeze> {
+        self.inner.freezes_in_force()
+    }
+
+    /// Tells from now on whether what is shown of it may have changed.
+    pub fn changes(&self) -> Changes {
+        Changes::of(self)
     }
 
     /// Where it stands now.

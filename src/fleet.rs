@@ -33,6 +33,7 @@ use async_trait::async_trait;
 use selfheal_agents::lease::{Ask, Mark, Tenure};
 use selfheal_agents::model::{Neighbour, Outcome, Sought, TargetId};
 use selfheal_agents::ports::{Fleet as Port, FrozenThere, Ownership, Permit};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -63,6 +64,8 @@ struct Inner {
     lease: Duration,
     server: Server,
     state: Mutex<State>,
+    /// Whenever the server said that somebody decided elsewhere what this node is to do.
+    decisions_wait: Notify,
     lost: AtomicU64,
     refused: AtomicU64,
 }
@@ -74,7 +77,7 @@ struct State {
     is_declared: bool,
     mode: String,
     /// How this node is, but for its leases; `None` until that is known.
-    summary: Option<registry::Summary>,
+    summary: Option<Arc<registry::Summary>>,
     tenures: BTreeMap<String, Tenure>,
     /// What other nodes have frozen.
     frozen: Vec<(String, Frozen)>,
@@ -148,6 +151,7 @@ impl Fleet {
                 lease,
                 server: Server::new(url, lease),
                 state: Mutex::new(state),
+                decisions_wait: Notify::new(),
                 lost: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
             }),

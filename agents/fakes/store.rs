@@ -50,6 +50,7 @@ struct Kept {
     journal: Vec<JournalRecord>,
     outcomes: Vec<Outcome>,
     outcomes_recorded: u64,
+    writes: u64,
     backups: Vec<Backup>,
     events: Vec<RuntimeEvent>,
     changes: Vec<Change>,
@@ -163,6 +164,8 @@ impl MemoryStore {
         if kept.dead || kept.dies_now() == Some(Interruption::BeforeWrite) {
             return Err(interrupted());
         }
+        // Whoever reads waits until the write that begins here has ended.
+        kept.writes += 1;
         Ok(kept)
     }
 }
@@ -618,6 +621,10 @@ impl Outbox for MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
+    fn writes(&self) -> u64 {
+        self.kept().writes
+    }
+
     async fn check_writable(&self) -> StoreResult<()> {
         self.write().map(drop)
     }

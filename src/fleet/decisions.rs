@@ -16,9 +16,7 @@ use crate::coordinator::{Coordinator, RequestError};
 use crate::streams::desk::attend;
 use crate::streams::jobs::{Job, work};
 
-/// How often the owner looks: it is a third of what an idle node asks of the server, ...
-const EVERY: Duration = Duration::from_secs(2);
-/// ... and whoever asks for an answer.
+/// How often whoever asks for an answer looks for it.
 const LOOK: Duration = Duration::from_millis(250);
 /// So long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,14 +84,11 @@ impl Fleet {
     }
 }
 
+/// Does what waits for this node whenever it is told that anything does: each time that it tells how it
+/// is. To ask on its own would be a third of what an idle node asks of the server.
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
-    let mut turns = tokio::time::interval(EVERY);
-    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        turns.tick().await;
-        if fleet.state().away.is_some() {
-            continue;
-        }
+        fleet.inner.decisions_wait.notified().await;
         let Ok(waiting) = fleet.inner.server.waiting(fleet.node()).await else { continue };
         for one in waiting {
             let id = one.id.clone();

@@ -4,13 +4,14 @@
 //! be lost, and what ends at one ends at all. While the server is away what was read last holds, and
 //! nothing shared is changed anyhow. A freeze of everything is its node's own.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 use selfheal_agents::model::{TargetId, Timestamp};
 use selfheal_agents::ports::FrozenThere;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::server::Line;
 use super::{Fleet, State};
 use crate::coordinator::{Coordinator, RequestError};
 
@@ -33,7 +34,7 @@ impl Fleet {
             return None;
         }
         let state = self.state();
-        let freezes = coordinator.standing().freezes.into_iter();
+        let freezes = coordinator.freezes().into_iter();
         let shared = freezes.filter_map(|freeze| {
             let target = freeze.target?;
             let lease = state.shared.lease_of(&target)?.to_owned();
@@ -46,16 +47,14 @@ impl Fleet {
         serde_json::to_string(&all).ok()
     }
 
-    /// Reads what the others have frozen.
-    pub(super) async fn read_frozen(&self, line: &mut Line) -> sqlx::Result<()> {
-        let told = line.frozen(self.node()).await?;
-        let read = told.into_iter().flat_map(|(node, text)| {
+    /// Takes over what the others tell that they have frozen, each by its name.
+    pub(super) fn take_frozen(&self, told: &BTreeMap<String, String>) {
+        let read = told.iter().flat_map(|(node, text)| {
             // Of another version: what cannot be read is not known.
-            let all = serde_json::from_str::<Vec<Frozen>>(&text).unwrap_or_default();
+            let all = serde_json::from_str::<Vec<Frozen>>(text).unwrap_or_default();
             all.into_iter().map(move |one| (node.clone(), one))
         });
         self.state().frozen = read.collect();
-        Ok(())
     }
 
     /// Ends what other nodes have frozen of a target that is shared; answers whether there was

@@ -1,12 +1,14 @@
 //! Keeps the leases of this node, takes over those that nobody keeps, and tells how the node is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use selfheal_agents::lease::{Ask, Reading, Row};
 use selfheal_agents::model::{Fix, IncidentState};
 
+use super::registry::{Held, Summary};
 use super::server::{Line, Own, Rows};
 use super::{Away, Fleet, State, away, clock};
 use crate::coordinator::{Coordinator, Scope, Trigger};
@@ -15,7 +17,7 @@ use crate::coordinator::{Coordinator, Scope, Trigger};
 const RENEWALS: u32 = 4;
 
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
-    let (mut is_prepared, mut told) = (false, String::new());
+    let (mut is_prepared, mut told) = (false, None);
     let mut turns = tokio::time::interval(fleet.inner.lease / RENEWALS);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -38,15 +40,18 @@ pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
             )))),
             Err(error) => {
                 // Who was away for long may have been forgotten: it tells all of itself again.
-                told.clear();
+                told = None;
                 fleet.is_away(Some(Away::Silent(away(&error))));
             }
         }
     }
 }
 
+/// How this node is, and what it looks after.
+type Told = Option<(Arc<Summary>, Vec<Held>)>;
+
 /// One look; answers whether this node may take part.
-async fn turn(fleet: &Fleet, coordinator: &Coordinator, told: &mut String) -> sqlx::Result<bool> {
+async fn turn(fleet: &Fleet, coordinator: &Coordinator, told: &mut Told) -> sqlx::Result<bool> {
     // One connection for all that follows: to wait for one each time takes as long as to ask.
     let mut line = fleet.inner.server.line().await?;
     if !tell(fleet, coordinator, &mut line, told).await? {
@@ -56,9 +61,9 @@ async fn turn(fleet: &Fleet, coordinator: &Coordinator, told: &mut String) -> sq
     if wanted.is_empty() {
         return Ok(true);
     }
+    let rows = line.rows(fleet.node(), &wanted).await?;
     // Before a lease comes here: what is frozen must be known by then.
-    fleet.read_frozen(&mut line).await?;
-    let rows = line.rows(&wanted).await?;
+    fleet.take_frozen(&rows.frozen);
     let busy = busy(fleet, coordinator, &rows.leases).await;
     fleet.state().let_go(&busy, clock());
     let sent = clock();
@@ -153,18 +158,26 @@ async fn busy(
         .collect()
 }
 
-/// Tells how this node is; answers whether its name is its own.
+/// Tells how this node is; answers whether its name is its own. Most of the time nothing is new, and
+/// then nothing is put into words.
 async fn tell(
     fleet: &Fleet,
     coordinator: &Coordinator,
     line: &mut Line,
-    told: &mut String,
+    told: &mut Told,
 ) -> sqlx::Result<bool> {
-    let (summary, mode) = {
+    let (now, mode) = {
         let state = fleet.state();
-        let summary = state.summary_now().and_then(|now| serde_json::to_string(&now).ok());
-        (summary.unwrap_or_default(), state.mode.clone())
+        (state.summary.clone().map(|summary| (summary, state.held())), state.mode.clone())
     };
+    // One that says the same is the same: see `State::take_over`.
+    let is_told = |(summary, held): &(Arc<Summary>, Vec<Held>)| {
+        told.as_ref().is_some_and(|(last, had)| Arc::ptr_eq(last, summary) && had == held)
+    };
+    let news = now.as_ref().filter(|now| !is_told(now)).and_then(|(summary, held)| {
+        let whole = Summary { leases: held.clone(), ..Summary::clone(summary) };
+        serde_json::to_string(&whole).ok()
+    });
     let frozen = fleet.frozen_here(coordinator);
     let own = Own {
         name: &fleet.inner.node,
@@ -172,9 +185,12 @@ async fn tell(
         address: &fleet.inner.address,
         mode: &mode,
         frozen: frozen.as_deref(),
-        summary: (summary != *told).then_some(summary.as_str()),
+        summary: news.as_deref(),
     };
-    let is_ours = line.tell_node(&own).await?;
-    *told = if is_ours { summary } else { String::new() };
-    Ok(is_ours)
+    let told_there = line.tell_node(&own).await?;
+    *told = now.filter(|_| told_there.is_some());
+    if told_there.is_some_and(|told| told.decisions_wait) {
+        fleet.inner.decisions_wait.notify_one();
+    }
+    Ok(told_there.is_some())
 }

@@ -16,9 +16,9 @@ use selfheal_agents::model::{
 use super::names::Names;
 use super::offers::{LONGEST, Offers};
 use super::registry::SILENT;
-use super::server::{FoundRow, OfferRow};
+use super::server::{FoundRow, OfferRow, Server};
 use super::{Fleet, State, clock};
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Changes, Coordinator};
 
 /// How often the others are told and asked.
 const EVERY: Duration = Duration::from_secs(2);
@@ -34,15 +34,24 @@ pub(super) struct Found {
 }
 
 /// What is kept between two turns.
-#[derive(Default)]
 struct Memory {
+    changes: Changes,
     names: Names,
+    /// How others call this host.
+    hosts: BTreeSet<String>,
     offers: Offers,
     told: Option<Vec<OfferRow>>,
 }
 
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
-    let (mut memory, mut complained) = (Memory::default(), false);
+    let mut memory = Memory {
+        changes: coordinator.changes(),
+        names: Names::default(),
+        hosts: BTreeSet::new(),
+        offers: Offers::default(),
+        told: None,
+    };
+    let mut complained = false;
     let mut turns = tokio::time::interval(EVERY);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -70,15 +79,11 @@ async fn turn(fleet: &Fleet, coordinator: &Coordinator, memory: &mut Memory) -> 
         (state.hosts.clone(), state.sought.clone())
     };
     let (server, me) = (&fleet.inner.server, fleet.node());
-    let inventory = coordinator.inventory().borrow().clone();
     let hosts = memory.names.own(&configured, coordinator.is_contained());
-    // Before the first look nothing is known, which is not that there is nothing.
-    if !inventory.targets.is_empty() {
-        let rows = memory.offers.of(&inventory, &coordinator.standing().targets, &hosts, me);
-        if memory.told.as_ref() != Some(&rows) {
-            server.offer(me, &rows).await?;
-            memory.told = Some(rows);
-        }
+    let is_called_otherwise = memory.hosts != hosts;
+    memory.hosts = hosts;
+    if memory.changes.any() || is_called_otherwise || memory.told.is_none() {
+        offer(server, coordinator, memory, me).await?;
     }
     let keys = keys(&mut memory.names, &sought).await;
     let mut neighbours = vec![];
@@ -88,6 +93,26 @@ async fn turn(fleet: &Fleet, coordinator: &Coordinator, memory: &mut Memory) -> 
         neighbours = rows.iter().flat_map(|row| met(row, &keys, &memory.names, me)).collect();
     }
     fleet.state().found = Some(Found { neighbours, read_at: clock() });
+    Ok(())
+}
+
+/// Tells what this node has, where that is not what it told last.
+async fn offer(
+    server: &Server,
+    coordinator: &Coordinator,
+    memory: &mut Memory,
+    me: &str,
+) -> sqlx::Result<()> {
+    let inventory = coordinator.inventory().borrow().clone();
+    // Before the first look nothing is known, which is not that there is nothing.
+    if inventory.targets.is_empty() {
+        return Ok(());
+    }
+    let rows = memory.offers.of(&inventory, &coordinator.standing().targets, &memory.hosts, me);
+    if memory.told.as_ref() != Some(&rows) {
+        server.offer(me, &rows).await?;
+        memory.told = Some(rows);
+    }
     Ok(())
 }
 

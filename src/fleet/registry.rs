@@ -1,5 +1,6 @@
 //! What each node tells of itself, so that any of them can show all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -12,7 +13,7 @@ use crate::coordinator::{Coordinator, IncidentSummary, RequestError};
 
 /// A node that has said nothing for so long is shown as silent.
 pub(super) const SILENT: Duration = Duration::from_secs(15);
-/// How often it is summed up how this node is.
+/// How often it is summed up how this node is, where that changed.
 const SUMMED_UP_EVERY: Duration = Duration::from_secs(1);
 /// The longest sentence about a target.
 const LONGEST: usize = 200;
@@ -71,12 +72,16 @@ pub struct Member {
 
 /// Keeps up to date what this node tells of itself. Beside the leases: those wait for no store.
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
+    let (mut changes, mut is_summed_up) = (coordinator.changes(), false);
     let mut turns = tokio::time::interval(SUMMED_UP_EVERY);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         turns.tick().await;
-        let summary = summary(coordinator).await;
-        fleet.state().summary = Some(summary);
+        if changes.any() || !is_summed_up {
+            let summary = summary(coordinator).await;
+            is_summed_up = summary.is_some();
+            fleet.state().take_over(summary);
+        }
     }
 }
 
@@ -103,27 +108,35 @@ impl Fleet {
 }
 
 impl State {
-    /// How this node is, with what it looks after now; `None` until that is known.
-    pub(super) fn summary_now(&self) -> Option<Summary> {
+    /// What this node looks after now.
+    pub(super) fn held(&self) -> Vec<Held> {
         let now = clock();
         let held = |(target, tenure): (&String, &Tenure)| {
             let fence = tenure.fence().filter(|_| tenure.is_held(now))?;
             Some(Held { target: target.clone(), fence })
         };
-        let leases = self.tenures.iter().filter_map(held).collect();
-        self.summary.clone().map(|summary| Summary { leases, ..summary })
+        self.tenures.iter().filter_map(held).collect()
+    }
+
+    /// One that says the same as the last is not told again; nor is none, which is not that nothing is.
+    fn take_over(&mut self, summary: Option<Summary>) {
+        let Some(summary) = summary else { return };
+        if self.summary.as_deref() != Some(&summary) {
+            self.summary = Some(Arc::new(summary));
+        }
     }
 }
 
-/// How this node is, as far as the coordinator knows, without its leases.
-async fn summary(coordinator: &Coordinator) -> Summary {
+/// How this node is, as far as the coordinator knows, without its leases; `None` where the store does
+/// not answer.
+async fn summary(coordinator: &Coordinator) -> Option<Summary> {
     let standing = coordinator.standing();
     let targets = standing.targets.iter().map(|target| Watched {
         id: target.id.clone(),
         verdict: target.verdict,
         detail: clean(&target.detail, LONGEST),
     });
-    let open = coordinator.store().open_incidents().await.unwrap_or_default();
+    let open = coordinator.store().open_incidents().await.ok()?;
     let incidents = open.iter().map(IncidentSummary::of).collect();
-    Summary { targets: targets.collect(), incidents, leases: vec![] }
+    Some(Summary { targets: targets.collect(), incidents, leases: vec![] })
 }

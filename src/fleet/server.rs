@@ -42,6 +42,13 @@ pub(super) struct Own<'a> {
     pub(super) summary: Option<&'a str>,
 }
 
+/// What was answered to that.
+#[derive(Clone, Copy)]
+pub(super) struct Noted {
+    /// Whether somebody decided elsewhere what this node is to do.
+    pub(super) decisions_wait: bool,
+}
+
 /// A decision that waits for the node.
 pub(super) struct Waiting {
     pub(super) id: String,
@@ -72,8 +79,8 @@ impl Line {
         Err(sqlx::Error::Io(timed_out))
     }
 
-    /// Writes the node down; answers whether its name was free.
-    pub(super) async fn tell_node(&mut self, own: &Own<'_>) -> sqlx::Result<bool> {
+    /// Writes the node down; answers what waits for it, or `None` where its name was not free.
+    pub(super) async fn tell_node(&mut self, own: &Own<'_>) -> sqlx::Result<Option<Noted>> {
         let sql =
             "INSERT INTO node (name, history, version, address, mode, seen_at, summary, frozen)
              VALUES ($1, $2, $3, $4, $5, clock_timestamp(), COALESCE($6, '{}'), COALESCE($7, ''))
@@ -82,18 +89,13 @@ impl Line {
                  seen_at = excluded.seen_at, summary = COALESCE($6, node.summary),
                  frozen = COALESCE($7, node.frozen)
              WHERE node.history = excluded.history
-                 OR node.seen_at < clock_timestamp() - interval '1 minute'";
+                 OR node.seen_at < clock_timestamp() - interval '1 minute'
+             RETURNING EXISTS (SELECT FROM decision WHERE decision.node = $1 AND done IS NULL)";
         let query = sqlx::query(sql).bind(own.name).bind(own.history);
         let query = query.bind(env!("CARGO_PKG_VERSION")).bind(own.address).bind(own.mode);
         let query = query.bind(own.summary).bind(own.frozen);
-        let done = self.within(async |on| query.execute(on).await).await?;
-        Ok(done.rows_affected() > 0)
-    }
-
-    /// The other nodes that have something frozen, with what each tells of it.
-    pub(super) async fn frozen(&mut self, me: &str) -> sqlx::Result<Vec<(String, String)>> {
-        let sql = "SELECT name, frozen FROM node WHERE frozen <> '' AND name <> $1";
-        self.within(async |on| sqlx::query_as(sql).bind(me).fetch_all(on).await).await
+        let noted = self.within(async |on| query.fetch_optional(on).await).await?;
+        noted.map(|row| Ok(Noted { decisions_wait: row.try_get(0)? })).transpose()
     }
 }
 

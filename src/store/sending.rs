@@ -11,9 +11,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use selfheal_agents::ports::{Clock, StoreError};
+use selfheal_agents::ports::{Clock, Store as _, StoreError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,9 @@ const CONTENTS: [&str; 2] = ["22", "23"];
 const MOST: i64 = 100_000;
 /// Time between two looks for what is to be sent, ...
 const LOOK: Duration = Duration::from_secs(1);
-/// ... and before a server that was away is tried again.
+/// ... where nothing was written here since the last: another program may have.
+const LOOK_ANYWAY: Duration = Duration::from_mins(1);
+/// Time before a server that was away is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long what is left may take at the end.
 const LAST: Duration = Duration::from_secs(3);
@@ -197,11 +199,22 @@ impl Sender {
 
     /// Sends until it is ended, and then what is left.
     pub async fn run(mut self, cancel: CancellationToken) {
+        let mut all_is_sent = None;
         loop {
-            let pause = match self.send().await {
-                Ok(0) => LOOK,
-                Ok(_) => Duration::ZERO,
-                Err(_) => AGAIN,
+            let written = self.store.writes();
+            let is_as_it_was =
+                |(of, at): (u64, Instant)| of == written && at.elapsed() < LOOK_ANYWAY;
+            let pause = if all_is_sent.is_some_and(is_as_it_was) {
+                LOOK
+            } else {
+                match self.send().await {
+                    Ok(0) => {
+                        all_is_sent = Some((written, Instant::now()));
+                        LOOK
+                    }
+                    Ok(_) => Duration::ZERO,
+                    Err(_) => AGAIN,
+                }
             };
             if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;

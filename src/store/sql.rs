@@ -22,7 +22,7 @@ pub(super) mod row;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,6 +44,17 @@ pub struct SqlStore {
     vault: Arc<Vault>,
     /// Outcomes recorded since it was opened.
     outcomes: AtomicU64,
+    /// Writes of any kind since it was opened.
+    writes: AtomicU64,
+}
+
+/// Counts a write at its end, also one that nobody waits for any more.
+struct Counted<'a>(&'a AtomicU64);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Where the rows are.
@@ -92,6 +103,7 @@ impl SqlStore {
             database,
             vault: Arc::new(Vault::new(dir)),
             outcomes: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
         }
     }
 
@@ -139,6 +151,7 @@ impl SqlStore {
     }
 
     async fn commit(&self, urgency: Urgency, changes: &[Change]) -> StoreResult<Vec<Done>> {
+        let _counted = Counted(&self.writes);
         self.database.commit(urgency, changes).await
     }
 
@@ -179,6 +192,10 @@ fn limit(rows: usize) -> i64 {
 
 #[async_trait]
 impl Store for SqlStore {
+    fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
     async fn check_writable(&self) -> StoreResult<()> {
         let change = Change::new(
             "INSERT INTO write_check (id, at) VALUES (1, $1)

@@ -168,3 +168,19 @@ async fn a_value_that_kills_after_a_while_does_not_take_the_place_of_what_lasted
     let incidents = stage.incidents().await;
     assert!(incidents.iter().any(|i| i.state() == IncidentState::Resolved), "{incidents:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_shows_what_is_watched_hears_of_each_change_and_of_nothing_else() {
+    let stage = Stage::new(shop(), Rules::default());
+    let mut changes = stage.coordinator.changes();
+    assert!(!changes.any(), "nothing was looked at yet");
+    stage.look().await;
+    assert!(changes.any(), "how all are is known");
+    stage.pass(3).await;
+    assert!(!changes.any(), "{:?}", stage.coordinator.standing());
+    let before = stage.incidents().await.len();
+    stage.fake.log("web", REFUSED);
+    stage.look().await;
+    assert!(stage.incidents().await.len() > before);
+    assert!(changes.any(), "there is an incident");
+}

@@ -16,6 +16,8 @@ pub(in crate::fleet) struct Rows {
     /// Since when the server forgot nothing.
     pub(in crate::fleet) era: String,
     pub(in crate::fleet) leases: BTreeMap<String, Row>,
+    /// What other nodes tell of what they have frozen, by their names.
+    pub(in crate::fleet) frozen: BTreeMap<String, String>,
 }
 
 /// What is asked for some leases.
@@ -66,17 +68,26 @@ const CHANGE: &str = "WITH asked AS (
     SELECT target, fence, beat FROM made UNION ALL SELECT target, fence, beat FROM changed";
 
 impl Line {
-    /// The leases of these targets, and the era of all of them.
-    pub(in crate::fleet) async fn rows(&mut self, targets: &[String]) -> sqlx::Result<Rows> {
+    /// The leases of these targets, the era of all of them, and what nodes other than `me` have frozen.
+    pub(in crate::fleet) async fn rows(
+        &mut self,
+        me: &str,
+        targets: &[String],
+    ) -> sqlx::Result<Rows> {
         let sql = format!(
-            "SELECT {ERA} AS era, target, holder, fence, beat, length_ms, wanted_by
+            "SELECT {ERA} AS era, target, holder, fence, beat, length_ms, wanted_by,
+                 (SELECT json_object_agg(name, frozen)::text FROM node
+                  WHERE frozen <> '' AND name <> $2) AS frozen
              FROM (SELECT 1) always LEFT JOIN lease ON target = ANY($1)"
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(targets);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(targets).bind(me);
         let rows = self.within(async |on| query.fetch_all(on).await).await?;
         let era = rows.first().map_or(Ok(String::new()), |row| row.try_get("era"))?;
+        let frozen =
+            rows.first().map_or(Ok(None), |row| row.try_get::<Option<&str>, _>("frozen"))?;
+        let frozen = frozen.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let leases = rows.iter().filter_map(|found| row(found).transpose());
-        Ok(Rows { era, leases: leases.collect::<sqlx::Result<_>>()? })
+        Ok(Rows { era, leases: leases.collect::<sqlx::Result<_>>()?, frozen })
     }
 
     /// Asks for leases in an era; answers the new mark of each that was as thought.

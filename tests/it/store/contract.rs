@@ -100,6 +100,7 @@ contract![
     pruning_forgets_what_is_old_and_closed,
     pruning_forgets_observations_that_nobody_will_read_long_before_the_rest,
     a_fresh_store_can_be_written,
+    every_write_is_counted_and_no_read_is,
 ];
 
 async fn an_incident_comes_back_as_it_was_saved(store: &impl Store) {
@@ -215,6 +216,27 @@ async fn open_incidents_are_listed_oldest_first(store: &impl Store) {
     let open: Vec<IncidentId> =
         store.open_incidents().await.unwrap().iter().map(|i| i.id).collect();
     assert_eq!(open, [incident_id(1), incident_id(3)]);
+}
+
+async fn every_write_is_counted_and_no_read_is(store: &impl Store) {
+    let mut before = store.writes();
+    let mut is_counted = || {
+        let now = store.writes();
+        std::mem::replace(&mut before, now) < now
+    };
+    store.open_incidents().await.unwrap();
+    store.values("").await.unwrap();
+    assert!(!is_counted());
+    store.save_incident(&incident(1, &web(), 0)).await.unwrap();
+    assert!(is_counted());
+    store.record_outcome(&outcome(1, 10, true)).await.unwrap();
+    assert!(is_counted());
+    store.set_value("a", Some(&serde_json::json!(1))).await.unwrap();
+    assert!(is_counted());
+    store.prune(at(10), Duration::from_hours(1)).await.unwrap();
+    assert!(is_counted());
+    store.incident(incident_id(1)).await.unwrap();
+    assert!(!is_counted());
 }
 
 async fn the_journal_keeps_order_and_every_bit_of_a_number(store: &impl Store) {
