@@ -595,7 +595,7 @@ pub enum Occasion {
 #[async_trait]
 pub trait Store: Incidents + Journal + Outcomes + Backups + Memory + Outbox + Messages {
     /// Rises with every write of this store, also one whose answer was lost: while it stays, what
-    /// was read is as it was.
+    /// was read is as it was, but for a write that was given up just before.
     fn writes(&self) -> u64;
     /// Whether something can be written now; the error says why not.
     async fn check_writable(&self) -> StoreResult<()>;

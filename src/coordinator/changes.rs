@@ -32,11 +32,9 @@ impl Changes {
     pub fn any(&mut self) -> bool {
         let writes = self.coordinator.store().writes();
         let is_written = std::mem::replace(&mut self.writes, writes) != writes;
-        // An error says that the coordinator is gone, and that can not be: it is held here.
-        let is_watched_anew = self.inventory.has_changed().unwrap_or(true);
-        let is_seen_anew = self.standing.has_changed().unwrap_or(true);
-        self.inventory.mark_unchanged();
-        self.standing.mark_unchanged();
+        // In one step each: what came between two would never be told.
+        let is_watched_anew = self.inventory.borrow_and_update().has_changed();
+        let is_seen_anew = self.standing.borrow_and_update().has_changed();
         is_written || is_watched_anew || is_seen_anew
     }
 }

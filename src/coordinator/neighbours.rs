@@ -69,8 +69,10 @@ impl Inner {
         let mut spells = lock(&self.unreached);
         spells.retain(|id, _| inventory.neighbours.contains_key(id));
         for (id, spell) in spells.iter_mut().filter(|(id, _)| !needed.contains(*id)) {
-            // Nothing suffers any more.
-            if graph.dependents_of(id).iter().any(|dependent| report.target(dependent).is_some()) {
+            // Nothing suffers any more: known only of what was looked at.
+            let dependents = graph.dependents_of(id);
+            let mut here = dependents.iter().filter(|one| inventory.targets.contains_key(*one));
+            if here.all(|dependent| report.target(dependent).is_some()) {
                 spell.until.get_or_insert(now);
             }
         }
@@ -148,9 +150,11 @@ fn in_time(told: NeighbourTrouble, lasts: TimeDelta) -> NeighbourTrouble {
 /// Nothing answers where its node sees it work, or sees nothing any more.
 fn trouble_of(neighbour: &Neighbour, lasts: TimeDelta) -> NeighbourTrouble {
     let node = neighbour.node.clone();
-    let what = match neighbour.tried_at.first() {
-        Some(place) => format!("nothing answers at {place}"),
-        None => neighbour.detail.clone(),
+    let places: Vec<String> = neighbour.tried_at.iter().map(HostPort::to_string).collect();
+    let what = if places.is_empty() {
+        neighbour.detail.clone()
+    } else {
+        format!("nothing answers at {}", places.join(" or "))
     };
     let why = match neighbour.silence {
         Some(Silence::Node(silent)) => format!(

@@ -16,6 +16,8 @@ use crate::coordinator::{Coordinator, RequestError};
 use crate::streams::desk::attend;
 use crate::streams::jobs::{Job, work};
 
+/// So soon it is looked for more, and for what could not be done.
+const AGAIN: Duration = Duration::from_secs(2);
 /// How often whoever asks for an answer looks for it.
 const LOOK: Duration = Duration::from_millis(250);
 /// So long an answer is waited for.
@@ -89,14 +91,24 @@ impl Fleet {
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
     loop {
         fleet.inner.decisions_wait.notified().await;
-        let Ok(waiting) = fleet.inner.server.waiting(fleet.node()).await else { continue };
-        for one in waiting {
-            let id = one.id.clone();
-            if let Err(error) = carry_out(fleet, coordinator, one).await {
-                tracing::warn!(decision = id, "a decision of another node waits: {error:#}");
-            }
+        // Until the server knows this node again, or its name is its own.
+        while fleet.state().away.is_none() && !all_are_done(fleet, coordinator).await {
+            tokio::time::sleep(AGAIN).await;
         }
     }
+}
+
+/// Whether nothing waits any more.
+async fn all_are_done(fleet: &Fleet, coordinator: &Coordinator) -> bool {
+    let Ok(waiting) = fleet.inner.server.waiting(fleet.node()).await else { return false };
+    let is_last = waiting.is_empty();
+    for one in waiting {
+        let id = one.id.clone();
+        if let Err(error) = carry_out(fleet, coordinator, one).await {
+            tracing::warn!(decision = id, "a decision of another node waits: {error:#}");
+        }
+    }
+    is_last
 }
 
 async fn carry_out(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use selfheal_agents::lease::{Ask, Reading, Row};
 use selfheal_agents::model::{Fix, IncidentState};
 
-use super::registry::{Held, Summary};
+use super::registry::{Held, Summary, is_forgotten};
 use super::server::{Line, Own, Rows};
 use super::{Away, Fleet, State, away, clock};
 use crate::coordinator::{Coordinator, Scope, Trigger};
@@ -17,7 +17,7 @@ use crate::coordinator::{Coordinator, Scope, Trigger};
 const RENEWALS: u32 = 4;
 
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
-    let (mut is_prepared, mut told) = (false, None);
+    let (mut is_prepared, mut told, mut told_at) = (false, None, clock());
     let mut turns = tokio::time::interval(fleet.inner.lease / RENEWALS);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -31,8 +31,14 @@ pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
                 }
             }
         }
+        if is_forgotten(told_at) {
+            told = None;
+        }
         match turn(fleet, coordinator, &mut told).await {
-            Ok(true) => fleet.is_away(None),
+            Ok(true) => {
+                told_at = clock();
+                fleet.is_away(None);
+            }
             Ok(false) => fleet.is_away(Some(Away::NameTaken(format!(
                 "another node of the fleet is called `{}` as well: give one of them another name \
                  (fleet.node) and start it again",

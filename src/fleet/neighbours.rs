@@ -15,7 +15,7 @@ use selfheal_agents::model::{
 
 use super::names::Names;
 use super::offers::{LONGEST, Offers};
-use super::registry::SILENT;
+use super::registry::{SILENT, is_forgotten};
 use super::server::{FoundRow, OfferRow, Server};
 use super::{Fleet, State, clock};
 use crate::coordinator::{Changes, Coordinator};
@@ -79,6 +79,9 @@ async fn turn(fleet: &Fleet, coordinator: &Coordinator, memory: &mut Memory) -> 
         (state.hosts.clone(), state.sought.clone())
     };
     let (server, me) = (&fleet.inner.server, fleet.node());
+    if fleet.state().found.as_ref().is_some_and(|found| is_forgotten(found.read_at)) {
+        memory.told = None;
+    }
     let hosts = memory.names.own(&configured, coordinator.is_contained());
     let is_called_otherwise = memory.hosts != hosts;
     memory.hosts = hosts;

@@ -13,6 +13,8 @@ use crate::coordinator::{Coordinator, IncidentSummary, RequestError};
 
 /// A node that has said nothing for so long is shown as silent.
 pub(super) const SILENT: Duration = Duration::from_secs(15);
+/// Of one that has said nothing for so long all may be gone that it told.
+const FORGOTTEN: Duration = Duration::from_mins(1);
 /// How often it is summed up how this node is, where that changed.
 const SUMMED_UP_EVERY: Duration = Duration::from_secs(1);
 /// The longest sentence about a target.
@@ -68,6 +70,12 @@ pub struct Member {
     /// How it is.
     #[serde(flatten)]
     pub summary: Summary,
+}
+
+/// Whether what was told then may be forgotten by now, by the clock of leases: also where nobody noticed
+/// that time went by, as while the machine slept.
+pub(super) fn is_forgotten(told_at: Duration) -> bool {
+    clock().saturating_sub(told_at) >= FORGOTTEN
 }
 
 /// Keeps up to date what this node tells of itself. Beside the leases: those wait for no store.

@@ -128,7 +128,9 @@ impl Server {
                    extract(epoch FROM clock_timestamp() - seen_at)::double precision AS silent
                    FROM node ORDER BY name";
         let rows = self.within(async |on| sqlx::query(sql).fetch_all(on).await).await?;
-        rows.iter().map(member).collect()
+        // Each tells how it is four times a lease.
+        let silent = super::registry::SILENT.max(self.limit * 2);
+        rows.iter().map(|row| member(row, silent)).collect()
     }
 
     /// Takes out a node that has said nothing for so long that its name is free; answers whether it was
@@ -190,7 +192,7 @@ impl Server {
     }
 }
 
-fn member(row: &PgRow) -> sqlx::Result<Member> {
+fn member(row: &PgRow, silent: Duration) -> sqlx::Result<Member> {
     let summary: String = row.try_get("summary")?;
     let silent_secs: f64 = row.try_get("silent")?;
     Ok(Member {
@@ -199,7 +201,7 @@ fn member(row: &PgRow) -> sqlx::Result<Member> {
         address: row.try_get("address")?,
         mode: row.try_get("mode")?,
         silent_secs: silent_secs.max(0.0),
-        is_silent: silent_secs > super::registry::SILENT.as_secs_f64(),
+        is_silent: silent_secs > silent.as_secs_f64(),
         // Of another version: what cannot be read is not shown.
         summary: serde_json::from_str::<Summary>(&summary).unwrap_or_default(),
     })

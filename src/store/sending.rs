@@ -34,7 +34,7 @@ const CONTENTS: [&str; 2] = ["22", "23"];
 const MOST: i64 = 100_000;
 /// Time between two looks for what is to be sent, ...
 const LOOK: Duration = Duration::from_secs(1);
-/// ... where nothing was written here since the last: another program may have.
+/// ... where nothing was written since the last: one that was given up may have come after that.
 const LOOK_ANYWAY: Duration = Duration::from_mins(1);
 /// Time before a server that was away is tried again.
 const AGAIN: Duration = Duration::from_secs(5);

@@ -48,7 +48,8 @@ pub struct SqlStore {
     writes: AtomicU64,
 }
 
-/// Counts a write at its end, also one that nobody waits for any more.
+/// Counts a write at its end, also one that nobody waits for any more (which may still be made a moment
+/// later).
 struct Counted<'a>(&'a AtomicU64);
 
 impl Drop for Counted<'_> {

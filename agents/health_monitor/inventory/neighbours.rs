@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Inventory, edge, tidy};
-use crate::model::{DependencySource, Neighbour, NeighbourState, Sought, TargetId};
+use crate::model::{Dependency, DependencySource, Neighbour, NeighbourState, Sought, TargetId};
 
 impl Inventory {
     /// Adds what other nodes have of what is needed here and is not here.
@@ -23,6 +23,19 @@ impl Inventory {
             }
         }
         self.dependencies = tidy(std::mem::take(&mut self.dependencies));
+        self.wait_for_no_circle();
+    }
+
+    /// Those that wait for each other wait for ever: each is mended by its own node.
+    fn wait_for_no_circle(&mut self) {
+        for neighbour in self.neighbours.values_mut() {
+            let Some(blamed) = &neighbour.blames else { continue };
+            if is_needed(&self.dependencies, blamed, &neighbour.target) {
+                neighbour.state = NeighbourState::Works;
+                neighbour.tried_at.clear();
+                neighbour.detail.clear();
+            }
+        }
     }
 
     fn add_neighbour(&mut self, neighbour: &Neighbour, needed_by: &BTreeSet<TargetId>) {
@@ -31,17 +44,10 @@ impl Inventory {
             if is_placed { DependencySource::Environment } else { DependencySource::Label };
         let edges = needed_by.iter().map(|from| edge(from, &neighbour.target, source));
         self.dependencies.extend(edges);
-        let mut neighbour = neighbour.clone();
-        if neighbour.blames.as_ref().is_some_and(|blamed| needed_by.contains(blamed)) {
-            // Two that wait for each other wait for ever: each is mended by its own node.
-            neighbour.state = NeighbourState::Works;
-            neighbour.tried_at.clear();
-            neighbour.detail.clear();
-        }
         let known = self.neighbours.entry(neighbour.target.clone());
         let known = known.or_insert_with(|| neighbour.clone());
         if !neighbour.tried_at.is_empty() {
-            *known = neighbour;
+            known.clone_from(neighbour);
         }
     }
 
@@ -52,6 +58,20 @@ impl Inventory {
         );
         for container in needed_by.iter().filter_map(TargetId::container_name) {
             self.warn(container, &text);
+        }
+    }
+}
+
+/// Whether one needs the other, itself or by what it needs.
+fn is_needed(dependencies: &[Dependency], by: &TargetId, what: &TargetId) -> bool {
+    let mut reached = BTreeSet::from([by]);
+    loop {
+        let next = dependencies.iter().filter(|edge| reached.contains(&edge.from));
+        let before = reached.len();
+        let next: Vec<&TargetId> = next.map(|edge| &edge.to).collect();
+        reached.extend(next);
+        if reached.contains(what) || reached.len() == before {
+            return reached.contains(what);
         }
     }
 }

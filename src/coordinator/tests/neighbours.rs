@@ -55,15 +55,22 @@ impl Fleet for Nas {
 
 /// Its place answers, or does not.
 fn answers(fake: &FakeWorld, reachable: bool) {
-    let place = Endpoint::Tcp { host: "nas.lan".to_owned(), port: 5432 };
+    answers_at("nas.lan", fake, reachable);
+}
+
+fn answers_at(host: &str, fake: &FakeWorld, reachable: bool) {
+    let place = Endpoint::Tcp { host: host.to_owned(), port: 5432 };
     fake.answers(&place, Facts::Tcp(TcpFacts { reachable, ..TcpFacts::default() }));
 }
 
-/// A shop that names the database of another node in its environment, as of a first look.
+/// A shop that names the database of another node in its environment, as does a worker, as of a first
+/// look.
 async fn shop_beyond(nas: &Arc<Nas>) -> Stage {
     let fake = old_world(|w| {
-        let url = environment(&[("DATABASE_URL", "postgres://me@nas.lan/shop")]);
-        w.add(ContainerFacts { environment: url, ..healthy("web") });
+        for name in ["web", "worker"] {
+            let url = environment(&[("DATABASE_URL", "postgres://me@nas.lan/shop")]);
+            w.add(ContainerFacts { environment: url, ..healthy(name) });
+        }
     });
     answers(&fake, true);
     let store: Arc<MemoryStore> = Arc::default();
@@ -185,4 +192,39 @@ async fn a_trouble_that_was_over_in_time_makes_the_next_one_no_longer() {
     stage.look().await;
     assert!(stage.alerts().await.is_empty(), "{:?}", stage.alerts().await);
     assert!(stage.fake.effects().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trouble_lasts_although_another_that_needs_the_same_is_seen_well() {
+    let nas: Arc<Nas> = Arc::default();
+    let stage = shop_beyond(&nas).await;
+    nas.says(NeighbourState::Fails, None);
+    stage.fake.crash("web", 1);
+    let worker = || Scope::Targets([TargetId::container("worker")].into());
+    for _ in 0..60 {
+        stage.pass(20).await;
+        stage.coordinator.check(worker(), Trigger::Schedule, false).await.unwrap();
+    }
+    assert_eq!(holds(&stage).await, ["target_external"]);
+    assert_eq!(stage.alerts().await, ["held"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_with_several_addresses_is_out_where_none_of_them_answers() {
+    let nas: Arc<Nas> = Arc::default();
+    let stage = shop_beyond(&nas).await;
+    let places = ["nas.lan", "192.0.2.7"].map(|host| HostPort::new(host, 5432));
+    nas.database.lock().unwrap().as_mut().unwrap().tried_at = places.to_vec();
+    answers(&stage.fake, false);
+    answers_at("192.0.2.7", &stage.fake, true);
+    stage.fake.crash("web", 1);
+    stage.pass(300).await;
+    assert_eq!(stage.fake.effects().len(), 1, "one answers: {:?}", stage.fake.effects());
+    answers_at("192.0.2.7", &stage.fake, false);
+    stage.fake.crash("worker", 1);
+    stage.pass(300).await;
+    assert_eq!(stage.fake.effects().len(), 1, "none answers: {:?}", stage.fake.effects());
+    let alert = stage.incidents().await.into_iter().find(|i| !i.state().is_closed()).unwrap();
+    let told = alert.diagnosis.unwrap().summary;
+    assert!(told.contains("nas.lan:5432 or 192.0.2.7:5432"), "{told}");
 }

@@ -76,8 +76,9 @@ impl Line {
     ) -> sqlx::Result<Rows> {
         let sql = format!(
             "SELECT {ERA} AS era, target, holder, fence, beat, length_ms, wanted_by,
-                 (SELECT json_object_agg(name, frozen)::text FROM node
-                  WHERE frozen <> '' AND name <> $2) AS frozen
+                 CASE WHEN row_number() OVER () = 1 THEN
+                     (SELECT json_object_agg(name, frozen)::text FROM node
+                      WHERE frozen <> '' AND name <> $2) END AS frozen
              FROM (SELECT 1) always LEFT JOIN lease ON target = ANY($1)"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(targets).bind(me);
@@ -85,7 +86,9 @@ impl Line {
         let era = rows.first().map_or(Ok(String::new()), |row| row.try_get("era"))?;
         let frozen =
             rows.first().map_or(Ok(None), |row| row.try_get::<Option<&str>, _>("frozen"))?;
-        let frozen = frozen.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        // What cannot be read is not that nothing is frozen.
+        let frozen = frozen.map_or(Ok(BTreeMap::new()), serde_json::from_str);
+        let frozen = frozen.map_err(|error| sqlx::Error::Decode(error.into()))?;
         let leases = rows.iter().filter_map(|found| row(found).transpose());
         Ok(Rows { era, leases: leases.collect::<sqlx::Result<_>>()?, frozen })
     }

@@ -99,6 +99,14 @@ impl Fleet {
         stream::iter(cycles).buffer_unordered(AT_ONCE).try_collect().await
     }
 
+    /// Waits until the server has the history of each.
+    async fn is_sent(&self) -> Result<()> {
+        for node in &self.nodes {
+            node.is_sent().await?;
+        }
+        Ok(())
+    }
+
     async fn end(self) {
         futures_util::future::join_all(self.nodes.into_iter().map(Node::end)).await;
     }

@@ -74,12 +74,17 @@ fn what_one_node_has_there_is_needed_and_what_two_have_is_nobodys() {
 #[test]
 fn what_waits_for_its_own_dependent_is_not_waited_for_and_what_waits_for_another_is() {
     let blaming = |blamed: &str| {
-        let mut inventory = take(&[asks("web", "postgres://me@nas.lan/shop"), container("db")]);
+        let mut inventory = take(&[
+            asks("web", "postgres://me@nas.lan/shop"),
+            with_labels("front", &[("selfheal.depends-on", "web")]),
+            container("db"),
+        ]);
         let api = found(at("nas.lan", 5432), "container:api", "nas");
         let blames = Some(TargetId::container(blamed));
         inventory.meet(&[Neighbour { blames, state: NeighbourState::Fails, ..api }]);
         inventory.neighbours[&id("container:api").at_node("nas")].state
     };
     assert_eq!(blaming("web"), NeighbourState::Works);
+    assert_eq!(blaming("front"), NeighbourState::Works);
     assert_eq!(blaming("db"), NeighbourState::Fails);
 }

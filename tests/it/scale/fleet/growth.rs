@@ -19,8 +19,8 @@ const FIX_EVERY: usize = 20;
 const LEASE: u64 = 8;
 /// How long is looked at what nodes do between their cycles.
 const BETWEEN: Duration = Duration::from_secs(30);
-/// What a cycle changed is sent within this time.
-const SENT: Duration = Duration::from_secs(5);
+/// What a cycle changed is told to other nodes within this time.
+const TOLD: Duration = Duration::from_secs(5);
 
 /// What a fleet of one size costs.
 struct Cost {
@@ -80,7 +80,8 @@ async fn happens(site: &Site, fleet: &Fleet, is_well: bool) -> Result<()> {
         node.learns().await?;
     }
     fleet.cycle().await?;
-    tokio::time::sleep(SENT).await;
+    fleet.is_sent().await?;
+    tokio::time::sleep(TOLD).await;
     Ok(())
 }
 

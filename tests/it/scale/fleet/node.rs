@@ -107,6 +107,16 @@ impl Node {
         Ok(())
     }
 
+    /// Waits until the server has all of its history.
+    pub(super) async fn is_sent(&self) -> Result<()> {
+        let limit = Instant::now() + Duration::from_mins(5);
+        while self.store.unsent().await? > 0 {
+            ensure!(Instant::now() < limit, "node {} does not send", self.number);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
+    }
+
     /// How much that others learnt it knows.
     pub(super) fn known(&self) -> usize {
         self.fleet.figures().outcomes
