@@ -15,6 +15,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
@@ -45,7 +46,11 @@ struct Known {
     followed: AtomicUsize,
     /// How many lines there are in a log that is read and not followed.
     written: Mutex<BTreeMap<String, usize>>,
+    /// What single lines say, with their time.
+    said: Mutex<BTreeMap<String, Vec<Said>>>,
 }
+
+type Said = (DateTime<Utc>, String);
 
 /// The engine. It ends with this.
 pub(crate) struct Engine {
@@ -123,6 +128,17 @@ impl Engine {
     /// So many lines were written just now.
     pub(super) fn wrote(&self, container: &str, lines: usize) {
         self.known.written.lock().unwrap().insert(container.to_owned(), lines);
+    }
+
+    /// Whoever follows the log of this container hears what it says from then on.
+    pub(super) fn speaks(&self, container: &str) {
+        self.log(container, said(&self.known, container));
+    }
+
+    /// A line of a container that [speaks](Self::speaks), also for whoever reads its log later.
+    pub(super) fn says(&self, container: &str, line: &str) {
+        let mut said = self.known.said.lock().unwrap();
+        said.entry(container.to_owned()).or_default().push((Utc::now(), line.to_owned()));
     }
 
     /// How many logs are followed.
@@ -216,7 +232,7 @@ fn inspect(id: &str, of: &Container) -> Value {
 
 fn stats() -> Value {
     json!({
-        "read": chrono::Utc::now().to_rfc3339(),
+        "read": Utc::now().to_rfc3339(),
         "cpu_stats": {"cpu_usage": {"total_usage": 1_000_000_000}},
         "memory_stats": {"usage": 16 << 20, "stats": {"inactive_file": 0}},
         "pids_stats": {"current": 1},
@@ -255,11 +271,33 @@ fn followed(known: &Known, name: &str) -> Response {
     Body::from_stream(paced).into_response()
 }
 
+/// What is said from now on.
+fn said(known: &Arc<Known>, name: &str) -> Source {
+    let mut said = known.said.lock().unwrap().get(name).map_or(0, Vec::len);
+    let (known, name) = (Arc::downgrade(known), name.to_owned());
+    Box::new(move || {
+        let known = known.upgrade()?;
+        let all = known.said.lock().unwrap();
+        let next = all.get(&name).and_then(|lines| lines.get(said));
+        said += usize::from(next.is_some());
+        Some(next.map(|(_, line)| line.clone()).unwrap_or_default())
+    })
+}
+
 fn written(known: &Known, name: &str, query: &str) -> Response {
     let lines = known.written.lock().unwrap().get(name).copied().unwrap_or_default();
     let tail = query.split('&').find_map(|part| part.strip_prefix("tail=")?.parse().ok());
     let told = lines.min(tail.unwrap_or(usize::MAX));
-    let text: Vec<u8> = (0..told).flat_map(|nth| framed(&format!("line {nth}"))).collect();
+    let since = query
+        .split('&')
+        .find_map(|part| part.strip_prefix("since=")?.split('.').next()?.parse::<i64>().ok());
+    let since = since.unwrap_or_default();
+    let said = known.said.lock().unwrap().get(name).cloned().unwrap_or_default();
+    let said = said.into_iter().filter(|(at, _)| at.timestamp() >= since);
+    let text: Vec<u8> = (0..told)
+        .flat_map(|nth| framed(&format!("line {nth}")))
+        .chain(said.flat_map(|(at, line)| framed_at(at, &line)))
+        .collect();
     Body::from(text).into_response()
 }
 
@@ -268,7 +306,11 @@ fn framed(line: &str) -> Vec<u8> {
     if line.is_empty() {
         return vec![];
     }
-    let text = format!("{} {line}\n", chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.9fZ"));
+    framed_at(Utc::now(), line)
+}
+
+fn framed_at(at: DateTime<Utc>, line: &str) -> Vec<u8> {
+    let text = format!("{} {line}\n", at.format("%Y-%m-%dT%H:%M:%S%.9fZ"));
     let length = u32::try_from(text.len()).expect("a line is short");
     let mut frame = vec![1, 0, 0, 0];
     frame.extend(length.to_be_bytes());
