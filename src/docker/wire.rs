@@ -18,6 +18,7 @@ use rustls::pki_types::ServerName;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsConnector;
 
 use super::address::Address;
@@ -27,6 +28,9 @@ use super::ssh::{Login, Tunnel};
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
 /// What is read from Docker at once, in bytes; its headers have to fit.
 const READ_BUFFER: usize = 4 * 1024;
+/// So many answers are read at the same time: each has a connection of its own, and what a thousand need
+/// together at one moment the program would keep.
+const READ_AT_ONCE: usize = 64;
 /// The largest error answer that is read, in bytes.
 const LARGEST_ERROR: usize = 16 * 1024;
 
@@ -37,6 +41,7 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) struct Wire {
     pub(super) address: Address,
     way: Way,
+    turns: Arc<Semaphore>,
 }
 
 /// What a connection to the address is made by.
@@ -56,7 +61,13 @@ impl Wire {
             Address::Tcp { host, port } => Way::Tcp(host, port, tls),
             Address::Ssh(ssh) => Way::Ssh(Arc::new(Tunnel::new(ssh, login))),
         };
-        Self { address, way }
+        Self { address, way, turns: Arc::new(Semaphore::new(READ_AT_ONCE)) }
+    }
+
+    /// Waits until few enough answers are read to read one more, which is as long as this is kept.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        self.turns.acquire().await.ok()
     }
 
     /// Waits until a way that has to be opened first is open, or fails with why it is not.
@@ -126,6 +137,7 @@ impl Wire {
 
     /// Asks for something and reads it as JSON.
     pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let _turn = self.turn().await;
         let body = self.get(path).await?;
         let body =
             Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|error| match error
