@@ -104,6 +104,8 @@ pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse>
     if let Some(own) = Own::now() {
         own.register(&mut registry);
     }
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    gauge(&mut registry, "selfheal_tasks", "Tasks that are under way in Selfheal", tasks as f64);
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|e| Problem::internal(&e))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -1,5 +1,5 @@
-//! Mixed faults for as long as one likes, and whether the daemon grows: memory, descriptors, threads
-//! and parts that were begun anew.
+//! Mixed faults for as long as one likes, and whether the daemon grows: memory, descriptors, threads,
+//! tasks and parts that were begun anew.
 //!
 //! Run by `scripts/endurance` alone. The engine is killed, hangs and comes back, containers end and
 //! run again, a log floods, and Redis, the mail server, the webhook and the dead-man's switch are
@@ -32,6 +32,7 @@ struct Use {
     resident: u64,
     files: usize,
     threads: usize,
+    tasks: u64,
 }
 
 fn used(daemon: &Daemon) -> Result<Use> {
@@ -39,7 +40,11 @@ fn used(daemon: &Daemon) -> Result<Use> {
     let count = |what: &str| -> Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{id}/{what}")).context("it runs")?.count())
     };
-    Ok(Use { resident: resident(&id)?, files: count("fd")?, threads: count("task")? })
+    let figures = ask("GET", daemon.port, "/metrics", "")?.body;
+    let tasks = figures.lines().find_map(|line| line.strip_prefix("selfheal_tasks "));
+    let tasks = tasks.context("it tells how many tasks it has")?.split('.').next();
+    let tasks = tasks.unwrap_or_default().parse()?;
+    Ok(Use { resident: resident(&id)?, files: count("fd")?, threads: count("task")?, tasks })
 }
 
 /// One round: everything goes wrong, and well again.
@@ -98,6 +103,7 @@ fn nothing_grows_among_mixed_faults() -> Result<()> {
         ("memory", (|one| one.resident) as fn(&Use) -> u64, 8 << 20),
         ("descriptors", |one| one.files as u64, 8),
         ("threads", |one| one.threads as u64, 4),
+        ("tasks", |one| one.tasks, 8),
     ] {
         let (before, after) = (usual(&rounds[..=early], what), usual(&rounds[late..], what));
         ensure!(after <= before + more, "{name} grew from {before} to {after}: {rounds:?}");
