@@ -321,7 +321,8 @@ impl App {
         let setup = streams::of(&self.settings.borrow())?;
         if let (Some(setup), Some(tie)) = (setup, &self.tie) {
             let cancel = self.cancel.clone();
-            crate::streams::start(setup, &self.coordinator, Arc::clone(tie), cancel);
+            let fleet = self.fleet.clone();
+            crate::streams::start(setup, &self.coordinator, fleet, Arc::clone(tie), cancel);
         }
         Ok(())
     }

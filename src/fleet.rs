@@ -15,6 +15,7 @@
 
 mod decisions;
 mod frozen;
+mod jobs;
 mod learning;
 mod leases;
 mod names;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::frozen::Frozen;
+pub(crate) use self::jobs::Claim;
 pub use self::registry::{Held, Member, Summary, Watched};
 use self::server::{Asking, Line, Server};
 use self::shared::Shared;

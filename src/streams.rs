@@ -33,6 +33,7 @@ pub use self::address::Address;
 pub use self::announce::news_of;
 pub use self::tie::{Figures, Tie};
 use crate::coordinator::Coordinator;
+use crate::fleet::Fleet;
 use crate::upkeep::Part;
 
 /// How the streams are reached, and what they are called.
@@ -64,6 +65,8 @@ struct Shared {
     setup: Arc<Setup>,
     store: Arc<dyn Store>,
     coordinator: Coordinator,
+    /// The other nodes, where there are any.
+    fleet: Option<Fleet>,
     tie: Arc<Tie>,
     cancel: CancellationToken,
 }
@@ -77,10 +80,16 @@ const STATUS: Part =
     Part { name: "the status to Redis", turns_within: Some(Duration::from_mins(5)) };
 
 /// Begins to carry messages out and jobs in, until `cancel`.
-pub fn start(setup: Setup, coordinator: &Coordinator, tie: Arc<Tie>, cancel: CancellationToken) {
+pub fn start(
+    setup: Setup,
+    coordinator: &Coordinator,
+    fleet: Option<Fleet>,
+    tie: Arc<Tie>,
+    cancel: CancellationToken,
+) {
     let store = Arc::clone(coordinator.store());
     let (setup, upkeep) = (Arc::new(setup), coordinator.upkeep());
-    let shared = Shared { setup, store, coordinator: coordinator.clone(), tie, cancel };
+    let shared = Shared { setup, store, coordinator: coordinator.clone(), fleet, tie, cancel };
     let (carries, takes) = (shared.clone(), shared.clone());
     upkeep.keep(CARRIER, move || carrier::run(carries.clone()));
     upkeep.keep(TAKER, move || taker::run(takes.clone()));

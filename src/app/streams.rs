@@ -13,11 +13,10 @@ pub fn of(settings: &Settings) -> anyhow::Result<Option<Setup>> {
     }
     let address =
         streams.address().map_err(anyhow::Error::msg).context("the setting streams.url")?;
-    let node = if streams.node.is_empty() {
-        sysinfo::System::host_name().unwrap_or_else(|_| "selfheal".to_owned())
-    } else {
-        streams.node.clone()
-    };
+    // Two nodes on hosts of one name are still two.
+    let node = [&streams.node, &settings.fleet.node].into_iter().find(|name| !name.is_empty());
+    let host = || sysinfo::System::host_name().unwrap_or_else(|_| "selfheal".to_owned());
+    let node = node.cloned().unwrap_or_else(host);
     let (prefix, max_length) = (streams.prefix.clone(), streams.max_length);
     Ok(Some(Setup { address, prefix, node, max_length }))
 }

@@ -30,16 +30,18 @@ struct Said {
 }
 
 impl Fleet {
-    /// The node that has this open incident, if it is another's.
+    /// The node that has this incident, if it is another's.
     async fn owner_of(&self, id: IncidentId) -> Result<String, RequestError> {
         let members = self.members().await.map_err(RequestError::NotYet)?;
-        let owner = members.into_iter().find(|member| {
+        let owner = members.iter().find(|member| {
             member.name != self.inner.node
                 && member.summary.incidents.iter().any(|incident| incident.id == id)
         });
-        owner.map(|member| member.name).ok_or_else(|| {
-            RequestError::NotFound(format!("no node of the fleet has an open incident {id}"))
-        })
+        match owner {
+            Some(member) => Ok(member.name.clone()),
+            // What is closed can be taken back.
+            None => self.keeper(&members, id).await,
+        }
     }
 
     /// Lets the owner of an incident do what `who` decided here; answers what it said.
@@ -63,14 +65,26 @@ impl Fleet {
         payload: Map<String, Value>,
         who: &str,
     ) -> Result<String, RequestError> {
-        let (id, by) = (Uuid::now_v7().to_string(), format!("{who} at {}", self.inner.node));
+        self.decide_once(&Uuid::now_v7().to_string(), node, kind, payload, who).await
+    }
+
+    /// The same of a decision that has an id: decided a second time, it is only waited for its answer.
+    pub(super) async fn decide_once(
+        &self,
+        id: &str,
+        node: &str,
+        kind: &str,
+        payload: Map<String, Value>,
+        who: &str,
+    ) -> Result<String, RequestError> {
+        let by = format!("{who} at {}", self.inner.node);
         let payload = Value::Object(payload).to_string();
         let server = &self.inner.server;
         let failed = |error: sqlx::Error| RequestError::NotYet(away(&error));
-        server.decide(node, &id, kind, &payload, &clean(&by, 80)).await.map_err(failed)?;
+        server.decide(node, id, kind, &payload, &clean(&by, 80)).await.map_err(failed)?;
         let answered = async {
             loop {
-                if let Ok(Some(answer)) = server.answer(&id).await {
+                if let Ok(Some(answer)) = server.answer(id).await {
                     return answer;
                 }
                 tokio::time::sleep(LOOK).await;
@@ -142,7 +156,7 @@ async fn done(coordinator: &Coordinator, waiting: Waiting) -> anyhow::Result<Sai
     };
     tracing::info!(decision = id, by = asked_by, kind, "another node passes a decision on");
     let job = Job { id, by: asked_by, via: Via::Fleet, work };
-    Ok(match attend(coordinator, &job, begun).await {
+    Ok(match attend(coordinator, None, &job, begun).await {
         Ok(answer) => {
             let text = answer.result["error"].as_str().map(str::to_owned);
             let text = text.unwrap_or_else(|| format!("{kind} is done"));

@@ -3,6 +3,7 @@
 //! It knows the tables and decides nothing: who may have a lease is said by the conditions that
 //! [`Ask`](selfheal_agents::lease::Ask) names.
 
+mod jobs;
 mod leases;
 mod lessons;
 mod offers;
@@ -13,6 +14,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row as _};
 
+pub(super) use self::jobs::Taken;
 pub(super) use self::leases::{Asking, Rows};
 pub(super) use self::lessons::{Learnt, Lesson, Question};
 pub(super) use self::offers::{FoundRow, OfferRow};
@@ -142,7 +144,7 @@ impl Server {
         self.within(async |on| sqlx::query_as(sql).bind(node).fetch_one(on).await).await
     }
 
-    /// Leaves a decision for a node.
+    /// Leaves a decision for a node, unless it was left before.
     pub(super) async fn decide(
         &self,
         node: &str,
@@ -152,7 +154,7 @@ impl Server {
         by: &str,
     ) -> sqlx::Result<()> {
         let sql = "INSERT INTO decision (id, node, kind, payload, asked_by, asked_at)
-                   VALUES ($1, $2, $3, $4, $5, clock_timestamp())";
+                   VALUES ($1, $2, $3, $4, $5, clock_timestamp()) ON CONFLICT (id) DO NOTHING";
         let query = sqlx::query(sql).bind(id).bind(node).bind(kind).bind(payload).bind(by);
         self.within(async |on| query.execute(on).await).await.map(drop)
     }

@@ -45,12 +45,13 @@ const CONNECTIONS: u32 = 3;
 /// Where what several nodes share lies.
 const FLEET_SCHEMA: &str = "selfheal_fleet";
 /// Every step to its newest form, oldest first.
-const FLEET_MIGRATIONS: [(i64, &str, &str); 5] = [
+const FLEET_MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "first", include_str!("../fleet/schema.sql")),
     (2, "frozen", include_str!("../fleet/frozen.sql")),
     (3, "own", include_str!("../fleet/own.sql")),
     (4, "offers", include_str!("../fleet/offers.sql")),
     (5, "lessons", include_str!("../fleet/lessons.sql")),
+    (6, "jobs", include_str!("../fleet/jobs.sql")),
 ];
 /// Of a thousand nodes each has so many, so they are few.
 const FLEET_CONNECTIONS: u32 = 2;

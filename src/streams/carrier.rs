@@ -57,6 +57,9 @@ async fn carry(shared: &Shared, backoff: &mut Backoff, together: &mut usize) -> 
     }
 }
 
+/// In which field every message says which node it is of.
+const NODE: &str = "orchestrator_id";
+
 /// Sends what waits longest; whether there may be more.
 async fn send_some(
     shared: &Shared,
@@ -121,6 +124,10 @@ async fn send(
         add.arg("*");
         for (name, value) in &queued.message.fields {
             add.arg(name).arg(value);
+        }
+        // Of several nodes with one Redis it says whose `container:web` it is.
+        if queued.message.fields.iter().all(|(name, _)| name != NODE) {
+            add.arg(NODE).arg(&setup.node);
         }
         add.ignore();
     }

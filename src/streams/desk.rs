@@ -1,5 +1,7 @@
 //! Does a job, by the same calls that people's decisions go through, and written down as theirs.
 
+use std::borrow::Cow;
+
 use chrono::TimeDelta;
 use selfheal_agents::model::{
     Actor, Incident, IncidentState, Message, Stream, TargetId, Timestamp,
@@ -10,6 +12,7 @@ use super::fields::Fields;
 use super::jobs::{Job, RollbackRequest, Work};
 use crate::audit::{Act, By};
 use crate::coordinator::{Coordinator, CycleReport, RequestError, RollbackDone, Scope, Trigger};
+use crate::fleet::Fleet;
 use crate::http::body::{CheckRequest, FreezeRequest, FreezeState};
 
 /// What a job came to.
@@ -40,14 +43,16 @@ impl Answer {
     }
 }
 
-/// Does it. The error says why it is tried again. `again` says that it was begun before and may be
-/// done already, without an answer.
+/// Does it, in a fleet wherever what it is about is. The error says why it is tried again. `again` says
+/// that it was begun before and may be done already, without an answer.
 pub(crate) async fn attend(
     coordinator: &Coordinator,
+    fleet: Option<&Fleet>,
     job: &Job,
     again: bool,
 ) -> Result<Answer, String> {
-    let begun = coordinator.now();
+    let own = fleet.map_or(Cow::Borrowed(job), |fleet| fleet.as_own(job));
+    let (job, begun) = (own.as_ref(), coordinator.now());
     let about = about(&job.work);
     let act = act(job, begun);
     coordinator.audit().write(std::slice::from_ref(&act)).await;
@@ -55,6 +60,9 @@ pub(crate) async fn attend(
     if again && matches!(came_to, Err(RequestError::Conflict(_))) && is_done(coordinator, job).await
     {
         came_to = Ok(json!({ "done_before": true }));
+    }
+    if let Some(fleet) = fleet {
+        came_to = elsewhere(coordinator, fleet, job, came_to).await;
     }
     let now = coordinator.now();
     let took = now - begun;
@@ -68,6 +76,35 @@ pub(crate) async fn attend(
         }
         Err(RequestError::NotYet(why) | RequestError::Failed(why)) => Err(why),
     }
+}
+
+/// What it comes to with the other nodes: they have what is not here, and what is about everything is
+/// about them as well.
+async fn elsewhere(
+    coordinator: &Coordinator,
+    fleet: &Fleet,
+    job: &Job,
+    here: Result<Value, RequestError>,
+) -> Result<Value, RequestError> {
+    let mut result = match here {
+        Err(RequestError::NotFound(_)) => return fleet.pass_on(job).await,
+        here => here?,
+    };
+    match &job.work {
+        Work::TriggerCheck(CheckRequest { target: None, .. })
+        | Work::Freeze(FreezeRequest { target: None, .. })
+        | Work::Unfreeze(None) => {
+            result["nodes"] = Value::Object(fleet.pass_to_all(job).await?);
+        }
+        Work::Unfreeze(Some(target)) => {
+            fleet.unfreeze_elsewhere(target, &job.by).await?;
+            if !coordinator.watches(target) {
+                return fleet.pass_on(job).await;
+            }
+        }
+        _ => {}
+    }
+    Ok(result)
 }
 
 /// What the audit log says of it, in the words that it has for people's acts.

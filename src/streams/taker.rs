@@ -21,6 +21,7 @@ use super::fields::Fields;
 use super::group::{BLOCK, Entry, Group};
 use super::jobs::{self, Priority};
 use super::tie::End;
+use crate::fleet::Claim;
 
 /// How long Redis may take to answer, on top of how long is waited for a job.
 const ANSWERS: Duration = Duration::from_secs(10);
@@ -171,16 +172,35 @@ impl Taker {
             tracing::debug!(job.id, "the job was done before");
             return Ok(group.acknowledge(&entry.id).await?);
         }
+        let claim = match &self.shared.fleet {
+            Some(fleet) => fleet.claim(&job.id).await,
+            None => Claim::Ours { again: false },
+        };
+        let begun = match claim {
+            Claim::Ours { again } => again || attempts > 1,
+            Claim::Done => {
+                tracing::debug!(job.id, "another node did the job");
+                return Ok(group.acknowledge(&entry.id).await?);
+            }
+            Claim::Later(why) => {
+                // It stays with whoever reads it, and is looked at again when it was left alone for long.
+                tracing::info!(job.id, "the job is not begun: {why}");
+                return Ok(());
+            }
+        };
         if attempts > ATTEMPTS {
             let why = self.reasons.get(&entry.id).cloned();
             let why = why.unwrap_or_else(|| "it was begun and never came to an end".to_owned());
             return self.bury(group, entry, Some(&job.id), &why, attempts - 1).await;
         }
-        match self.work(group, taken, &job, attempts > 1).await {
+        match self.work(group, taken, &job, begun).await {
             Ok(answer) => {
                 let told = answer.message(&job, self.shared.coordinator.now());
                 if !self.keep(group, taken, Some(&job.id), told).await {
                     return Ok(());
+                }
+                if let Some(fleet) = &self.shared.fleet {
+                    fleet.job_is_done(&job.id).await;
                 }
                 let how = if answer.done { End::Done } else { End::Failed };
                 tracing::info!(job.id, by = job.by, done = answer.done, "a job came to its end");
@@ -207,7 +227,8 @@ impl Taker {
         job: &jobs::Job,
         again: bool,
     ) -> Result<desk::Answer, String> {
-        let mut work = std::pin::pin!(desk::attend(&self.shared.coordinator, job, again));
+        let Shared { coordinator, fleet, .. } = &self.shared;
+        let mut work = std::pin::pin!(desk::attend(coordinator, fleet.as_ref(), job, again));
         loop {
             match tokio::time::timeout(TOUCH_EVERY, &mut work).await {
                 Ok(answer) => return answer,

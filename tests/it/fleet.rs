@@ -6,6 +6,7 @@
 mod clock;
 mod cut_off;
 mod far;
+mod jobs;
 mod leave;
 mod net;
 mod node;

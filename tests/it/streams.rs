@@ -92,7 +92,7 @@ impl Tied {
 
     fn tie_to(&self, setup: Setup) {
         self.coordinator.request(Scope::All, Trigger::Start);
-        start(setup, &self.coordinator, Arc::clone(&self.tie), self.cancel.clone());
+        start(setup, &self.coordinator, None, Arc::clone(&self.tie), self.cancel.clone());
     }
 
     async fn figures(&self, wanted: impl Fn(&Figures) -> bool) -> Figures {

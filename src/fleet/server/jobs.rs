@@ -1,0 +1,84 @@
+//! What is asked of the jobs that any node may read.
+
+use std::time::Duration;
+
+use sqlx::AssertSqlSafe;
+
+use super::Server;
+
+/// So long it is known that a job was done: as long as anybody sends it again.
+const KNOWN: &str = "7 days";
+
+/// Who has a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::fleet) enum Taken {
+    /// This node; whether it, or one that is gone, had begun it before.
+    Ours { again: bool },
+    /// Another that is there.
+    Theirs(String),
+    /// It was done.
+    Done,
+}
+
+impl Server {
+    /// Takes a job, unless it was done or another node that gave a sign of life within `silent` has it.
+    pub(in crate::fleet) async fn take_job(
+        &self,
+        id: &str,
+        me: &str,
+        silent: Duration,
+    ) -> sqlx::Result<Taken> {
+        let sql = "WITH taken AS (
+                INSERT INTO job (id, node, at) VALUES ($1, $2, clock_timestamp())
+                ON CONFLICT (id) DO UPDATE SET node = excluded.node, at = excluded.at
+                WHERE NOT job.done AND (job.node = $2 OR NOT EXISTS (SELECT FROM node
+                    WHERE node.name = job.node
+                    AND node.seen_at > clock_timestamp() - $3 * interval '1 second'))
+                RETURNING xmax <> 0 AS again
+            )
+            SELECT (SELECT again FROM taken), (SELECT done FROM job WHERE id = $1),
+                (SELECT node FROM job WHERE id = $1)";
+        let query = sqlx::query_as(sql).bind(id).bind(me).bind(silent.as_secs_f64());
+        let (again, done, node): (Option<bool>, Option<bool>, Option<String>) =
+            self.within(async |on| query.fetch_one(on).await).await?;
+        Ok(match (again, done) {
+            (Some(again), _) => Taken::Ours { again },
+            (None, Some(true)) => Taken::Done,
+            // One that came to it in the same moment is not seen yet.
+            (None, _) => Taken::Theirs(node.unwrap_or_default()),
+        })
+    }
+
+    /// Notes that a job was done, and forgets old ones.
+    pub(in crate::fleet) async fn job_done(&self, id: &str) -> sqlx::Result<()> {
+        let sql = "WITH old AS (DELETE FROM job WHERE at < clock_timestamp() - $2::text::interval)
+                   UPDATE job SET done = true WHERE id = $1";
+        let query = sqlx::query(sql).bind(id).bind(KNOWN);
+        self.within(async |on| query.execute(on).await).await.map(drop)
+    }
+
+    /// Which of these nodes has an incident in its history, open or closed.
+    pub(in crate::fleet) async fn whose(
+        &self,
+        nodes: &[String],
+        incident: &str,
+    ) -> sqlx::Result<Option<String>> {
+        // One that never sent anything has no table.
+        let sql = "SELECT name FROM unnest($1::text[]) AS name
+                   WHERE to_regclass(format('%I.incident', 'selfheal_' || name)) IS NOT NULL";
+        let query = sqlx::query_scalar::<_, String>(sql).bind(nodes);
+        let there = self.within(async |on| query.fetch_all(on).await).await?;
+        // Names of nodes have neither quotes nor blanks: the settings refuse them.
+        let sql = there
+            .iter()
+            .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)))
+            .map(|name| format!("SELECT '{name}' FROM \"selfheal_{name}\".incident WHERE id = $1"))
+            .collect::<Vec<_>>()
+            .join(" UNION ALL ");
+        if sql.is_empty() {
+            return Ok(None);
+        }
+        let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(incident).persistent(false);
+        self.within(async |on| query.fetch_optional(on).await).await
+    }
+}
