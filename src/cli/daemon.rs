@@ -59,6 +59,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         channels: crate::app::channels,
         doctor: super::doctor::examine,
         fleet: app.fleet.clone(),
+        history: app.history.clone(),
         tie: app.tie.clone(),
         heart: Arc::clone(&app.heart),
         collector: app.collector.clone(),

@@ -129,11 +129,14 @@ async fn while_the_server_is_away_nothing_waits_for_it_and_then_nothing_is_missi
     let dir = tempfile::tempdir().unwrap();
     let (store, mut sender) = open_sending(&url, dir.path()).await;
     fill(&store, 1).await;
+    assert!(!store.is_taken(), "nothing was sent yet");
     sender.send_all().await.unwrap();
+    assert!(store.is_taken());
     server.stop_postgres();
     fill(&store, 2).await;
     let away = sender.send_all().await.unwrap_err();
     assert!(matches!(away, SendError::Away(_)), "{away}");
+    assert!(!store.is_taken());
     store.check_writable().await.unwrap();
     close(store, sender).await;
 
@@ -145,6 +148,7 @@ async fn while_the_server_is_away_nothing_waits_for_it_and_then_nothing_is_missi
     sender.send_all().await.unwrap();
     assert_eq!(there(&server, "away").await, here(dir.path()).await);
     assert_eq!(store.unsent().await.unwrap(), 0);
+    assert!(store.is_taken());
 }
 
 #[tokio::test]
