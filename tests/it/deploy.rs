@@ -209,6 +209,8 @@ fn compose_gives_selfheal_no_right_but_the_socket() {
         assert_eq!(selfheal["network_mode"], "host", "{name}");
         assert!(selfheal.get("privileged").is_none() && selfheal.get("user").is_none(), "{name}");
         for service in file["services"].as_object().unwrap().values() {
+            let log = &service["logging"]["options"];
+            assert!(log["max-size"].is_string() && log["max-file"].is_string(), "{name}: {log}");
             for volume in words(service.get("volumes").unwrap_or(&Value::Array(vec![]))) {
                 let source = volume.split(':').next().unwrap();
                 let is_known = source.starts_with('/') || file["volumes"].get(source).is_some();
@@ -223,6 +225,45 @@ fn compose_gives_selfheal_no_right_but_the_socket() {
     let full = yaml("deploy/compose/compose.yaml");
     let mounts = words(&full["services"]["selfheal"]["volumes"]);
     assert!(!mounts.iter().any(|mount| mount.contains("/var/run/docker.sock")), "{mounts:?}");
+}
+
+#[test]
+fn redis_has_room_to_write_its_file_anew_beside_what_it_keeps() {
+    let redis = &yaml("deploy/compose/compose.yaml")["services"]["redis"];
+    let megabytes = |text: &str| -> u32 { text.trim_end_matches(['m', 'b']).parse().unwrap() };
+    let command = words(&redis["command"]).join(" ");
+    let kept = command.split_once("--maxmemory ").unwrap().1.split(' ').next().unwrap();
+    let limit = megabytes(redis["mem_limit"].as_str().unwrap());
+    assert!(2 * megabytes(kept) < limit, "{kept} of {limit} MB");
+}
+
+#[test]
+fn whatever_is_shipped_is_built_by_the_one_script_that_makes_the_same_bytes() {
+    for name in ["scripts/package", "scripts/reproducible", "deploy/docker/Dockerfile"] {
+        let text = text_of(name);
+        assert!(text.contains("scripts/release-build"), "{name}");
+        assert!(!text.contains("cargo build"), "{name} builds by itself");
+    }
+    let copied = text_of(".dockerignore");
+    assert!(copied.lines().any(|line| line == "!scripts/release-build"), "the image lacks it");
+    // It says what it would build with.
+    let folder = tempfile::tempdir().unwrap();
+    let cargo = folder.path().join("cargo");
+    let told = "#!/bin/sh\necho \"$*|$RUSTFLAGS|$CFLAGS|$CARGO_TARGET_DIR\"\n";
+    std::fs::write(&cargo, told).unwrap();
+    std::fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let mut build = Command::new(path_of("scripts/release-build"));
+    build.env("PATH", path).env("CARGO_HOME", "/some/where").env("CARGO_TARGET_DIR", "/else");
+    let output = String::from_utf8(build.output().unwrap().stdout).unwrap();
+    let here = env!("CARGO_MANIFEST_DIR");
+    let told: Vec<_> = output.trim_end().split('|').collect();
+    assert_eq!(told[0], "build --release --locked", "{output}");
+    for flags in &told[1..3] {
+        assert!(flags.contains(&format!("{here}=/src")), "{output}");
+        assert!(flags.contains("/some/where=/cargo"), "{output}");
+    }
+    assert_eq!(told[3], "", "{output}");
 }
 
 #[test]
