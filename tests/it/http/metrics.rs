@@ -57,6 +57,7 @@ async fn promtool_finds_nothing_to_say_about_the_names() {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut promtool) = promtool else {
+        assert!(std::env::var_os("CI").is_none(), "promtool is not installed");
         let _ = writeln!(std::io::stderr(), "SKIPPED: promtool is not installed");
         return;
     };
