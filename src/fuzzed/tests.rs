@@ -59,9 +59,10 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a whole number, not {text}")))
 }
 
-fn rng_of(seed: u64) -> TestRng {
+fn rng_of(seed: u64, nth: u64) -> TestRng {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&nth.to_le_bytes());
     TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
 }
 
@@ -86,26 +87,21 @@ fn tried(name: &str, cases: u32) {
     }
     let change = (any::<prop::sample::Index>(), 0..12_usize, 0..ODD.len() + 4);
     let inputs = (prop::sample::select(seeds), prop::collection::vec(change, 1..6));
-    let thrown = |mut runner: TestRunner, end: Option<Instant>, what: &str| loop {
-        let all = runner.run(&inputs, |(seed, changes)| {
+    let throw = |cases: u32, rng: TestRng, what: &str| {
+        let all = runner(cases, rng).run(&inputs, |(seed, changes)| {
             door(&changed(&seed, &changes));
             Ok(())
         });
         all.unwrap_or_else(|error| panic!("{name}, {what}: {error}"));
-        if end.is_none_or(|end| Instant::now() >= end) {
-            break;
-        }
     };
-    let always = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    thrown(runner(cases, always), None, "as always");
-    let secs = number(SECS).unwrap_or(3);
-    if secs > 0 {
-        let seed = number(SEED).unwrap_or_else(|| RandomState::new().hash_one(name));
-        let again = format!("{SEED}={seed}");
-        let _ = writeln!(std::io::stderr(), "{name}: {secs} s with {again}");
-        let end = Instant::now() + Duration::from_secs(secs);
-        thrown(runner(BATCH, rng_of(seed)), Some(end), &again);
-    }
+    throw(cases, TestRng::deterministic_rng(RngAlgorithm::ChaCha), "as always");
+    let seed = number(SEED).unwrap_or_else(|| RandomState::new().hash_one(name));
+    let (again, begun) = (format!("{SEED}={seed}"), Instant::now());
+    let time = Duration::from_secs(number(SECS).unwrap_or(3));
+    // A runner that has run does nothing more.
+    let batches = (0..).take_while(|_| begun.elapsed() < time);
+    let thrown = batches.map(|nth| throw(BATCH, rng_of(seed, nth), &again)).count();
+    let _ = writeln!(std::io::stderr(), "{name}: {thrown} times {BATCH} with {again}");
 }
 
 #[test]
