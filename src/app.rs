@@ -58,6 +58,8 @@ pub struct App {
     own_runbooks: knowledge::Fingerprint,
     /// The other nodes, where there are any.
     pub fleet: Option<Fleet>,
+    /// The history that is sent to PostgreSQL, where one is.
+    pub history: Option<Arc<SqlStore>>,
     /// How the streams do, where there are any.
     pub tie: Option<Arc<Tie>>,
     /// How the signs of life fare.
@@ -154,6 +156,7 @@ pub async fn assemble_seeing(
         cancel: cancel.clone(),
     });
     let upkeep = coordinator.upkeep();
+    let history = sends_to.is_some().then(|| Arc::clone(&here));
     if let Some(url) = sends_to {
         let ended = cancel.clone();
         let sends = move || Sender::new(url.clone(), Arc::clone(&here)).run(ended.clone());
@@ -174,6 +177,7 @@ pub async fn assemble_seeing(
         broken_runbooks,
         own_runbooks,
         fleet,
+        history,
         tie,
         heart: Arc::default(),
         collector,

@@ -2,8 +2,9 @@
 //!
 //! One that panics, or breaks what it promises, is a fault: of a container that writes a log, of
 //! whoever may send a job, of a file that was cut off. The tests call each over the seeds in
-//! `fuzz/seeds` and what comes of them; `scripts/fuzz` does so for as long as one likes, led by the
-//! code that is reached. Not part of the program.
+//! `fuzz/seeds` and what comes of them, some always and others for a few seconds
+//! (`SELFHEAL_FUZZ_SECS`, `SELFHEAL_FUZZ_SEED`); `scripts/fuzz` does so for as long as one likes, led
+//! by the code that is reached. Not part of the program.
 
 #[cfg(test)]
 mod tests;

@@ -59,6 +59,7 @@ pub(super) async fn run(sources: Sources) -> Outcome {
         channels: crate::app::channels,
         doctor: super::doctor::examine,
         fleet: app.fleet.clone(),
+        history: app.history.clone(),
         tie: app.tie.clone(),
         heart: Arc::clone(&app.heart),
         collector: app.collector.clone(),
@@ -133,10 +134,11 @@ fn not_bound(error: BindError) -> Failure {
     }
 }
 
-/// A start that failed; the message of the part that did not start says what to do.
+/// A start that failed although the settings are sound: it may succeed when it is tried again, which a
+/// service manager does not do after [`Exit::Usage`]. The message says what to do.
 #[expect(clippy::needless_pass_by_value, reason = "it stands where an error is mapped")]
 pub(super) fn not_started(error: anyhow::Error) -> Failure {
-    Failure::new(Exit::Usage, format!("{error:#}")).next("selfheal doctor")
+    Failure::new(Exit::Wrong, format!("{error:#}")).next("selfheal doctor")
 }
 
 pub(super) async fn wait_for_the_end() -> Result<(), Failure> {

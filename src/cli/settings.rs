@@ -17,6 +17,10 @@ pub(super) fn run(what: Config, sources: &Sources, out: Output) -> Outcome {
                 || "no settings file: the built-in defaults are in force".to_owned(),
                 |file| format!("{} is valid", file.display()),
             );
+            let node = &loaded.settings.fleet.node;
+            if !node.is_empty() {
+                tell(format!("in its fleet this node is called {node}"));
+            }
             out.show(&from, |from, _| from.clone())?;
         }
         Config::Show => out.show(&load(sources)?.shown(), |rows, style| shown(rows, style))?,

@@ -545,3 +545,18 @@ fn quiet_hours_in_which_nothing_is_ever_told_are_refused() {
         assert!(read(&ends).is_ok(), "{ends}");
     }
 }
+
+#[test]
+fn a_nodes_name_is_folded_where_it_is_read_so_that_everybody_sees_the_same() {
+    let text = "[store]\nurl = \"postgres://selfheal@db/selfheal\"\n[fleet]\nnode = \"NAS.lan\"\n";
+    let loaded = read(text).unwrap();
+    let shown = loaded.shown().into_iter().find(|row| row.key == "fleet.node").unwrap();
+    assert_eq!(shown.value, "\"nas-lan\"");
+    assert!(shown.origin.ends_with(":4"), "{}", shown.origin);
+    let history = loaded.settings.history().unwrap().unwrap();
+    let within = loaded.settings.store.postgres().unwrap().unwrap().within("selfheal_nas-lan");
+    assert_eq!(history.to_string(), within.to_string());
+    for none in ["fleet", "FLEET", "..."] {
+        refused(&text.replace("NAS.lan", none), "4 fleet.node", "a letter or a digit");
+    }
+}

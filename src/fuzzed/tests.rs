@@ -1,4 +1,7 @@
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::Write as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -39,10 +42,28 @@ fn changed(seed: &[u8], changes: &[Change]) -> Vec<u8> {
     bytes
 }
 
-/// Always the same inputs: a failure here comes again.
-fn runner(cases: u32) -> TestRunner {
+/// For so long each door is thrown at with inputs that nobody has seen, ...
+const SECS: &str = "SELFHEAL_FUZZ_SECS";
+/// ... which come of this number; it is told, and given again it brings the same.
+const SEED: &str = "SELFHEAL_FUZZ_SEED";
+/// As many at once.
+const BATCH: u32 = 100;
+
+fn runner(cases: u32, rng: TestRng) -> TestRunner {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
-    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+    TestRunner::new_with_rng(config, rng)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a whole number, not {text}")))
+}
+
+fn rng_of(seed: u64, nth: u64) -> TestRng {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&nth.to_le_bytes());
+    TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
 }
 
 fn seeds(door: &str) -> Vec<Vec<u8>> {
@@ -54,7 +75,8 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-/// Each seed as it is, cut off everywhere, and with a few changes.
+/// Each seed as it is, cut off everywhere, and with a few changes: always the same, so that a failure
+/// comes again, and then others for a bounded time.
 fn tried(name: &str, cases: u32) {
     let door = DOORS.iter().find(|(of, _)| *of == name).expect("the door is there").1;
     let seeds = seeds(name);
@@ -65,11 +87,21 @@ fn tried(name: &str, cases: u32) {
     }
     let change = (any::<prop::sample::Index>(), 0..12_usize, 0..ODD.len() + 4);
     let inputs = (prop::sample::select(seeds), prop::collection::vec(change, 1..6));
-    let all = runner(cases).run(&inputs, |(seed, changes)| {
-        door(&changed(&seed, &changes));
-        Ok(())
-    });
-    all.unwrap_or_else(|error| panic!("{name}: {error}"));
+    let throw = |cases: u32, rng: TestRng, what: &str| {
+        let all = runner(cases, rng).run(&inputs, |(seed, changes)| {
+            door(&changed(&seed, &changes));
+            Ok(())
+        });
+        all.unwrap_or_else(|error| panic!("{name}, {what}: {error}"));
+    };
+    throw(cases, TestRng::deterministic_rng(RngAlgorithm::ChaCha), "as always");
+    let seed = number(SEED).unwrap_or_else(|| RandomState::new().hash_one(name));
+    let (again, begun) = (format!("{SEED}={seed}"), Instant::now());
+    let time = Duration::from_secs(number(SECS).unwrap_or(3));
+    // A runner that has run does nothing more.
+    let batches = (0..).take_while(|_| begun.elapsed() < time);
+    let thrown = batches.map(|nth| throw(BATCH, rng_of(seed, nth), &again)).count();
+    let _ = writeln!(std::io::stderr(), "{name}: {thrown} times {BATCH} with {again}");
 }
 
 #[test]

@@ -6,6 +6,9 @@
 
 mod own;
 mod tally;
+#[cfg(test)]
+mod tests;
+mod ties;
 
 pub(super) use tally::Tally;
 
@@ -25,12 +28,10 @@ use prometheus_client::registry::{Registry, Unit};
 use selfheal_agents::model::{Incident, IncidentState, Outcome, Verdict};
 
 use self::own::Own;
+use self::ties::Ties;
 use super::problem::{Answer, Problem};
 use super::state::Api;
-use crate::alerts::{Fares, Heart};
 use crate::coordinator::Standing;
-use crate::fleet;
-use crate::streams::Figures;
 use crate::upkeep::Record;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
@@ -55,11 +56,6 @@ struct ByResult {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByEnd {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByPart {
     part: &'static str,
 }
@@ -75,41 +71,60 @@ struct Build {
     responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String))
 )]
 pub(super) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse> {
-    let mut registry = Registry::default();
-    let depth = Depth {
-        cycles: api.coordinator.cycles_waiting(),
-        alerts: api.store().waiting().await?,
-        refused: api.store().refused().await?,
-    };
     let results = api.results().await?;
-    let open = api.store().open_incidents().await?;
-    register(&mut registry, &api.coordinator.standing(), &results.fixes, &open);
-    depth.register(&mut registry);
-    if let Some(fleet) = &api.configured.fleet {
-        leases(&mut registry, fleet.figures());
-    }
-    if let Some(tie) = &api.configured.tie {
-        streams(&mut registry, tie.figures(), api.store().messages_waiting().await?);
-    }
-    if let Some(collector) = &api.configured.collector {
-        spans(&mut registry, collector.figures());
-    }
-    api.tally.register(&mut registry);
-    let left_out = Counter::<u64>::default();
-    left_out.inc_by(api.coordinator.lines_left_out());
-    let help = "Log lines that no cycle looked at, since there were too many at once";
-    registry.register("selfheal_log_lines_left_out", help, left_out);
-    heartbeat(&mut registry, &api.configured.heart);
-    restarts(&mut registry, &api.coordinator.upkeep().records());
-    if let Some(own) = Own::now() {
-        own.register(&mut registry);
-    }
-    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    gauge(&mut registry, "selfheal_tasks", "Tasks that are under way in Selfheal", tasks as f64);
-    let mut text = String::new();
-    encode(&mut text, &registry).map_err(|e| Problem::internal(&e))?;
+    let upkeep = api.coordinator.upkeep();
+    let seen = Seen {
+        standing: &api.coordinator.standing(),
+        fixes: &results.fixes,
+        open: &api.store().open_incidents().await?,
+        depth: Depth {
+            cycles: api.coordinator.cycles_waiting(),
+            alerts: api.store().waiting().await?,
+            refused: api.store().refused().await?,
+        },
+        ties: Ties::of(&api).await?,
+        tally: &api.tally,
+        left_out: api.coordinator.lines_left_out(),
+        parts: &upkeep.records(),
+        own: Own::now(),
+    };
+    let text = seen.text().map_err(|e| Problem::internal(&e))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text))
+}
+
+/// All that a scrape is told.
+struct Seen<'a> {
+    standing: &'a Standing,
+    fixes: &'a Fixes,
+    open: &'a [Incident],
+    depth: Depth,
+    ties: Ties,
+    tally: &'a Tally,
+    /// Log lines.
+    left_out: u64,
+    parts: &'a [Record],
+    own: Option<Own>,
+}
+
+impl Seen<'_> {
+    fn text(&self) -> Result<String, std::fmt::Error> {
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        contract(&mut registry, self.standing, self.fixes);
+        state(&mut registry, self.standing, self.open);
+        self.fixes.register(&mut registry);
+        self.depth.register(&mut registry);
+        self.ties.register(&mut registry);
+        self.tally.register(&mut registry);
+        let help = "Log lines that no cycle looked at, since there were too many at once";
+        counter(&mut registry, "selfheal_log_lines_left_out", help, self.left_out);
+        restarts(&mut registry, self.parts);
+        if let Some(own) = &self.own {
+            own.register(&mut registry);
+        }
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
 }
 
 /// What waits.
@@ -130,20 +145,6 @@ impl Depth {
     }
 }
 
-/// Only where somebody wants one, as with the streams.
-fn heartbeat(registry: &mut Registry, heart: &Heart) {
-    let fares = heart.fares();
-    if fares == Fares::Unknown {
-        return;
-    }
-    let help = "Whether the last sign of life to a dead-man's switch arrived";
-    let last = f64::from(u8::from(fares == Fares::Arrives));
-    gauge(registry, "selfheal_heartbeat_arrives", help, last);
-    let arrived = Counter::<u64>::default();
-    arrived.inc_by(heart.arrived());
-    registry.register("selfheal_heartbeats", "Signs of life that arrived since the start", arrived);
-}
-
 /// Each part of Selfheal from the start on, so that a rule sees the first one that ends.
 fn restarts(registry: &mut Registry, records: &[Record]) {
     let restarts = Family::<ByPart, Counter>::default();
@@ -154,64 +155,20 @@ fn restarts(registry: &mut Registry, records: &[Record]) {
     registry.register("selfheal_part_restarts", help, restarts);
 }
 
-/// Only where there are other nodes.
-fn leases(registry: &mut Registry, figures: fleet::Figures) {
-    let help = "Whether the PostgreSQL that the nodes share answers";
-    gauge(registry, "selfheal_fleet_connected", help, f64::from(u8::from(figures.connected)));
-    let help = "Outcomes of other nodes that this one learns from";
-    gauge(registry, "selfheal_fleet_outcomes", help, figures.outcomes as f64);
-    let help = "Leases of what several nodes reach that this one has";
-    gauge(registry, "selfheal_leases_held", help, figures.held as f64);
-    for (name, help, count) in [
-        ("selfheal_lease_lost", "Leases that another node took over", figures.lost),
-        ("selfheal_lease_refused", "Calls not made for want of a lease", figures.refused),
-    ] {
-        let counter = Counter::<u64>::default();
-        counter.inc_by(count);
-        registry.register(name, help, counter);
-    }
-}
-
-/// Only where there are streams: a figure of what is not there would raise alarms.
-fn streams(registry: &mut Registry, figures: Figures, waiting: u64) {
-    let help = "Whether Redis takes messages and hands out jobs";
-    gauge(registry, "selfheal_streams_connected", help, f64::from(u8::from(figures.connected)));
-    let help = "Messages to other programs that wait for Redis";
-    gauge(registry, "selfheal_stream_messages_waiting", help, waiting as f64);
-    let sent = Counter::<u64>::default();
-    sent.inc_by(figures.sent);
-    let help = "Messages to other programs that Redis took since the start";
-    registry.register("selfheal_stream_messages_sent", help, sent);
-    let jobs = Family::<ByEnd, Counter>::default();
-    for (result, count) in
-        [("done", figures.done), ("failed", figures.failed), ("dead", figures.dead)]
-    {
-        jobs.get_or_create(&ByEnd { result }).inc_by(count);
-    }
-    let help = "Jobs of other programs since the start, by how they ended";
-    registry.register("selfheal_stream_jobs", help, jobs);
-}
-
-/// Only where traces are sent.
-fn spans(registry: &mut Registry, (sent, dropped): (u64, u64)) {
-    let spans = Family::<ByEnd, Counter>::default();
-    for (result, count) in [("sent", sent), ("dropped", dropped)] {
-        spans.get_or_create(&ByEnd { result }).inc_by(count);
-    }
-    let help = "Parts of traces since the start, by whether the collector took them";
-    registry.register("selfheal_trace_spans", help, spans);
-}
-
-fn register(registry: &mut Registry, standing: &Standing, fixes: &Fixes, open: &[Incident]) {
-    contract(registry, standing, fixes);
-    state(registry, standing, open);
-    fixes.register(registry);
-}
-
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
     let gauge = FloatGauge::default();
     gauge.set(value);
     registry.register(name, help, gauge);
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let counter = Counter::<u64>::default();
+    counter.inc_by(value);
+    registry.register(name, help, counter);
+}
+
+fn flag(yes: bool) -> f64 {
+    f64::from(u8::from(yes))
 }
 
 /// The names that other programs already read; they are gauges, since a counter's name
@@ -235,9 +192,7 @@ fn state(registry: &mut Registry, standing: &Standing, open: &[Incident]) {
     build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
     registry.register("selfheal_build", "The program's version, always 1", build);
 
-    let cycles = Counter::<u64>::default();
-    cycles.inc_by(standing.cycles);
-    registry.register("selfheal_cycles", "Cycles since the start", cycles);
+    counter(registry, "selfheal_cycles", "Cycles since the start", standing.cycles);
 
     if let Some(ms) = standing.last_cycle_ms {
         let last = FloatGauge::default();
@@ -252,7 +207,6 @@ fn state(registry: &mut Registry, standing: &Standing, open: &[Incident]) {
         registry.register_with_unit("selfheal_last_check_timestamp", help, Unit::Seconds, last);
     }
     let stuck: BTreeSet<_> = standing.freezes.iter().filter_map(|freeze| freeze.stuck).collect();
-    let flag = |yes: bool| f64::from(u8::from(yes));
     for (name, help, value) in [
         (
             "selfheal_runtime_connected",
@@ -329,53 +283,5 @@ impl Fixes {
         let help = "From the incident to the service working again, where a fix helped";
         let repairs = self.repairs.clone();
         registry.register_with_unit("selfheal_time_to_repair", help, Unit::Seconds, repairs);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use selfheal_agents::model::Mode;
-
-    fn standing() -> Standing {
-        Standing {
-            mode: Mode::Auto,
-            freezes: vec![],
-            last_check: None,
-            next_check: None,
-            check_interval_minutes: 5.0,
-            cycles: 7,
-            last_cycle_ms: Some(1500.0),
-            targets: vec![],
-            blind: vec![],
-            runtime_connected: true,
-            applying: 0,
-            validating: 0,
-        }
-    }
-
-    #[test]
-    fn the_names_of_the_contract_are_there_with_their_values() {
-        let (mut registry, mut text) = (Registry::default(), String::new());
-        register(&mut registry, &standing(), &Fixes::of(&[]), &[]);
-        Depth { cycles: 1, alerts: 2, refused: 1 }.register(&mut registry);
-        encode(&mut text, &registry).unwrap();
-        for line in [
-            "active_orchestrators 1.0",
-            "total_jobs_processed 7.0",
-            "successful_repairs 0.0",
-            "failed_repairs 0.0",
-            "success_rate 0.0",
-            "selfheal_cycles_total 7",
-            "selfheal_last_cycle_seconds 1.5",
-            "selfheal_targets{verdict=\"critical\"} 0",
-            "selfheal_cycles_waiting 1.0",
-            "selfheal_alerts_waiting 2.0",
-            "selfheal_alerts_refused 1.0",
-            "selfheal_stuck 0.0",
-            "selfheal_time_to_repair_seconds_count 0",
-        ] {
-            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
-        }
     }
 }

@@ -15,6 +15,7 @@ use crate::config::{Settings, Sources};
 use crate::coordinator::Coordinator;
 use crate::coordinator::recorded::Recorded;
 use crate::fleet::Fleet;
+use crate::store::SqlStore;
 use crate::streams::Tie;
 use crate::traces::Collector;
 
@@ -31,6 +32,8 @@ pub struct Configured {
     pub doctor: Doctor,
     /// The other nodes, where there are any.
     pub fleet: Option<Fleet>,
+    /// The history that is sent to PostgreSQL, where one is.
+    pub history: Option<Arc<SqlStore>>,
     /// How the streams do, where there are any.
     pub tie: Option<Arc<Tie>>,
     /// How the signs of life fare.

@@ -233,6 +233,7 @@ impl Sender {
     async fn send(&mut self) -> Result<usize, SendError> {
         let there = self.there.take();
         let sent = self.send_over(there).await;
+        self.store.set_taken(sent.is_ok());
         match &sent {
             Ok(_) if self.told.take().is_some() => {
                 tracing::info!("{} answers again; what waited is being sent", self.url);

@@ -22,7 +22,7 @@ pub(super) mod row;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,6 +46,8 @@ pub struct SqlStore {
     outcomes: AtomicU64,
     /// Writes of any kind since it was opened.
     writes: AtomicU64,
+    /// Whether the server that the history is sent to took what was sent last.
+    is_taken: AtomicBool,
 }
 
 /// Counts a write at its end, also one that nobody waits for any more (which may still be made a moment
@@ -105,11 +107,22 @@ impl SqlStore {
             vault: Arc::new(Vault::new(dir)),
             outcomes: AtomicU64::new(0),
             writes: AtomicU64::new(0),
+            is_taken: AtomicBool::new(false),
         }
     }
 
     pub(super) fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// Notes whether the server that the history is sent to takes it.
+    pub(super) fn set_taken(&self, yes: bool) {
+        self.is_taken.store(yes, Ordering::Relaxed);
+    }
+
+    /// Whether the server that the history is sent to took what was sent last; not before the first.
+    pub fn is_taken(&self) -> bool {
+        self.is_taken.load(Ordering::Relaxed)
     }
 
     pub(super) fn dir(&self) -> &Path {

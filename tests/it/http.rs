@@ -81,6 +81,7 @@ impl Served {
             channels: selfheal::app::channels,
             doctor: selfheal::cli::examine,
             fleet: None,
+            history: None,
             tie: Some(Arc::default()),
             heart: Arc::default(),
             collector: None,

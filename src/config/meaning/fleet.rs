@@ -5,8 +5,6 @@ use std::time::Duration;
 use super::Check;
 use crate::config::settings::Settings;
 
-/// The longest name: that of its schema must not be cut off.
-const LONGEST: usize = 40;
 /// A shorter lease would be lost to any slow answer, a longer one leaves targets alone for long.
 const LEASE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(1));
 
@@ -17,11 +15,9 @@ pub(super) fn faults(settings: &Settings, check: &mut Check<'_>) {
     if !fleet.is_on() {
         return;
     }
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
-    if fleet.node.len() > LONGEST || !fleet.node.chars().all(plain) || fleet.node == "fleet" {
-        let what = format!(
-            "write 1 to {LONGEST} lower-case letters, digits, `-` and `_`, and not `fleet`"
-        );
+    if fleet.node == "fleet" || !fleet.node.contains(|c: char| c.is_ascii_alphanumeric()) {
+        let what =
+            "write a name with a letter or a digit in it, such as the host's, and not `fleet`";
         check.wrong("fleet.node", what);
     }
     for (nth, host) in fleet.hosts.iter().enumerate() {

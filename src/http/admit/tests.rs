@@ -65,6 +65,7 @@ impl Served {
             channels: crate::app::channels,
             doctor: |_| Box::pin(async { vec![] }),
             fleet: None,
+            history: None,
             tie: None,
             heart: Arc::default(),
             collector: None,

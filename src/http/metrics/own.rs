@@ -16,6 +16,8 @@ pub(super) struct Own {
     /// Since 1970.
     started_at_secs: f64,
     open_files: Option<f64>,
+    /// Of the runtime that asks.
+    tasks: Option<f64>,
 }
 
 impl Own {
@@ -27,11 +29,14 @@ impl Own {
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, wanted);
         let process = system.process(pid)?;
         let open_files = std::fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as f64);
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        let tasks = runtime.map(|runtime| runtime.metrics().num_alive_tasks() as f64);
         Some(Self {
             cpu_secs: process.accumulated_cpu_time() as f64 / 1000.0,
             resident_bytes: process.memory() as f64,
             started_at_secs: process.start_time() as f64,
             open_files,
+            tasks,
         })
     }
 
@@ -54,6 +59,7 @@ impl Own {
                 Some(self.started_at_secs),
             ),
             ("process_open_fds", "Open files of Selfheal", None, self.open_files),
+            ("selfheal_tasks", "Tasks that are under way in Selfheal", None, self.tasks),
         ] {
             let Some(value) = value else { continue };
             let gauge = Gauge::<f64, AtomicU64>::default();
@@ -88,6 +94,7 @@ mod tests {
             resident_bytes: 4096.0,
             started_at_secs: 7.0,
             open_files: Some(9.0),
+            tasks: Some(3.0),
         };
         let (mut registry, mut text) = (Registry::default(), String::new());
         own.register(&mut registry);
@@ -97,6 +104,7 @@ mod tests {
             "process_resident_memory_bytes 4096.0",
             "process_start_time_seconds 7.0",
             "process_open_fds 9.0",
+            "selfheal_tasks 3.0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

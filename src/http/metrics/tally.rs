@@ -97,6 +97,15 @@ impl Tally {
         }
     }
 
+    /// With one of each label: what has none yet is not told at all.
+    #[cfg(test)]
+    pub(super) fn of_each() -> Self {
+        let tally = Self::new();
+        tally.agents.get_or_create(&ByAgent { agent: "root-cause".to_owned() }).observe(0.1);
+        tally.became.get_or_create(&ByState { state: "open" }).inc();
+        tally
+    }
+
     fn count(&self, event: &LiveEvent) {
         self.states().since.get_or_insert(event.at);
         match &event.what {

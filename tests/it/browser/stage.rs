@@ -166,6 +166,7 @@ impl Life {
             channels: selfheal::app::channels,
             doctor: selfheal::cli::examine,
             fleet: None,
+            history: None,
             tie: None,
             heart: Arc::default(),
             collector: None,

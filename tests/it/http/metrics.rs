@@ -1,4 +1,5 @@
-//! What Prometheus reads, and what the rules and the dashboard that are delivered ask it for.
+//! What Prometheus reads of a running coordinator. That rules and dashboard ask for it and for nothing
+//! else, the tests beside the code say.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -29,45 +30,6 @@ async fn scraped_until(served: &Served, told: &str) -> String {
     panic!("{told} is not told");
 }
 
-/// The names of all samples that there are or can be, by the types that are told.
-fn names(scraped: &str) -> BTreeSet<String> {
-    let types = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    let names = types.flat_map(|line| {
-        let (name, kind) = line.split_once(' ').expect("a name and a type");
-        let ends: &[&str] = match kind {
-            "counter" => &["_total"],
-            "histogram" => &["_bucket", "_sum", "_count"],
-            _ => &[""],
-        };
-        ends.iter().map(move |end| format!("{name}{end}"))
-    });
-    names.collect()
-}
-
-#[tokio::test]
-async fn rules_and_dashboard_ask_only_for_what_is_there() {
-    let served = Served::new();
-    // Some are told only once there is something to tell.
-    served.store.record_outcome(&outcome(1, 0, true)).await.unwrap();
-    served.world.add(healthy("web"));
-    served.post("/api/monitoring/trigger-check", "").await;
-    served.world.crash("web", 1);
-    served.post("/api/monitoring/trigger-check", "").await;
-    let told = "selfheal_incident_transitions_total{";
-    let there = names(&scraped_until(&served, told).await);
-    assert!(there.contains("selfheal_cycle_duration_seconds_bucket"), "{there:?}");
-    let asked_for = Regex::new(r"\b(?:selfheal_[a-z_]+|process_[a-z_]+|success_rate)\b").unwrap();
-    let rules = include_str!("../../../deploy/prometheus/selfheal.rules.yml");
-    let dashboard = include_str!("../../../deploy/grafana/selfheal.json");
-    for (file, least) in [(rules, 5), (dashboard, 10)] {
-        let asked: BTreeSet<&str> = asked_for.find_iter(file).map(|found| found.as_str()).collect();
-        assert!(asked.len() >= least, "{asked:?}");
-        for name in asked {
-            assert!(there.contains(name), "{name} is not among {there:?}");
-        }
-    }
-}
-
 /// The same in the older form, the only one that promtool reads: a counter is named as its samples are.
 fn in_the_older_form(scraped: &str) -> String {
     let counter = Regex::new(r"(?m)^# TYPE (\S+) counter$").expect("a pattern");
@@ -95,6 +57,7 @@ async fn promtool_finds_nothing_to_say_about_the_names() {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut promtool) = promtool else {
+        assert!(std::env::var_os("CI").is_none(), "promtool is not installed");
         let _ = writeln!(std::io::stderr(), "SKIPPED: promtool is not installed");
         return;
     };

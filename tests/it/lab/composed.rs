@@ -174,11 +174,24 @@ async fn behind_the_proxy_with_its_history_in_postgres_and_its_word_in_redis_it_
     let url = format!("postgres://selfheal:{PASSWORD}@127.0.0.1:8005/selfheal");
     let mut database = PgConnection::connect(&url).await?;
     let count = "SELECT count(*) FROM repair_history";
-    let (rows,): (i64,) = sqlx::query_as(count).fetch_one(&mut database).await?;
+    let sent = async {
+        loop {
+            let (rows,): (i64,) = sqlx::query_as(count).fetch_one(&mut database).await?;
+            if rows > 0 {
+                return Ok::<_, sqlx::Error>(rows);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    // What the page shows is sent there a moment later.
+    let rows = tokio::time::timeout(LIMIT, sent).await.context("no repair is in the history")??;
     ensure!(rows == 1, "{rows} repairs are in the history");
     let client = redis::Client::open(format!("redis://:{PASSWORD}@127.0.0.1:8004"))?;
     let stream = "maestro:streams:automation:results";
-    let told: i64 = redis::cmd("XLEN").arg(stream).query(&mut client.get_connection()?)?;
-    ensure!(told > 0, "nothing was told by Redis");
-    Ok(())
+    let mut connection = client.get_connection()?;
+    until("it is told by Redis", LIMIT, || {
+        let told: i64 = redis::cmd("XLEN").arg(stream).query(&mut connection)?;
+        ensure!(told > 0, "nothing is in {stream}");
+        Ok(())
+    })
 }

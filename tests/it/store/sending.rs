@@ -129,11 +129,14 @@ async fn while_the_server_is_away_nothing_waits_for_it_and_then_nothing_is_missi
     let dir = tempfile::tempdir().unwrap();
     let (store, mut sender) = open_sending(&url, dir.path()).await;
     fill(&store, 1).await;
+    assert!(!store.is_taken(), "nothing was sent yet");
     sender.send_all().await.unwrap();
+    assert!(store.is_taken());
     server.stop_postgres();
     fill(&store, 2).await;
     let away = sender.send_all().await.unwrap_err();
     assert!(matches!(away, SendError::Away(_)), "{away}");
+    assert!(!store.is_taken());
     store.check_writable().await.unwrap();
     close(store, sender).await;
 
@@ -145,6 +148,7 @@ async fn while_the_server_is_away_nothing_waits_for_it_and_then_nothing_is_missi
     sender.send_all().await.unwrap();
     assert_eq!(there(&server, "away").await, here(dir.path()).await);
     assert_eq!(store.unsent().await.unwrap(), 0);
+    assert!(store.is_taken());
 }
 
 #[tokio::test]
@@ -470,6 +474,24 @@ async fn a_copy_is_kept_of_what_an_older_version_left() {
     assert_eq!(schema.fetch_one(&mut kept).await.unwrap(), 2);
     let values = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM value");
     assert_eq!(values.fetch_one(&mut kept).await.unwrap(), 1);
+    kept.close().await.unwrap();
+
+    // Put back as deploy/systemd/README.md says, it is whole.
+    let store = open(dir.path()).await;
+    fill(&store, 1).await;
+    store.close().await;
+    let newer = dir.path().join("newer");
+    std::fs::create_dir(&newer).unwrap();
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        if name == DATABASE_FILE || name.starts_with(&format!("{DATABASE_FILE}-")) {
+            std::fs::rename(dir.path().join(&name), newer.join(&name)).unwrap();
+        }
+    }
+    std::fs::copy(&copy, dir.path().join(DATABASE_FILE)).unwrap();
+    let opened = store::open(dir.path(), Arc::new(Noon)).await.unwrap();
+    assert!(opened.damage.is_none(), "{:?}", opened.damage);
+    assert!(opened.store.open_incidents().await.unwrap().is_empty());
 }
 
 fn selfheal(dir: &Path, arguments: &[&str]) -> std::process::Output {
