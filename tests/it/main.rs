@@ -5,6 +5,7 @@ mod alerts;
 mod audit;
 mod browser;
 mod cli;
+mod commands;
 mod config;
 mod demo;
 mod deploy;
