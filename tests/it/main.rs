@@ -22,6 +22,7 @@ mod relaying;
 mod scale;
 mod service;
 mod ssh;
+mod standstill;
 mod store;
 mod streams;
 mod support;

@@ -67,7 +67,7 @@ impl Keeper {
     pub(super) async fn begin(program: &Path, limit: Moment) -> std::io::Result<Self> {
         let nobody = |why: String| std::io::Error::other(format!("nobody keeps its limit: {why}"));
         let mut child = tokio::process::Command::new(program)
-            .args([KEEP, &limit.0.as_millis().to_string()])
+            .args([KEEP, &limit.0.as_nanos().to_string()])
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -107,8 +107,8 @@ pub fn keeps_a_limit() -> bool {
     if words.next().as_deref() != Some(OsStr::new(KEEP)) {
         return false;
     }
-    let limit = words.next().and_then(|millis| millis.to_str()?.parse().ok());
-    let limit = Moment(Duration::from_millis(limit.unwrap_or_default()));
+    let limit = words.next().and_then(|nanos| nanos.to_str()?.parse().ok());
+    let limit = Moment(Duration::from_nanos(limit.unwrap_or_default()));
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(keep(limit)),
         // Better no command than one without a limit.
