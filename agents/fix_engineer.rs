@@ -15,7 +15,7 @@ mod turning;
 
 use crate::learning_engine::History;
 use crate::model::{
-    Confidence, Course, Diagnosis, Fix, FixId, FixTemplate, Ledger, LedgerSource, Provenance,
+    Confidence, Course, Diagnosis, Fix, FixId, FixTemplate, Hold, Ledger, LedgerSource, Provenance,
     Runbook, Step, StepRole, TargetId, Timestamp,
 };
 use crate::root_cause::Unmet;
@@ -29,6 +29,8 @@ pub struct Proposals {
     pub fixes: Vec<Fix>,
     /// One sentence for each fix of the runbook that does not fit here.
     pub unfit: Vec<String>,
+    /// Why one was not even planned: whoever made the container does the like itself.
+    pub managed: Option<Hold>,
     /// The first that lacks nothing but time.
     pub not_yet: Option<Unmet>,
 }
@@ -55,6 +57,10 @@ pub async fn propose(
         let request = PlanRequest { template, diagnosis, workshop };
         if !request.applies() {
             proposals.may_lack_time(request.will_apply());
+            continue;
+        }
+        if let Some(hold) = request.left_to_manager() {
+            proposals.managed = Some(hold);
             continue;
         }
         let planned = match request.unfit_elsewhere() {

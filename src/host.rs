@@ -13,7 +13,7 @@ mod mounts;
 mod processes;
 mod sensor;
 
-pub use commands::{LocalCommands, check_program};
+pub use commands::{LocalCommands, check_program, keeps_a_limit};
 pub use files::LocalFiles;
 pub use logs::LocalLogs;
 pub use processes::{HeldProcesses, HoldError};

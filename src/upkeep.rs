@@ -4,17 +4,20 @@
 //! pause; so is one that stands still, where it has a time within which it must turn. What is begun
 //! anew takes up from the store and from what it is given: a part may keep nothing in its memory that
 //! it cannot do without. What blocks its thread cannot be broken off, since nobody can take a thread
-//! back: that is told, and asks for a restart of the whole ([`Upkeep::blocked`]).
+//! back: that is told, and asks for a restart of the whole ([`Upkeep::blocked`]), which comes by itself
+//! when it lasts ([`Standstill`]).
 //!
 //! Not for the flow itself (`coordinator::driver`): breaking it off means to take up the journal, and
 //! not for what runs once. It knows nothing of what the parts do.
 
 mod spell;
+mod standstill;
 #[cfg(test)]
 mod tests;
 mod turning;
 
 pub use self::spell::Spell;
+pub use self::standstill::{Standstill, stood_still};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -224,6 +227,11 @@ impl Upkeep {
         }
     }
 
+    /// Has people told of a part.
+    pub fn tell(&self, part: &'static str, what: String) {
+        lock(&self.0.parts).entry(part).or_default().untold = Some(what);
+    }
+
     /// How every part did so far.
     pub fn records(&self) -> Vec<Record> {
         let parts = lock(&self.0.parts);
@@ -279,8 +287,8 @@ impl Upkeep {
                     "{part} has not given its thread back for {since:?} and cannot be broken off; \
                      only a restart of Selfheal helps, unless it goes on"
                 );
-                let untold = "it does not give its thread back; only a restart helps".to_owned();
-                lock(&self.0.parts).entry(part).or_default().untold = Some(untold);
+                let what = "it does not give its thread back; only a restart helps";
+                self.tell(part, what.to_owned());
             }
             Standing::Waits(since) if run.part.turns_within.is_some_and(|most| since > most) => {
                 run.stands_still.store(true, Ordering::Relaxed);

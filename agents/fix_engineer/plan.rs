@@ -1,8 +1,8 @@
 //! What an action needs to plan itself for the target at hand.
 
 use crate::model::{
-    ContainerFacts, Diagnosis, FixTemplate, Step, StepRole, Target, TargetId, TargetPolicy,
-    Timestamp, engine_of,
+    ContainerFacts, Diagnosis, FixTemplate, Hold, Maker, Step, StepRole, Target, TargetId,
+    TargetPolicy, Timestamp, engine_of,
 };
 use crate::ports::World;
 use crate::root_cause::{Evidence, Unmet, holds, will_hold};
@@ -130,6 +130,11 @@ impl<'a> PlanRequest<'a> {
     pub fn unfit_elsewhere(&self) -> Option<Unfit> {
         let container = self.workshop.evidence.container_of(&self.diagnosis.blamed)?;
         unfit_beside(container.name(), &self.template.action)
+    }
+
+    /// Why the action is left to whoever made the container.
+    pub fn left_to_manager(&self) -> Option<Hold> {
+        Maker::of(self.container().ok()?)?.leaves(&self.template.action)
     }
 
     /// Whether the template's own condition holds.

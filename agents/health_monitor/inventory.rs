@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     ContainerFacts, Dependency, DependencySource, Neighbour, REHEARSAL_LABEL, Sought, Target,
-    TargetId, TargetKind, TargetPolicy, Tunable, clean, engine_of, is_set_aside,
+    TargetId, TargetKind, TargetPolicy, Tunable, clean, engine_of, is_set_aside, is_succeeded,
     rehearsed_container,
 };
 
@@ -126,8 +126,9 @@ fn clone_of_ours(container: &ContainerFacts) -> Option<(String, String)> {
 /// Puts containers and declarations together.
 pub fn take_inventory(containers: &[ContainerFacts], declared: &Declared) -> Inventory {
     let clones = containers.iter().filter_map(clone_of_ours).collect();
-    let containers: Vec<ContainerFacts> =
-        containers.iter().filter(|container| is_watched(container)).cloned().collect();
+    let watched =
+        |container: &&ContainerFacts| is_watched(container) && !is_succeeded(container, containers);
+    let containers: Vec<ContainerFacts> = containers.iter().filter(watched).cloned().collect();
     let containers = containers.as_slice();
     let mut inventory = Inventory {
         clones,

@@ -65,6 +65,11 @@ pub enum Hold {
         /// Which.
         healer: String,
     },
+    /// Another program makes its container, and makes it again.
+    ManagedElsewhere {
+        /// Which, and what a person may type.
+        why: String,
+    },
     /// Frozen by a person.
     Frozen {
         /// Until when; `None` for ever.
@@ -207,6 +212,7 @@ impl Hold {
             Self::DeploymentUnderWay { .. } => "deployment_under_way",
             Self::BackupUnderWay { .. } => "backup_under_way",
             Self::OtherHealer { .. } => "other_healer",
+            Self::ManagedElsewhere { .. } => "managed_elsewhere",
             Self::Frozen { .. } => "frozen",
             Self::MaintenanceWindow { .. } => "maintenance_window",
             Self::QuietHour { .. } => "quiet_hour",
@@ -317,6 +323,7 @@ impl fmt::Display for Hold {
             Self::OtherHealer { healer } => {
                 write!(f, "another healer ({healer}) looks after it; two would fight")
             }
+            Self::ManagedElsewhere { why } => f.write_str(why),
             Self::Frozen { until: Some(until), why } => {
                 write!(f, "frozen until {}: {why}", until.format("%Y-%m-%d %H:%M UTC"))
             }

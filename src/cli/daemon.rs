@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::audit::Act;
 use crate::config::{Changes, Loaded, LogFormat, Logs, RequireToken, Settings, Sources};
 use crate::http::tls::Tls;
 use crate::http::{AllowedHosts, BindError, Configured, bind, keep_serving, router};
+use crate::upkeep::{Standstill, stood_still};
 
 /// How long a fix that is being applied may take to come to a safe point at the end.
 const APPLYING: Duration = Duration::from_mins(1);
@@ -27,6 +29,8 @@ const BACKGROUND: Duration = Duration::from_secs(10);
 /// How long the last snapshot may take: whoever ends Selfheal kills it soon. One that is cut off is
 /// taken for none.
 const LAST_SNAPSHOT: Duration = Duration::from_secs(3);
+/// A runtime that gave no sign for so long, or hangs, is ended; longer than a service manager waits.
+const STANDSTILL: Duration = Duration::from_mins(2);
 
 pub(super) async fn run(sources: Sources) -> Outcome {
     let loaded = load(&sources)?;
@@ -72,16 +76,29 @@ pub(super) async fn run(sources: Sources) -> Outcome {
     keep_serving(app.coordinator.upkeep(), listener, tls, router, app.cancel.clone())
         .map_err(|error| not_started(error.into()))?;
     app.start_triggers(changes).map_err(not_started)?;
+    tell_of_standstill(&app, data_dir).await;
+    let standstill = Standstill::watched(STANDSTILL, data_dir);
+    let standstill = standstill.map_err(|error| not_started(error.into()))?;
     let manager = ServiceManager::of_environment();
     manager.ready(&format!("the page is at {}/", own_url(&loaded.settings.api)));
     tokio::select! {
         ended = wait_for_the_end() => ended?,
         () = manager.keep_informed(|| app.coordinator.hang()) => {}
+        () = standstill.give_signs(|| app.coordinator.hang()) => {}
     }
+    drop(standstill);
     manager.ending();
     announce(format, "ending: no new fix is begun");
     end(app).await;
     Ok(Exit::Done)
+}
+
+/// Says that the last run ended itself, which it could tell nobody.
+async fn tell_of_standstill(app: &App, data_dir: &Path) {
+    let Some(what) = stood_still(data_dir) else { return };
+    let act = Act::of_selfheal(chrono::Utc::now(), "stood_still").saying(what.clone());
+    app.coordinator.audit().write(&[act]).await;
+    app.coordinator.upkeep().tell("its runtime", what);
 }
 
 /// Brings to a safe point what is under way.

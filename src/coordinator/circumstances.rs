@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use selfheal_agents::model::{
     ContainerFacts, Diagnosis, Facts as TargetFacts, FindingSource, Fix, FixId, Hold, Incident,
-    IncidentState, ObservedValue, Side, TargetId, TargetKind, TargetPolicy, Timestamp,
+    IncidentState, Maker, ObservedValue, Side, TargetId, TargetKind, TargetPolicy, Timestamp,
 };
 use selfheal_agents::ports::{Ownership, StoreResult};
 use selfheal_agents::root_cause::{Explained, OUTSIDE_ALERT};
@@ -92,6 +92,7 @@ impl Inner {
             backup: under_way.backup,
             unknown: self.in_the_way(fix, &seen.inventory).or(under_way.unknown),
             healer: healer(bench, container),
+            managed: managed(bench, fix),
             elsewhere: self.elsewhere(touched_by(fix)),
             freezes: self.freezes().into_iter().chain(self.frozen_there()).collect(),
             maintenance: self.maintenance_around(fix, bench),
@@ -321,6 +322,14 @@ fn healer(bench: &Bench<'_>, container: Option<&ContainerFacts>) -> Option<Strin
     }
     let facts = container.filter(|facts| !facts.is_down())?;
     inventory.healed_elsewhere.get(&facts.name).cloned()
+}
+
+/// Why a step is left to whoever made the container that it changes, or that its target runs in.
+fn managed(bench: &Bench<'_>, fix: &Fix) -> Option<Hold> {
+    fix.steps.iter().find_map(|step| {
+        let container = container_of(bench, &step.action.target())?;
+        Maker::of(container)?.leaves(step.action.name())
+    })
 }
 
 /// The servers of data that are `target` or run in `container`, with what is known of each.

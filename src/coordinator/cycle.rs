@@ -314,6 +314,8 @@ impl Inner {
         let busy = self.busy_there(&one.diagnosis, bench);
         let mut holds = vec![if let Some(hold) = bench.seen.looked_after_there(&target) {
             hold
+        } else if let Some(hold) = proposals.managed {
+            hold
         } else if one.diagnosis.external {
             Hold::TargetExternal { target }
         } else if self.in_recovery(bench, &target) == Some(true) {

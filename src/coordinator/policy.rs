@@ -106,6 +106,8 @@ pub struct Facts {
     pub unknown: Option<String>,
     /// Another healer that owns the target.
     pub healer: Option<String>,
+    /// Why a step of it is left to whoever made the container it changes.
+    pub managed: Option<Hold>,
     /// Another node that looks after something the fix touches, or why it is not known which.
     pub elsewhere: Option<Hold>,
     /// Freezes in force.

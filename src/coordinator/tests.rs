@@ -700,6 +700,7 @@ mod hangs;
 mod holds;
 mod in_order;
 mod interference;
+mod managed;
 mod meanwhile;
 mod memory;
 mod messages;

@@ -1,27 +1,32 @@
 //! Runs the commands that a person declared in the settings, and ends what does not end.
 //!
 //! Nothing is run that the settings do not hold word for word at that moment: what a record says
-//! is compared with them; its time limit and its variables are those of the settings. Each program gets an empty environment but for a few variables, no input,
-//! `/` as its folder and a process group of its own, which goes as a whole at the time limit. What
-//! leaves that group is out of reach, and so is what a program that ended in time left running.
-//! Of one command only one program runs at a time, see [`turn`].
+//! is compared with them; its time limit and its variables are those of the settings. Each program
+//! gets an empty environment but for a few variables, no input, `/` as its folder and a process group
+//! of its own, which goes as a whole at the time limit, also where this process is stopped or gone by
+//! then, see [`limit`]. What leaves that group is out of reach, and so is what a program that ended in
+//! time left running. Of one command only one program runs at a time, see [`turn`].
 
+mod limit;
 mod output;
 mod program;
 mod turn;
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Signal, kill_process_group};
 use selfheal_agents::model::{Command, CommandPart, Ran};
 use selfheal_agents::ports::{Commands, WorldError, WorldResult};
 use tokio::process::Child;
 
+pub use limit::keeps_a_limit;
+use limit::{Keeper, Moment};
 use output::Output;
 pub use program::check_program;
 use turn::Turn;
@@ -34,20 +39,29 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const LANGUAGE: &str = "C.UTF-8";
 /// How long a killed program may take to be gone.
 const DYING: Duration = Duration::from_secs(3);
+/// This very program, also where a newer one has taken its place on disk.
+const OURSELVES: &str = "/proc/self/exe";
 
 /// The commands of the settings. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct LocalCommands {
     folder: PathBuf,
+    keeper: PathBuf,
     declared: Arc<RwLock<BTreeMap<String, Command>>>,
 }
 
 impl LocalCommands {
     /// With these commands; a file for each, which says whether it runs, is kept in the folder.
     pub fn new(commands: Vec<Command>, folder: PathBuf) -> Self {
-        let known = Self { folder, declared: Arc::default() };
+        let known = Self { folder, keeper: OURSELVES.into(), declared: Arc::default() };
         known.declare(commands);
         known
+    }
+
+    /// Has limits kept by that program, which calls [`keeps_a_limit`], where this one does not.
+    #[must_use]
+    pub fn kept_by(self, keeper: PathBuf) -> Self {
+        Self { keeper, ..self }
     }
 
     /// From now on these are declared, and no others.
@@ -76,11 +90,15 @@ impl Commands for LocalCommands {
         let turn =
             turn.map_err(|error| refused(&format!("{}: {error}", self.folder.display())))?
                 .ok_or_else(|| refused("an earlier run of it is still going; look what it does"))?;
+        let refused_start = |error| refused(&format!("`{program}` cannot be started: {error}"));
+        // Counted from before the look at the leave, which it may not outlast.
+        let until = Moment::now().after(command.limit);
+        let keeper = Keeper::begin(&self.keeper, until).await.map_err(refused_start)?;
         leave::for_call(&what(command), command.limit + DYING)?;
-        let mut group = Group::spawn(program, arguments, &command.environment, &turn)
-            .map_err(|error| refused(&format!("`{program}` cannot be started: {error}")))?;
+        let mut group = Group::spawn(keeper, program, arguments, &command.environment, &turn)
+            .map_err(refused_start)?;
         let output = Output::of(&mut group.child);
-        let end = group.wait(command.limit).await;
+        let end = group.wait(command.limit, until).await;
         let output = output.last_lines().await;
         let limit = humantime::format_duration(command.limit);
         let why = match end {
@@ -118,16 +136,20 @@ enum End {
 /// A program with all that it starts; dropped before it has ended, it goes.
 struct Group {
     child: Child,
+    /// Leads it; gone once the program has ended in time.
+    keeper: Option<Keeper>,
 }
 
 impl Group {
     fn spawn(
+        mut keeper: Keeper,
         program: &str,
         arguments: &[String],
         environment: &[String],
         turn: &Turn,
     ) -> std::io::Result<Self> {
         let passed = environment.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let group = keeper.group().ok_or(std::io::ErrorKind::NotFound)?;
         let child = tokio::process::Command::new(program)
             .args(arguments)
             .env_clear()
@@ -138,15 +160,25 @@ impl Group {
             .stdin(turn.input()?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
+            .process_group(group.as_raw_nonzero().get())
             .spawn()?;
-        Ok(Self { child })
+        if let Err(error) = keeper.watch(&child) {
+            tracing::debug!(%error, "who keeps a command's limit does not know the command");
+        }
+        Ok(Self { child, keeper: Some(keeper) })
     }
 
-    /// Waits for its end; ends it after `limit`.
-    async fn wait(&mut self, limit: Duration) -> End {
+    /// Waits for its end; ends it after `limit`, which is over at `until`.
+    async fn wait(&mut self, limit: Duration, until: Moment) -> End {
         if let Ok(ended) = tokio::time::timeout(limit, self.child.wait()).await {
-            return ended.map_or_else(End::Unknown, End::ByItself);
+            return match ended {
+                Ok(status) if was_killed(status) && until.is_over() => End::CutOff,
+                Ok(status) => {
+                    self.keeper = None;
+                    End::ByItself(status)
+                }
+                Err(error) => End::Unknown(error),
+            };
         }
         self.end();
         match tokio::time::timeout(DYING, self.child.wait()).await {
@@ -155,16 +187,19 @@ impl Group {
         }
     }
 
-    /// Ends the whole group, as long as its first process is not waited for: until then its
-    /// number is nobody else's.
+    /// Ends the whole group.
     fn end(&self) {
-        let first = self.child.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(first) = first.and_then(Pid::from_raw)
-            && let Err(error) = kill_process_group(first, Signal::KILL)
+        if let Some(group) = self.keeper.as_ref().and_then(Keeper::group)
+            && let Err(error) = kill_process_group(group, Signal::KILL)
         {
             tracing::warn!(%error, "a command could not be ended");
         }
     }
+}
+
+/// As its keeper does it, which may come before our own turn to look.
+fn was_killed(status: ExitStatus) -> bool {
+    status.signal() == Some(Signal::KILL.as_raw())
 }
 
 impl Drop for Group {
@@ -172,6 +207,3 @@ impl Drop for Group {
         self.end();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -70,6 +70,23 @@ impl Daemon {
 }
 
 #[test]
+fn a_start_after_one_that_stood_still_tells_of_it_once() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::create_dir(folder.path().join("data"))?;
+    let note = folder.path().join("data/stood-still");
+    std::fs::write(&note, "it stood still for 2m")?;
+    let daemon = Daemon::start(folder.path())?;
+    until("it is told", LIMIT, || {
+        let audit = ask("GET", daemon.port, "/api/audit", "")?.body;
+        ensure!(audit.contains("stood_still") && audit.contains("for 2m"), "{audit}");
+        let log = std::fs::read_to_string(folder.path().join("log"))?;
+        ensure!(log.contains("its runtime: it stood still for 2m"), "{log}");
+        ensure!(!note.exists(), "the note is still there");
+        Ok(())
+    })
+}
+
+#[test]
 fn one_process_with_one_heap_that_ends_cleanly_when_it_is_asked_to() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut daemon = Daemon::start(folder.path())?;

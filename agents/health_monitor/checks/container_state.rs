@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::super::life::{DeathCause, last_death, unanswered_crashes};
 use super::{Check, Context, Measured};
 use crate::model::{
-    ContainerFacts, ContainerStatus, HealthStatus, RestartPolicy, RuntimeEvent, TargetState,
+    ContainerFacts, ContainerStatus, HealthStatus, Maker, RestartPolicy, RuntimeEvent, TargetState,
     Verdict, clean,
 };
+
+/// So soon after its end a container that somebody makes again is there anew, unless its maker waits
+/// on purpose, since it keeps ending.
+const MADE_ANEW: TimeDelta = TimeDelta::minutes(1);
 
 pub(super) struct ContainerState;
 
@@ -19,6 +25,10 @@ impl Check for ContainerState {
     fn judge(&self, state: &TargetState, context: &Context<'_>) -> Vec<Measured> {
         let Some(facts) = state.container() else { return vec![] };
         let word = word(facts, &state.events, context);
+        if word == "exited" && is_made_anew(facts, context) {
+            let detail = format!("{}; whoever made it makes a new one", detail(word, facts));
+            return vec![Measured::word(self.name(), word, Verdict::Ok, detail)];
+        }
         vec![Measured::word(self.name(), word, verdict(word), detail(word, facts))]
     }
 }
@@ -31,6 +41,12 @@ fn verdict(word: &str) -> Verdict {
         // Whether a stopped or completed one is missed is told by those who need it.
         _ => Verdict::Ok,
     }
+}
+
+/// Whether whoever makes it again may still be about to; until then it is no trouble of anybody's.
+fn is_made_anew(facts: &ContainerFacts, context: &Context<'_>) -> bool {
+    let lately = facts.finished_at.is_some_and(|at| context.now - at < MADE_ANEW);
+    lately && Maker::of(facts).is_some()
 }
 
 fn detail(word: &str, facts: &ContainerFacts) -> String {

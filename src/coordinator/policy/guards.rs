@@ -27,6 +27,7 @@ const GUARDS: &[Guard] = &[
     deployment,
     backup,
     other_healer,
+    managed_elsewhere,
     leased_elsewhere,
     maintenance,
     quiet_hour,
@@ -151,6 +152,10 @@ fn backup(_: &Fix, facts: &Facts) -> Option<Hold> {
 
 fn other_healer(_: &Fix, facts: &Facts) -> Option<Hold> {
     facts.healer.clone().map(|healer| Hold::OtherHealer { healer })
+}
+
+fn managed_elsewhere(_: &Fix, facts: &Facts) -> Option<Hold> {
+    facts.managed.clone()
 }
 
 fn leased_elsewhere(_: &Fix, facts: &Facts) -> Option<Hold> {

@@ -55,6 +55,7 @@ fn calm() -> Facts {
         backup: None,
         unknown: None,
         healer: None,
+        managed: None,
         elsewhere: None,
         freezes: vec![],
         maintenance: None,
@@ -128,6 +129,9 @@ const DISTURBANCES: &[(&str, Disturbance)] = &[
     ("backup_under_way", |f| f.backup = Some("`pg_dump` runs in `container:web`".to_owned())),
     ("facts_missing", |f| f.unknown = Some("whether a backup runs in it".to_owned())),
     ("other_healer", |f| f.healer = Some("autoheal".to_owned())),
+    ("managed_elsewhere", |f| {
+        f.managed = Some(Hold::ManagedElsewhere { why: "the kubelet looks after it".to_owned() });
+    }),
     ("leased_elsewhere", |f| f.elsewhere = Some(Hold::LeasedElsewhere { node: "nas".to_owned() })),
     ("frozen", |f| f.freezes = vec![freeze(None, None)]),
     ("frozen", |f| f.freezes = vec![freeze(Some(web()), Some(now() + TimeDelta::hours(1)))]),

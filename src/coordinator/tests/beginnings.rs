@@ -150,6 +150,11 @@ const BOTH_WAYS: &[(&str, &str, &[&str])] = &[
         OTHERS,
         &["what_another_healer_watches_is_left_to_it_while_it_runs_and_not_when_it_is_down"],
     ),
+    (
+        "managed_elsewhere",
+        include_str!("managed.rs"),
+        &["what_a_kubelet_or_a_swarm_keeps_making_again_is_told_and_never_touched"],
+    ),
     ("frozen", GATE, &["a_freeze_holds_for_its_target_and_its_time"]),
     ("maintenance_window", GATE, &["in_a_maintenance_window_nothing_of_it_is_touched"]),
     (
