@@ -17,7 +17,8 @@ pub struct Fleet {
     /// `_`. Empty: it is alone. Each node's history lies in a schema of its own, `selfheal_NAME`.
     pub node: String,
     /// For how long a node has what several reach without renewing it. One that ends or hangs is
-    /// replaced within twice that time; the same on all nodes.
+    /// replaced within 15 s with the usual 8 s, and within twice that time with a longer one; the same
+    /// on all nodes.
     #[serde(with = "duration")]
     #[schemars(with = "DurationText")]
     pub lease: Duration,

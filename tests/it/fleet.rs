@@ -10,6 +10,7 @@ mod leave;
 mod net;
 mod node;
 mod shops;
+mod usual;
 mod way;
 
 use std::time::Duration;
@@ -18,15 +19,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use self::node::{DATABASE, LEASE, LIMIT, Meeting, Node};
+use self::node::{DATABASE, LEASE, LIMIT, Meeting, Node, Place};
 use self::shops::{ASKED, SHOPS, Shops};
 use crate::probes::server::Server;
 use crate::store::postgres::{client, database, server};
 use crate::support::{ask, ask_within, throughout, until};
-
-/// A dead node is waited for so long, with its leases: one, what the waiting is longer for clocks that
-/// run apart, a look, and then the trouble must be seen and mended by a machine that does much else.
-const TAKEN_OVER: Duration = LEASE.saturating_mul(7);
 
 /// Which node looks after a shop, as one of them says.
 fn owner(asked: &Node, shop: usize) -> Result<String> {
@@ -50,11 +47,17 @@ struct Fleet {
 
 impl Fleet {
     fn begin() -> Result<Option<Self>> {
+        Self::begin_with(LEASE)
+    }
+
+    fn begin_with(lease: Duration) -> Result<Option<Self>> {
         let Some(server) = server() else { return Ok(None) };
         Runtime::new()?.block_on(database(&server, DATABASE));
         let shops = Shops::open()?;
         let meeting = Meeting { shops: &shops, server: &server, redis: None };
-        let nodes = ["one", "two", "three"].map(|name| Node::start(name, &meeting));
+        let place = || Place { lease: Some(lease), ..Place::default() };
+        let start = |name| Node::start_at(place(), name, &meeting);
+        let nodes = ["one", "two", "three"].map(start);
         let nodes = nodes.into_iter().collect::<Result<Vec<_>>>()?;
         let fleet = Self { shops, nodes, server };
         fleet.is_whole()?;
@@ -108,15 +111,28 @@ impl Fleet {
         self.wait("it is well again", || self.shops.is_well(shop))
     }
 
+    /// In the midst of its work. Another takes over what breaks meanwhile, and on its return it ends
+    /// what it had begun.
     fn is_killed(&mut self, shop: usize) -> Result<()> {
-        let name = owner(&self.nodes[0], shop)?;
+        let name = self.wait("somebody has it", || owner(&self.nodes[0], shop))?;
         let nth = self.nodes.iter().position(|node| node.name == name).context("ours")?;
+        self.shops.shatter(shop)?;
+        let begun = self.wait("it has begun", || self.nodes[nth].has_begun(shop))?;
+        self.wait("it is at work", || self.shops.is_being_mended(shop))?;
         self.nodes[nth].child.kill()?;
         self.nodes[nth].child.wait()?;
-        self.shops.shatter(shop)?;
-        until("another mends it soon", TAKEN_OVER, || self.shops.is_being_mended(shop))?;
+        let effects = self.shops.effects(shop);
+        ensure!(effects.len() == 1 && effects[0].2.is_none(), "it had ended before: {effects:?}");
+        // What it had started goes on without it.
         self.wait("it is well again", || self.shops.is_well(shop))?;
-        self.nodes[nth].again()
+        self.shops.shatter(shop)?;
+        self.wait("another mends it", || {
+            let effects = self.shops.effects(shop);
+            ensure!(effects.iter().any(|(who, ..)| *who != name), "{effects:?}");
+            self.shops.is_well(shop)
+        })?;
+        self.nodes[nth].again()?;
+        self.wait("it ends what it had begun", || self.nodes[nth].has_ended(&begun))
     }
 
     fn is_left_alone_without_the_server(&mut self, shop: usize) -> Result<()> {
@@ -223,7 +239,6 @@ fn what_several_nodes_reach_is_mended_by_one_whoever_hangs_dies_or_is_cut_off() 
     fleet.is_decided_elsewhere(ASKED)?;
     fleet.is_frozen_elsewhere(4)?;
     fleet.is_forgotten_when_gone()?;
-    // What it had under way waits for its Docker, which there is none of; nobody needs it after this.
     fleet.is_killed(2)?;
     fleet.wait("what one learnt is known to all", || {
         let mut learning = 0;
