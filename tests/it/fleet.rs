@@ -155,11 +155,10 @@ impl Fleet {
         self.wait("it is well again", || self.shops.is_well(shop))
     }
 
-    /// Approved on a node that does not look after it.
-    fn is_decided_elsewhere(&self, shop: usize) -> Result<()> {
-        self.shops.shatter(shop)?;
+    /// The one that looks after a shop, and its incident there that waits for a person.
+    fn waits_for_a_person(&self, shop: usize) -> Result<(String, String)> {
         let target = format!("http:shop-{shop}");
-        let (owner, incident) = self.wait("it waits for a person", || {
+        self.wait("it waits for a person", || {
             let owner = owner(&self.nodes[0], shop)?;
             let seen = self.nodes[0].get("/api/fleet")?;
             let nodes = seen["nodes"].as_array().context("nodes")?;
@@ -168,16 +167,48 @@ impl Fleet {
             let open = node["incidents"].as_array().and_then(|all| all.iter().find(waits));
             let id = open.and_then(|one| one["id"].as_str()).with_context(|| seen.to_string())?;
             Ok((owner, id.to_owned()))
-        })?;
+        })
+    }
+
+    /// Approved on the page of a node that does not look after it; every node's shows it.
+    fn is_decided_elsewhere(&self, shop: usize) -> Result<()> {
+        self.shops.shatter(shop)?;
+        let (owner, incident) = self.waits_for_a_person(shop)?;
+        let approve = format!("/incidents/{incident}/approve");
+        for asked in &self.nodes {
+            self.wait("its page shows all of them and what waits", || {
+                let page = ask("GET", asked.port, "/fleet", "")?.body;
+                let names = self.nodes.iter().map(|node| format!("id=\"n-{}\"", node.name));
+                let form = format!("action=\"{approve}\"");
+                let missing = names.chain([form]).find(|shown| !page.contains(shown));
+                ensure!(missing.is_none(), "{}: no {missing:?} in {page}", asked.name);
+                Ok(())
+            })?;
+        }
         let asked = self.other_than(&owner);
-        let path = format!("/api/incidents/{incident}/approve");
-        let answer = ask_within(LIMIT, "POST", asked.port, &path, "")?;
-        ensure!(answer.status == 200 && answer.body.contains(&owner), "{answer:?}");
+        let answer = ask_within(LIMIT, "POST", asked.port, &approve, "")?;
+        ensure!(answer.status == 303, "{answer:?}");
         self.wait("it is well again", || self.shops.is_well(shop))?;
         ensure!(self.shops.effects(shop)[0].0 == owner, "{:?}", self.shops.effects(shop));
         let audit = self.node(&owner).get("/api/audit?limit=100")?.to_string();
         let named = format!("at {}", asked.name);
         ensure!(audit.contains("\"via\":\"fleet\"") && audit.contains(&named), "{audit}");
+        self.wait("it is proven", || self.node(&owner).has_ended(&incident))
+    }
+
+    /// Dismissed on a node that does not look after it: it is closed where it lies, without a fix.
+    fn is_dismissed_elsewhere(&self, shop: usize) -> Result<()> {
+        let before = self.shops.effects(shop).len();
+        self.shops.shatter(shop)?;
+        let (owner, incident) = self.waits_for_a_person(shop)?;
+        let path = format!("/api/incidents/{incident}/dismiss");
+        let reason = r#"{"reason": "closed for today"}"#;
+        let answer = ask_within(LIMIT, "POST", self.other_than(&owner).port, &path, reason)?;
+        ensure!(answer.status == 200 && answer.body.contains(&owner), "{answer:?}");
+        let known = self.node(&owner).get(&format!("/api/incidents/{incident}"))?;
+        let is_closed = known["state"] == "resolved" && known["applied"] == false;
+        ensure!(is_closed && known.to_string().contains("closed for today"), "{known}");
+        ensure!(self.shops.effects(shop).len() == before, "{:?}", self.shops.effects(shop));
         Ok(())
     }
 }
@@ -237,6 +268,7 @@ fn what_several_nodes_reach_is_mended_by_one_whoever_hangs_dies_or_is_cut_off() 
     fleet.is_stopped_and_wakes(1)?;
     fleet.is_left_alone_without_the_server(3)?;
     fleet.is_decided_elsewhere(ASKED)?;
+    fleet.is_dismissed_elsewhere(ASKED)?;
     fleet.is_frozen_elsewhere(4)?;
     fleet.is_forgotten_when_gone()?;
     fleet.is_killed(2)?;
