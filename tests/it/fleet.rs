@@ -11,6 +11,7 @@ mod leave;
 mod net;
 mod node;
 mod shops;
+mod usual;
 mod way;
 
 use std::time::Duration;
@@ -19,15 +20,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use self::node::{DATABASE, LEASE, LIMIT, Meeting, Node};
+use self::node::{DATABASE, LEASE, LIMIT, Meeting, Node, Place};
 use self::shops::{ASKED, SHOPS, Shops};
 use crate::probes::server::Server;
 use crate::store::postgres::{client, database, server};
 use crate::support::{ask, ask_within, throughout, until};
-
-/// A dead node is waited for so long, with its leases: one, what the waiting is longer for clocks that
-/// run apart, a look, and then the trouble must be seen and mended by a machine that does much else.
-const TAKEN_OVER: Duration = LEASE.saturating_mul(7);
 
 /// Which node looks after a shop, as one of them says.
 fn owner(asked: &Node, shop: usize) -> Result<String> {
@@ -51,11 +48,17 @@ struct Fleet {
 
 impl Fleet {
     fn begin() -> Result<Option<Self>> {
+        Self::begin_with(LEASE)
+    }
+
+    fn begin_with(lease: Duration) -> Result<Option<Self>> {
         let Some(server) = server() else { return Ok(None) };
         Runtime::new()?.block_on(database(&server, DATABASE));
         let shops = Shops::open()?;
         let meeting = Meeting { shops: &shops, server: &server, redis: None };
-        let nodes = ["one", "two", "three"].map(|name| Node::start(name, &meeting));
+        let place = || Place { lease: Some(lease), ..Place::default() };
+        let start = |name| Node::start_at(place(), name, &meeting);
+        let nodes = ["one", "two", "three"].map(start);
         let nodes = nodes.into_iter().collect::<Result<Vec<_>>>()?;
         let fleet = Self { shops, nodes, server };
         fleet.is_whole()?;
@@ -109,15 +112,28 @@ impl Fleet {
         self.wait("it is well again", || self.shops.is_well(shop))
     }
 
+    /// In the midst of its work. Another takes over what breaks meanwhile, and on its return it ends
+    /// what it had begun.
     fn is_killed(&mut self, shop: usize) -> Result<()> {
-        let name = owner(&self.nodes[0], shop)?;
+        let name = self.wait("somebody has it", || owner(&self.nodes[0], shop))?;
         let nth = self.nodes.iter().position(|node| node.name == name).context("ours")?;
+        self.shops.shatter(shop)?;
+        let begun = self.wait("it has begun", || self.nodes[nth].has_begun(shop))?;
+        self.wait("it is at work", || self.shops.is_being_mended(shop))?;
         self.nodes[nth].child.kill()?;
         self.nodes[nth].child.wait()?;
-        self.shops.shatter(shop)?;
-        until("another mends it soon", TAKEN_OVER, || self.shops.is_being_mended(shop))?;
+        let effects = self.shops.effects(shop);
+        ensure!(effects.len() == 1 && effects[0].2.is_none(), "it had ended before: {effects:?}");
+        // What it had started goes on without it.
         self.wait("it is well again", || self.shops.is_well(shop))?;
-        self.nodes[nth].again()
+        self.shops.shatter(shop)?;
+        self.wait("another mends it", || {
+            let effects = self.shops.effects(shop);
+            ensure!(effects.iter().any(|(who, ..)| *who != name), "{effects:?}");
+            self.shops.is_well(shop)
+        })?;
+        self.nodes[nth].again()?;
+        self.wait("it ends what it had begun", || self.nodes[nth].has_ended(&begun))
     }
 
     fn is_left_alone_without_the_server(&mut self, shop: usize) -> Result<()> {
@@ -140,11 +156,10 @@ impl Fleet {
         self.wait("it is well again", || self.shops.is_well(shop))
     }
 
-    /// Approved on a node that does not look after it.
-    fn is_decided_elsewhere(&self, shop: usize) -> Result<()> {
-        self.shops.shatter(shop)?;
+    /// The one that looks after a shop, and its incident there that waits for a person.
+    fn waits_for_a_person(&self, shop: usize) -> Result<(String, String)> {
         let target = format!("http:shop-{shop}");
-        let (owner, incident) = self.wait("it waits for a person", || {
+        self.wait("it waits for a person", || {
             let owner = owner(&self.nodes[0], shop)?;
             let seen = self.nodes[0].get("/api/fleet")?;
             let nodes = seen["nodes"].as_array().context("nodes")?;
@@ -153,16 +168,48 @@ impl Fleet {
             let open = node["incidents"].as_array().and_then(|all| all.iter().find(waits));
             let id = open.and_then(|one| one["id"].as_str()).with_context(|| seen.to_string())?;
             Ok((owner, id.to_owned()))
-        })?;
+        })
+    }
+
+    /// Approved on the page of a node that does not look after it; every node's shows it.
+    fn is_decided_elsewhere(&self, shop: usize) -> Result<()> {
+        self.shops.shatter(shop)?;
+        let (owner, incident) = self.waits_for_a_person(shop)?;
+        let approve = format!("/incidents/{incident}/approve");
+        for asked in &self.nodes {
+            self.wait("its page shows all of them and what waits", || {
+                let page = ask("GET", asked.port, "/fleet", "")?.body;
+                let names = self.nodes.iter().map(|node| format!("id=\"n-{}\"", node.name));
+                let form = format!("action=\"{approve}\"");
+                let missing = names.chain([form]).find(|shown| !page.contains(shown));
+                ensure!(missing.is_none(), "{}: no {missing:?} in {page}", asked.name);
+                Ok(())
+            })?;
+        }
         let asked = self.other_than(&owner);
-        let path = format!("/api/incidents/{incident}/approve");
-        let answer = ask_within(LIMIT, "POST", asked.port, &path, "")?;
-        ensure!(answer.status == 200 && answer.body.contains(&owner), "{answer:?}");
+        let answer = ask_within(LIMIT, "POST", asked.port, &approve, "")?;
+        ensure!(answer.status == 303, "{answer:?}");
         self.wait("it is well again", || self.shops.is_well(shop))?;
         ensure!(self.shops.effects(shop)[0].0 == owner, "{:?}", self.shops.effects(shop));
         let audit = self.node(&owner).get("/api/audit?limit=100")?.to_string();
         let named = format!("at {}", asked.name);
         ensure!(audit.contains("\"via\":\"fleet\"") && audit.contains(&named), "{audit}");
+        self.wait("it is proven", || self.node(&owner).has_ended(&incident))
+    }
+
+    /// Dismissed on a node that does not look after it: it is closed where it lies, without a fix.
+    fn is_dismissed_elsewhere(&self, shop: usize) -> Result<()> {
+        let before = self.shops.effects(shop).len();
+        self.shops.shatter(shop)?;
+        let (owner, incident) = self.waits_for_a_person(shop)?;
+        let path = format!("/api/incidents/{incident}/dismiss");
+        let reason = r#"{"reason": "closed for today"}"#;
+        let answer = ask_within(LIMIT, "POST", self.other_than(&owner).port, &path, reason)?;
+        ensure!(answer.status == 200 && answer.body.contains(&owner), "{answer:?}");
+        let known = self.node(&owner).get(&format!("/api/incidents/{incident}"))?;
+        let is_closed = known["state"] == "resolved" && known["applied"] == false;
+        ensure!(is_closed && known.to_string().contains("closed for today"), "{known}");
+        ensure!(self.shops.effects(shop).len() == before, "{:?}", self.shops.effects(shop));
         Ok(())
     }
 }
@@ -222,9 +269,9 @@ fn what_several_nodes_reach_is_mended_by_one_whoever_hangs_dies_or_is_cut_off() 
     fleet.is_stopped_and_wakes(1)?;
     fleet.is_left_alone_without_the_server(3)?;
     fleet.is_decided_elsewhere(ASKED)?;
+    fleet.is_dismissed_elsewhere(ASKED)?;
     fleet.is_frozen_elsewhere(4)?;
     fleet.is_forgotten_when_gone()?;
-    // What it had under way waits for its Docker, which there is none of; nobody needs it after this.
     fleet.is_killed(2)?;
     fleet.wait("what one learnt is known to all", || {
         let mut learning = 0;

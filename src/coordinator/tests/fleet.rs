@@ -1,9 +1,10 @@
 //! Stories of targets that several nodes reach.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use selfheal_agents::fakes::labels;
-use selfheal_agents::model::OutsideAlert;
+use selfheal_agents::model::{FixId, OutsideAlert};
 use selfheal_agents::ports::{Alone, Fleet, Memory as _, Ownership, Permit};
 
 use super::*;
@@ -17,6 +18,8 @@ struct Other {
     lets: AtomicU32,
     /// How often it was asked in vain.
     asked: AtomicU32,
+    /// What it learnt.
+    learnt: Mutex<Arc<Vec<Outcome>>>,
 }
 
 impl Other {
@@ -47,7 +50,7 @@ impl Fleet for Other {
         Ok(Box::new(Alone))
     }
     fn outcomes(&self) -> Arc<Vec<Outcome>> {
-        Arc::default()
+        self.learnt.lock().unwrap().clone()
     }
 }
 
@@ -107,6 +110,37 @@ async fn the_schedule_of_one_node_alone_looks_at_what_none_of_them_needs() {
     assert!(seen(&stage.look().await));
     other.has_it.store(true, Ordering::Relaxed);
     assert!(!seen(&stage.look().await));
+}
+
+/// What became of the fix that helps here, had it failed twice.
+async fn failures() -> Vec<Outcome> {
+    let stage = beside(&Arc::default());
+    stage.look().await;
+    stage.fake.crash("web", 1);
+    stage.pass(600).await;
+    let helped = stage.store.outcomes(None).await.unwrap().remove(0);
+    assert!(helped.success, "{helped:?}");
+    let failed = |number| Outcome {
+        fix: FixId(uuid::Uuid::from_u128(number)),
+        success: false,
+        validation_status: ValidationStatus::Failed,
+        ..helped.clone()
+    };
+    vec![failed(1), failed(2)]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fix_that_failed_on_another_node_is_not_tried_here_on_what_both_reach() {
+    let other: Arc<Other> = Arc::default();
+    *other.learnt.lock().unwrap() = Arc::new(failures().await);
+    let stage = beside(&other);
+    stage.look().await;
+    stage.fake.crash("web", 1);
+    stage.pass(600).await;
+    let incidents = stage.incidents().await;
+    let holds: Vec<_> = only(&incidents).holds.iter().map(Hold::name).collect();
+    assert_eq!(holds, ["quarantined"]);
+    assert!(stage.fake.effects().is_empty(), "{:?}", stage.fake.effects());
 }
 
 const FILE: &str = "/srv/worker/config.json";

@@ -89,10 +89,10 @@ fn one_at_a_time_mends_while_postgres_redis_or_the_network_goes_and_a_clock_is_a
     let to_redis = Way::between(&address(Net::server), &format!("127.0.0.1:{}", redis.port))?;
     let meeting = Meeting { shops: &shops, server: &server, redis: Some(to_redis.port) };
     let ahead = an_hour_ahead(folder.path())?;
-    let places = [None, Some(ahead), None]
-        .into_iter()
-        .enumerate()
-        .map(|(node, preload)| Place { preload, net: net.clone().map(|net| (net, node)) });
+    let places = [None, Some(ahead), None].into_iter().enumerate().map(|(node, preload)| {
+        let net = net.clone().map(|net| (net, node));
+        Place { preload, net, ..Place::default() }
+    });
     let nodes = ["one", "two", "three"].into_iter().zip(places);
     let nodes = nodes.map(|(name, place)| Node::start_at(place, name, &meeting));
     let nodes = nodes.collect::<Result<Vec<_>>>()?;

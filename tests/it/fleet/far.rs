@@ -73,9 +73,9 @@ async fn remember(data: &Path) -> Result<()> {
 }
 
 /// By target who has it, under which number, and how often it was renewed.
-type Leases = BTreeMap<String, (String, i64, i64)>;
+pub(super) type Leases = BTreeMap<String, (String, i64, i64)>;
 
-fn leases(waiting: &Runtime, on: &mut PgConnection) -> Result<Leases> {
+pub(super) fn leases(waiting: &Runtime, on: &mut PgConnection) -> Result<Leases> {
     let sql = "SELECT target, split_part(holder, '/', 1), fence, beat FROM selfheal_fleet.lease";
     let rows: Vec<(String, String, i64, i64)> =
         waiting.block_on(sqlx::query_as(sql).fetch_all(on))?;

@@ -6,11 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::net::Net;
-use super::shops::{ASKED, SHOPS, Shops};
+use super::shops::{ASKED, ENGINE, SHOPS, Shops};
 use super::way::Way;
 use crate::probes::server::Server;
 use crate::store::postgres::address_at;
@@ -61,9 +61,11 @@ pub(super) struct Node {
     _door: Option<Way>,
 }
 
-/// Where a node lives.
+/// Where a node lives, and what is otherwise there than elsewhere.
 #[derive(Clone, Default)]
 pub(super) struct Place {
+    /// For how long it has what several reach; [`LEASE`] where nothing is said.
+    pub(super) lease: Option<Duration>,
     /// What is loaded into it before its own code.
     pub(super) preload: Option<PathBuf>,
     /// The networks, and which of their nodes it is; without them it is in that of the test.
@@ -93,10 +95,6 @@ impl Drop for Node {
 }
 
 impl Node {
-    pub(super) fn start(name: &'static str, meeting: &Meeting<'_>) -> Result<Self> {
-        Self::start_at(Place::default(), name, meeting)
-    }
-
     pub(super) fn start_at(
         place: Place,
         name: &'static str,
@@ -157,11 +155,18 @@ impl Node {
         Ok(serde_json::from_str(&answer.body)?)
     }
 
-    /// Whether it has decided to mend a shop, and is about to.
-    pub(super) fn has_begun(&self, shop: usize) -> Result<()> {
+    /// The incident for which it has decided to mend a shop, and is about to or at it.
+    pub(super) fn has_begun(&self, shop: usize) -> Result<String> {
         let fixing = self.get(&format!("/api/incidents?state=fixing&target=http:shop-{shop}"))?;
-        let begun = fixing["incidents"].as_array().is_some_and(|all| !all.is_empty());
-        ensure!(begun, "{fixing}");
+        let begun = fixing["incidents"].as_array().and_then(|all| all.first()?["id"].as_str());
+        Ok(begun.with_context(|| fixing.to_string())?.to_owned())
+    }
+
+    /// Whether what it had begun has come to an end, by its work or by taking it back.
+    pub(super) fn has_ended(&self, incident: &str) -> Result<()> {
+        let known = self.get(&format!("/api/incidents/{incident}"))?;
+        let state = known["state"].as_str().unwrap_or_default();
+        ensure!(["resolved", "rolled_back"].contains(&state), "it is {state}: {known}");
         Ok(())
     }
 
@@ -192,13 +197,14 @@ fn settings(
     let (root, shops) = (folder.display(), meeting.shops);
     let store = address_at(store, DATABASE).replace("127.0.0.1", &server);
     let mut settings = format!(
-        "data_dir = \"{root}/data\"\n{SETTINGS}[docker]\nhost = \"unix://{root}/none.sock\"\n\
+        "data_dir = \"{root}/data\"\n{SETTINGS}[docker]\nhost = \"unix://{}\"\n\
          [api]\nlisten = \"{here}:{port}\"\nrequire_token = \"never\"\n\
          # The test asks the whole time, from another network.\n\
          costly_reads_per_minute = 0\n[store]\nurl = \"{store}\"\n\
          [fleet]\nnode = \"{name}\"\nlease = \"{}s\"\n\
          [policy.target.\"http:shop-{ASKED}\"]\nmode = \"approve\"\n",
-        LEASE.as_secs()
+        shops.path(ENGINE).display(),
+        place.lease.unwrap_or(LEASE).as_secs()
     );
     if let Some(redis) = meeting.redis {
         write!(settings, "[streams]\nurl = \"redis://{server}:{redis}\"\n")?;

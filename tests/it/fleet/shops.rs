@@ -6,16 +6,21 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::scale::engine::Engine;
 
 pub(super) const SHOPS: usize = 6;
 /// The last one is mended only with a person's word.
 pub(super) const ASKED: usize = SHOPS - 1;
+/// The socket of the engine that every node has for its own.
+pub(super) const ENGINE: &str = "engine.sock";
 
 /// The targets: each well as long as a file is there.
 pub(super) struct Shops {
     pub(super) folder: tempfile::TempDir,
     pub(super) port: u16,
+    _engine: Engine,
 }
 
 impl Shops {
@@ -23,12 +28,17 @@ impl Shops {
         Self::open_at("127.0.0.1")
     }
 
-    /// At this address of this machine.
+    /// At this address of this machine. Not where two were at work at once when this story was told
+    /// before, in the same run: it is told again for what waits too long beside others, not for that.
     pub(super) fn open_at(address: &str) -> Result<Self> {
+        if let Some(before) = mark().and_then(|mark| std::fs::read_to_string(mark).ok()) {
+            bail!("two were at work at once when this was told before: {before}");
+        }
         let folder = tempfile::tempdir()?;
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
         let listener = TcpListener::bind((address, 0))?;
-        let shops = Self { port: listener.local_addr()?.port(), folder };
+        let engine = Engine::of(&folder.path().join(ENGINE), 1);
+        let shops = Self { port: listener.local_addr()?.port(), folder, _engine: engine };
         let program = shops.path("free");
         let script = "#!/bin/sh\ncd \"$1\" && echo \"begin $2 $(date +%s%N)\" >> effects-$3 && \
                       sleep 1 && touch well-$3 && echo \"end $2 $(date +%s%N)\" >> effects-$3\n";
@@ -102,6 +112,22 @@ impl Shops {
         }
         Ok(())
     }
+}
+
+/// A story may fail before it asks.
+impl Drop for Shops {
+    fn drop(&mut self) {
+        if let (Err(violation), Some(mark)) = (self.had_one_at_a_time(), mark()) {
+            drop(std::fs::write(mark, violation.to_string()));
+        }
+    }
+}
+
+/// Where the next try of this story, if there is one in this run, finds what the first has seen.
+fn mark() -> Option<PathBuf> {
+    let run = std::env::var("NEXTEST_RUN_ID").ok()?;
+    let story = std::thread::current().name()?.replace("::", ".");
+    Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("two-at-once-{run}-{story}")))
 }
 
 fn serve(peer: &mut std::net::TcpStream, root: &Path) -> Result<()> {
