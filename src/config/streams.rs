@@ -36,7 +36,8 @@ pub struct Streams {
     /// What the names of all streams begin with; in a cluster with braces, as in
     /// `{maestro:streams:automation}`, so that all of them lie on one server.
     pub prefix: String,
-    /// Under which name this Selfheal takes jobs and tells how it is; the machine's where it is empty.
+    /// Under which name this Selfheal takes jobs and tells what happens; where it is empty that of
+    /// `fleet.node`, and without that the machine's.
     pub node: String,
     /// About so many messages stay in each stream; older ones go.
     pub max_length: u64,

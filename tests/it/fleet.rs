@@ -48,14 +48,14 @@ struct Fleet {
 
 impl Fleet {
     fn begin() -> Result<Option<Self>> {
-        Self::begin_with(LEASE)
+        Self::begin_with(LEASE, None)
     }
 
-    fn begin_with(lease: Duration) -> Result<Option<Self>> {
+    fn begin_with(lease: Duration, redis: Option<u16>) -> Result<Option<Self>> {
         let Some(server) = server() else { return Ok(None) };
         Runtime::new()?.block_on(database(&server, DATABASE));
         let shops = Shops::open()?;
-        let meeting = Meeting { shops: &shops, server: &server, redis: None };
+        let meeting = Meeting { shops: &shops, server: &server, redis };
         let place = || Place { lease: Some(lease), ..Place::default() };
         let start = |name| Node::start_at(place(), name, &meeting);
         let nodes = ["one", "two", "three"].map(start);

@@ -13,7 +13,7 @@ const PLAYED: &str = include_str!("../../../deploy/prometheus/selfheal.test.yml"
 const DASHBOARD: &str = include_str!("../../../deploy/grafana/selfheal.json");
 
 /// For whoever asks something else than the rules and the dashboard do.
-const FOR_NEITHER: [&str; 11] = [
+const FOR_NEITHER: [&str; 12] = [
     // The contract names them.
     "active_orchestrators",
     "total_jobs_processed",
@@ -29,6 +29,7 @@ const FOR_NEITHER: [&str; 11] = [
     "selfheal_heartbeats_total",
     "selfheal_trace_spans_total",
     "process_open_fds",
+    "selfheal_tasks",
 ];
 
 fn standing() -> Standing {

@@ -5,13 +5,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
-use super::node::{DATABASE, LIMIT, Meeting, Node};
-use super::shops::{ASKED, Shops};
-use super::{Fleet, owner};
+use super::Fleet;
+use super::node::{LEASE, LIMIT};
+use super::shops::ASKED;
 use crate::probes::server::Server;
-use crate::store::postgres::{database, server};
 use crate::support::{ask, ask_within, until};
 
 /// What other programs see of the streams.
@@ -58,18 +56,6 @@ impl Desk {
     }
 }
 
-fn begin(redis: &Server) -> Result<Option<Fleet>> {
-    let Some(server) = server() else { return Ok(None) };
-    Runtime::new()?.block_on(database(&server, DATABASE));
-    let shops = Shops::open()?;
-    let meeting = Meeting { shops: &shops, server: &server, redis: Some(redis.port) };
-    let nodes = ["one", "two", "three"].map(|name| Node::start(name, &meeting));
-    let nodes = nodes.into_iter().collect::<Result<Vec<_>>>()?;
-    let fleet = Fleet { shops, nodes, server };
-    fleet.is_whole()?;
-    Ok(Some(fleet))
-}
-
 impl Fleet {
     fn freezes_of_everything(&self) -> Result<usize> {
         let frozen = self.nodes.iter().map(|node| {
@@ -79,23 +65,12 @@ impl Fleet {
         });
         frozen.sum()
     }
-
-    /// The incident that waits for a person, and its node.
-    fn waits_for_a_person(&self, shop: usize) -> Result<(String, String)> {
-        let path = format!("/api/incidents?state=held&target=http:shop-{shop}");
-        self.wait("it waits for a person", || {
-            let owner = owner(&self.nodes[0], shop)?;
-            let held = self.node(&owner).get(&path)?;
-            let id = held["incidents"][0]["id"].as_str().with_context(|| held.to_string())?;
-            Ok((owner, id.to_owned()))
-        })
-    }
 }
 
 #[test]
 fn a_job_is_done_once_and_by_the_node_that_has_what_it_is_about_whoever_reads_it() -> Result<()> {
     let Some(redis) = Server::redis(&["--save", ""]) else { return Ok(()) };
-    let Some(fleet) = begin(&redis)? else { return Ok(()) };
+    let Some(fleet) = Fleet::begin_with(LEASE, Some(redis.port))? else { return Ok(()) };
     let desk = Desk { port: redis.port };
     // Of everything: on all of them, once, however often it is sent.
     for _ in 0..3 {

@@ -93,7 +93,7 @@ impl Fleet {
 fn with_usual_leases_a_dead_node_is_replaced_within_15_s_and_one_stopped_for_30_s_does_no_harm()
 -> Result<()> {
     let usual = Settings::default().fleet.lease;
-    let Some(fleet) = Fleet::begin_with(usual)? else { return Ok(()) };
+    let Some(fleet) = Fleet::begin_with(usual, None)? else { return Ok(()) };
     let (shop, stopped, begun) = fleet.is_stopped_before_its_effect()?;
     let since = Instant::now();
     let next = fleet.wait("another mends it", || fleet.is_mended_by_another(shop, stopped))?;
