@@ -28,9 +28,11 @@ use super::ssh::{Login, Tunnel};
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
 /// What is read from Docker at once, in bytes; its headers have to fit.
 const READ_BUFFER: usize = 4 * 1024;
-/// So many answers are read at the same time: each has a connection of its own, and what a thousand need
-/// together at one moment the program would keep.
-const READ_AT_ONCE: usize = 64;
+/// So many answers are read at the same time from an engine of this machine, ...
+const READ_AT_ONCE: usize = 32;
+/// ... and from one that is further away, where most of the time is the way: each has a connection of its
+/// own, and what a thousand need together at one moment the program would keep.
+const READ_AT_ONCE_FROM_AFAR: usize = 64;
 /// The largest error answer that is read, in bytes.
 const LARGEST_ERROR: usize = 16 * 1024;
 
@@ -61,7 +63,9 @@ impl Wire {
             Address::Tcp { host, port } => Way::Tcp(host, port, tls),
             Address::Ssh(ssh) => Way::Ssh(Arc::new(Tunnel::new(ssh, login))),
         };
-        Self { address, way, turns: Arc::new(Semaphore::new(READ_AT_ONCE)) }
+        let is_near = matches!(way, Way::Unix(_));
+        let at_once = if is_near { READ_AT_ONCE } else { READ_AT_ONCE_FROM_AFAR };
+        Self { address, way, turns: Arc::new(Semaphore::new(at_once)) }
     }
 
     /// Waits until few enough answers are read to read one more, which is as long as this is kept.

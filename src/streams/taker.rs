@@ -289,6 +289,9 @@ impl Taker {
         if !self.keep(group, taken, job, told).await {
             return Ok(());
         }
+        if let (Some(fleet), Some(job)) = (&self.shared.fleet, job) {
+            fleet.job_is_done(job).await;
+        }
         self.shared.tie.ended(End::Dead);
         self.reasons.remove(&entry.id);
         Ok(group.acknowledge(&entry.id).await?)
