@@ -1,5 +1,7 @@
 //! What the actions have in common that end sessions of a database server.
 
+use std::collections::BTreeSet;
+
 use crate::fix_engineer::plan::{PlanRequest, Unfit};
 use crate::model::{Backend, DatabaseFacts, Endpoint, Session, TargetId};
 use crate::ports::{World, WorldError, WorldResult};
@@ -12,6 +14,10 @@ const DEFAULT_OLDER_THAN_SECS: u64 = 300;
 /// More than this many at once of those that only sleep is no repair but a purge: a pool that is
 /// quiet for the night holds nobody up.
 const MOST_SLEEPING: usize = 5;
+
+/// What forgot one session forgot the others beside it, which may have got there a moment later: for how
+/// much of the time they must have been idle, if one of the same client has been for all of it.
+const NEARLY: f64 = 0.9;
 
 /// How many of the sessions are named where the fix is described; the others are counted.
 const NAMED: usize = 3;
@@ -137,10 +143,9 @@ pub(super) fn chosen(request: &PlanRequest<'_>) -> Result<(Endpoint, Vec<Session
     let oldest = parameters.older_than_secs.unwrap_or(DEFAULT_OLDER_THAN_SECS);
     let which = parameters.sessions.as_deref();
     let in_the_way = in_the_way(facts, which);
-    let (old, young): (Vec<_>, Vec<_>) =
-        in_the_way.into_iter().partition(|session| session.state_secs >= oldest as f64);
+    let old = long_enough(&in_the_way, oldest as f64);
     if old.is_empty() {
-        let longest = young.iter().map(|session| session.state_secs).max_by(f64::total_cmp);
+        let longest = in_the_way.iter().map(|session| session.state_secs).max_by(f64::total_cmp);
         let now = request.workshop.evidence.now;
         return Err(Unfit {
             why: format!("no session has been in the way for {oldest} s"),
@@ -174,6 +179,18 @@ fn in_the_way<'f>(facts: &'f DatabaseFacts, which: Option<&str>) -> Vec<&'f Back
         Some(SLEEPING) => facts.idle.iter().collect(),
         _ => facts.idle_in_transaction.iter().collect(),
     }
+}
+
+/// Those that have been so for `oldest` seconds, and those of the same clients that nearly have.
+fn long_enough<'f>(sessions: &[&'f Backend], oldest: f64) -> Vec<&'f Backend> {
+    let client = |one: &'f Backend| (&one.user, &one.application);
+    let is_old = |one: &Backend| one.state_secs >= oldest;
+    let clients: BTreeSet<_> =
+        sessions.iter().filter(|one| is_old(one)).map(|one| client(one)).collect();
+    let is_meant = |one: &Backend, client| {
+        is_old(one) || (one.state_secs >= NEARLY * oldest && clients.contains(&client))
+    };
+    sessions.iter().copied().filter(|one| is_meant(one, client(one))).collect()
 }
 
 fn session(backend: &Backend) -> Session {
@@ -233,6 +250,28 @@ mod tests {
         let three = format!("end 3 session(s) of `postgres:db`: {one}, {one}, {one}");
         assert_eq!(said(3), three);
         assert_eq!(said(97), format!("{}, 94 more", three.replace("end 3", "end 97")));
+    }
+
+    #[test]
+    fn what_the_same_client_forgot_a_moment_later_is_ended_too_and_nobody_elses() {
+        let idle = |pid, user: &str, state_secs| Backend {
+            pid,
+            user: user.to_owned(),
+            state_secs,
+            ..backend()
+        };
+        let sessions = [
+            idle(1, "shop", 60.1),
+            idle(2, "shop", 59.4),
+            idle(3, "shop", 53.0),
+            idle(4, "clerk", 59.9),
+        ];
+        let ended = |sessions: &[Backend]| -> Vec<i64> {
+            let sessions: Vec<_> = sessions.iter().collect();
+            long_enough(&sessions, 60.0).iter().map(|one| one.pid).collect()
+        };
+        assert_eq!(ended(&sessions), [1, 2]);
+        assert!(ended(&sessions[1..]).is_empty(), "nobody has been idle for the whole time");
     }
 
     #[test]
