@@ -20,6 +20,7 @@ use crate::audit::Act;
 use crate::config::{Changes, Loaded, LogFormat, Logs, RequireToken, Settings, Sources};
 use crate::http::tls::Tls;
 use crate::http::{AllowedHosts, BindError, Configured, bind, keep_serving, router};
+use crate::store::OpenError;
 use crate::upkeep::{Standstill, stood_still};
 
 /// How long a fix that is being applied may take to come to a safe point at the end.
@@ -151,11 +152,13 @@ fn not_bound(error: BindError) -> Failure {
     }
 }
 
-/// A start that failed although the settings are sound: it may succeed when it is tried again, which a
-/// service manager does not do after [`Exit::Usage`]. The message says what to do.
+/// A start that failed. Where the settings are sound it may succeed when it is tried again, which a service
+/// manager does not do after [`Exit::Usage`]. The message says what to do.
 #[expect(clippy::needless_pass_by_value, reason = "it stands where an error is mapped")]
 pub(super) fn not_started(error: anyhow::Error) -> Failure {
-    Failure::new(Exit::Wrong, format!("{error:#}")).next("selfheal doctor")
+    let of_settings = error.downcast_ref::<OpenError>().is_some_and(OpenError::is_of_settings);
+    let exit = if of_settings { Exit::Usage } else { Exit::Wrong };
+    Failure::new(exit, format!("{error:#}")).next("selfheal doctor")
 }
 
 pub(super) async fn wait_for_the_end() -> Result<(), Failure> {

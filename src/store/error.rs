@@ -107,6 +107,14 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether it stays so until the settings are changed.
+    pub fn is_of_settings(&self) -> bool {
+        let Self::Unwritable { why, .. } = self else { return false };
+        matches!(why.kind(), ErrorKind::NotADirectory | ErrorKind::AlreadyExists)
+    }
+}
+
 /// What helps when the data directory cannot be written.
 const fn remedy(kind: ErrorKind) -> &'static str {
     match kind {

@@ -51,6 +51,9 @@ fn standing() -> Standing {
 
 /// What is told where there is everything that can be told of.
 fn all() -> String {
+    // Only within a runtime there are tasks to be counted.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _within = runtime.enter();
     let streams = streams::Figures { connected: true, sent: 5, done: 4, failed: 3, dead: 2 };
     let ties = Ties {
         history: Some(History { is_taken: true, waiting: 3 }),
