@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod bench;
+pub(crate) mod bench;
 mod changes;
 mod connections;
 mod facts;

@@ -26,6 +26,7 @@ mod mailbox;
 mod neighbours;
 mod rehearsals;
 mod relay;
+mod restarted;
 mod stack;
 mod store_away;
 mod traps;

@@ -40,7 +40,11 @@ impl Daemon {
     }
 
     /// The same with more settings, and more in its environment.
-    fn start_under(folder: &Path, more: &str, environment: &[(&str, &str)]) -> Result<Self> {
+    pub(crate) fn start_under(
+        folder: &Path,
+        more: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let port = free_port()?;
         let settings = format!(
             "mode = \"observe\"\ndata_dir = \"{0}/data\"\n[docker]\nhost = \"unix://{0}/none.sock\"\n\

@@ -367,7 +367,7 @@ pub(super) fn removed_at_its_end(body: ContainerCreateBody) -> ContainerCreateBo
     }
 }
 
-fn file_system() -> Vec<u8> {
+pub(crate) fn file_system() -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for folder in ["bin/", "tmp/"] {
         let mut header = tar::Header::new_gnu();
