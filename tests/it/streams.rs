@@ -21,7 +21,7 @@ use selfheal::streams::{Address, Figures, Setup, Tie, start};
 use selfheal_agents::fakes::{FakeClock, FakeWorld, MemoryStore, healthy, start_time};
 use selfheal_agents::health_monitor::changes::DigestKey;
 use selfheal_agents::model::{IncidentId, IncidentState, Message, Stream};
-use selfheal_agents::ports::{Incidents, Messages};
+use selfheal_agents::ports::{Incidents, Messages, Store};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -38,15 +38,15 @@ const COPIED_AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 const WORKERS: &str = "maestro-automation-workers";
 
 /// A coordinator in an invented world, tied to a real Redis.
-struct Tied {
+struct Tied<S = MemoryStore> {
     world: FakeWorld,
-    store: Arc<MemoryStore>,
+    store: Arc<S>,
     coordinator: Coordinator,
     tie: Arc<Tie>,
     cancel: CancellationToken,
 }
 
-impl Drop for Tied {
+impl<S> Drop for Tied<S> {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
@@ -70,10 +70,16 @@ impl Tied {
 
     /// Not yet tied to anything.
     fn loose(rules: Rules) -> Self {
+        Self::with(Arc::default(), rules)
+    }
+}
+
+impl<S: Store + 'static> Tied<S> {
+    fn with(store: Arc<S>, rules: Rules) -> Self {
         let world = FakeWorld::new(FakeClock::at(start_time()));
         world.add(healthy("web"));
         world.clock().advance_secs(3600);
-        let (store, cancel) = (Arc::<MemoryStore>::default(), CancellationToken::new());
+        let cancel = CancellationToken::new();
         let (catalogue, broken) = knowledge::load(None, knowledge::Keep::InForce);
         assert!(broken.is_empty(), "{broken:?}");
         let coordinator = Coordinator::start(Parts {

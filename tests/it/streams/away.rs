@@ -40,7 +40,12 @@ const AN_HOUR: usize = 36_000;
 async fn a_redis_that_was_away_killed_and_emptied_gets_all_in_order_and_healing_does_not_wait() {
     let port = free_port().unwrap();
     let Some(server) = Server::redis_on(port, &["--save", ""]) else { return };
-    let tied = Tied::to(at(port), Rules { streams: true, ..Rules::default() });
+    // As it is kept in life, on a disk.
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FakeClock::at(start_time()));
+    let store = selfheal::store::open(folder.path(), clock).await.unwrap().store;
+    let tied = Tied::with(Arc::new(store), Rules { streams: true, ..Rules::default() });
+    tied.tie_to(at(port));
     tied.figures(|figures| figures.connected).await;
     server.signal("KILL");
     drop(server);
