@@ -56,7 +56,10 @@ pub(crate) async fn attend(
     let about = about(&job.work);
     let act = act(job, begun);
     coordinator.audit().write(std::slice::from_ref(&act)).await;
-    let mut came_to = attempt(coordinator, job).await;
+    let mut came_to = match is_clear(coordinator, fleet, job).await {
+        Ok(()) => attempt(coordinator, job).await,
+        Err(error) => Err(error),
+    };
     if again && matches!(came_to, Err(RequestError::Conflict(_))) && is_done(coordinator, job).await
     {
         came_to = Ok(json!({ "done_before": true }));
@@ -75,6 +78,21 @@ pub(crate) async fn attend(
             Ok(Answer { done: false, result: json!({ "error": why }), about, took })
         }
         Err(RequestError::NotYet(why) | RequestError::Failed(why)) => Err(why),
+    }
+}
+
+/// Sees that whoever reads a job does what is meant: backups of two nodes may have one id.
+async fn is_clear(
+    coordinator: &Coordinator,
+    fleet: Option<&Fleet>,
+    job: &Job,
+) -> Result<(), RequestError> {
+    let (Some(fleet), Work::Rollback(request)) = (fleet, &job.work) else { return Ok(()) };
+    let Ok(Some(id)) = request.backup() else { return Ok(()) };
+    match coordinator.store().backup(&id).await {
+        Ok(Some(_)) => fleet.is_only_here(id.as_str()).await,
+        // It is looked for again where it is taken back.
+        Ok(None) | Err(_) => Ok(()),
     }
 }
 
@@ -225,7 +243,9 @@ async fn freeze(
     request: &FreezeRequest,
     who: &str,
 ) -> Result<Value, RequestError> {
+    // What another node looks after is watched here as well, though it was never looked at.
     if let Some(target) = &request.target
+        && !coordinator.watches(target)
         && coordinator.standing().targets.iter().all(|known| known.id != *target)
     {
         return Err(unknown(target));
