@@ -167,13 +167,16 @@ pub enum Command {
     Shadow,
     /// Stop all automatic fixes for a while
     #[command(after_help = "Examples:\n  selfheal freeze 30m\n  selfheal freeze 2h --target \
-        container:web --reason \"upgrade\"\n  selfheal freeze --off")]
+        container:web --reason \"upgrade\"\n  selfheal freeze 1h --fleet\n  selfheal freeze --off")]
     Freeze {
         /// How long, such as 30m or 2h; until `selfheal unfreeze` without it
         duration: Option<String>,
         /// Only this target
         #[arg(long, value_name = "TARGET")]
         target: Option<TargetId>,
+        /// Everything on every node of the fleet
+        #[arg(long, conflicts_with = "target")]
+        fleet: bool,
         /// Why, for the record
         #[arg(long)]
         reason: Option<String>,
@@ -186,6 +189,9 @@ pub enum Command {
         /// Only this target
         #[arg(long, value_name = "TARGET")]
         target: Option<TargetId>,
+        /// Everything on every node of the fleet
+        #[arg(long, conflicts_with = "target")]
+        fleet: bool,
     },
     /// Everything that is watched
     Targets {

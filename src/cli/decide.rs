@@ -17,8 +17,8 @@ use super::{local, render};
 use crate::config::Settings;
 use crate::coordinator::{CycleStatus, IncidentSummary};
 use crate::http::body::{
-    ApproveRequest, CheckRequest, Checked, DismissRequest, Done, FreezeRequest, IncidentDetail,
-    Success,
+    ApproveRequest, CheckRequest, Checked, DismissRequest, Done, FreezeRequest, FreezeState,
+    IncidentDetail, Success,
 };
 
 pub(super) async fn run(
@@ -42,11 +42,12 @@ pub(super) async fn run(
             incident(client, settings, &id, "dismiss", Some(&request), out).await
         }
         Command::Rollback { what, force } => rollback(client, settings, &what, force, out).await,
-        Command::Freeze { off: true, target, .. } | Command::Unfreeze { target } => {
-            unfreeze(client, settings, target.as_ref(), out).await
+        Command::Freeze { off: true, target, fleet, .. } | Command::Unfreeze { target, fleet } => {
+            unfreeze(client, settings, target.as_ref(), fleet, out).await
         }
-        Command::Freeze { duration, target, reason, .. } => {
-            freeze(client, settings, &FreezeRequest { duration, target, reason }, out).await
+        Command::Freeze { duration, target, fleet, reason, .. } => {
+            let request = FreezeRequest { duration, fleet, target, reason };
+            freeze(client, settings, &request, out).await
         }
         Command::Fleet { what: Some(Nodes::Forget { node }) } => {
             let done: Done = client.delete(&format!("/api/fleet/{}", escaped(&node))).await?;
@@ -192,32 +193,48 @@ async fn freeze(
         Failure::new(Exit::Usage, what).next("selfheal freeze 30m --reason \"upgrade\"")
     })?;
     let state = match client.post("/api/freeze", Some(request)).await {
+        Err(CallError::Absent(why)) if request.fleet => return Err(no_others(&why)),
         Err(CallError::Absent(why)) => {
             tell(format!("note: {why}; it is written down for the next one"));
             local::freeze(settings, request, client.who()).await?
         }
         answer => answer?,
     };
-    out.show(&state, render::freeze_state)?;
-    Ok(Exit::Done)
+    shown(&state, out)
 }
 
 async fn unfreeze(
     client: &Client,
     settings: &Settings,
     target: Option<&TargetId>,
+    fleet: bool,
     out: Output,
 ) -> Outcome {
-    let query = target.map(|t| format!("?target={}", escaped(&t.to_string()))).unwrap_or_default();
+    let query = match target {
+        Some(target) => format!("?target={}", escaped(&target.to_string())),
+        None if fleet => "?fleet=true".to_owned(),
+        None => String::new(),
+    };
     let state = match client.delete(&format!("/api/freeze{query}")).await {
+        Err(CallError::Absent(why)) if fleet => return Err(no_others(&why)),
         Err(CallError::Absent(why)) => {
             tell(format!("note: {why}; it is written down for the next one"));
             local::unfreeze(settings, target, client.who()).await?
         }
         answer => answer?,
     };
-    out.show(&state, render::freeze_state)?;
-    Ok(Exit::Done)
+    shown(&state, out)
+}
+
+/// What a freeze did; that a node of the fleet did not is exit code 1.
+fn shown(state: &FreezeState, out: Output) -> Outcome {
+    out.show(state, render::freeze_state)?;
+    Ok(if state.is_everywhere() { Exit::Done } else { Exit::Wrong })
+}
+
+fn no_others(why: &str) -> Failure {
+    let what = format!("{why}, and only a daemon reaches the other nodes; nothing was changed");
+    Failure::new(Exit::Unreachable, what).next("selfheal freeze --fleet, on a node that runs")
 }
 
 fn done_text(done: &Done, _: &Style) -> String {

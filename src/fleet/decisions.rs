@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use selfheal_agents::model::{IncidentId, clean};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -57,6 +58,20 @@ impl Fleet {
         self.decide(&node, kind, payload, who).await
     }
 
+    /// Lets the node that made a backup take back its fix; answers what it said.
+    pub async fn roll_back(
+        &self,
+        backup: &str,
+        force: bool,
+        who: &str,
+    ) -> Result<String, RequestError> {
+        let members = self.members().await.map_err(RequestError::NotYet)?;
+        let node = self.keeper_of_backup(&members, backup).await?;
+        let payload = [("backup_id", Value::from(backup)), ("force", Value::from(force))];
+        let payload = payload.map(|(name, value)| (name.to_owned(), value));
+        self.decide(&node, "rollback", Map::from_iter(payload), who).await
+    }
+
     /// Lets a node do what `who` decided here.
     pub async fn decide(
         &self,
@@ -65,7 +80,7 @@ impl Fleet {
         payload: Map<String, Value>,
         who: &str,
     ) -> Result<String, RequestError> {
-        self.decide_once(&Uuid::now_v7().to_string(), node, kind, payload, who).await
+        self.decide_once(&new_id(), node, kind, payload, who).await
     }
 
     /// The same of a decision that has an id: decided a second time, it is only waited for its answer.
@@ -77,11 +92,8 @@ impl Fleet {
         payload: Map<String, Value>,
         who: &str,
     ) -> Result<String, RequestError> {
-        let by = format!("{who} at {}", self.inner.node);
-        let payload = Value::Object(payload).to_string();
+        self.leave(id, node, kind, payload, who).await?;
         let server = &self.inner.server;
-        let failed = |error: sqlx::Error| RequestError::NotYet(away(&error));
-        server.decide(node, id, kind, &payload, &clean(&by, 80)).await.map_err(failed)?;
         let answered = async {
             loop {
                 if let Ok(Some(answer)) = server.answer(id).await {
@@ -98,6 +110,53 @@ impl Fleet {
             ))),
         }
     }
+
+    /// Leaves a decision for a node, which does it when it finds it.
+    async fn leave(
+        &self,
+        id: &str,
+        node: &str,
+        kind: &str,
+        payload: Map<String, Value>,
+        who: &str,
+    ) -> Result<(), RequestError> {
+        let by = clean(&format!("{who} at {}", self.node()), 80);
+        let payload = Value::Object(payload).to_string();
+        let left = self.inner.server.decide(node, id, kind, &payload, &by).await;
+        left.map_err(|error| RequestError::NotYet(away(&error)))
+    }
+
+    /// Lets every other node do what `who` decided for all; what each said, by its name. One that gives no
+    /// sign of life finds it when it is back.
+    pub async fn decide_for_others(
+        &self,
+        kind: &str,
+        payload: &Map<String, Value>,
+        who: &str,
+    ) -> Result<Vec<(String, Result<String, RequestError>)>, RequestError> {
+        let members = self.members().await.map_err(RequestError::NotYet)?;
+        let others = members.into_iter().filter(|one| one.name != self.node());
+        let asked = others.map(|one| async move {
+            let said = if one.is_silent {
+                let left = self.leave(&new_id(), &one.name, kind, payload.clone(), who).await;
+                left.and_then(|()| Err(silent(&one.name)))
+            } else {
+                self.decide(&one.name, kind, payload.clone(), who).await
+            };
+            (one.name, said)
+        });
+        Ok(join_all(asked).await)
+    }
+}
+
+fn new_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+fn silent(node: &str) -> RequestError {
+    RequestError::NotYet(format!(
+        "node `{node}` gives no sign of life; it does it when it is back within ten minutes"
+    ))
 }
 
 /// Does what waits for this node whenever it is told that anything does: each time that it tells how it

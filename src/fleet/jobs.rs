@@ -14,7 +14,7 @@ use selfheal_agents::model::{IncidentId, TargetId};
 use serde_json::{Map, Value, json};
 
 use super::registry::{Member, SILENT};
-use super::server::Taken;
+use super::server::{Kept, Taken};
 use super::{Fleet, away};
 use crate::coordinator::RequestError;
 use crate::streams::jobs::{Job, RollbackRequest, Work};
@@ -60,12 +60,7 @@ impl Fleet {
         let (kind, mut payload) = words(&job.work);
         let node = match about(&job.work) {
             About::Everything => return Err(RequestError::NotFound("nothing".to_owned())),
-            About::Backup(id) => {
-                return Err(RequestError::NotFound(format!(
-                    "this node has no backup {id}, and of other nodes only their incidents are known: \
-                     name `incident_id`"
-                )));
-            }
+            About::Backup(id) => self.keeper_of_backup(&members, id).await?,
             About::Incident(id) => self.keeper(&members, id).await?,
             About::Target(target) => {
                 let (node, name) = self.owner(&members, target)?;
@@ -129,13 +124,54 @@ impl Fleet {
         members: &[Member],
         id: IncidentId,
     ) -> Result<String, RequestError> {
-        let others = members.iter().filter(|one| one.name != self.node());
-        let names: Vec<String> = others.map(|one| one.name.clone()).collect();
-        let found = self.inner.server.whose(&names, &id.to_string()).await;
-        let found = found.map_err(|error| RequestError::NotYet(away(&error)))?;
-        found.ok_or_else(|| {
+        let found = self.others_with(members, Kept::Incident(&id.to_string())).await?;
+        found.into_iter().next().ok_or_else(|| {
             RequestError::NotFound(format!("no node of the fleet knows of an incident {id}"))
         })
+    }
+
+    /// The other node that made a backup. Two that made one in the same second gave it the same id.
+    pub(super) async fn keeper_of_backup(
+        &self,
+        members: &[Member],
+        id: &str,
+    ) -> Result<String, RequestError> {
+        let mut found = self.others_with(members, Kept::Backup(id)).await?;
+        match (found.pop(), found.is_empty()) {
+            (Some(node), true) => Ok(node),
+            (Some(node), false) => {
+                found.push(node);
+                Err(several_have(id, &found))
+            }
+            (None, _) => Err(RequestError::NotFound(format!(
+                "no node of the fleet has a backup {id}; `selfheal backups` lists those of one"
+            ))),
+        }
+    }
+
+    /// Sees that no other node has a backup of this id as well: whoever named it for all of them may mean that
+    /// one. Nobody knows of others while the server is away.
+    pub(crate) async fn is_only_here(&self, backup: &str) -> Result<(), RequestError> {
+        let Ok(members) = self.members().await else { return Ok(()) };
+        let Ok(mut found) = self.others_with(&members, Kept::Backup(backup)).await else {
+            return Ok(());
+        };
+        if found.is_empty() {
+            return Ok(());
+        }
+        found.push(self.node().to_owned());
+        Err(several_have(backup, &found))
+    }
+
+    async fn others_with(
+        &self,
+        members: &[Member],
+        what: Kept<'_>,
+    ) -> Result<Vec<String>, RequestError> {
+        let others = members.iter().filter(|one| one.name != self.node());
+        let names: Vec<String> = others.map(|one| one.name.clone()).collect();
+        let found = self.inner.server.whose(&names, what).await;
+        found.map_err(|error| RequestError::NotYet(away(&error)))
     }
 
     /// The other node that has this target, by which name: that of the one it is written at, or of the only
@@ -171,6 +207,13 @@ impl Fleet {
             }
         }
     }
+}
+
+fn several_have(backup: &str, nodes: &[String]) -> RequestError {
+    RequestError::Conflict(format!(
+        "several nodes have a backup {backup} ({}): name the incident of the fix that is meant",
+        nodes.join(", ")
+    ))
 }
 
 enum About<'a> {

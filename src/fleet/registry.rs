@@ -1,11 +1,12 @@
 //! What each node tells of itself, so that any of them can show all.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use selfheal_agents::lease::Tenure;
-use selfheal_agents::model::{TargetId, Verdict, clean};
+use selfheal_agents::model::{TargetId, Timestamp, Verdict, clean};
 use serde::{Deserialize, Serialize};
 
 use super::{Fleet, State, away, clock};
@@ -30,6 +31,27 @@ pub struct Summary {
     pub incidents: Vec<IncidentSummary>,
     /// What it looks after of what several nodes reach.
     pub leases: Vec<Held>,
+    /// The freeze of everything on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<FrozenNode>,
+}
+
+/// That a node changes nothing by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FrozenNode {
+    /// Until when; until a person ends it where there is none.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+impl fmt::Display for FrozenNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.until {
+            Some(until) => write!(f, "frozen until {}", until.format("%Y-%m-%d %H:%M UTC")),
+            None => f.write_str("frozen"),
+        }
+    }
 }
 
 /// A target as its node sees it.
@@ -146,5 +168,8 @@ async fn summary(coordinator: &Coordinator) -> Option<Summary> {
     });
     let open = coordinator.store().open_incidents().await.ok()?;
     let incidents = open.iter().map(IncidentSummary::of).collect();
-    Some(Summary { targets: targets.collect(), incidents, leases: vec![] })
+    let whole = standing.freezes.iter().find(|freeze| freeze.target.is_none());
+    let frozen = whole
+        .map(|freeze| FrozenNode { until: freeze.until, reason: clean(&freeze.reason, LONGEST) });
+    Some(Summary { targets: targets.collect(), incidents, leases: vec![], frozen })
 }

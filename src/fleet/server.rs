@@ -14,7 +14,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row as _};
 
-pub(super) use self::jobs::Taken;
+pub(super) use self::jobs::{Kept, Taken};
 pub(super) use self::leases::{Asking, Rows};
 pub(super) use self::lessons::{Learnt, Lesson, Question};
 pub(super) use self::offers::{FoundRow, OfferRow};
@@ -135,11 +135,13 @@ impl Server {
         rows.iter().map(|row| member(row, silent)).collect()
     }
 
-    /// Takes out a node that has said nothing for so long that its name is free; answers whether it was
-    /// there, and whether it is gone.
+    /// Takes out a node that has said nothing for so long that its name is free, and what waits for it;
+    /// answers whether it was there, and whether it is gone.
     pub(super) async fn forget(&self, node: &str) -> sqlx::Result<(bool, bool)> {
         let sql = "WITH gone AS (DELETE FROM node WHERE name = $1
-                       AND seen_at < clock_timestamp() - interval '1 minute' RETURNING name)
+                       AND seen_at < clock_timestamp() - interval '1 minute' RETURNING name),
+                   left_over AS (DELETE FROM decision
+                       WHERE done IS NULL AND node IN (SELECT name FROM gone))
                    SELECT EXISTS (SELECT FROM node WHERE name = $1), EXISTS (SELECT FROM gone)";
         self.within(async |on| sqlx::query_as(sql).bind(node).fetch_one(on).await).await
     }

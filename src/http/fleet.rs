@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use selfheal_agents::model::{IncidentId, TargetId};
 use serde_json::{Map, Value};
 
-use super::body::{Done, FleetView, ProblemBody};
+use super::body::{Done, FleetView, FreezeState, OtherNode, ProblemBody};
 use super::extract::Named;
 use super::problem::{Answer, Problem};
 use super::state::Api;
@@ -69,6 +69,42 @@ pub(super) async fn unfreeze(api: &Api, target: Option<&TargetId>, who: &str) ->
         _ => false,
     };
     Ok(api.coordinator.unfreeze(target, who).await? || there)
+}
+
+/// Sees that what is asked for the whole fleet can be: there is one, and no target is named.
+pub(super) fn is_of_all(api: &Api, target: Option<&TargetId>) -> Answer<()> {
+    if api.configured.fleet.is_none() {
+        return Err(Problem::bad_request(
+            "`fleet`: this Selfheal is alone: fleet.node gives it a name among others",
+        ));
+    }
+    match target {
+        None => Ok(()),
+        Some(target) => Err(Problem::bad_request(format!(
+            "`fleet` is everything on every node, and `target` only `{target}`: leave one out"
+        ))),
+    }
+}
+
+/// Lets every other node do what was done here, and adds what each said. What was done here stays, whether the
+/// others can be told or not.
+pub(super) async fn on_all(
+    api: &Api,
+    here: FreezeState,
+    (kind, payload): (&str, Value),
+    who: &str,
+) -> Answer<FreezeState> {
+    let Some(fleet) = &api.configured.fleet else { return Ok(here) };
+    let payload = payload.as_object().cloned().unwrap_or_default();
+    let said = fleet.decide_for_others(kind, &payload, who).await.map_err(|error| {
+        let what = format!("{}; the other nodes were not told: {error}", here.message);
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, what)
+    })?;
+    let others = said.into_iter().map(|(node, said)| {
+        let done = said.is_ok();
+        OtherNode { node, done, said: said.unwrap_or_else(|error| error.to_string()) }
+    });
+    Ok(here.with_others(others.collect()))
 }
 
 /// Passes on what was decided about an incident that this node does not know, if another has it;

@@ -14,7 +14,7 @@ use super::extract::{Named, OptionalJson, Params, Who};
 use super::incidents::RollbackParams;
 use super::problem::{Answer, Problem};
 use super::state::Api;
-use crate::coordinator::{Scope, Trigger};
+use crate::coordinator::{RequestError, Scope, Trigger};
 use crate::fleet::Fleet;
 
 type HealthBody = Success<Health>;
@@ -129,7 +129,14 @@ pub(super) async fn rollback(
     Params(params): Params<RollbackParams>,
     Who(who): Who,
 ) -> Answer<Json<Done>> {
-    let done = api.coordinator.rollback(&id, &who, params.force).await?;
+    let done =
+        match (api.coordinator.rollback(&id, &who, params.force).await, &api.configured.fleet) {
+            (Err(RequestError::NotFound(_)), Some(fleet)) => {
+                let said = fleet.roll_back(id.as_str(), params.force, &who).await?;
+                return Ok(Json(Done::new(said)));
+            }
+            (done, _) => done?,
+        };
     let message = format!("Rolled back to backup {}", done.backup_id);
     Ok(Json(Done { steps: done.undone, ..Done::new(message) }))
 }

@@ -28,13 +28,13 @@ use serde::Deserialize;
 use serde_json::Map;
 
 use self::view::{Beside, ErrorPage, IncidentPage, IncidentsPage, OverviewPage};
-use super::body::{FreezeRequest, IncidentDetail, IncidentRow};
+use super::body::{FreezeRequest, FreezeState, IncidentDetail, IncidentRow};
 use super::extract::{Fields, Named, Params, Who};
 use super::fleet::elsewhere;
 use super::incidents::detail;
 use super::problem::Problem;
 use super::state::Api;
-use super::targets::apply_freeze;
+use super::targets::{apply_freeze, apply_unfreeze};
 use crate::coordinator::{Scope, Trigger};
 use crate::fleet::Fleet;
 
@@ -223,9 +223,25 @@ impl Search {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct FreezeParams {
     r#for: Option<String>,
+    /// On every node.
+    fleet: bool,
+}
+
+impl FreezeParams {
+    /// Where whoever asked goes on.
+    fn back(&self, done: &FreezeState) -> Page {
+        let missing: Vec<&str> =
+            done.others.iter().filter(|one| !one.done).map(|one| one.said.as_str()).collect();
+        if missing.is_empty() {
+            return Ok(Redirect::to(if self.fleet { "/fleet" } else { "/" }).into_response());
+        }
+        let what = format!("{}: {}", done.message, missing.join("; "));
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, what).into())
+    }
 }
 
 async fn freeze(
@@ -234,17 +250,20 @@ async fn freeze(
     Who(who): Who,
 ) -> Page {
     let request = FreezeRequest {
-        duration: params.r#for,
+        duration: params.r#for.clone(),
+        fleet: params.fleet,
         target: None,
         reason: Some("asked for on the page".to_owned()),
     };
-    apply_freeze(&api, request, &who).await?;
-    Ok(Redirect::to("/").into_response())
+    params.back(&apply_freeze(&api, request, &who).await?)
 }
 
-async fn unfreeze(State(api): State<Api>, Who(who): Who) -> Page {
-    api.coordinator.unfreeze(None, &who).await?;
-    Ok(Redirect::to("/").into_response())
+async fn unfreeze(
+    State(api): State<Api>,
+    Params(params): Params<FreezeParams>,
+    Who(who): Who,
+) -> Page {
+    params.back(&apply_unfreeze(&api, None, params.fleet, &who).await?)
 }
 
 async fn check(State(api): State<Api>) -> Page {

@@ -5,6 +5,7 @@ use axum::extract::State;
 use chrono::Utc;
 use selfheal_agents::model::{TargetId, Timestamp};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::IntoParams;
 
 use super::body::{FreezeRequest, FreezeState, ProblemBody, TargetDetail, TargetList};
@@ -69,6 +70,7 @@ fn known(api: &Api, id: &TargetId) -> Answer<TargetDetail> {
         (status = 200, description = "Frozen", body = FreezeState),
         (status = 400, description = "The body does not fit", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such target", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "This node is frozen, the others of the fleet could not be told", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn freeze(
@@ -85,6 +87,9 @@ pub(super) async fn apply_freeze(
     request: FreezeRequest,
     who: &str,
 ) -> Answer<FreezeState> {
+    if request.fleet {
+        super::fleet::is_of_all(api, request.target.as_ref())?;
+    }
     // What another node looks after is watched here as well, though it was never looked at.
     if let Some(target) = &request.target
         && !api.coordinator.watches(target)
@@ -94,8 +99,14 @@ pub(super) async fn apply_freeze(
     let until =
         request.until(Utc::now()).map_err(|what| Problem::bad_request(format!("`for`: {what}")))?;
     let reason = request.reason();
-    let freeze = api.coordinator.freeze(request.target, until, &reason, who).await?;
-    Ok(FreezeState::frozen(&freeze, api.coordinator.standing().freezes))
+    let freeze = api.coordinator.freeze(request.target.clone(), until, &reason, who).await?;
+    let state = FreezeState::frozen(&freeze, api.coordinator.standing().freezes);
+    if !request.fleet {
+        return Ok(state);
+    }
+    // As long as for this one, for each by its own clock.
+    let request = FreezeRequest { fleet: false, reason: Some(reason), ..request };
+    super::fleet::on_all(api, state, ("freeze", json!(request)), who).await
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -107,13 +118,19 @@ pub(super) struct UnfreezeParams {
         pattern = r"^(host|(container|postgres|mysql|redis|http|tcp):[\p{L}\p{N}_./@+-]{1,200})$"
     )]
     target: Option<String>,
+    /// The freezes of everything on every node of the fleet.
+    fleet: bool,
 }
 
 /// Lets automatic fixes go on
 #[utoipa::path(
     delete, path = "/api/freeze", tag = "freeze",
     params(UnfreezeParams),
-    responses((status = 200, description = "No longer frozen", body = FreezeState))
+    responses(
+        (status = 200, description = "No longer frozen", body = FreezeState),
+        (status = 400, description = "A parameter does not fit", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The other nodes of the fleet could not be told", body = ProblemBody, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn unfreeze(
     State(api): State<Api>,
@@ -124,6 +141,24 @@ pub(super) async fn unfreeze(
         .target
         .map(|text| text.parse().map_err(|e| Problem::bad_request(format!("{e}"))))
         .transpose()?;
-    let ended = super::fleet::unfreeze(&api, target.as_ref(), &who).await?;
-    Ok(Json(FreezeState::ended(ended, api.coordinator.standing().freezes)))
+    apply_unfreeze(&api, target.as_ref(), params.fleet, &who).await.map(Json)
+}
+
+/// Ends a freeze; the page's button does the same.
+pub(super) async fn apply_unfreeze(
+    api: &Api,
+    target: Option<&TargetId>,
+    fleet: bool,
+    who: &str,
+) -> Answer<FreezeState> {
+    if fleet {
+        super::fleet::is_of_all(api, target)?;
+    }
+    let ended = super::fleet::unfreeze(api, target, who).await?;
+    let state = FreezeState::ended(ended, api.coordinator.standing().freezes);
+    if fleet {
+        super::fleet::on_all(api, state, ("unfreeze", json!({})), who).await
+    } else {
+        Ok(state)
+    }
 }

@@ -5,6 +5,7 @@
 
 mod clock;
 mod cut_off;
+mod everywhere;
 mod far;
 mod jobs;
 mod leave;
@@ -52,14 +53,18 @@ impl Fleet {
     }
 
     fn begin_with(lease: Duration, redis: Option<u16>) -> Result<Option<Self>> {
+        Self::begin_at(vec![Place { lease: Some(lease), ..Place::default() }; 3], redis)
+    }
+
+    /// Three nodes, each at its place.
+    fn begin_at(places: Vec<Place>, redis: Option<u16>) -> Result<Option<Self>> {
         let Some(server) = server() else { return Ok(None) };
         Runtime::new()?.block_on(database(&server, DATABASE));
         let shops = Shops::open()?;
         let meeting = Meeting { shops: &shops, server: &server, redis };
-        let place = || Place { lease: Some(lease), ..Place::default() };
-        let start = |name| Node::start_at(place(), name, &meeting);
-        let nodes = ["one", "two", "three"].map(start);
-        let nodes = nodes.into_iter().collect::<Result<Vec<_>>>()?;
+        let nodes = ["one", "two", "three"].into_iter().zip(places);
+        let nodes = nodes.map(|(name, place)| Node::start_at(place, name, &meeting));
+        let nodes = nodes.collect::<Result<Vec<_>>>()?;
         let fleet = Self { shops, nodes, server };
         fleet.is_whole()?;
         Ok(Some(fleet))
@@ -250,10 +255,17 @@ impl Fleet {
         let gone = "INSERT INTO selfheal_fleet.node (name, history, version, address, mode, seen_at, summary)
                     VALUES ('old', '', '', '', '', clock_timestamp() - interval '2 minutes', '{}')";
         waiting.block_on(sqlx::query(gone).execute(&mut on))?;
+        let left =
+            "INSERT INTO selfheal_fleet.decision (id, node, kind, payload, asked_by, asked_at)
+                    VALUES ('left', 'old', 'freeze', '{}', 'ann', clock_timestamp())";
+        waiting.block_on(sqlx::query(left).execute(&mut on))?;
         for (node, status) in [("old", 200), ("old", 404), ("two", 409)] {
             let answer = ask("DELETE", self.nodes[0].port, &format!("/api/fleet/{node}"), "")?;
             ensure!(answer.status == status, "{node}: {answer:?}");
         }
+        let count = "SELECT count(*) FROM selfheal_fleet.decision WHERE node = 'old'";
+        let waits: i64 = waiting.block_on(sqlx::query_scalar(count).fetch_one(&mut on))?;
+        ensure!(waits == 0, "what was left for it is there for ever");
         let left = self.nodes[0].get("/api/fleet")?;
         ensure!(left["nodes"].as_array().map(Vec::len) == Some(3), "{left}");
         Ok(())

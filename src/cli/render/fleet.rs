@@ -46,11 +46,15 @@ fn cells(node: &Member, this: &str) -> Vec<Cell> {
         .filter(|target| !matches!(target.verdict, Verdict::Ok))
         .map(|target| format!("{} {}", target.id, verdict_word(target.verdict)))
         .collect();
+    let mode = match &summary.frozen {
+        Some(frozen) => word(&format!("{}, {frozen}", node.mode), Tone::Bad),
+        None => cell(&node.mode),
+    };
     let leases: Vec<&str> = summary.leases.iter().map(|lease| lease.target.as_str()).collect();
     vec![
         cell(name),
         state,
-        cell(&node.mode),
+        mode,
         cell(summary.targets.len()),
         cell(unwell.join(", ")),
         cell(summary.incidents.len()),

@@ -307,7 +307,8 @@ fn agent_line(step: &AgentStep) -> String {
 
 /// What a freeze did.
 pub(crate) fn freeze_state(state: &FreezeState, _: &Style) -> String {
-    clean(&state.message, 400)
+    let others = state.others.iter().map(|other| format!("\n  - {}", clean(&other.said, 400)));
+    format!("{}{}", clean(&state.message, 400), others.collect::<String>())
 }
 
 /// The newest changes of its container.

@@ -20,6 +20,15 @@ pub(in crate::fleet) enum Taken {
     Done,
 }
 
+/// What a node has in its history.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::fleet) enum Kept<'a> {
+    /// An incident, by its id.
+    Incident(&'a str),
+    /// A backup, by its id.
+    Backup(&'a str),
+}
+
 impl Server {
     /// Takes a job, unless it was done or another node that gave a sign of life within `silent` has it.
     pub(in crate::fleet) async fn take_job(
@@ -57,12 +66,16 @@ impl Server {
         self.within(async |on| query.execute(on).await).await.map(drop)
     }
 
-    /// Which of these nodes has an incident in its history, open or closed.
+    /// Which of these nodes have an incident in their histories, open or closed, or what was kept before a fix.
     pub(in crate::fleet) async fn whose(
         &self,
         nodes: &[String],
-        incident: &str,
-    ) -> sqlx::Result<Option<String>> {
+        what: Kept<'_>,
+    ) -> sqlx::Result<Vec<String>> {
+        let (condition, id) = match what {
+            Kept::Incident(id) => ("id = $1", id),
+            Kept::Backup(id) => ("document::jsonb -> 'backups' @> to_jsonb($1::text)", id),
+        };
         // One that never sent anything has no table.
         let sql = "SELECT name FROM unnest($1::text[]) AS name
                    WHERE to_regclass(format('%I.incident', 'selfheal_' || name)) IS NOT NULL";
@@ -72,13 +85,15 @@ impl Server {
         let sql = there
             .iter()
             .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)))
-            .map(|name| format!("SELECT '{name}' FROM \"selfheal_{name}\".incident WHERE id = $1"))
+            .map(|name| {
+                format!("SELECT '{name}' FROM \"selfheal_{name}\".incident WHERE {condition}")
+            })
             .collect::<Vec<_>>()
-            .join(" UNION ALL ");
+            .join(" UNION ");
         if sql.is_empty() {
-            return Ok(None);
+            return Ok(vec![]);
         }
-        let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(incident).persistent(false);
-        self.within(async |on| query.fetch_optional(on).await).await
+        let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).persistent(false);
+        self.within(async |on| query.fetch_all(on).await).await
     }
 }

@@ -19,6 +19,9 @@ pub struct FreezeRequest {
         pattern = r"^([1-9][0-9]{0,3} ?[smh]|([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]) ?d)$"
     ))]
     pub duration: Option<String>,
+    /// Everything on every node of the fleet, and not on this one alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fleet: bool,
     /// Only this target; everything without it.
     pub target: Option<selfheal_agents::model::TargetId>,
     /// Why.
@@ -59,13 +62,29 @@ impl FreezeState {
             || "until it is ended by hand (selfheal unfreeze)".to_owned(),
             |until| format!("until {}", until.format("%Y-%m-%d %H:%M UTC")),
         );
-        Self { message: format!("No automatic fixes of {what} {until}"), freezes }
+        let message = format!("No automatic fixes of {what} {until}");
+        Self { message, freezes, others: vec![] }
     }
 
     /// What the end of a freeze means, and what is frozen still.
     pub fn ended(was_frozen: bool, freezes: Vec<Freeze>) -> Self {
         let message = if was_frozen { "Automatic fixes go on" } else { "Nothing was frozen" };
-        Self { message: message.to_owned(), freezes }
+        Self { message: message.to_owned(), freezes, others: vec![] }
+    }
+
+    /// The same with what the other nodes of the fleet did.
+    #[must_use]
+    pub fn with_others(mut self, others: Vec<OtherNode>) -> Self {
+        let done = others.iter().filter(|other| other.done).count();
+        let (done, all) = (done + 1, others.len() + 1);
+        self.message = format!("{}, on {done} of {all} nodes", self.message);
+        self.others = others;
+        self
+    }
+
+    /// Whether every node that was asked did it.
+    pub fn is_everywhere(&self) -> bool {
+        self.others.iter().all(|other| other.done)
     }
 }
 
@@ -74,8 +93,22 @@ impl FreezeState {
 pub struct FreezeState {
     /// What was done, in words.
     pub message: String,
-    /// Freezes in force now.
+    /// Freezes in force now on this node.
     pub freezes: Vec<Freeze>,
+    /// What the other nodes did, where the whole fleet was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherNode>,
+}
+
+/// What another node of the fleet did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OtherNode {
+    /// Its name.
+    pub node: String,
+    /// Whether it did it.
+    pub done: bool,
+    /// What it said, or why it did not do it yet.
+    pub said: String,
 }
 
 #[cfg(test)]

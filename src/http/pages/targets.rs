@@ -116,6 +116,7 @@ async fn freeze(
     let (Named(id), Fields(fields)) = (id?, fields?);
     let given = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let request = FreezeRequest {
+        fleet: false,
         duration: given(fields.r#for),
         target: Some(id.clone()),
         reason: given(fields.reason).or_else(|| Some("asked for on the page".to_owned())),

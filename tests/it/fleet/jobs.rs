@@ -57,7 +57,8 @@ impl Desk {
 }
 
 impl Fleet {
-    fn freezes_of_everything(&self) -> Result<usize> {
+    /// How many nodes have a freeze of everything.
+    pub(super) fn freezes_of_everything(&self) -> Result<usize> {
         let frozen = self.nodes.iter().map(|node| {
             let status = node.get("/api/monitoring/status")?;
             let all = status["data"]["freezes"].as_array().with_context(|| status.to_string())?;
@@ -99,29 +100,43 @@ fn a_job_is_done_once_and_by_the_node_that_has_what_it_is_about_whoever_reads_it
         ensure!(frozen.contains(&format!("http:shop-{ASKED}")), "{node}: {frozen}");
     }
     ensure!(desk.answers("halt")?.len() == 1, "it was done again");
-    is_taken_back_elsewhere(&fleet, &owner, &incident)?;
+    let backup = is_taken_back_elsewhere(&fleet, &owner, &incident)?;
+    // Whoever reads it: what cannot be undone is said by who did it.
+    desk.job("back", "rollback", &json!({ "backup_id": backup }))?;
+    let said = fleet
+        .wait("it is answered", || desk.answers("back")?.pop().context("there is no answer"))?;
+    ensure!(
+        !said.1.to_string().contains("no backup") && !said.1.to_string().contains("has a backup"),
+        "{said:?}"
+    );
     says_whose_it_is(&desk)?;
     fleet.shops.had_one_at_a_time()
 }
 
 /// A fix that was kept is asked to be taken back where it was not made; its node says what it thinks of
 /// that.
-fn is_taken_back_elsewhere(fleet: &Fleet, owner: &str, incident: &str) -> Result<()> {
-    fleet.wait("its window is over", || {
+fn is_taken_back_elsewhere(fleet: &Fleet, owner: &str, incident: &str) -> Result<String> {
+    let backup = fleet.wait("its window is over", || {
         let seen = fleet.node(owner).get(&format!("/api/incidents/{incident}"))?;
         ensure!(seen["state"] == "resolved", "{}", seen["state"]);
-        Ok(())
+        let backup = seen["backups"][0].as_str();
+        Ok(backup.with_context(|| seen["backups"].to_string())?.to_owned())
     })?;
-    let path = format!("/api/incidents/{incident}/rollback");
     let asked = fleet.other_than(owner);
-    until("its owner is known", LIMIT, || {
-        let answer = ask_within(LIMIT, "POST", asked.port, &path, "")?;
-        ensure!(answer.status != 404 && answer.body.contains(owner), "{answer:?}");
-        Ok(())
-    })?;
+    let of_backup = format!("/api/monitoring/rollback/{backup}");
+    for path in [format!("/api/incidents/{incident}/rollback"), of_backup] {
+        until("its owner is known", LIMIT, || {
+            let answer = ask_within(LIMIT, "POST", asked.port, &path, "")?;
+            ensure!(answer.status != 404 && answer.body.contains(owner), "{path}: {answer:?}");
+            Ok(())
+        })?;
+    }
     let unknown = "/api/incidents/01890000-0000-7000-8000-000000000000/rollback";
-    ensure!(ask("POST", asked.port, unknown, "")?.status == 404);
-    Ok(())
+    let no_backup = "/api/monitoring/rollback/backup_20200101_000000";
+    for nobodys in [unknown, no_backup] {
+        ensure!(ask("POST", asked.port, nobodys, "")?.status == 404, "{nobodys}");
+    }
+    Ok(backup)
 }
 
 fn says_whose_it_is(desk: &Desk) -> Result<()> {

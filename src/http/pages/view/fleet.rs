@@ -15,6 +15,8 @@ use crate::http::body::FleetView;
 pub(in crate::http::pages) struct FleetPage {
     frame: Frame,
     is_alone: bool,
+    /// Whether any changes nothing by itself.
+    is_frozen: bool,
     nodes: Vec<Node>,
 }
 
@@ -25,6 +27,8 @@ struct Node {
     about: String,
     /// For how long it has said nothing, where that is long.
     silent: Option<String>,
+    /// That it changes nothing by itself, and why.
+    frozen: Option<String>,
     /// Whether it has said nothing for so long that it may be forgotten.
     may_be_gone: bool,
     tone: &'static str,
@@ -59,6 +63,7 @@ impl FleetPage {
         Self {
             frame: Frame::on("/fleet"),
             is_alone: view.node.is_none(),
+            is_frozen: view.nodes.iter().any(|node| node.summary.frozen.is_some()),
             nodes: view.nodes.iter().map(node).collect(),
         }
     }
@@ -80,6 +85,7 @@ impl Node {
             about: format!("{} · version {}", member.mode, member.version),
             tone: if silent.is_some() { "critical" } else { worst.map_or("calm", tone) },
             silent,
+            frozen: member.summary.frozen.as_ref().map(|it| format!("{it}: {}", it.reason)),
             counts: counts
                 .into_iter()
                 .map(|verdict| (tone(verdict), verdict_word(verdict), count(verdict)))
