@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::Runtime;
 
-use super::clock::an_hour_ahead;
+use super::clock::MovedClock;
 use super::net::Net;
 use super::node::{DATABASE, Meeting, Node, Place};
 use super::shops::Shops;
@@ -17,7 +17,11 @@ use crate::store::postgres::{database, server};
 
 impl Fleet {
     /// One repair, at whose beginning something happens.
-    fn mends(&self, shop: usize, happens: impl FnOnce(&Node) -> Result<()>) -> Result<()> {
+    pub(super) fn mends(
+        &self,
+        shop: usize,
+        happens: impl FnOnce(&Node) -> Result<()>,
+    ) -> Result<()> {
         let name = self.wait("somebody has it", || owner(&self.nodes[0], shop))?;
         self.shops.shatter(shop)?;
         self.wait("it is being mended", || self.shops.is_being_mended(shop))?;
@@ -88,10 +92,11 @@ fn one_at_a_time_mends_while_postgres_redis_or_the_network_goes_and_a_clock_is_a
     let (shops, folder) = (Shops::open_at(&address(Net::shops))?, tempfile::tempdir()?);
     let to_redis = Way::between(&address(Net::server), &format!("127.0.0.1:{}", redis.port))?;
     let meeting = Meeting { shops: &shops, server: &server, redis: Some(to_redis.port) };
-    let ahead = an_hour_ahead(folder.path())?;
-    let places = [None, Some(ahead), None].into_iter().enumerate().map(|(node, preload)| {
+    let ahead = MovedClock::made_in(folder.path())?;
+    ahead.is_ahead_by(3600)?;
+    let places = [None, Some(ahead), None].into_iter().enumerate().map(|(node, clock)| {
         let net = net.clone().map(|net| (net, node));
-        Place { preload, net, ..Place::default() }
+        Place { clock, net, ..Place::default() }
     });
     let nodes = ["one", "two", "three"].into_iter().zip(places);
     let nodes = nodes.map(|(name, place)| Node::start_at(place, name, &meeting));

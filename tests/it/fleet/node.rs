@@ -1,7 +1,7 @@
 //! A real daemon with its settings, and its way to the server that all of them share.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use super::clock::{self, MovedClock};
 use super::net::Net;
 use super::shops::{ASKED, ENGINE, SHOPS, Shops};
 use super::way::Way;
@@ -66,8 +67,8 @@ pub(super) struct Node {
 pub(super) struct Place {
     /// For how long it has what several reach; [`LEASE`] where nothing is said.
     pub(super) lease: Option<Duration>,
-    /// What is loaded into it before its own code.
-    pub(super) preload: Option<PathBuf>,
+    /// The clock that it goes by.
+    pub(super) clock: Option<MovedClock>,
     /// The networks, and which of their nodes it is; without them it is in that of the test.
     pub(super) net: Option<(Arc<Net>, usize)>,
 }
@@ -236,8 +237,8 @@ fn spawn(folder: &Path, place: &Place) -> Result<Child> {
         // It becomes the program, so that signals reach that.
         daemon.arg(format!("--net={}", net.path(*node).display())).arg(program);
     }
-    if let Some(preload) = &place.preload {
-        daemon.env("LD_PRELOAD", preload);
+    if let Some(clock) = &place.clock {
+        daemon.env("LD_PRELOAD", &clock.library).env(clock::VARIABLE, &clock.file);
     }
     Ok(daemon
         .args(["run", "--config"])
