@@ -143,7 +143,7 @@ pub(super) fn chosen(request: &PlanRequest<'_>) -> Result<(Endpoint, Vec<Session
     let oldest = parameters.older_than_secs.unwrap_or(DEFAULT_OLDER_THAN_SECS);
     let which = parameters.sessions.as_deref();
     let in_the_way = in_the_way(facts, which);
-    let old = long_enough(&in_the_way, oldest as f64);
+    let old = long_enough(&in_the_way, which, oldest as f64);
     if old.is_empty() {
         let longest = in_the_way.iter().map(|session| session.state_secs).max_by(f64::total_cmp);
         let now = request.workshop.evidence.now;
@@ -181,14 +181,16 @@ fn in_the_way<'f>(facts: &'f DatabaseFacts, which: Option<&str>) -> Vec<&'f Back
     }
 }
 
-/// Those that have been so for `oldest` seconds, and those of the same clients that nearly have.
-fn long_enough<'f>(sessions: &[&'f Backend], oldest: f64) -> Vec<&'f Backend> {
+/// Those that have been so for `oldest` seconds, and where several are ended those of the same clients that
+/// nearly have.
+fn long_enough<'f>(sessions: &[&'f Backend], which: Option<&str>, oldest: f64) -> Vec<&'f Backend> {
+    let nearly = if which == Some(BLOCKER) { 1.0 } else { NEARLY };
     let client = |one: &'f Backend| (&one.user, &one.application);
     let is_old = |one: &Backend| one.state_secs >= oldest;
     let clients: BTreeSet<_> =
         sessions.iter().filter(|one| is_old(one)).map(|one| client(one)).collect();
     let is_meant = |one: &Backend, client| {
-        is_old(one) || (one.state_secs >= NEARLY * oldest && clients.contains(&client))
+        is_old(one) || (one.state_secs >= nearly * oldest && clients.contains(&client))
     };
     sessions.iter().copied().filter(|one| is_meant(one, client(one))).collect()
 }
@@ -266,12 +268,17 @@ mod tests {
             idle(3, "shop", 53.0),
             idle(4, "clerk", 59.9),
         ];
-        let ended = |sessions: &[Backend]| -> Vec<i64> {
+        let ended = |sessions: &[Backend], which| -> Vec<i64> {
             let sessions: Vec<_> = sessions.iter().collect();
-            long_enough(&sessions, 60.0).iter().map(|one| one.pid).collect()
+            long_enough(&sessions, which, 60.0).iter().map(|one| one.pid).collect()
         };
-        assert_eq!(ended(&sessions), [1, 2]);
-        assert!(ended(&sessions[1..]).is_empty(), "nobody has been idle for the whole time");
+        assert_eq!(ended(&sessions, None), [1, 2]);
+        assert_eq!(
+            ended(&sessions, Some(BLOCKER)),
+            [1],
+            "of these one is ended, the most in the way"
+        );
+        assert!(ended(&sessions[1..], None).is_empty(), "nobody has been idle for the whole time");
     }
 
     #[test]
