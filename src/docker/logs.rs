@@ -128,7 +128,7 @@ impl Docker {
         let path = log_path(&asked.inspect.id, false, from, tail);
         let reading = async {
             let mut gathering = Gathering::new(asked.before.clone(), asked.max_lines);
-            let _turn = self.wire.turn().await;
+            let _turn = self.wire.turn_at_logs().await;
             let mut reading = self.open_log(&path, asked.inspect.config.tty).await?;
             reading.drain(&mut gathering).await?;
             Ok((reading.decoder, gathering))

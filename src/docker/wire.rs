@@ -44,6 +44,7 @@ pub(super) struct Wire {
     pub(super) address: Address,
     way: Way,
     turns: Arc<Semaphore>,
+    turns_at_logs: Arc<Semaphore>,
 }
 
 /// What a connection to the address is made by.
@@ -65,13 +66,20 @@ impl Wire {
         };
         let is_near = matches!(way, Way::Unix(_));
         let at_once = if is_near { READ_AT_ONCE } else { READ_AT_ONCE_FROM_AFAR };
-        Self { address, way, turns: Arc::new(Semaphore::new(at_once)) }
+        let turns = || Arc::new(Semaphore::new(at_once));
+        Self { address, way, turns: turns(), turns_at_logs: turns() }
     }
 
     /// Waits until few enough answers are read to read one more, which is as long as this is kept.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // Nobody closes it.
         self.turns.acquire().await.ok()
+    }
+
+    /// The same for logs, which are not read in turn with all else: drivers of logs hang where the engine
+    /// does not.
+    pub(super) async fn turn_at_logs(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns_at_logs.acquire().await.ok()
     }
 
     /// Waits until a way that has to be opened first is open, or fails with why it is not.
