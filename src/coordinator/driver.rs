@@ -12,7 +12,6 @@
 //! would cut off the fixes that are being applied well beside the fault.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use selfheal_agents::model::IncidentId;
@@ -220,8 +219,7 @@ impl Inner {
     /// Answers whether all is taken up; `false` is to be asked again.
     async fn take_up(self: &Arc<Self>) -> StoreResult<bool> {
         if !self.something_waits() {
-            self.recall_freezes().await?;
-            self.are_freezes_known.store(true, Ordering::Relaxed);
+            self.freezes_are_known().await?;
             self.recall_flaps().await?;
             self.recall_unaudited().await?;
         }

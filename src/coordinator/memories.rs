@@ -1,6 +1,7 @@
 //! What is remembered between cycles: how things were when they worked, freezes, dismissals.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use chrono::TimeDelta;
 use selfheal_agents::error_detector::ErrorDetector;
@@ -335,12 +336,16 @@ impl Inner {
         self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Reads the freezes of the last run.
-    pub(super) async fn recall_freezes(&self) -> StoreResult<()> {
+    /// Reads the freezes of the last run, once: whoever changes them before would lose them.
+    pub(super) async fn freezes_are_known(&self) -> StoreResult<()> {
         // Nobody may freeze between the reading and the taking over: that would be undone.
         let _freezing = self.freezing.lock().await;
+        if self.are_freezes_known.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let freezes = freezes::read(self.store.as_ref()).await?;
         *self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = freezes;
+        self.are_freezes_known.store(true, Ordering::Relaxed);
         Ok(())
     }
 

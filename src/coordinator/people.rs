@@ -368,6 +368,7 @@ impl Inner {
             safety_stop: false,
             stuck: None,
         };
+        self.freezes_are_known().await?;
         self.add_freeze(freeze.clone()).await?;
         tracing::info!(by = who, reason, "automatic fixes are frozen");
         Ok(freeze)
@@ -384,6 +385,7 @@ impl Inner {
         target: Option<&TargetId>,
         who: &str,
     ) -> Result<bool, RequestError> {
+        self.freezes_are_known().await?;
         let _freezing = self.freezing.lock().await;
         let before = self.freezes_in_force();
         let now = self.world.clock.now();
