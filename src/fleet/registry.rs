@@ -31,6 +31,9 @@ pub struct Summary {
     pub incidents: Vec<IncidentSummary>,
     /// What it looks after of what several nodes reach.
     pub leases: Vec<Held>,
+    /// What it cannot see, such as its containers while Docker does not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blind: Vec<String>,
     /// The freeze of everything on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen: Option<FrozenNode>,
@@ -171,5 +174,6 @@ async fn summary(coordinator: &Coordinator) -> Option<Summary> {
     let whole = standing.freezes.iter().find(|freeze| freeze.target.is_none());
     let frozen = whole
         .map(|freeze| FrozenNode { until: freeze.until, reason: clean(&freeze.reason, LONGEST) });
-    Some(Summary { targets: targets.collect(), incidents, leases: vec![], frozen })
+    let blind = standing.blind.iter().map(|text| clean(text, LONGEST)).collect();
+    Some(Summary { targets: targets.collect(), incidents, leases: vec![], blind, frozen })
 }

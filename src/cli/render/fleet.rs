@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use selfheal_agents::model::Verdict;
+use selfheal_agents::model::{Verdict, clean};
 
 use super::verdict_word;
 use crate::cli::output::Style;
@@ -21,6 +21,9 @@ pub(crate) fn fleet(view: &FleetView, style: &Style) -> String {
     let rows: Vec<Vec<Cell>> = view.nodes.iter().map(|node| cells(node, this)).collect();
     let mut text = table(style, &HEADS, &rows);
     for node in &view.nodes {
+        for blind in &node.summary.blind {
+            let _ = write!(text, "\n{}  not seen: {}", node.name, clean(blind, 300));
+        }
         for incident in &node.summary.incidents {
             let _ = write!(
                 text,
@@ -39,7 +42,11 @@ pub(crate) fn fleet(view: &FleetView, style: &Style) -> String {
 fn cells(node: &Member, this: &str) -> Vec<Cell> {
     let summary = &node.summary;
     let name = if node.name == this { format!("{} (this)", node.name) } else { node.name.clone() };
-    let state = if node.is_silent { word("silent", Tone::Bad) } else { word("here", Tone::Good) };
+    let state = match (node.is_silent, summary.blind.is_empty()) {
+        (true, _) => word("silent", Tone::Bad),
+        (false, false) => word("blind", Tone::Bad),
+        (false, true) => word("here", Tone::Good),
+    };
     let unwell: Vec<String> = summary
         .targets
         .iter()

@@ -30,7 +30,7 @@ fn selfheal(node: &Node, words: &[&str]) -> Result<Output> {
 
 #[test]
 fn one_word_freezes_all_nodes_also_one_that_is_silent_and_another_lets_them_go_on() -> Result<()> {
-    let Some(fleet) = Fleet::begin_with(LEASE, None)? else { return Ok(()) };
+    let Some(mut fleet) = Fleet::begin_with(LEASE, None)? else { return Ok(()) };
     let (one, two, three) = (fleet.node("one"), fleet.node("two"), fleet.node("three"));
     let frozen = selfheal(one, &["freeze", "10m", "--fleet", "--reason", "audit"])?;
     let said = String::from_utf8_lossy(&frozen.stdout).into_owned();
@@ -66,5 +66,13 @@ fn one_word_freezes_all_nodes_also_one_that_is_silent_and_another_lets_them_go_o
     let both = r#"{"fleet": true, "target": "http:shop-0"}"#;
     let answer = ask("POST", one.port, "/api/freeze", both)?;
     ensure!(answer.status == 400 && answer.body.contains("leave one out"), "{answer:?}");
-    Ok(())
+    fleet.shops.engine.kill();
+    fleet.wait("each shows that the others are blind", || {
+        let (two, three) = (fleet.node("two"), fleet.node("three"));
+        let page = ask("GET", two.port, "/fleet", "")?.body;
+        ensure!(page.matches("Not seen:").count() == 3, "{page}");
+        let table = String::from_utf8(selfheal(three, &["fleet"])?.stdout)?;
+        ensure!(table.contains("blind") && table.contains("one  not seen: "), "{table}");
+        Ok(())
+    })
 }

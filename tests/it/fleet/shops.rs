@@ -20,7 +20,8 @@ pub(super) const ENGINE: &str = "engine.sock";
 pub(super) struct Shops {
     pub(super) folder: tempfile::TempDir,
     pub(super) port: u16,
-    _engine: Engine,
+    /// The engine that every node has for its own.
+    pub(super) engine: Engine,
 }
 
 impl Shops {
@@ -38,7 +39,7 @@ impl Shops {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
         let listener = TcpListener::bind((address, 0))?;
         let engine = Engine::of(&folder.path().join(ENGINE), 1);
-        let shops = Self { port: listener.local_addr()?.port(), folder, _engine: engine };
+        let shops = Self { port: listener.local_addr()?.port(), folder, engine };
         let program = shops.path("free");
         let script = "#!/bin/sh\ncd \"$1\" && echo \"begin $2 $(date +%s%N)\" >> effects-$3 && \
                       sleep 1 && touch well-$3 && echo \"end $2 $(date +%s%N)\" >> effects-$3\n";

@@ -93,7 +93,7 @@ impl Engine {
     }
 
     /// Dies with all its connections, as by SIGKILL.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

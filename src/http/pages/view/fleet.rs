@@ -27,6 +27,7 @@ struct Node {
     about: String,
     /// For how long it has said nothing, where that is long.
     silent: Option<String>,
+    blind: Vec<String>,
     /// That it changes nothing by itself, and why.
     frozen: Option<String>,
     /// Whether it has said nothing for so long that it may be forgotten.
@@ -83,8 +84,13 @@ impl Node {
             is_this: this == Some(member.name.as_str()),
             address: member.address.clone(),
             about: format!("{} · version {}", member.mode, member.version),
-            tone: if silent.is_some() { "critical" } else { worst.map_or("calm", tone) },
+            tone: if silent.is_some() || !member.summary.blind.is_empty() {
+                "critical"
+            } else {
+                worst.map_or("calm", tone)
+            },
             silent,
+            blind: member.summary.blind.clone(),
             frozen: member.summary.frozen.as_ref().map(|it| format!("{it}: {}", it.reason)),
             counts: counts
                 .into_iter()
