@@ -67,9 +67,16 @@ struct Inner {
     server: Server,
     state: Mutex<State>,
     /// Whenever the server said that somebody decided elsewhere what this node is to do.
-    decisions_wait: Notify,
+    decisions_wait: DecisionsWait,
     lost: AtomicU64,
     refused: AtomicU64,
+}
+
+/// Who does what is decided, each in its own time.
+#[derive(Default)]
+struct DecisionsWait {
+    freezes: Notify,
+    others: Notify,
 }
 
 #[derive(Default)]
@@ -153,7 +160,7 @@ impl Fleet {
                 lease,
                 server: Server::new(url, lease),
                 state: Mutex::new(state),
-                decisions_wait: Notify::new(),
+                decisions_wait: DecisionsWait::default(),
                 lost: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
             }),

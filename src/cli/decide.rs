@@ -233,8 +233,11 @@ fn shown(state: &FreezeState, out: Output) -> Outcome {
 }
 
 fn no_others(why: &str) -> Failure {
-    let what = format!("{why}, and only a daemon reaches the other nodes; nothing was changed");
-    Failure::new(Exit::Unreachable, what).next("selfheal freeze --fleet, on a node that runs")
+    let what = format!(
+        "{why}, and only a daemon reaches the other nodes; nothing was changed: say the same on a node \
+         whose daemon runs, or with its address (--url)"
+    );
+    Failure::new(Exit::Unreachable, what).next("selfheal doctor")
 }
 
 fn done_text(done: &Done, _: &Style) -> String {

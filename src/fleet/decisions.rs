@@ -8,8 +8,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use selfheal_agents::model::{IncidentId, clean};
 use serde_json::{Map, Value};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::registry::Member;
 use super::server::Waiting;
 use super::{Fleet, away};
 use crate::audit::Via;
@@ -21,8 +23,17 @@ use crate::streams::jobs::{Job, work};
 const AGAIN: Duration = Duration::from_secs(2);
 /// How often whoever asks for an answer looks for it.
 const LOOK: Duration = Duration::from_millis(250);
-/// So long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+
+/// So long an answer is waited for: as long as the call waits in which it is asked for.
+fn patience(kind: &str) -> Duration {
+    Duration::from_secs(match kind {
+        "trigger_check" | "rollback" => 150,
+        _ => 25,
+    })
+}
+
+/// What stops automatic fixes, or lets them go on, waits for nothing else that was decided.
+pub(super) const FREEZES: [&str; 2] = ["freeze", "unfreeze"];
 
 /// What became of it.
 struct Said {
@@ -102,11 +113,11 @@ impl Fleet {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, answered).await {
+        match tokio::time::timeout(patience(kind), answered).await {
             Ok((true, said)) => Ok(format!("node `{node}`: {said}")),
             Ok((false, said)) => Err(RequestError::Conflict(format!("node `{node}`: {said}"))),
             Err(_) => Err(RequestError::NotYet(format!(
-                "node `{node}` has not answered yet; it does it when it is back within ten minutes"
+                "node `{node}` has not answered yet; it does it as soon as it can, within ten minutes"
             ))),
         }
     }
@@ -134,16 +145,32 @@ impl Fleet {
         payload: &Map<String, Value>,
         who: &str,
     ) -> Result<Vec<(String, Result<String, RequestError>)>, RequestError> {
+        self.decide_for_all(|_| new_id(), kind, payload, who).await
+    }
+
+    /// The same of a decision that has an id for each node. One that is silent need not look, which is all
+    /// that is asked of it with anything but a freeze.
+    pub(super) async fn decide_for_all(
+        &self,
+        id: impl Fn(&str) -> String,
+        kind: &str,
+        payload: &Map<String, Value>,
+        who: &str,
+    ) -> Result<Vec<(String, Result<String, RequestError>)>, RequestError> {
         let members = self.members().await.map_err(RequestError::NotYet)?;
-        let others = members.into_iter().filter(|one| one.name != self.node());
-        let asked = others.map(|one| async move {
-            let said = if one.is_silent {
-                let left = self.leave(&new_id(), &one.name, kind, payload.clone(), who).await;
-                left.and_then(|()| Err(silent(&one.name)))
-            } else {
-                self.decide(&one.name, kind, payload.clone(), who).await
-            };
-            (one.name, said)
+        let is_asked = |one: &Member| !one.is_silent || FREEZES.contains(&kind);
+        let others = members.into_iter().filter(|one| one.name != self.node() && is_asked(one));
+        let asked = others.map(|one| {
+            let id = id(&one.name);
+            async move {
+                let said = if one.is_silent {
+                    let left = self.leave(&id, &one.name, kind, payload.clone(), who).await;
+                    left.and_then(|()| Err(silent(&one.name)))
+                } else {
+                    self.decide_once(&id, &one.name, kind, payload.clone(), who).await
+                };
+                (one.name, said)
+            }
         });
         Ok(join_all(asked).await)
     }
@@ -162,23 +189,36 @@ fn silent(node: &str) -> RequestError {
 /// Does what waits for this node whenever it is told that anything does: each time that it tells how it
 /// is. To ask on its own would be a third of what an idle node asks of the server.
 pub(super) async fn run(fleet: &Fleet, coordinator: &Coordinator) {
+    let wait = &fleet.inner.decisions_wait;
+    tokio::join!(
+        attend_to(fleet, coordinator, &wait.freezes, true),
+        attend_to(fleet, coordinator, &wait.others, false),
+    );
+}
+
+/// Does those that are about freezes, or all others.
+async fn attend_to(fleet: &Fleet, coordinator: &Coordinator, wait: &Notify, freezes: bool) {
     loop {
-        fleet.inner.decisions_wait.notified().await;
+        wait.notified().await;
         // Until the server knows this node again, or its name is its own.
-        while fleet.state().away.is_none() && !all_are_done(fleet, coordinator).await {
+        while fleet.state().away.is_none() && !all_are_done(fleet, coordinator, freezes).await {
             tokio::time::sleep(AGAIN).await;
         }
     }
 }
 
 /// Whether nothing waits any more.
-async fn all_are_done(fleet: &Fleet, coordinator: &Coordinator) -> bool {
-    let Ok(waiting) = fleet.inner.server.waiting(fleet.node()).await else { return false };
+async fn all_are_done(fleet: &Fleet, coordinator: &Coordinator, freezes: bool) -> bool {
+    let Ok(waiting) = fleet.inner.server.waiting(fleet.node(), freezes).await else { return false };
     let is_last = waiting.is_empty();
     for one in waiting {
         let id = one.id.clone();
         if let Err(error) = carry_out(fleet, coordinator, one).await {
             tracing::warn!(decision = id, "a decision of another node waits: {error:#}");
+            if freezes {
+                // A freeze that is tried again must not come after the word that ends it.
+                return false;
+            }
         }
     }
     is_last
@@ -195,7 +235,10 @@ async fn carry_out(
         Said { done: true, answer: "done before".to_owned() }
     } else if server.begin(&id).await? {
         let said = done(coordinator, waiting).await?;
-        store.finish_job(&id, coordinator.now(), &[]).await?;
+        // What was refused is refused again, and never told as done.
+        if said.done {
+            store.finish_job(&id, coordinator.now(), &[]).await?;
+        }
         said
     } else {
         let answer = "it waited for more than ten minutes and is not done any more".to_owned();

@@ -9,7 +9,6 @@
 
 use std::borrow::Cow;
 
-use futures_util::future::join_all;
 use selfheal_agents::model::{IncidentId, TargetId};
 use serde_json::{Map, Value, json};
 
@@ -48,8 +47,29 @@ impl Fleet {
 
     /// Notes that it was done.
     pub(crate) async fn job_is_done(&self, job: &str) {
-        if let Err(error) = self.inner.server.job_done(job).await {
-            tracing::debug!(job, %error, "that a job was done is known here alone");
+        if let Err(error) = self.inner.server.job_done(job, self.node()).await {
+            tracing::warn!(job, %error, "that a job was done is known here alone");
+        }
+    }
+
+    /// Says that this node is still at it.
+    pub(crate) async fn job_goes_on(&self, job: &str) {
+        if let Err(error) = self.inner.server.job_goes_on(job, self.node()).await {
+            tracing::debug!(job, %error, "the others do not hear that a job is being done");
+        }
+    }
+
+    /// Lets whoever reads it next try it.
+    pub(crate) async fn leaves_job(&self, job: &str) {
+        if let Err(error) = self.inner.server.leave_job(job, self.node()).await {
+            tracing::debug!(job, %error, "a job is this node's until it has been quiet for a while");
+        }
+    }
+
+    /// Takes back what was left for others to do of a job that is put aside, and nobody began.
+    pub(crate) async fn withdraws(&self, job: &str) {
+        if let Err(error) = self.inner.server.withdraw(job).await {
+            tracing::warn!(job, %error, "another node may still do its part of a job that is put aside");
         }
     }
 
@@ -73,19 +93,14 @@ impl Fleet {
         Ok(json!({ "node": node, "said": said }))
     }
 
-    /// Lets every other node that is there do a job about everything; what each said, by its name. The
-    /// error names those that did not.
+    /// Lets every other node do a job about everything; what each said, by its name. The error names those
+    /// that did not: also one that is silent, unless it is only to look.
     pub(crate) async fn pass_to_all(&self, job: &Job) -> Result<Map<String, Value>, RequestError> {
-        let members = self.members().await.map_err(RequestError::NotYet)?;
         let (kind, payload) = words(&job.work);
-        let others = members.iter().filter(|one| one.name != self.node() && !one.is_silent);
-        let asked = others.map(|one| async {
-            let once = format!("job/{}/{}", job.id, one.name);
-            let said = self.decide_once(&once, &one.name, kind, payload.clone(), &job.by).await;
-            (one.name.clone(), said)
-        });
+        let once = |node: &str| format!("job/{}/{node}", job.id);
+        let answers = self.decide_for_all(once, kind, &payload, &job.by).await?;
         let (mut said, mut failed) = (Map::new(), vec![]);
-        for (node, answer) in join_all(asked).await {
+        for (node, answer) in answers {
             match answer {
                 Ok(text) => drop(said.insert(node, Value::String(text))),
                 Err(error) => failed.push(error.to_string()),
@@ -150,12 +165,10 @@ impl Fleet {
     }
 
     /// Sees that no other node has a backup of this id as well: whoever named it for all of them may mean that
-    /// one. Nobody knows of others while the server is away.
+    /// one. While the server is away nobody knows of others, and it can be done.
     pub(crate) async fn is_only_here(&self, backup: &str) -> Result<(), RequestError> {
         let Ok(members) = self.members().await else { return Ok(()) };
-        let Ok(mut found) = self.others_with(&members, Kept::Backup(backup)).await else {
-            return Ok(());
-        };
+        let mut found = self.others_with(&members, Kept::Backup(backup)).await?;
         if found.is_empty() {
             return Ok(());
         }

@@ -196,7 +196,8 @@ async fn tell(
     let told_there = line.tell_node(&own).await?;
     *told = now.filter(|_| told_there.is_some());
     if told_there.is_some_and(|told| told.decisions_wait) {
-        fleet.inner.decisions_wait.notify_one();
+        fleet.inner.decisions_wait.freezes.notify_one();
+        fleet.inner.decisions_wait.others.notify_one();
     }
     Ok(told_there.is_some())
 }

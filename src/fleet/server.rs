@@ -18,6 +18,7 @@ pub(super) use self::jobs::{Kept, Taken};
 pub(super) use self::leases::{Asking, Rows};
 pub(super) use self::lessons::{Learnt, Lesson, Question};
 pub(super) use self::offers::{FoundRow, OfferRow};
+use super::decisions::FREEZES;
 use super::registry::{Member, Summary};
 use crate::store::{OpenError, PostgresUrl, fleet_pool, migrate_fleet};
 
@@ -168,12 +169,14 @@ impl Server {
         self.within(async |on| sqlx::query_as(sql).bind(id).fetch_optional(on).await).await
     }
 
-    /// What waits for this node, oldest first; what waited too long is ended undone, and what is
+    /// What waits for this node, of what is about freezes or of the rest, oldest first; what waited too long is ended undone, and what is
     /// long over goes.
-    pub(super) async fn waiting(&self, node: &str) -> sqlx::Result<Vec<Waiting>> {
+    pub(super) async fn waiting(&self, node: &str, freezes: bool) -> sqlx::Result<Vec<Waiting>> {
         let sql = "SELECT id, kind, payload, asked_by, begun FROM decision
-                   WHERE node = $1 AND done IS NULL ORDER BY asked_at LIMIT 20";
-        let rows = self.within(async |on| sqlx::query(sql).bind(node).fetch_all(on).await).await?;
+                   WHERE node = $1 AND done IS NULL AND (kind = ANY($2)) = $3
+                   ORDER BY asked_at LIMIT 20";
+        let query = sqlx::query(sql).bind(node).bind(FREEZES).bind(freezes);
+        let rows = self.within(async |on| query.fetch_all(on).await).await?;
         rows.iter().map(waiting).collect()
     }
 

@@ -71,18 +71,13 @@ pub(super) async fn unfreeze(api: &Api, target: Option<&TargetId>, who: &str) ->
     Ok(api.coordinator.unfreeze(target, who).await? || there)
 }
 
-/// Sees that what is asked for the whole fleet can be: there is one, and no target is named.
-pub(super) fn is_of_all(api: &Api, target: Option<&TargetId>) -> Answer<()> {
-    if api.configured.fleet.is_none() {
-        return Err(Problem::bad_request(
+/// Sees that there is a fleet, where one is meant.
+pub(super) fn is_there(api: &Api) -> Answer<()> {
+    match &api.configured.fleet {
+        Some(_) => Ok(()),
+        None => Err(Problem::bad_request(
             "`fleet`: this Selfheal is alone: fleet.node gives it a name among others",
-        ));
-    }
-    match target {
-        None => Ok(()),
-        Some(target) => Err(Problem::bad_request(format!(
-            "`fleet` is everything on every node, and `target` only `{target}`: leave one out"
-        ))),
+        )),
     }
 }
 

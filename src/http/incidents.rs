@@ -232,6 +232,7 @@ pub(super) struct RollbackParams {
         (status = 200, description = "It is taken back", body = Done),
         (status = 404, description = "No such incident", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "There is nothing to take back, or a newer change would be lost", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be done yet: the fix is under way, or the node that has it has not answered", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn rollback(

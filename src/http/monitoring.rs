@@ -120,7 +120,8 @@ pub(super) async fn backups(State(api): State<Api>) -> Answer<Json<BackupListBod
         (status = 200, description = "It is taken back", body = Done),
         (status = 400, description = "Not a backup id", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such backup", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Rolled back already, or overtaken by a newer change", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Rolled back already, overtaken by a newer change, or several nodes of the fleet have a backup of this id", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be done yet: the fix is under way, or the node that has it has not answered", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn rollback(
@@ -129,6 +130,11 @@ pub(super) async fn rollback(
     Params(params): Params<RollbackParams>,
     Who(who): Who,
 ) -> Answer<Json<Done>> {
+    if let Some(fleet) = &api.configured.fleet
+        && api.store().backup(&id).await?.is_some()
+    {
+        fleet.is_only_here(id.as_str()).await?;
+    }
     let done =
         match (api.coordinator.rollback(&id, &who, params.force).await, &api.configured.fleet) {
             (Err(RequestError::NotFound(_)), Some(fleet)) => {

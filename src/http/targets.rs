@@ -87,8 +87,9 @@ pub(super) async fn apply_freeze(
     request: FreezeRequest,
     who: &str,
 ) -> Answer<FreezeState> {
+    request.is_of_all().map_err(Problem::bad_request)?;
     if request.fleet {
-        super::fleet::is_of_all(api, request.target.as_ref())?;
+        super::fleet::is_there(api)?;
     }
     // What another node looks after is watched here as well, though it was never looked at.
     if let Some(target) = &request.target
@@ -152,9 +153,12 @@ pub(super) async fn apply_unfreeze(
     who: &str,
 ) -> Answer<FreezeState> {
     if fleet {
-        super::fleet::is_of_all(api, target)?;
+        let request = FreezeRequest { fleet, target: target.cloned(), ..FreezeRequest::default() };
+        request.is_of_all().map_err(Problem::bad_request)?;
+        super::fleet::is_there(api)?;
     }
-    let ended = super::fleet::unfreeze(api, target, who).await?;
+    // One of the others may be frozen where this one is not.
+    let ended = super::fleet::unfreeze(api, target, who).await? || fleet;
     let state = FreezeState::ended(ended, api.coordinator.standing().freezes);
     if fleet {
         super::fleet::on_all(api, state, ("unfreeze", json!({})), who).await

@@ -115,8 +115,9 @@ async fn elsewhere(
             result["nodes"] = Value::Object(fleet.pass_to_all(job).await?);
         }
         Work::Unfreeze(Some(target)) => {
-            fleet.unfreeze_elsewhere(target, &job.by).await?;
-            if !coordinator.watches(target) {
+            let there = fleet.unfreeze_elsewhere(target, &job.by).await?;
+            let is_ended = there || result["message"] == FreezeState::ENDED;
+            if !is_ended && !coordinator.watches(target) {
                 return fleet.pass_on(job).await;
             }
         }
@@ -243,6 +244,8 @@ async fn freeze(
     request: &FreezeRequest,
     who: &str,
 ) -> Result<Value, RequestError> {
+    // A job without a target is about every node anyhow.
+    request.is_of_all().map_err(RequestError::Conflict)?;
     // What another node looks after is watched here as well, though it was never looked at.
     if let Some(target) = &request.target
         && !coordinator.watches(target)

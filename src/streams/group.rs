@@ -119,6 +119,13 @@ impl Group<'_> {
         claim.arg("JUSTID").query_async(&mut self.redis).await
     }
 
+    /// Says how often a job was tried: that it was read for another node does not count.
+    pub(super) async fn counts(&mut self, id: &str, attempts: usize) -> Result<(), RedisError> {
+        let mut claim = redis::cmd("XCLAIM");
+        claim.arg(self.setup.jobs()).arg(WORKERS).arg(&self.setup.node).arg(0).arg(id);
+        claim.arg("RETRYCOUNT").arg(attempts).arg("JUSTID").query_async(&mut self.redis).await
+    }
+
     /// A job is done, or nobody can do it: it is not needed in its stream any more.
     pub(super) async fn acknowledge(&mut self, id: &str) -> Result<(), RedisError> {
         let mut done = redis::pipe();

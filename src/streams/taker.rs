@@ -185,7 +185,7 @@ impl Taker {
             Claim::Later(why) => {
                 // It stays with whoever reads it, and is looked at again when it was left alone for long.
                 tracing::info!(job.id, "the job is not begun: {why}");
-                return Ok(());
+                return Ok(group.counts(&entry.id, attempts - 1).await?);
             }
         };
         if attempts > ATTEMPTS {
@@ -213,6 +213,9 @@ impl Taker {
             }
             Err(why) => {
                 tracing::warn!(job.id, attempts, "a job failed and is tried again: {why}");
+                if let Some(fleet) = &self.shared.fleet {
+                    fleet.leaves_job(&job.id).await;
+                }
                 self.reasons.insert(entry.id.clone(), why);
                 Ok(())
             }
@@ -230,9 +233,12 @@ impl Taker {
         let Shared { coordinator, fleet, .. } = &self.shared;
         let mut work = std::pin::pin!(desk::attend(coordinator, fleet.as_ref(), job, again));
         loop {
-            match tokio::time::timeout(TOUCH_EVERY, &mut work).await {
-                Ok(answer) => return answer,
-                Err(_) => touch(group, taken).await,
+            if let Ok(answer) = tokio::time::timeout(TOUCH_EVERY, &mut work).await {
+                return answer;
+            }
+            touch(group, taken).await;
+            if let Some(fleet) = fleet {
+                fleet.job_goes_on(&job.id).await;
             }
         }
     }
@@ -263,6 +269,9 @@ impl Taker {
                 return false;
             }
             touch(group, taken).await;
+            if let (Some(fleet), Some(job)) = (&self.shared.fleet, job) {
+                fleet.job_goes_on(job).await;
+            }
         }
     }
 
@@ -290,6 +299,7 @@ impl Taker {
             return Ok(());
         }
         if let (Some(fleet), Some(job)) = (&self.shared.fleet, job) {
+            fleet.withdraws(job).await;
             fleet.job_is_done(job).await;
         }
         self.shared.tie.ended(End::Dead);

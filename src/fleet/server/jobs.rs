@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use chrono::NaiveDateTime;
 use sqlx::AssertSqlSafe;
 
 use super::Server;
 
 /// So long it is known that a job was done: as long as anybody sends it again.
 const KNOWN: &str = "7 days";
+
+/// Whoever has not said for so long that it is at a job is not.
+const QUIET: &str = "2 minutes";
 
 /// Who has a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +34,8 @@ pub(in crate::fleet) enum Kept<'a> {
 }
 
 impl Server {
-    /// Takes a job, unless it was done or another node that gave a sign of life within `silent` has it.
+    /// Takes a job, unless it was done or another node that gave a sign of life within `silent` is at it:
+    /// one that is [says so](Self::job_goes_on).
     pub(in crate::fleet) async fn take_job(
         &self,
         id: &str,
@@ -40,14 +45,14 @@ impl Server {
         let sql = "WITH taken AS (
                 INSERT INTO job (id, node, at) VALUES ($1, $2, clock_timestamp())
                 ON CONFLICT (id) DO UPDATE SET node = excluded.node, at = excluded.at
-                WHERE NOT job.done AND (job.node = $2 OR NOT EXISTS (SELECT FROM node
-                    WHERE node.name = job.node
+                WHERE NOT job.done AND (job.node = $2 OR job.at < clock_timestamp() - $4::text::interval
+                    OR NOT EXISTS (SELECT FROM node WHERE node.name = job.node
                     AND node.seen_at > clock_timestamp() - $3 * interval '1 second'))
                 RETURNING xmax <> 0 AS again
             )
             SELECT (SELECT again FROM taken), (SELECT done FROM job WHERE id = $1),
                 (SELECT node FROM job WHERE id = $1)";
-        let query = sqlx::query_as(sql).bind(id).bind(me).bind(silent.as_secs_f64());
+        let query = sqlx::query_as(sql).bind(id).bind(me).bind(silent.as_secs_f64()).bind(QUIET);
         let (again, done, node): (Option<bool>, Option<bool>, Option<String>) =
             self.within(async |on| query.fetch_one(on).await).await?;
         Ok(match (again, done) {
@@ -58,11 +63,35 @@ impl Server {
         })
     }
 
-    /// Notes that a job was done, and forgets old ones.
-    pub(in crate::fleet) async fn job_done(&self, id: &str) -> sqlx::Result<()> {
-        let sql = "WITH old AS (DELETE FROM job WHERE at < clock_timestamp() - $2::text::interval)
-                   UPDATE job SET done = true WHERE id = $1";
-        let query = sqlx::query(sql).bind(id).bind(KNOWN);
+    /// Says that this node is still at it.
+    pub(in crate::fleet) async fn job_goes_on(&self, id: &str, me: &str) -> sqlx::Result<()> {
+        let sql = "UPDATE job SET at = clock_timestamp() WHERE id = $1 AND node = $2 AND NOT done";
+        let query = sqlx::query(sql).bind(id).bind(me);
+        self.within(async |on| query.execute(on).await).await.map(drop)
+    }
+
+    /// Lets whoever reads it next try it.
+    pub(in crate::fleet) async fn leave_job(&self, id: &str, me: &str) -> sqlx::Result<()> {
+        let sql = "UPDATE job SET node = '' WHERE id = $1 AND node = $2 AND NOT done";
+        let query = sqlx::query(sql).bind(id).bind(me);
+        self.within(async |on| query.execute(on).await).await.map(drop)
+    }
+
+    /// Notes that a job was done, also where it could not be taken, and forgets old ones.
+    pub(in crate::fleet) async fn job_done(&self, id: &str, me: &str) -> sqlx::Result<()> {
+        let sql = "WITH old AS (DELETE FROM job WHERE at < clock_timestamp() - $3::text::interval
+                       AND id <> $1)
+                   INSERT INTO job (id, node, done, at) VALUES ($1, $2, true, clock_timestamp())
+                   ON CONFLICT (id) DO UPDATE SET done = true";
+        let query = sqlx::query(sql).bind(id).bind(me).bind(KNOWN);
+        self.within(async |on| query.execute(on).await).await.map(drop)
+    }
+
+    /// Takes back what was left for others to do of a job and nobody began.
+    pub(in crate::fleet) async fn withdraw(&self, job: &str) -> sqlx::Result<()> {
+        let sql = "DELETE FROM decision WHERE NOT begun AND done IS NULL
+                   AND (id = 'job/' || $1 OR starts_with(id, 'job/' || $1 || '/'))";
+        let query = sqlx::query(sql).bind(job);
         self.within(async |on| query.execute(on).await).await.map(drop)
     }
 
@@ -74,7 +103,12 @@ impl Server {
     ) -> sqlx::Result<Vec<String>> {
         let (condition, id) = match what {
             Kept::Incident(id) => ("id = $1", id),
-            Kept::Backup(id) => ("document::jsonb -> 'backups' @> to_jsonb($1::text)", id),
+            // Most are told apart by when they were open, and not read.
+            Kept::Backup(id) => (
+                "CASE WHEN left(opened_at, 19) <= $2 AND left(updated_at, 19) >= $2
+                      THEN document::jsonb -> 'backups' @> to_jsonb($1::text) ELSE false END",
+                id,
+            ),
         };
         // One that never sent anything has no table.
         let sql = "SELECT name FROM unnest($1::text[]) AS name
@@ -94,6 +128,17 @@ impl Server {
             return Ok(vec![]);
         }
         let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).persistent(false);
+        let query = match what {
+            Kept::Incident(_) => query,
+            Kept::Backup(id) => query.bind(second_of(id)),
+        };
         self.within(async |on| query.fetch_all(on).await).await
     }
+}
+
+/// When a backup was made, by its id, as times begin in the history: `2025-10-19T17:00:00`.
+fn second_of(backup: &str) -> Option<String> {
+    let stamp = backup.strip_prefix("backup_")?.get(..15)?;
+    let at = NaiveDateTime::parse_from_str(stamp, "%Y%m%d_%H%M%S").ok()?;
+    Some(at.format("%Y-%m-%dT%H:%M:%S").to_string())
 }

@@ -47,6 +47,16 @@ impl FreezeRequest {
         })
     }
 
+    /// Sees that whoever means the whole fleet names no target.
+    pub fn is_of_all(&self) -> Result<(), String> {
+        match &self.target {
+            Some(target) if self.fleet => Err(format!(
+                "`fleet` is everything on every node, and `target` only `{target}`: leave one out"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Why, cleaned; a person need not say.
     pub fn reason(&self) -> String {
         clean(self.reason.as_deref().unwrap_or("asked for by a person"), 300)
@@ -66,9 +76,12 @@ impl FreezeState {
         Self { message, freezes, others: vec![] }
     }
 
+    /// What is said where one was ended.
+    pub(crate) const ENDED: &str = "Automatic fixes go on";
+
     /// What the end of a freeze means, and what is frozen still.
     pub fn ended(was_frozen: bool, freezes: Vec<Freeze>) -> Self {
-        let message = if was_frozen { "Automatic fixes go on" } else { "Nothing was frozen" };
+        let message = if was_frozen { Self::ENDED } else { "Nothing was frozen" };
         Self { message: message.to_owned(), freezes, others: vec![] }
     }
 

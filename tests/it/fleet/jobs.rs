@@ -110,6 +110,7 @@ fn a_job_is_done_once_and_by_the_node_that_has_what_it_is_about_whoever_reads_it
         "{said:?}"
     );
     says_whose_it_is(&desk)?;
+    names_who_did_not_hear_of_a_freeze(&fleet, &desk)?;
     fleet.shops.had_one_at_a_time()
 }
 
@@ -137,6 +138,36 @@ fn is_taken_back_elsewhere(fleet: &Fleet, owner: &str, incident: &str) -> Result
         ensure!(ask("POST", asked.port, nobodys, "")?.status == 404, "{nobodys}");
     }
     Ok(backup)
+}
+
+/// One that is silent is named, and obeys when it is back; what is wrong is refused by whoever reads it.
+fn names_who_did_not_hear_of_a_freeze(fleet: &Fleet, desk: &Desk) -> Result<()> {
+    let three = fleet.node("three");
+    three.signal("-STOP")?;
+    fleet.wait("it is missed", || {
+        let seen = fleet.node("one").get("/api/fleet")?.to_string();
+        ensure!(seen.contains("\"is_silent\":true"), "{seen}");
+        Ok(())
+    })?;
+    // Whoever is stopped may have been about to read it: that one is read again a minute later.
+    let answered = |id: &str| {
+        until("it is answered", LIMIT * 3, || desk.answers(id)?.pop().context("no answer"))
+    };
+    desk.job("stop", "freeze", &json!({ "for": "10m" }))?;
+    let (status, said) = answered("stop")?;
+    let said = said.to_string();
+    ensure!(status == "failed" && said.contains("`three` gives no sign of life"), "{said}");
+    ensure!(said.contains("`one`") && said.contains("`two`"), "{said}");
+    three.signal("-CONT")?;
+    fleet.wait("it is frozen as well", || {
+        ensure!(fleet.freezes_of_everything()? == 3);
+        Ok(())
+    })?;
+    let both = json!({ "fleet": true, "target": format!("http:shop-{ASKED}") });
+    desk.job("both", "freeze", &both)?;
+    let (status, said) = answered("both")?;
+    ensure!(status == "failed" && said.to_string().contains("leave one out"), "{said}");
+    Ok(())
 }
 
 fn says_whose_it_is(desk: &Desk) -> Result<()> {
