@@ -11,6 +11,7 @@ mod jobs;
 mod leave;
 mod net;
 mod node;
+mod older;
 mod shops;
 mod usual;
 mod way;
