@@ -62,3 +62,21 @@ async fn a_blind_start_with_a_fix_under_way_is_told_to_people_at_once_and_not_ag
     // The first lines of the log name the runtime that does not answer.
     assert_eq!(told.collect::<Vec<_>>(), ["email"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_ends_a_freeze_right_at_the_start_ends_no_other() {
+    let (fake, rules) = rate_limited();
+    let stage = Stage::new(fake.clone(), rules.clone());
+    let worker = TargetId::container("worker");
+    stage.coordinator.freeze(Some(worker.clone()), None, "moving house", "ada").await.unwrap();
+    stage.cancel.cancel();
+    stage.pass(1).await;
+    let next = Stage::on(fake, rules, stage.store.clone());
+    assert!(!next.coordinator.are_freezes_known(), "nothing has had its turn yet");
+    assert!(!next.coordinator.unfreeze(None, "ada").await.unwrap());
+    let left = freezes::read(next.store.as_ref()).await.unwrap();
+    assert_eq!(
+        left.iter().map(|freeze| freeze.target.as_ref()).collect::<Vec<_>>(),
+        [Some(&worker)]
+    );
+}
