@@ -200,8 +200,8 @@ impl Fleet {
         if let Some((name, node)) = text.rsplit_once('@')
             && let (Some(one), Ok(name)) =
                 (others().find(|one| one.name == node), name.parse::<TargetId>())
-            && has(one, &name)
         {
+            // It knows what it watches; it tells only what it looks at.
             return Ok((one.name.clone(), name));
         }
         let found: Vec<&Member> = others().filter(|one| has(one, target)).collect();
