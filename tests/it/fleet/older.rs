@@ -110,6 +110,12 @@ fn the_tables_of_every_older_version_are_taken_over_and_those_of_a_newer_one_lef
         until("all is taken over", LIMIT, || waiting.block_on(is_taken_over(&mut on, kept)))
             .map_err(words)?;
         if steps + 1 == STEPS.len() {
+            let mut signs = || -> Result<String> {
+                let sql = "SELECT seen_at::text FROM selfheal_fleet.node WHERE name = 'one'";
+                let mut on = waiting.block_on(client(&server, &name));
+                Ok(waiting.block_on(sqlx::query_scalar(sql).fetch_one(&mut on))?)
+            };
+            until("it has given a sign of life", LIMIT, &mut signs)?;
             let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                          VALUES (99, 'newer', true, '', 0)";
             waiting.block_on(sqlx::query(newer).execute(&mut on))?;
@@ -117,10 +123,6 @@ fn the_tables_of_every_older_version_are_taken_over_and_those_of_a_newer_one_lef
             one.child.wait()?;
             one.again()?;
             until("it says who wrote it", LIMIT, || one.has_said("written by a newer selfheal"))?;
-            let mut signs = || -> Result<String> {
-                let sql = "SELECT seen_at::text FROM node WHERE name = 'one'";
-                Ok(waiting.block_on(sqlx::query_scalar(sql).fetch_one(&mut on))?)
-            };
             let last = signs()?;
             throughout("it takes no part", Duration::from_secs(5), || {
                 ensure!(signs()? == last, "it gives a sign of life");
