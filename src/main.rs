@@ -7,21 +7,29 @@ use std::time::Duration;
 use clap::Parser;
 use selfheal::cli::{self, Cli, Exit, tell};
 
-/// What the C library reads at the start of a program: how many heaps its threads may share.
-const HEAPS: &str = "MALLOC_ARENA_MAX";
+/// What the C library reads at the start of a program (glibc's manual, "Memory Allocation Tunables"): how
+/// many heaps its threads may share, from how many bytes on a piece is the system's again as soon as it is
+/// freed, and how much may lie free, or is taken more than is needed, at the end of the heap. The last three
+/// are the library's own first values, or half: said by name they do not grow with what was needed once.
+const HEAP: [(&str, &str); 4] = [
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
+    ("MALLOC_TOP_PAD_", "65536"),
+];
 
-/// Starts this program anew, as the same process, with one heap for all its threads.
+/// Starts this program anew, as the same process, with one small heap for all its threads.
 ///
 /// By default each thread gets a heap of its own and keeps what it once needed; for a daemon
 /// that mostly waits, that is a sixth of its memory and no gain. Only the environment can say so, and
-/// only before the start. Whoever has set it is obeyed; where it fails, the daemon just runs.
+/// only before the start. Whoever has set any of it is obeyed; where it fails, the daemon just runs.
 fn share_one_heap() {
-    if std::env::var_os(HEAPS).is_some() {
+    if HEAP.iter().any(|(name, _)| std::env::var_os(name).is_some()) {
         return;
     }
     if let Ok(program) = std::env::current_exe() {
         // Returns only if it failed.
-        let _ = Command::new(program).args(std::env::args_os().skip(1)).env(HEAPS, "1").exec();
+        let _ = Command::new(program).args(std::env::args_os().skip(1)).envs(HEAP).exec();
     }
 }
 

@@ -29,7 +29,7 @@ const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
 /// What is read from Docker at once, in bytes; its headers have to fit.
 const READ_BUFFER: usize = 4 * 1024;
 /// So many answers are read at the same time from an engine of this machine, ...
-const READ_AT_ONCE: usize = 32;
+const READ_AT_ONCE: usize = 16;
 /// ... and from one that is further away, where most of the time is the way: each has a connection of its
 /// own, and what a thousand need together at one moment the program would keep.
 const READ_AT_ONCE_FROM_AFAR: usize = 64;
